@@ -1,0 +1,299 @@
+"""Case files: JSON with three-phase kW and kvar, ohm per phase, line-to-line kV (schema in ``datasets/README.md``)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+
+from learnopt.errors import DataError
+from learnopt.network import Base, Id, Network
+from learnopt.network.topology import merged_nodes, network_blocks
+
+Number = Annotated[float, Field(strict=True)]
+"""A JSON number; NaN and infinity are looked for later, by name of the object."""
+FileId = StrictInt | StrictStr | Annotated[float, Field(strict=True)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+class BusRecord(_Record):
+    """One bus of a case file."""
+
+    id: FileId
+    p_kw: Number = 0.0
+    q_kvar: Number = 0.0
+
+
+class BranchRecord(_Record):
+    """One branch of a case file; ``switchable: null`` counts as switchable."""
+
+    id: FileId
+    from_: FileId = Field(alias="from")
+    to: FileId
+    r_ohm: Number
+    x_ohm: Number
+    normally_open: StrictBool = False
+    switchable: StrictBool | None = None
+    ampacity_a: Number | None = None
+    b_us: Number | None = None
+
+
+class VoltageLimitsRecord(_Record):
+    """Voltage limits at every bus but the substations."""
+
+    vmin_pu: Number | None = None
+    vmax_pu: Number | None = None
+
+
+class SubstationRecord(_Record):
+    """Voltage and rating of one substation."""
+
+    v_pu: Number = 1.0
+    s_min_kva: Number | None = None
+    s_max_kva: Number | None = None
+
+
+class CaseRecord(_Record):
+    """A whole case file. Unknown keys are ignored."""
+
+    name: StrictStr
+    title: StrictStr = ""
+    source: StrictStr = ""
+    base_kv: Number
+    substations: list[FileId]
+    buses: list[BusRecord]
+    branches: list[BranchRecord]
+    voltage_limits: VoltageLimitsRecord | None = None
+    substation_data: dict[str, SubstationRecord] | None = None
+
+
+def describe_validation_error(error: ValidationError, raw: Any) -> list[str]:
+    """Sentences for a pydantic error, with the id of the object where it has one."""
+    sentences = []
+    seen = set()
+    for problem in error.errors():
+        # Members of a union each report; the location without the member's name is one place in the file.
+        where = tuple(
+            p for p in problem["loc"] if isinstance(p, int) or not p.startswith(("int", "str", "float", "bool"))
+        )
+        if where in seen:
+            continue
+        seen.add(where)
+        place = ".".join(f"[{p}]" if isinstance(p, int) else p for p in where).replace(".[", "[")
+        holder = raw
+        for part in where[:2]:
+            try:
+                holder = holder[part]
+            except (KeyError, IndexError, TypeError):
+                holder = None
+                break
+        name = f" (id {holder['id']!r})" if isinstance(holder, dict) and "id" in holder and len(where) > 2 else ""
+        if problem["type"] == "missing":
+            sentences.append(f"{place}{name} is missing")
+        else:
+            sentences.append(
+                f"{place}{name} is {json.dumps(problem['input'], default=str)[:60]}: {problem['msg'].lower()}"
+            )
+    return sentences
+
+
+def _duplicates(ids: list[Id]) -> list[str]:
+    """Ids that occur twice, or that would be one JSON key."""
+    counts = Counter(str(i) for i in ids)
+    return [f"{key!r} occurs {count} times" for key, count in counts.items() if count > 1]
+
+
+def network_from_record(case: CaseRecord, subject: str) -> Network:
+    """Build a network from a typed case, checking its meaning.
+
+    Raises
+    ------
+    DataError
+        With every violation: duplicate or unknown ids, numbers that are not finite or have the wrong sign, no
+        substation, buses without a path to a substation.
+    """
+    bad: list[str] = []
+
+    def finite(value: float | None, what: str, low: float = -math.inf, expected: str = "") -> None:
+        if value is not None and not (math.isfinite(value) and value >= low):
+            bad.append(f"{what} = {value} must be a finite number{expected}")
+
+    if not (math.isfinite(case.base_kv) and case.base_kv > 0):
+        bad.append(f"base_kv = {case.base_kv} must be a finite number > 0 [kV line-to-line]")
+    bad += [f"bus id {d}: ids must be unique" for d in _duplicates([b.id for b in case.buses])]
+    bad += [f"branch id {d}: ids must be unique" for d in _duplicates([b.id for b in case.branches])]
+    bad += [f"substation {d}: list each substation once" for d in _duplicates(list(case.substations))]
+    index = {str(b.id): k for k, b in enumerate(case.buses)}
+    if not case.buses:
+        bad.append("buses is empty: a network needs at least one bus")
+    if not case.substations:
+        bad.append("substations is empty: at least one bus must be a substation")
+    bad += [f"substation {s!r} is not a bus" for s in case.substations if str(s) not in index]
+    for bus in case.buses:
+        finite(bus.p_kw, f"bus {bus.id!r}: p_kw")
+        finite(bus.q_kvar, f"bus {bus.id!r}: q_kvar")
+    for branch in case.branches:
+        what = f"branch {branch.id!r}"
+        for end, value in (("from", branch.from_), ("to", branch.to)):
+            if str(value) not in index:
+                bad.append(f"{what}: {end} = {value!r} is not a bus")
+        if branch.from_ == branch.to:
+            bad.append(f"{what}: from and to are both {branch.to!r}")
+        finite(branch.r_ohm, f"{what}: r_ohm", 0.0, " >= 0 [ohm]")
+        finite(branch.x_ohm, f"{what}: x_ohm", 0.0, " >= 0 [ohm] (series capacitors are not modelled)")
+        finite(branch.b_us, f"{what}: b_us", 0.0, " >= 0 [microsiemens]")
+        if branch.ampacity_a is not None and not branch.ampacity_a > 0:
+            bad.append(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
+    limits = case.voltage_limits or VoltageLimitsRecord()
+    for key, value in (("vmin_pu", limits.vmin_pu), ("vmax_pu", limits.vmax_pu)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            bad.append(f"voltage_limits: {key} = {value} must be a finite number > 0 [pu]")
+    if limits.vmin_pu and limits.vmax_pu and limits.vmin_pu > limits.vmax_pu:
+        bad.append(f"voltage_limits: vmin_pu = {limits.vmin_pu} exceeds vmax_pu = {limits.vmax_pu}")
+    roots = {str(s) for s in case.substations}
+    data = case.substation_data or {}
+    for key, record in data.items():
+        if key not in roots:
+            bad.append(f"substation_data: {key!r} is not in substations")
+        if not (math.isfinite(record.v_pu) and record.v_pu > 0):
+            bad.append(f"substation_data {key!r}: v_pu = {record.v_pu} must be a finite number > 0 [pu]")
+        finite(record.s_min_kva, f"substation_data {key!r}: s_min_kva", 0.0, " >= 0 [kVA]")
+        if record.s_max_kva is not None and not record.s_max_kva > 0:
+            bad.append(f"substation_data {key!r}: s_max_kva = {record.s_max_kva} must be > 0 [kVA]")
+        elif record.s_min_kva and record.s_max_kva and record.s_min_kva > record.s_max_kva:
+            bad.append(
+                f"substation_data {key!r}: s_min_kva = {record.s_min_kva} exceeds s_max_kva = {record.s_max_kva}"
+            )
+    if bad:
+        raise DataError(subject, bad)
+
+    base = Base(v_base=case.base_kv)
+    rated = [data.get(str(s), SubstationRecord()) for s in case.substations]
+
+    def per_unit(values: list[float | None], unit: float, absent: float = 0.0) -> np.ndarray:
+        return np.array([absent if v is None else v / unit for v in values], dtype=float)
+
+    network = Network(
+        name=case.name,
+        title=case.title,
+        source=case.source,
+        base=base,
+        bus_ids=tuple(b.id for b in case.buses),
+        p_load=per_unit([b.p_kw for b in case.buses], base.kw),
+        q_load=per_unit([b.q_kvar for b in case.buses], base.kw),
+        branch_ids=tuple(b.id for b in case.branches),
+        from_bus=np.array([index[str(b.from_)] for b in case.branches], dtype=np.int64),
+        to_bus=np.array([index[str(b.to)] for b in case.branches], dtype=np.int64),
+        r=per_unit([b.r_ohm for b in case.branches], base.z_base),
+        x=per_unit([b.x_ohm for b in case.branches], base.z_base),
+        b=per_unit([b.b_us for b in case.branches], base.us),
+        i_max=per_unit([b.ampacity_a for b in case.branches], base.i_base, math.inf),
+        switchable=np.array([b.switchable is not False for b in case.branches], dtype=bool),
+        normally_open=np.array([b.normally_open for b in case.branches], dtype=bool),
+        substations=np.array([index[str(s)] for s in case.substations], dtype=np.int64),
+        substation_vm=np.array([r.v_pu for r in rated], dtype=float),
+        substation_s_min=per_unit([r.s_min_kva for r in rated], base.kw),
+        substation_s_max=per_unit([r.s_max_kva for r in rated], base.kw, math.inf),
+        vm_min=limits.vmin_pu,
+        vm_max=limits.vmax_pu,
+    )
+    islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
+    if len(islanded):
+        names = ", ".join(repr(network.bus_ids[k]) for k in islanded[:10]) + (" ..." if len(islanded) > 10 else "")
+        raise DataError(subject, [f"island: {len(islanded)} buses have no path to a substation: bus {names}"])
+    return network
+
+
+def network_from_dict(raw: Any, subject: str) -> Network:
+    """Build a network from a parsed case file.
+
+    Raises
+    ------
+    DataError
+        With every violation at once.
+    """
+    try:
+        case = CaseRecord.model_validate(raw)
+    except ValidationError as error:
+        raise DataError(subject, describe_validation_error(error, raw)) from None
+    return network_from_record(case, subject)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises
+    ------
+    DataError
+        Naming line and column where the text is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(str(path), [f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"]) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            str(path), [f"not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"]
+        ) from None
+    except OSError as error:
+        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+
+
+def read_case_json(path: Path) -> Network:
+    """Read a case file (units and keys: ``datasets/README.md``)."""
+    return network_from_dict(read_json(path), str(path))
+
+
+def network_to_dict(network: Network) -> dict[str, Any]:
+    """The case file of a network: reading it back gives the same network to rounding (1e-12 relative)."""
+    base = network.base
+
+    def si(value: float, unit: float) -> float:
+        return float(f"{value * unit:.12g}")
+
+    case: dict[str, Any] = {
+        "name": network.name,
+        "title": network.title,
+        "source": network.source,
+        "base_kv": base.v_base,
+        "substations": [network.bus_ids[k] for k in network.substations],
+        "buses": [
+            {"id": bus, "p_kw": si(network.p_load[k], base.kw), "q_kvar": si(network.q_load[k], base.kw)}
+            for k, bus in enumerate(network.bus_ids)
+        ],
+        "branches": [
+            {
+                "id": branch,
+                "from": network.bus_ids[network.from_bus[e]],
+                "to": network.bus_ids[network.to_bus[e]],
+                "r_ohm": si(network.r[e], base.z_base),
+                "x_ohm": si(network.x[e], base.z_base),
+                "b_us": si(network.b[e], base.us),
+                "normally_open": bool(network.normally_open[e]),
+                "switchable": bool(network.switchable[e]),
+                "ampacity_a": si(network.i_max[e], base.i_base) if math.isfinite(network.i_max[e]) else None,
+            }
+            for e, branch in enumerate(network.branch_ids)
+        ],
+    }
+    if network.vm_min is not None or network.vm_max is not None:
+        case["voltage_limits"] = {"vmin_pu": network.vm_min, "vmax_pu": network.vm_max}
+    case["substation_data"] = {
+        str(network.bus_ids[k]): {
+            "v_pu": float(network.substation_vm[s]),
+            "s_min_kva": si(network.substation_s_min[s], base.kw) or None,
+            "s_max_kva": si(network.substation_s_max[s], base.kw)
+            if math.isfinite(network.substation_s_max[s])
+            else None,
+        }
+        for s, k in enumerate(network.substations)
+    }
+    return case

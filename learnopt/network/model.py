@@ -1,0 +1,272 @@
+"""Network, Scenario and Configuration: the three frozen records everything else is written in.
+
+Electrical quantities are in per unit on :class:`~learnopt.network.units.Base`; ids appear at the edge only, inside
+everything is an index. Balanced network, single-phase equivalent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnopt.errors import DataError
+from learnopt.network.units import Base
+
+Id = int | float | str
+"""Identifier of a bus or branch, as in the user's file; keeps its type."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def _freeze(instance: Any) -> None:
+    """Make every array of a frozen dataclass read-only."""
+    for value in vars(instance).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """State of every branch: the label, the prediction target, the warm start and the answer.
+
+    Parameters
+    ----------
+    closed
+        bool, shape (n_branch,); True = closed.
+    """
+
+    closed: Bools
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "closed", np.array(self.closed, dtype=bool))
+        _freeze(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Configuration) and np.array_equal(self.closed, other.closed)
+
+    def __hash__(self) -> int:
+        return hash(self.closed.tobytes())
+
+    def operations_from(self, other: Configuration) -> int:
+        """Number of switching operations between two configurations (each state change counts one)."""
+        return int(np.count_nonzero(self.closed != other.closed))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Everything about a feeder that does not change between scenarios.
+
+    Buses and branches are identified by position; parallel branches are legal. ``from_bus`` and ``to_bus`` fix the
+    sign of flows, not their direction.
+
+    Parameters
+    ----------
+    bus_ids, branch_ids
+        Ids of the user's file, length n_bus and n_branch.
+    p_load, q_load
+        Nominal net load [pu], shape (n_bus,); negative p is generation, negative q a capacitor.
+    from_bus, to_bus
+        Bus indices, shape (n_branch,).
+    r, x
+        Series resistance and reactance [pu], shape (n_branch,), both >= 0.
+    b
+        Line charging, total of both ends [pu], shape (n_branch,).
+    i_max
+        Ampacity [pu], shape (n_branch,); ``inf`` where none is known.
+    switchable
+        bool, shape (n_branch,): the state may be chosen.
+    normally_open
+        bool, shape (n_branch,): state before reconfiguration.
+    substations
+        Bus indices, shape (n_substation,): buses of fixed voltage, the roots of the trees.
+    substation_vm
+        Voltage magnitude at each substation [pu].
+    substation_s_min, substation_s_max
+        Limits of apparent power drawn at each substation [pu] (0 and ``inf`` where absent).
+    vm_min, vm_max
+        Voltage limits of the file [pu], None where absent.
+    """
+
+    name: str
+    base: Base
+    bus_ids: tuple[Id, ...]
+    p_load: Floats
+    q_load: Floats
+    branch_ids: tuple[Id, ...]
+    from_bus: Ints
+    to_bus: Ints
+    r: Floats
+    x: Floats
+    b: Floats
+    i_max: Floats
+    switchable: Bools
+    normally_open: Bools
+    substations: Ints
+    substation_vm: Floats
+    substation_s_min: Floats
+    substation_s_max: Floats
+    vm_min: float | None = None
+    vm_max: float | None = None
+    title: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({self.name!r}: {self.n_bus} buses, {self.n_branch} branches, "
+            f"{len(self.substations)} substations, {self.n_loops} loops, {self.base.v_base:g} kV)"
+        )
+
+    @property
+    def n_bus(self) -> int:
+        """Number of buses, substations included."""
+        return len(self.bus_ids)
+
+    @property
+    def n_branch(self) -> int:
+        """Number of branches, open ones included."""
+        return len(self.branch_ids)
+
+    @property
+    def n_loops(self) -> int:
+        """Loops with all substations merged: |E| - |N| + |R|, the number of branches that a radial state opens."""
+        return self.n_branch - self.n_bus + len(self.substations)
+
+    @cached_property
+    def bus_index(self) -> Mapping[str, int]:
+        """Index of a bus by ``str(id)`` (ids are unique as strings, so that they can be JSON keys)."""
+        return {str(bus): k for k, bus in enumerate(self.bus_ids)}
+
+    @cached_property
+    def branch_index(self) -> Mapping[str, int]:
+        """Index of a branch by ``str(id)``."""
+        return {str(branch): k for k, branch in enumerate(self.branch_ids)}
+
+    @cached_property
+    def is_substation(self) -> Bools:
+        """bool, shape (n_bus,)."""
+        mask = np.zeros(self.n_bus, dtype=bool)
+        mask[self.substations] = True
+        mask.flags.writeable = False
+        return mask
+
+    @cached_property
+    def normal_configuration(self) -> Configuration:
+        """States before reconfiguration."""
+        return Configuration(~self.normally_open)
+
+    def branches(self, ids: Iterable[Id], subject: str = "branch list") -> Ints:
+        """Indices of branch ids, in the order given.
+
+        Raises
+        ------
+        DataError
+            Listing every id that the network does not have.
+        """
+        wanted = list(ids)
+        unknown = [i for i in wanted if str(i) not in self.branch_index]
+        if unknown:
+            raise DataError(subject, [f"branch {i!r} is not in network {self.name!r}" for i in unknown])
+        return np.array([self.branch_index[str(i)] for i in wanted], dtype=np.int64)
+
+    def configuration(self, open_branches: Iterable[Id]) -> Configuration:
+        """The configuration in which exactly these branch ids are open."""
+        closed = np.ones(self.n_branch, dtype=bool)
+        closed[self.branches(open_branches, "open branches")] = False
+        return Configuration(closed)
+
+    def open_ids(self, configuration: Configuration) -> list[Id]:
+        """Ids of the open branches, in file order."""
+        return [self.branch_ids[e] for e in np.flatnonzero(~configuration.closed)]
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """Everything that changes: loads, generation, outages and locked switches.
+
+    Parameters
+    ----------
+    p_load, q_load, p_gen, q_gen
+        Consumption and injection [pu], shape (n_bus,).
+    out_of_service
+        bool, shape (n_branch,): equipment that cannot carry current; such a branch counts as open.
+    locked
+        int8, shape (n_branch,): -1 free, 0 locked open, 1 locked closed.
+    """
+
+    p_load: Floats
+    q_load: Floats
+    p_gen: Floats
+    q_gen: Floats
+    out_of_service: Bools
+    locked: NDArray[np.int8]
+    name: str = "nominal"
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    @classmethod
+    def nominal(cls, network: Network) -> Scenario:
+        """The loads of the case file, everything in service, nothing locked."""
+        return cls(
+            p_load=network.p_load.copy(),
+            q_load=network.q_load.copy(),
+            p_gen=np.zeros(network.n_bus),
+            q_gen=np.zeros(network.n_bus),
+            out_of_service=np.zeros(network.n_branch, dtype=bool),
+            locked=np.full(network.n_branch, -1, dtype=np.int8),
+        )
+
+    @property
+    def p(self) -> Floats:
+        """Net active load [pu], shape (n_bus,)."""
+        return self.p_load - self.p_gen
+
+    @property
+    def q(self) -> Floats:
+        """Net reactive load [pu], shape (n_bus,)."""
+        return self.q_load - self.q_gen
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Operating limits that a configuration must respect.
+
+    Parameters
+    ----------
+    vm_min, vm_max
+        Voltage limits at every bus but the substations [pu]; None = not enforced.
+    ampacity
+        Enforce the current limits of the network, at both ends of every branch.
+    substations
+        Enforce the substation ratings of the network.
+    """
+
+    vm_min: float | None = None
+    vm_max: float | None = None
+    ampacity: bool = False
+    substations: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.vm_min, self.vm_max
+        problems = [
+            f"{k} = {v} must be > 0" for k, v in (("vm_min", low), ("vm_max", high)) if v is not None and not v > 0
+        ]
+        if low is not None and high is not None and low > high:
+            problems.append(f"vm_min = {low} exceeds vm_max = {high}")
+        if problems:
+            raise DataError("voltage limits", problems)
+
+    @classmethod
+    def of(cls, network: Network) -> Limits:
+        """All limits that the network's file states."""
+        return cls(network.vm_min, network.vm_max, ampacity=True, substations=True)

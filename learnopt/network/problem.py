@@ -1,0 +1,152 @@
+"""The problem every engine takes: a network in a scenario, with limits and switching rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.network.model import Bools, Configuration, Floats, Limits, Network, Scenario
+from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
+
+
+@dataclass(frozen=True, eq=False)
+class ReconfigurationProblem:
+    """Choose the state of every free switch so that the network is radial and the AC loss is least.
+
+    The objective is ``loss + switching_cost * operations`` [kW], operations counted from the normal configuration.
+
+    Parameters
+    ----------
+    network, scenario
+        The feeder and its loads, outages and locks.
+    limits
+        Operating limits to respect.
+    charging
+        Use the line charging of the file.
+    switching_cost
+        Cost of one switching operation [kW], >= 0.
+    max_operations
+        Cap on switching operations, None = no cap.
+    """
+
+    network: Network
+    scenario: Scenario
+    limits: Limits = field(default_factory=Limits)
+    charging: bool = True
+    switching_cost: float = 0.0
+    max_operations: int | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.switching_cost >= 0 or not np.isfinite(self.switching_cost):
+            problems.append(f"switching_cost = {self.switching_cost} must be a finite number >= 0 [kW per operation]")
+        if self.max_operations is not None and self.max_operations < 0:
+            problems.append(f"max_operations = {self.max_operations} must be >= 0")
+        if problems:
+            raise DataError("problem", problems)
+
+    @classmethod
+    def of(cls, network: Network, scenario: Scenario | None = None, **options: Any) -> ReconfigurationProblem:
+        """The problem as the file states it: nominal scenario and all limits of the network, unless said otherwise."""
+        options.setdefault("limits", Limits.of(network))
+        return cls(network, scenario or Scenario.nominal(network), **options)
+
+    def replace(self, **changes: Any) -> ReconfigurationProblem:
+        """A variant of this problem."""
+        return replace(self, **changes)
+
+    @cached_property
+    def p(self) -> Floats:
+        """Net active load [pu], shape (n_bus,)."""
+        return self.scenario.p
+
+    @cached_property
+    def q(self) -> Floats:
+        """Net reactive load [pu], shape (n_bus,)."""
+        return self.scenario.q
+
+    @cached_property
+    def b(self) -> Floats:
+        """Line charging in use [pu], shape (n_branch,)."""
+        return self.network.b if self.charging else np.zeros(self.network.n_branch)
+
+    @cached_property
+    def i_max(self) -> Floats:
+        """Current limits in force [pu], shape (n_branch,); ``inf`` = none."""
+        return self.network.i_max if self.limits.ampacity else np.full(self.network.n_branch, np.inf)
+
+    @cached_property
+    def must_open(self) -> Bools:
+        """bool, shape (n_branch,): out of service, locked open, or a non-switchable branch that is normally open."""
+        net, scenario = self.network, self.scenario
+        unlocked = scenario.locked < 0
+        return scenario.out_of_service | (scenario.locked == 0) | (unlocked & ~net.switchable & net.normally_open)
+
+    @cached_property
+    def must_close(self) -> Bools:
+        """bool, shape (n_branch,): locked closed or not switchable and normally closed; bridges are not listed here."""
+        net, scenario = self.network, self.scenario
+        unlocked = scenario.locked < 0
+        wanted = (scenario.locked == 1) | (unlocked & ~net.switchable & ~net.normally_open)
+        return wanted & ~scenario.out_of_service
+
+    @cached_property
+    def usable(self) -> Bools:
+        """bool, shape (n_branch,): branches that may be closed."""
+        return ~self.must_open
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """Block structure of the usable graph."""
+        return network_blocks(self.network, self.usable)
+
+    @cached_property
+    def free(self) -> Bools:
+        """bool, shape (n_branch,): switches that are truly a decision (usable, not forced, in a loop)."""
+        return self.usable & ~self.must_close & ~self.blocks.bridges & (self.blocks.block >= 0)
+
+    @cached_property
+    def contradictions(self) -> list[str]:
+        """Why no radial configuration can exist, by id; empty when one does.
+
+        These make the problem infeasible (a status), not the input bad.
+        """
+        net = self.network
+        faults = []
+        clash = self.scenario.out_of_service & (self.scenario.locked == 1)
+        faults += [f"branch {net.branch_ids[e]!r} is locked closed but out of service" for e in np.flatnonzero(clash)]
+        node = merged_nodes(net)
+        unfed = np.flatnonzero(~self.blocks.fed[node])
+        if len(unfed):
+            names = ", ".join(repr(net.bus_ids[k]) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
+            faults.append(f"{len(unfed)} buses cannot be fed with the open and out-of-service branches: bus {names}")
+        sets = DisjointSets(int(node.max()) + 1)
+        for e in np.flatnonzero(self.must_close):
+            if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])):
+                faults.append(f"branch {net.branch_ids[e]!r} closes a loop of branches that must all stay closed")
+        return faults
+
+    def admits(self, configuration: Configuration) -> bool:
+        """The configuration respects locks, outages, the cap on operations and radiality (not the AC limits)."""
+        return not self.faults(configuration)
+
+    def faults(self, configuration: Configuration) -> list[str]:
+        """Why a configuration is not admissible, by id; empty when it is (AC limits are not looked at)."""
+        net = self.network
+        closed = configuration.closed
+        faults = [f"branch {net.branch_ids[e]!r} must be open" for e in np.flatnonzero(closed & self.must_open)]
+        faults += [f"branch {net.branch_ids[e]!r} must be closed" for e in np.flatnonzero(~closed & self.must_close)]
+        faults += radiality_faults(net, closed)
+        operations = self.operations(configuration)
+        if self.max_operations is not None and operations > self.max_operations:
+            faults.append(f"{operations} switching operations exceed the cap of {self.max_operations}")
+        return faults
+
+    def operations(self, configuration: Configuration) -> int:
+        """Switching operations from the normal configuration; a branch out of service is not operated."""
+        changed = configuration.closed != self.network.normal_configuration.closed
+        return int(np.count_nonzero(changed & ~self.scenario.out_of_service))

@@ -1,0 +1,162 @@
+"""What every engine returns: complete even in failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from learnopt.network.model import Configuration, Floats
+
+
+class Status(StrEnum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    """Proven within the requested gap, in the meaning of the result's certificate."""
+    FEASIBLE = "feasible"
+    """A configuration that respects everything asked for, not proven optimal."""
+    INFEASIBLE = "infeasible"
+    """Proven that no configuration exists; ``message`` says why."""
+    NO_SOLUTION = "no_solution"
+    """None was found within the limits of the run, none is excluded either."""
+    INTERRUPTED = "interrupted"
+    """Stopped by the user; the best configuration so far, if any, is in the result."""
+
+
+class Certificate(StrEnum):
+    """What ``dual_bound_kw`` bounds."""
+
+    AC = "ac"
+    """The AC objective of every admissible radial configuration."""
+    MODEL = "model"
+    """The objective of a stated approximation; ``message`` says which."""
+    NONE = "none"
+    """Nothing is proven for the full problem."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """AC power flow of one configuration by the independent judge.
+
+    Parameters
+    ----------
+    converged
+        False: the power flow has no solution or none was found; every other number is NaN.
+    loss_kw
+        Active loss [kW].
+    vm
+        Voltage magnitudes [pu], shape (n_bus,).
+    loading
+        Current over ampacity, larger end, shape (n_branch,); 0 where no ampacity is known.
+    current_a
+        Larger end current [A], shape (n_branch,).
+    substation_kva
+        Apparent power drawn at each substation [kVA], shape (n_substation,).
+    violations
+        One sentence per limit violated, by id; empty when the configuration respects the problem.
+    """
+
+    converged: bool
+    loss_kw: float
+    vm: Floats
+    loading: Floats
+    current_a: Floats
+    substation_kva: Floats
+    violations: tuple[str, ...]
+
+    @property
+    def feasible(self) -> bool:
+        """Converged and within every limit of the problem."""
+        return self.converged and not self.violations
+
+    @property
+    def min_voltage_pu(self) -> float:
+        """Lowest voltage magnitude [pu]."""
+        return float(np.min(self.vm))
+
+    @property
+    def max_loading(self) -> float:
+        """Highest current over ampacity; 0 where no ampacity is known."""
+        return float(np.max(self.loading, initial=0.0))
+
+
+@dataclass(frozen=True)
+class LearnedSummary:
+    """What the learned pipeline decided (key ``learned`` of ``solve --json``).
+
+    Parameters
+    ----------
+    checkpoint
+        Name of the checkpoint.
+    alpha
+        Stated risk: P(any fixed switch is wrong) <= alpha on the calibration feeders.
+    fixed_closed, fixed_open, free
+        Counts of undecided switches (locked and bridge branches are in none of them).
+    reduced_bound_kw
+        Bound of the reduced problem [kW]: **not** a bound of the full problem.
+    """
+
+    checkpoint: str
+    alpha: float
+    fixed_closed: int
+    fixed_open: int
+    free: int
+    reduced_bound_kw: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a solve.
+
+    Parameters
+    ----------
+    status, certificate
+        How it ended and what is proven.
+    configuration
+        Best configuration, None if there is none.
+    evaluation
+        Its AC power flow by the independent judge.
+    objective_kw
+        Loss plus switching cost [kW].
+    dual_bound_kw
+        Proven lower bound of the objective of the full problem [kW], None without one.
+    engine, engine_version
+        What solved it.
+    message
+        Reason and advice, in plain words.
+    nodes
+        Branch-and-bound nodes.
+    solve_time_s
+        From the loaded problem to the result, imports and compilation excluded.
+    stage_times_s
+        Seconds per named stage.
+    """
+
+    status: Status
+    engine: str
+    engine_version: str
+    certificate: Certificate = Certificate.NONE
+    configuration: Configuration | None = None
+    evaluation: Evaluation | None = None
+    objective_kw: float | None = None
+    dual_bound_kw: float | None = None
+    message: str = ""
+    nodes: int = 0
+    solve_time_s: float = 0.0
+    stage_times_s: Mapping[str, float] = field(default_factory=dict)
+    learned: LearnedSummary | None = None
+
+    @property
+    def loss_kw(self) -> float | None:
+        """AC loss of the configuration by the judge [kW]."""
+        return None if self.evaluation is None else self.evaluation.loss_kw
+
+    @property
+    def gap(self) -> float | None:
+        """|objective - bound| / |objective|; without a switching cost the objective is the loss."""
+        if self.objective_kw is None or self.dual_bound_kw is None:
+            return None
+        return abs(self.objective_kw - self.dual_bound_kw) / max(abs(self.objective_kw), 1e-12)
