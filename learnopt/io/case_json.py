@@ -153,9 +153,9 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         if branch.ampacity_a is not None and not branch.ampacity_a > 0:
             bad.append(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
     limits = case.voltage_limits or VoltageLimitsRecord()
-    for key, value in (("vmin_pu", limits.vmin_pu), ("vmax_pu", limits.vmax_pu)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            bad.append(f"voltage_limits: {key} = {value} must be a finite number > 0 [pu]")
+    for limit, bound in (("vmin_pu", limits.vmin_pu), ("vmax_pu", limits.vmax_pu)):
+        if bound is not None and not (math.isfinite(bound) and bound > 0):
+            bad.append(f"voltage_limits: {limit} = {bound} must be a finite number > 0 [pu]")
     if limits.vmin_pu and limits.vmax_pu and limits.vmin_pu > limits.vmax_pu:
         bad.append(f"voltage_limits: vmin_pu = {limits.vmin_pu} exceeds vmax_pu = {limits.vmax_pu}")
     roots = {str(s) for s in case.substations}

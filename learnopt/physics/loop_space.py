@@ -135,5 +135,5 @@ class LoopSpace:
         return flow
 
     def opening_cost(self, flow: NDArray) -> Floats:
-        """delta_e of each core branch for a meshed flow: rise of the least loss when the branch opens, shape (n_core,)."""
+        """delta_e: rise of the least loss when a core branch opens, for a meshed flow, shape (n_core,)."""
         return np.abs(flow[self.core]) ** 2 / self.loop_conductance

@@ -172,7 +172,7 @@ def sweep_tree(
 
 @njit(cache=True)
 def _sweep_one(
-    grid: Any, s: NDArray[np.complex128], closed: Bools, tolerance: float, max_sweeps: int
+    grid: Any, s: NDArray[np.complex128], closed: Bools
 ) -> tuple[int, float, NDArray[np.complex128], NDArray[np.complex128], Ints, Ints, Ints]:
     n = len(s)
     order = np.empty(n, np.int64)
@@ -182,7 +182,7 @@ def _sweep_one(
     current = np.zeros(n, np.complex128)
     if not order_tree(grid, closed, order, parent, feed):
         return 2, np.nan, v, current, order, parent, feed
-    loss = sweep_tree(grid, s, order, parent, feed, np.empty(n), v, current, tolerance, max_sweeps)
+    loss = sweep_tree(grid, s, order, parent, feed, np.empty(n), v, current, TOLERANCE, MAX_SWEEPS)
     return (1 if np.isnan(loss) else 0), loss, v, current, order, parent, feed
 
 
@@ -191,8 +191,6 @@ def _sweep_many(
     grid: Any,
     s: NDArray[np.complex128],
     closed: Bools,
-    tolerance: float,
-    max_sweeps: int,
     loss: Floats,
     status: Ints,
     vm_min: Floats,
@@ -214,7 +212,7 @@ def _sweep_many(
         if not known:
             status[i] = 2
             continue
-        loss[i] = sweep_tree(grid, s[min(i, len(s) - 1)], order, parent, feed, shunt, v, current, tolerance, max_sweeps)
+        loss[i] = sweep_tree(grid, s[min(i, len(s) - 1)], order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
         status[i] = 1 if np.isnan(loss[i]) else 0
         if status[i] == 0:
             vm_min[i] = np.min(np.abs(v))
@@ -257,8 +255,8 @@ def power_flow(problem: ReconfigurationProblem, configuration: Configuration) ->
     """AC power flow of one configuration by backward/forward sweep."""
     grid = grid_of(problem.network, problem.charging)
     s = problem.p + 1j * problem.q
-    status, *rest = _sweep_one(grid, s, configuration.closed, TOLERANCE, MAX_SWEEPS)
-    return PowerFlow(SweepStatus(status), *rest)
+    status, loss, v, current, order, parent, feed = _sweep_one(grid, s, configuration.closed)
+    return PowerFlow(SweepStatus(status), loss, v, current, order, parent, feed)
 
 
 @dataclass(frozen=True)
