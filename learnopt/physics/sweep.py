@@ -297,7 +297,5 @@ def power_flow_batch(
         )
     loss, status, vm_min = np.empty(n), np.empty(n, dtype=np.int64), np.empty(n)
     s = np.ascontiguousarray(s, dtype=np.complex128)
-    _sweep_many(
-        grid_of(network, charging), s, np.ascontiguousarray(closed), TOLERANCE, MAX_SWEEPS, loss, status, vm_min
-    )
+    _sweep_many(grid_of(network, charging), s, np.ascontiguousarray(closed), loss, status, vm_min)
     return PowerFlowBatch(status, loss, vm_min)
