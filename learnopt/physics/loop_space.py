@@ -103,8 +103,8 @@ class LoopSpace:
 
     @property
     def loop_conductance(self) -> Floats:
-        """g_e of each core branch, shape (n_core,): its resistance-free conductance around the other loops [1/pu]."""
-        return np.einsum("el,lk,ek->e", self.cycles, self.K, self.cycles)
+        """g_e of each core branch, shape (n_core,): conductance of its loop through the rest of the mesh [1/pu]."""
+        return np.einsum("el,el->e", self.cycles @ self.K, self.cycles)
 
     def tree_flow(self, injection: NDArray) -> NDArray:
         """Flow on every branch when only ``tree`` is closed, positive from ``from_bus`` to ``to_bus``.

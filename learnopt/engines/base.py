@@ -1,0 +1,145 @@
+"""What every engine takes and gives, and the one door through which configurations leave an engine."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import learnopt
+from learnopt.errors import DataError
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
+from learnopt.physics import evaluate
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """How hard to try and what to prove.
+
+    Parameters
+    ----------
+    certify
+        Certificate asked for; None = the engine's own default.
+    gap
+        Relative gap at which to stop, |objective - bound| / |objective|; None = the engine's own default.
+    time_limit
+        Seconds; None = no limit. The best configuration found is returned.
+    seed
+        For engines that randomise.
+    """
+
+    certify: Certificate | None = None
+    gap: float | None = None
+    time_limit: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.gap is not None and not (math.isfinite(self.gap) and self.gap >= 0):
+            problems.append(f"gap = {self.gap} must be a finite number >= 0")
+        if self.time_limit is not None and not self.time_limit > 0:
+            problems.append(f"time_limit = {self.time_limit} must be > 0 [s]")
+        if problems:
+            raise DataError("options", problems)
+
+
+class Engine(Protocol):
+    """A method that solves reconfiguration problems.
+
+    ``solve`` never raises on a limit or on infeasibility: these are statuses of the result. ``start`` may improve
+    speed, never correctness; a start that is not admissible is ignored.
+    """
+
+    name: str
+
+    def solve(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+    ) -> Result:
+        """Solve a problem."""
+        ...
+
+
+@dataclass
+class Stopwatch:
+    """Wall time of a solve and of its named stages."""
+
+    started: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a named stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - begin
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
+
+def conclude(
+    problem: ReconfigurationProblem,
+    engine: str,
+    watch: Stopwatch,
+    *,
+    configuration: Configuration | None,
+    status: Status,
+    certificate: Certificate = Certificate.NONE,
+    dual_bound_kw: float | None = None,
+    message: str = "",
+    nodes: int = 0,
+    engine_version: str = learnopt.__version__,
+) -> Result:
+    """Result of a solve, with the configuration evaluated by the independent judge.
+
+    A configuration that the judge does not accept (not admissible, no power flow, a limit violated) is not returned as
+    an answer: the status becomes ``no_solution`` and the message says why. A bound above the judged objective can only
+    be rounding, and is lowered to it.
+    """
+    evaluation, objective = None, None
+    if configuration is not None:
+        with watch.stage("judge"):
+            evaluation = evaluate(problem, configuration)
+        reasons = [*problem.faults(configuration), *evaluation.violations]
+        if reasons:
+            more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+            message = " ".join(
+                [message, "The best configuration found is not feasible:", "; ".join(reasons[:3]) + more]
+            )
+            configuration, evaluation = None, None
+            status = Status.NO_SOLUTION
+        else:
+            objective = evaluation.loss_kw + problem.switching_cost * problem.operations(configuration)
+            if dual_bound_kw is not None:
+                dual_bound_kw = min(dual_bound_kw, objective)
+    if dual_bound_kw is None or not math.isfinite(dual_bound_kw):
+        dual_bound_kw, certificate = None, Certificate.NONE
+    return Result(
+        status=status,
+        engine=engine,
+        engine_version=engine_version,
+        certificate=certificate,
+        configuration=configuration,
+        evaluation=evaluation,
+        objective_kw=objective,
+        dual_bound_kw=dual_bound_kw,
+        message=message.strip(),
+        nodes=nodes,
+        solve_time_s=watch.elapsed,
+        stage_times_s=dict(watch.stages),
+    )
+
+
+def infeasible(problem: ReconfigurationProblem, engine: str, watch: Stopwatch) -> Result | None:
+    """The result for a problem whose locks and outages leave no radial configuration; None when they leave one."""
+    if not problem.contradictions:
+        return None
+    message = "No radial configuration exists: " + "; ".join(problem.contradictions)
+    return conclude(problem, engine, watch, configuration=None, status=Status.INFEASIBLE, message=message)

@@ -1,0 +1,261 @@
+"""Enumeration of every radial configuration with its AC power flow: the oracle for small networks.
+
+Branches in no loop are contracted; the remaining graph is searched branch by branch, including a branch where it
+closes no loop and leaving it out where the rest still connects the graph, so that every path ends in a spanning tree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.errors import UnsupportedError
+from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
+from learnopt.network.topology import DisjointSets, merged_nodes
+from learnopt.physics.limits import limit_arrays, total_violation
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+
+
+def contracted_ends(problem: ReconfigurationProblem) -> tuple[Ints, Ints, Ints, int]:
+    """The free branches on the graph in which everything that must stay closed is contracted.
+
+    Returns
+    -------
+    branches
+        Indices of the free branches, shape (n_free,).
+    tail, head
+        Their contracted end nodes, shape (n_free,).
+    n_nodes
+        Number of contracted nodes; node 0 holds the substations.
+    """
+    net = problem.network
+    node = merged_nodes(net)
+    sets = DisjointSets(int(node.max()) + 1)
+    for e in np.flatnonzero(problem.usable & ~problem.free):
+        sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]]))
+    labels = np.array([sets.find(int(k)) for k in node])
+    _, compact = np.unique(np.where(labels == sets.find(0), -1, labels), return_inverse=True)
+    branches = np.flatnonzero(problem.free)
+    tail, head = compact[net.from_bus[branches]], compact[net.to_bus[branches]]
+    return branches, tail, head, int(compact.max()) + 1
+
+
+def count_configurations(problem: ReconfigurationProblem) -> float:
+    """Number of radial configurations, by the matrix-tree theorem (the cap on operations is not counted)."""
+    if problem.contradictions:
+        return 0.0
+    _, tail, head, n = contracted_ends(problem)
+    laplacian = np.zeros((n, n))
+    np.add.at(laplacian, (tail, tail), 1.0)
+    np.add.at(laplacian, (head, head), 1.0)
+    np.add.at(laplacian, (tail, head), -1.0)
+    np.add.at(laplacian, (head, tail), -1.0)
+    _, logarithm = np.linalg.slogdet(laplacian[1:, 1:]) if n > 1 else (1.0, 0.0)
+    return float(np.exp(logarithm))
+
+
+@njit(cache=True)
+def _find(label: Ints, node: int) -> int:
+    while label[node] != node:
+        label[node] = label[label[node]]
+        node = label[node]
+    return node
+
+
+@njit(cache=True)
+def _connected(label: Ints, tail: Ints, head: Ints, first: int, scratch: Ints, n_sets: int) -> bool:
+    """The sets become one when all branches from ``first`` on are added."""
+    if n_sets == 1:
+        return True
+    scratch[:] = label
+    for e in range(first, len(tail)):
+        a, b = _find(scratch, tail[e]), _find(scratch, head[e])
+        if a != b:
+            scratch[a] = b
+            n_sets -= 1
+            if n_sets == 1:
+                return True
+    return False
+
+
+@njit(cache=True)
+def _enumerate(
+    grid: Any,
+    limits: Any,
+    s: NDArray[np.complex128],
+    closed: Bools,
+    branches: Ints,
+    tail: Ints,
+    head: Ints,
+    n_nodes: int,
+    normally_closed: Bools,
+    counted: Bools,
+    switching_cost: float,
+    max_operations: int,
+    best: Bools,
+    stop_at: int,
+    state: Ints,
+    label: NDArray[np.int64],
+    progress: Ints,
+    best_value: Floats,
+) -> bool:
+    """Search on from ``state`` until done (True) or until ``progress[0]`` trees have been seen (False).
+
+    ``state[i]``: 0 not tried, 1 included, 2 left out. ``progress`` = (trees, feasible trees, depth).
+    """
+    n, m = len(s), len(branches)
+    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    shunt = np.empty(n)
+    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
+    scratch = np.empty(n_nodes, np.int64)
+    depth = progress[2]
+    while True:
+        n_sets = n_nodes
+        for i in range(depth):
+            if state[i] == 1:
+                n_sets -= 1
+        if n_sets == 1:
+            for i in range(m):
+                closed[branches[i]] = i < depth and state[i] == 1
+            progress[0] += 1
+            operations = 0
+            for e in range(len(closed)):
+                if counted[e] and closed[e] != normally_closed[e]:
+                    operations += 1
+            if operations <= max_operations:
+                order_tree(grid, closed, order, parent, feed)
+                loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+                feasible = not np.isnan(loss)
+                if feasible and limits.active:
+                    feasible = total_violation(grid, limits, s, order, parent, feed, v, current) == 0.0
+                if feasible:
+                    progress[1] += 1
+                    value = loss + switching_cost * operations
+                    if value < best_value[0]:
+                        best_value[0] = value
+                        best[:] = closed
+        elif depth < m:
+            e = depth
+            a, b = _find(label[depth], tail[e]), _find(label[depth], head[e])
+            if a != b:
+                state[depth] = 1
+                label[depth + 1] = label[depth]
+                label[depth + 1][a] = b
+            else:
+                state[depth] = 2
+                label[depth + 1] = label[depth]
+            depth += 1
+            continue
+        # Back to the last included branch that may be left out instead.
+        while depth > 0:
+            depth -= 1
+            if state[depth] == 1:
+                n_sets = n_nodes
+                for i in range(depth):
+                    if state[i] == 1:
+                        n_sets -= 1
+                if _connected(label[depth], tail, head, depth + 1, scratch, n_sets):
+                    state[depth] = 2
+                    label[depth + 1] = label[depth]
+                    depth += 1
+                    break
+            state[depth] = 0
+            if depth == 0:
+                return True
+        else:
+            return True
+        if progress[0] >= stop_at:
+            progress[2] = depth
+            return False
+
+
+class EnumerationEngine:
+    """Every radial configuration is evaluated: exact by exhaustion, for small networks.
+
+    Parameters
+    ----------
+    max_configurations
+        Refuse problems with more configurations than this.
+    """
+
+    name = "enumerate"
+
+    def __init__(self, max_configurations: float = 5e6) -> None:
+        self.max_configurations = max_configurations
+
+    def solve(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+    ) -> Result:
+        """Optimum by exhaustion, with certificate ``ac``: the bound is the least objective of all configurations.
+
+        Raises
+        ------
+        UnsupportedError
+            If there are more than ``max_configurations`` configurations.
+        """
+        watch = Stopwatch()
+        if (failure := infeasible(problem, self.name, watch)) is not None:
+            return failure
+        count = count_configurations(problem)
+        if count > self.max_configurations:
+            raise UnsupportedError(
+                f"{problem.network.name!r} has {count:.3g} radial configurations, more than the {self.max_configurations:g} "
+                "that enumeration takes: use --engine milp or --engine tree"
+            )
+        net = problem.network
+        branches, tail, head, n_nodes = contracted_ends(problem)
+        m = len(branches)
+        closed = problem.usable & ~problem.free & (problem.blocks.block >= 0)
+        best = closed.copy()
+        label = np.tile(np.arange(n_nodes), (m + 1, 1))
+        state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(3, dtype=np.int64)
+        best_value = np.array([np.inf])
+        cap = problem.max_operations
+        finished = False
+        with watch.stage("enumerate"):
+            while not finished:
+                finished = _enumerate(
+                    grid_of(net, problem.charging),
+                    limit_arrays(problem),
+                    problem.p + 1j * problem.q,
+                    closed,
+                    branches,
+                    tail,
+                    head,
+                    n_nodes,
+                    np.array(net.normal_configuration.closed),
+                    ~problem.scenario.out_of_service,
+                    problem.switching_cost / net.base.kw,
+                    np.iinfo(np.int64).max if cap is None else cap,
+                    best,
+                    progress[0] + 20_000,
+                    state,
+                    label,
+                    progress,
+                    best_value,
+                )
+                if options.time_limit is not None and watch.elapsed > options.time_limit:
+                    break
+        found = Configuration(best) if np.isfinite(best_value[0]) else None
+        seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible."
+        if not finished:
+            status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
+            return conclude(problem, self.name, watch, configuration=found, status=status, message=seen)
+        if found is None:
+            message = f"{seen} None respects the limits."
+            return conclude(problem, self.name, watch, configuration=None, status=Status.INFEASIBLE, message=message)
+        return conclude(
+            problem,
+            self.name,
+            watch,
+            configuration=found,
+            status=Status.OPTIMAL,
+            certificate=Certificate.AC,
+            dual_bound_kw=float(best_value[0]) * net.base.kw,
+            message=seen,
+            nodes=int(progress[0]),
+        )

@@ -1,0 +1,303 @@
+r"""Branch exchange: close a tie, open a branch of the loop it makes, keep what improves the AC objective.
+
+With load currents fixed, closing tie e and opening branch k of its loop moves a circulating current :math:`c = -f_k`
+around the loop and changes the loss by
+
+.. math:: 2\,\mathrm{Re}\,(\bar c \sum_{l} r_l f_l) + |c|^2 \sum_{l} r_l,
+
+sums over the loop. All pairs are ranked by this estimate and tried in order by AC power flow. A local optimum, never
+a proof: the engine's results carry no bound.
+
+References
+----------
+Civanlar, Grainger, Yin, Lee (1988), doi:10.1109/61.193906 (exchange);
+Merlin & Back (1975), Shirmohammadi & Hong (1989), doi:10.1109/61.25637 (sequential opening).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.network import Bools, Configuration, Ints, ReconfigurationProblem, Result, Status
+from learnopt.network.topology import maximum_spanning_tree
+from learnopt.physics import LoopSpace
+from learnopt.physics.limits import limit_arrays, total_violation
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+
+PENALTY = 1e3
+"""Weight of the relative limit violation against the loss in per unit: any violation outweighs any loss."""
+
+
+@njit(cache=True)
+def _improve(
+    grid: Any,
+    limits: Any,
+    s: NDArray[np.complex128],
+    closed: Bools,
+    tail: Ints,
+    head: Ints,
+    free: Bools,
+    normally_closed: Bools,
+    counted: Bools,
+    switching_cost: float,
+    max_operations: int,
+    max_trials: int,
+) -> tuple[float, float]:
+    """Improve ``closed`` in place; returns merit and relative limit violation (NaN where the start has no power flow).
+
+    Merit is the loss plus switching cost plus penalised violations [pu].
+    """
+    n, m = len(s), len(closed)
+    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    shunt, depth = np.empty(n), np.zeros(n, np.int64)
+    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
+    estimate = np.empty(64)
+    tie_of = np.empty(64, np.int64)
+    cut_of = np.empty(64, np.int64)
+    loop_bus = np.empty(n, np.int64)
+    loop_flow = np.empty(n, np.complex128)
+    merit = np.inf
+    violation = np.inf
+    operations = 0
+    for e in range(m):
+        if counted[e] and closed[e] != normally_closed[e]:
+            operations += 1
+    while True:
+        if not order_tree(grid, closed, order, parent, feed):
+            return np.nan, np.nan
+        loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        if np.isnan(loss):
+            return np.nan, np.nan
+        violation = total_violation(grid, limits, s, order, parent, feed, v, current) if limits.active else 0.0
+        merit = loss + switching_cost * operations + PENALTY * violation
+        for position in range(n):
+            k = order[position]
+            depth[k] = 0 if parent[k] < 0 else depth[parent[k]] + 1
+        ceiling = 2e-3 * loss if violation == 0.0 else np.inf
+        count = 0
+        for e in range(m):
+            if closed[e] or not free[e]:
+                continue
+            a, b = tail[e], head[e]
+            size = 0
+            total = 0j
+            resistance = grid.impedance[e].real
+            while a != b:
+                if depth[a] == 0 and depth[b] == 0:
+                    break  # two substations: the loop closes through the merged root
+                if depth[a] >= depth[b]:
+                    loop_bus[size], loop_flow[size] = a, current[a]
+                    a = parent[a]
+                else:
+                    loop_bus[size], loop_flow[size] = b, -current[b]
+                    b = parent[b]
+                r = grid.impedance[feed[loop_bus[size]]].real
+                total += r * loop_flow[size]
+                resistance += r
+                size += 1
+            for i in range(size):
+                branch = feed[loop_bus[i]]
+                if not free[branch]:
+                    continue
+                c = -loop_flow[i]
+                change = 2.0 * (c.real * total.real + c.imag * total.imag) + resistance * (c.real**2 + c.imag**2)
+                change += switching_cost * _operations_change(e, branch, normally_closed, counted)
+                if change < ceiling:
+                    if count == len(estimate):
+                        estimate = np.concatenate((estimate, np.empty(count)))
+                        tie_of = np.concatenate((tie_of, np.empty(count, np.int64)))
+                        cut_of = np.concatenate((cut_of, np.empty(count, np.int64)))
+                    estimate[count], tie_of[count], cut_of[count] = change, e, branch
+                    count += 1
+        improved = False
+        ranking = np.argsort(estimate[:count])
+        for i in range(min(count, max_trials)):
+            e, k = tie_of[ranking[i]], cut_of[ranking[i]]
+            trial_operations = operations + _operations_change(e, k, normally_closed, counted)
+            if trial_operations > max_operations and trial_operations >= operations:
+                continue
+            closed[e], closed[k] = True, False
+            order_tree(grid, closed, order, parent, feed)
+            trial = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+            if not np.isnan(trial):
+                if limits.active:
+                    trial += PENALTY * total_violation(grid, limits, s, order, parent, feed, v, current)
+                if trial + switching_cost * trial_operations < merit * (1 - 1e-10):
+                    operations = trial_operations
+                    improved = True
+                    break
+            closed[e], closed[k] = False, True
+        if not improved:
+            return merit, violation
+
+
+@njit(cache=True)
+def _operations_change(tie: int, cut: int, normally_closed: Bools, counted: Bools) -> int:
+    """Change of the number of operations when ``tie`` closes and ``cut`` opens."""
+    change = 0
+    if counted[tie]:
+        change += -1 if normally_closed[tie] else 1
+    if counted[cut]:
+        change += 1 if normally_closed[cut] else -1
+    return change
+
+
+class LocalSearch:
+    """Branch exchange on one problem, ready for many starts."""
+
+    def __init__(self, problem: ReconfigurationProblem) -> None:
+        net = problem.network
+        self.problem = problem
+        self._arrays = (np.array(net.from_bus), np.array(net.to_bus), np.array(problem.free))
+        self._grid = grid_of(net, problem.charging)
+        self._limits = limit_arrays(problem)
+        self._s = problem.p + 1j * problem.q
+        self._normally_closed = np.array(net.normal_configuration.closed)
+        self._counted = ~problem.scenario.out_of_service
+        cap = problem.max_operations
+        self._max_operations = np.iinfo(np.int64).max if cap is None else cap
+
+    def improve(self, start: Configuration, max_trials: int = 200) -> tuple[Configuration, float] | None:
+        """Local optimum reached from a start.
+
+        Returns
+        -------
+        The configuration and its merit [kW] (objective; above :data:`PENALTY` times the base where limits stay
+        violated), or None where the start is not radial or has no power flow.
+        """
+        closed = np.array(start.closed)
+        merit, _ = _improve(
+            self._grid,
+            self._limits,
+            self._s,
+            closed,
+            *self._arrays,
+            self._normally_closed,
+            self._counted,
+            self.problem.switching_cost / self.problem.network.base.kw,
+            self._max_operations,
+            max_trials,
+        )
+        if np.isnan(merit):
+            return None
+        return Configuration(closed), float(merit) * self.problem.network.base.kw
+
+
+def radial_start(problem: ReconfigurationProblem) -> Configuration:
+    """The normal configuration, repaired where outages or locks break it: as many normal states kept as possible."""
+    net = problem.network
+    weight = np.where(net.normal_configuration.closed, 1.0, 0.0)
+    return Configuration(maximum_spanning_tree(net, problem.usable, weight, problem.must_close))
+
+
+def random_start(problem: ReconfigurationProblem, rng: np.random.Generator) -> Configuration:
+    """A random radial configuration: the spanning tree of least random weight (not uniform over trees)."""
+    weight = rng.random(problem.network.n_branch)
+    return Configuration(maximum_spanning_tree(problem.network, problem.usable, weight, problem.must_close))
+
+
+def sequential_opening(problem: ReconfigurationProblem, injection: NDArray | None = None) -> Configuration:
+    """Close everything, then open the branch of least opening cost until the network is radial (Merlin & Back 1975).
+
+    Flows and costs are updated after each opening by the rank-one formula of loop space.
+
+    Parameters
+    ----------
+    injection
+        Load currents [pu], shape (n_bus,); the net loads at flat voltage where absent.
+    """
+    space = LoopSpace.of(problem)
+    flow = space.meshed_flow(problem.p + 1j * problem.q if injection is None else injection)[space.core]
+    C, K = space.cycles, space.K.copy()
+    free = problem.free[space.core].copy()
+    opened = np.zeros(problem.network.n_branch, dtype=bool)
+    scale = space.loop_conductance
+    g = scale.copy()
+    for _ in range(space.n_loops):
+        free &= g > 1e-9 * scale  # what has become a bridge stays closed
+        if not free.any():
+            break
+        e = int(np.argmin(np.where(free, np.abs(flow) ** 2 / np.maximum(g, 1e-300), np.inf)))
+        direction = K @ C[e]
+        along = C @ direction
+        flow = flow - along * (flow[e] / g[e])
+        K -= np.outer(direction, direction) / g[e]
+        g = g - along**2 / g[e]
+        free[e] = False
+        opened[space.core[e]] = True
+    closed = maximum_spanning_tree(problem.network, problem.usable, np.where(opened, 0.0, 1.0), problem.must_close)
+    return Configuration(closed)
+
+
+class ExchangeEngine:
+    """Branch exchange from the normal configuration, from sequential opening and from random trees.
+
+    Parameters
+    ----------
+    random_starts
+        Random trees to start from besides the two others.
+    """
+
+    name = "exchange"
+
+    def __init__(self, random_starts: int = 4) -> None:
+        self.random_starts = random_starts
+
+    def solve(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+    ) -> Result:
+        """Best local optimum; status ``feasible`` and no certificate, or ``no_solution``."""
+        watch = Stopwatch()
+        if (failure := infeasible(problem, self.name, watch)) is not None:
+            return failure
+        rng = np.random.default_rng(options.seed)
+        with watch.stage("exchange"):
+            best = find_incumbent(problem, start, rng, self.random_starts, options.time_limit, watch)
+        message = "Local optimum of branch exchange; nothing is proven about other configurations."
+        return conclude(problem, self.name, watch, configuration=best, status=feasible_or_none(best), message=message)
+
+
+def feasible_or_none(configuration: Configuration | None) -> Status:
+    """Status of a run without proof."""
+    return Status.NO_SOLUTION if configuration is None else Status.FEASIBLE
+
+
+def find_incumbent(
+    problem: ReconfigurationProblem,
+    start: Configuration | None,
+    rng: np.random.Generator,
+    random_starts: int = 0,
+    time_limit: float | None = None,
+    watch: Stopwatch | None = None,
+) -> Configuration | None:
+    """Best configuration of branch exchange from a given start, the normal state, sequential opening and random trees.
+
+    With a cap on operations only starts within the cap are used, since exchanges may not get back under it. The
+    configuration returned may violate AC limits when none that respects them was found.
+    """
+    search = LocalSearch(problem)
+    best: Configuration | None = None
+    best_merit = np.inf
+    for i in range(2 + random_starts + (start is not None)):
+        if watch is not None and time_limit is not None and watch.elapsed > time_limit and best is not None:
+            break
+        k = i - (start is not None)
+        if k < 0 and start is not None:
+            candidate = start
+        elif k == 0:
+            candidate = radial_start(problem)
+        elif k == 1:
+            candidate = sequential_opening(problem)
+        else:
+            candidate = random_start(problem, rng)
+        if not problem.admits(candidate):
+            continue
+        found = search.improve(candidate)
+        if found is not None and found[1] < best_merit:
+            best, best_merit = found
+    return best
