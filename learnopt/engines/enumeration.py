@@ -203,8 +203,8 @@ class EnumerationEngine:
         count = count_configurations(problem)
         if count > self.max_configurations:
             raise UnsupportedError(
-                f"{problem.network.name!r} has {count:.3g} radial configurations, more than the {self.max_configurations:g} "
-                "that enumeration takes: use --engine milp or --engine tree"
+                f"{problem.network.name!r} has {count:.3g} radial configurations, enumeration takes "
+                f"{self.max_configurations:g} at most: use --engine milp"
             )
         net = problem.network
         branches, tail, head, n_nodes = contracted_ends(problem)

@@ -23,14 +23,89 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
-from learnopt.network import Bools, Configuration, Ints, ReconfigurationProblem, Result, Status
+from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
 from learnopt.network.topology import maximum_spanning_tree
-from learnopt.physics import LoopSpace
+from learnopt.physics import LoopSpace, power_flow
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
 
 PENALTY = 1e3
 """Weight of the relative limit violation against the loss in per unit: any violation outweighs any loss."""
+
+
+@njit(cache=True)
+def _operations_change(tie: int, cut: int, normally_closed: Bools, counted: Bools) -> int:
+    """Change of the number of operations when ``tie`` closes and ``cut`` opens."""
+    change = 0
+    if counted[tie]:
+        change += -1 if normally_closed[tie] else 1
+    if counted[cut]:
+        change += 1 if normally_closed[cut] else -1
+    return change
+
+
+@njit(cache=True)
+def _rank_exchanges(
+    grid: Any,
+    closed: Bools,
+    tail: Ints,
+    head: Ints,
+    free: Bools,
+    normally_closed: Bools,
+    counted: Bools,
+    switching_cost: float,
+    order: Ints,
+    parent: Ints,
+    feed: Ints,
+    current: NDArray[np.complex128],
+    ceiling: float,
+) -> tuple[Floats, Ints, Ints]:
+    """Exchanges (tie closes, cut opens) with an estimated change of the objective below ``ceiling``, best first."""
+    n, m = len(order), len(closed)
+    depth = np.zeros(n, np.int64)
+    for position in range(n):
+        k = order[position]
+        depth[k] = 0 if parent[k] < 0 else depth[parent[k]] + 1
+    loop_bus = np.empty(n, np.int64)
+    loop_flow = np.empty(n, np.complex128)
+    estimate, tie, cut = np.empty(64), np.empty(64, np.int64), np.empty(64, np.int64)
+    count = 0
+    for e in range(m):
+        if closed[e] or not free[e]:
+            continue
+        a, b = tail[e], head[e]
+        size = 0
+        total = 0j
+        resistance = grid.impedance[e].real
+        while a != b:
+            if depth[a] == 0 and depth[b] == 0:
+                break  # two substations: the loop closes through the merged root
+            if depth[a] >= depth[b]:
+                loop_bus[size], loop_flow[size] = a, current[a]
+                a = parent[a]
+            else:
+                loop_bus[size], loop_flow[size] = b, -current[b]
+                b = parent[b]
+            r = grid.impedance[feed[loop_bus[size]]].real
+            total += r * loop_flow[size]
+            resistance += r
+            size += 1
+        for i in range(size):
+            branch = feed[loop_bus[i]]
+            if not free[branch]:
+                continue
+            c = -loop_flow[i]
+            change = 2.0 * (c.real * total.real + c.imag * total.imag) + resistance * (c.real**2 + c.imag**2)
+            change += switching_cost * _operations_change(e, branch, normally_closed, counted)
+            if change < ceiling:
+                if count == len(estimate):
+                    estimate = np.concatenate((estimate, np.empty(count)))
+                    tie = np.concatenate((tie, np.empty(count, np.int64)))
+                    cut = np.concatenate((cut, np.empty(count, np.int64)))
+                estimate[count], tie[count], cut[count] = change, e, branch
+                count += 1
+    ranking = np.argsort(estimate[:count])
+    return estimate[ranking], tie[ranking], cut[ranking]
 
 
 @njit(cache=True)
@@ -47,77 +122,36 @@ def _improve(
     switching_cost: float,
     max_operations: int,
     max_trials: int,
-) -> tuple[float, float]:
-    """Improve ``closed`` in place; returns merit and relative limit violation (NaN where the start has no power flow).
+) -> float:
+    """Improve ``closed`` in place; returns its merit, NaN where the start has no power flow.
 
-    Merit is the loss plus switching cost plus penalised violations [pu].
+    Merit is the loss plus switching cost plus penalised limit violations [pu].
     """
-    n, m = len(s), len(closed)
+    n = len(s)
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt, depth = np.empty(n), np.zeros(n, np.int64)
+    shunt = np.empty(n)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
-    estimate = np.empty(64)
-    tie_of = np.empty(64, np.int64)
-    cut_of = np.empty(64, np.int64)
-    loop_bus = np.empty(n, np.int64)
-    loop_flow = np.empty(n, np.complex128)
-    merit = np.inf
-    violation = np.inf
     operations = 0
-    for e in range(m):
+    for e in range(len(closed)):
         if counted[e] and closed[e] != normally_closed[e]:
             operations += 1
     while True:
         if not order_tree(grid, closed, order, parent, feed):
-            return np.nan, np.nan
+            return np.nan
         loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
         if np.isnan(loss):
-            return np.nan, np.nan
+            return np.nan
         violation = total_violation(grid, limits, s, order, parent, feed, v, current) if limits.active else 0.0
         merit = loss + switching_cost * operations + PENALTY * violation
-        for position in range(n):
-            k = order[position]
-            depth[k] = 0 if parent[k] < 0 else depth[parent[k]] + 1
+        # The estimate errs by the change of voltages; what looks slightly worse is tried too.
         ceiling = 2e-3 * loss if violation == 0.0 else np.inf
-        count = 0
-        for e in range(m):
-            if closed[e] or not free[e]:
-                continue
-            a, b = tail[e], head[e]
-            size = 0
-            total = 0j
-            resistance = grid.impedance[e].real
-            while a != b:
-                if depth[a] == 0 and depth[b] == 0:
-                    break  # two substations: the loop closes through the merged root
-                if depth[a] >= depth[b]:
-                    loop_bus[size], loop_flow[size] = a, current[a]
-                    a = parent[a]
-                else:
-                    loop_bus[size], loop_flow[size] = b, -current[b]
-                    b = parent[b]
-                r = grid.impedance[feed[loop_bus[size]]].real
-                total += r * loop_flow[size]
-                resistance += r
-                size += 1
-            for i in range(size):
-                branch = feed[loop_bus[i]]
-                if not free[branch]:
-                    continue
-                c = -loop_flow[i]
-                change = 2.0 * (c.real * total.real + c.imag * total.imag) + resistance * (c.real**2 + c.imag**2)
-                change += switching_cost * _operations_change(e, branch, normally_closed, counted)
-                if change < ceiling:
-                    if count == len(estimate):
-                        estimate = np.concatenate((estimate, np.empty(count)))
-                        tie_of = np.concatenate((tie_of, np.empty(count, np.int64)))
-                        cut_of = np.concatenate((cut_of, np.empty(count, np.int64)))
-                    estimate[count], tie_of[count], cut_of[count] = change, e, branch
-                    count += 1
+        _, tie, cut = _rank_exchanges(
+            grid, closed, tail, head, free, normally_closed, counted, switching_cost,
+            order, parent, feed, current, ceiling,
+        )  # fmt: skip
         improved = False
-        ranking = np.argsort(estimate[:count])
-        for i in range(min(count, max_trials)):
-            e, k = tie_of[ranking[i]], cut_of[ranking[i]]
+        for i in range(min(len(tie), max_trials)):
+            e, k = tie[i], cut[i]
             trial_operations = operations + _operations_change(e, k, normally_closed, counted)
             if trial_operations > max_operations and trial_operations >= operations:
                 continue
@@ -133,18 +167,7 @@ def _improve(
                     break
             closed[e], closed[k] = False, True
         if not improved:
-            return merit, violation
-
-
-@njit(cache=True)
-def _operations_change(tie: int, cut: int, normally_closed: Bools, counted: Bools) -> int:
-    """Change of the number of operations when ``tie`` closes and ``cut`` opens."""
-    change = 0
-    if counted[tie]:
-        change += -1 if normally_closed[tie] else 1
-    if counted[cut]:
-        change += 1 if normally_closed[cut] else -1
-    return change
+            return merit
 
 
 class LocalSearch:
@@ -171,7 +194,7 @@ class LocalSearch:
         violated), or None where the start is not radial or has no power flow.
         """
         closed = np.array(start.closed)
-        merit, _ = _improve(
+        merit = _improve(
             self._grid,
             self._limits,
             self._s,
@@ -186,6 +209,31 @@ class LocalSearch:
         if np.isnan(merit):
             return None
         return Configuration(closed), float(merit) * self.problem.network.base.kw
+
+    def neighbours(self, configuration: Configuration, count: int) -> list[Configuration]:
+        """The ``count`` exchanges of least estimated objective, best first; fewer where there are fewer."""
+        flow = power_flow(self.problem, configuration)
+        if not flow.converged:
+            return []
+        _, tie, cut = _rank_exchanges(
+            self._grid,
+            configuration.closed,
+            *self._arrays,
+            self._normally_closed,
+            self._counted,
+            self.problem.switching_cost / self.problem.network.base.kw,
+            flow.order,
+            flow.parent,
+            flow.feed,
+            flow.current,
+            np.inf,
+        )
+        result = []
+        for e, k in zip(tie[:count], cut[:count], strict=True):
+            closed = configuration.closed.copy()
+            closed[e], closed[k] = True, False
+            result.append(Configuration(closed))
+        return result
 
 
 def radial_start(problem: ReconfigurationProblem) -> Configuration:

@@ -1,0 +1,8 @@
+"""The optimisation models, and the only place where Pyomo expressions are written.
+
+=====================================  ==================================================================
+:mod:`learnopt.formulations.arcs`      which arcs exist, seen from the block structure
+:mod:`learnopt.formulations.bounds`    every constant of the models, each with its proof
+:mod:`learnopt.formulations.distflow`  directed perspective DistFlow: relaxation whose bound holds for AC
+=====================================  ==================================================================
+"""

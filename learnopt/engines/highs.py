@@ -1,0 +1,216 @@
+"""HiGHS, driven directly: a Pyomo model compiled once to matrices, then rows appended and solved again.
+
+The only module that calls HiGHS. Any other Pyomo solver can solve the same model through Pyomo.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import highspy
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.opt import WriterFactory
+
+from learnopt.network import Floats, Ints
+
+VERSION = highspy.Highs().version()
+"""Version of the HiGHS library in use."""
+
+
+class Outcome(Enum):
+    """How a run of the solver ended."""
+
+    OPTIMAL = "optimal within the gap"
+    INFEASIBLE = "no solution, or none below the cutoff"
+    LIMIT = "stopped by a limit"
+    INTERRUPTED = "stopped by the user"
+    FAILED = "the solver reported an error"
+
+
+@dataclass(frozen=True)
+class SolverRun:
+    """Outcome of one run.
+
+    Parameters
+    ----------
+    outcome
+        How it ended.
+    objective
+        Objective of ``values``; NaN without a solution.
+    bound
+        Proven lower bound of the model (at most the cutoff where the model is infeasible below it).
+    values
+        Column values, None without a solution.
+    nodes
+        Branch-and-bound nodes.
+    """
+
+    outcome: Outcome
+    objective: float
+    bound: float
+    values: Floats | None
+    nodes: int = 0
+
+
+class CompiledModel:
+    """A minimisation model in HiGHS that grows by rows.
+
+    Parameters
+    ----------
+    model
+        Linear Pyomo model; it is compiled on construction and not looked at again.
+    threads
+        Threads for HiGHS.
+    """
+
+    def __init__(self, model: pyo.ConcreteModel, threads: int = 1) -> None:
+        form = WriterFactory("compile_standard_form").write(model, mixed_form=True)
+        self._column = {id(variable): k for k, variable in enumerate(form.columns)}
+        self.n_columns = len(form.columns)
+        matrix = form.A.tocsr()
+        n_rows = matrix.shape[0]
+        sense = np.array([bound_type for _, bound_type in form.rows], dtype=int)
+        rhs = np.asarray(form.rhs, dtype=float)
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = self.n_columns, n_rows
+        costs = np.zeros(self.n_columns)
+        cost_matrix = form.c.tocoo()
+        costs[cost_matrix.coords[1]] = cost_matrix.data
+        lp.col_cost_ = costs
+        lp.offset_ = float(form.c_offset[0]) if len(form.c_offset) else 0.0
+        lp.col_lower_ = np.array([-math.inf if v.lb is None else v.lb for v in form.columns])
+        lp.col_upper_ = np.array([math.inf if v.ub is None else v.ub for v in form.columns])
+        lp.row_lower_ = np.where(sense == 1, -math.inf, rhs)
+        lp.row_upper_ = np.where(sense == -1, math.inf, rhs)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = matrix.indptr
+        lp.a_matrix_.index_ = matrix.indices
+        lp.a_matrix_.value_ = matrix.data
+        self._integer = np.array([v.is_integer() or v.is_binary() for v in form.columns], dtype=bool)
+        self._highs = highspy.Highs()
+        self._set(output_flag=False, threads=threads, random_seed=0)
+        self._highs.passModel(lp)
+        self._mixed = False
+
+    def columns(self, variables: Sequence[Any]) -> Ints:
+        """Column of each Pyomo variable; -1 for one that appears in no row and not in the objective."""
+        return np.array([self._column.get(id(v), -1) for v in variables], dtype=np.int64)
+
+    def add_rows(self, columns: Ints, coefficients: Floats, lower: Floats) -> None:
+        """Append rows of equal length: ``sum(coefficients * x[columns]) >= lower``.
+
+        Parameters
+        ----------
+        columns, coefficients
+            shape (n_rows, n_terms).
+        lower
+            shape (n_rows,).
+        """
+        n_rows, n_terms = columns.shape
+        if n_rows:
+            self._highs.addRows(
+                n_rows,
+                lower,
+                np.full(n_rows, math.inf),
+                n_rows * n_terms,
+                np.arange(n_rows, dtype=np.int32) * n_terms,
+                columns.astype(np.int32).ravel(),
+                coefficients.ravel(),
+            )
+
+    def fix(self, columns: Ints, values: Floats) -> None:
+        """Fix columns to values."""
+        for column, value in zip(columns, values, strict=True):
+            self._highs.changeColBounds(int(column), float(value), float(value))
+
+    def solve_relaxation(self, time_limit: float = math.inf) -> SolverRun:
+        """Solve the linear relaxation, from the last basis."""
+        self._integrality(False)
+        return self._run(time_limit)
+
+    def solve(
+        self, *, cutoff: float = math.inf, gap: float = 1e-5, time_limit: float = math.inf, heuristics: bool = True
+    ) -> SolverRun:
+        """Solve the mixed-integer model.
+
+        Parameters
+        ----------
+        cutoff
+            Only solutions with a smaller objective are of interest.
+        gap
+            Relative gap to stop at, HiGHS's definition: |objective - bound| / |objective|.
+        heuristics
+            Let HiGHS search for solutions by sub-MIPs; a waste where a good one is in hand.
+        """
+        self._integrality(True)
+        self._set(
+            objective_bound=cutoff,
+            mip_rel_gap=gap,
+            mip_abs_gap=0.0,
+            mip_heuristic_effort=0.05 if heuristics else 0.0,
+            mip_heuristic_run_feasibility_jump=heuristics,
+            mip_heuristic_run_rins=heuristics,
+            mip_heuristic_run_rens=heuristics,
+            mip_heuristic_run_root_reduced_cost=heuristics,
+        )
+        return self._run(time_limit, cutoff)
+
+    def _integrality(self, mixed: bool) -> None:
+        if mixed != self._mixed:
+            kinds = [
+                highspy.HighsVarType.kInteger if i and mixed else highspy.HighsVarType.kContinuous
+                for i in self._integer
+            ]
+            indices = np.arange(self.n_columns, dtype=np.int32)
+            self._highs.changeColsIntegrality(
+                self.n_columns, indices, np.array([k.value for k in kinds], dtype=np.uint8)
+            )
+            self._mixed = mixed
+            if not mixed:
+                self._set(objective_bound=math.inf)
+
+    def _set(self, **options: Any) -> None:
+        for key, value in options.items():
+            if self._highs.setOptionValue(key, value) == highspy.HighsStatus.kError:
+                raise ValueError(f"HiGHS {VERSION} does not take option {key} = {value!r}")
+
+    def _run(self, time_limit: float, cutoff: float = math.inf) -> SolverRun:
+        # HiGHS counts time over the life of the object.
+        self._set(time_limit=self._highs.getRunTime() + time_limit if math.isfinite(time_limit) else math.inf)
+        begin = time.perf_counter()
+        self._highs.run()
+        del begin
+        status = self._highs.getModelStatus()
+        info = self._highs.getInfo()
+        kinds = highspy.HighsModelStatus
+        outcome = {
+            kinds.kOptimal: Outcome.OPTIMAL,
+            kinds.kInfeasible: Outcome.INFEASIBLE,
+            kinds.kUnboundedOrInfeasible: Outcome.INFEASIBLE,
+            kinds.kObjectiveBound: Outcome.INFEASIBLE,
+            kinds.kTimeLimit: Outcome.LIMIT,
+            kinds.kIterationLimit: Outcome.LIMIT,
+            kinds.kSolutionLimit: Outcome.LIMIT,
+            kinds.kObjectiveTarget: Outcome.LIMIT,
+            kinds.kInterrupt: Outcome.INTERRUPTED,
+        }.get(status, Outcome.FAILED)
+        solved = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        values = np.array(self._highs.getSolution().col_value) if solved else None
+        objective = info.objective_function_value if solved else math.nan
+        if self._mixed:
+            bound = info.mip_dual_bound if outcome is not Outcome.INFEASIBLE else cutoff
+            nodes = max(int(info.mip_node_count), 0)
+        else:
+            bound = (
+                objective if outcome is Outcome.OPTIMAL else (math.inf if outcome is Outcome.INFEASIBLE else -math.inf)
+            )
+            nodes = 0
+        if outcome is Outcome.FAILED:
+            bound = -math.inf
+        return SolverRun(outcome, objective, min(bound, cutoff), values, nodes)

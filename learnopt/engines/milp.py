@@ -1,0 +1,308 @@
+"""Outer approximation on HiGHS: bound and AC incumbent meet, or the gap is stated.
+
+Rounds: tangents at the AC points of the incumbent and of its best neighbours; a cut loop on the linear relaxation;
+then the mixed-integer model with the incumbent as cutoff, tangents at its solution and at the AC point of the
+configuration it proposes, until nothing below the cutoff is left. Every round's dual bound is a lower bound of the AC
+objective (:mod:`learnopt.formulations.distflow`); every configuration proposed is evaluated by AC power flow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from learnopt.engines import highs
+from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.exchange import LocalSearch, find_incumbent
+from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, tangent_row
+from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
+from learnopt.physics import PowerFlow, evaluate, power_flow
+
+DEFAULT_GAP = 1e-4
+ROUNDING = 1e-7
+"""Relative margin taken off a bound for the tolerances of the linear solver."""
+
+
+@dataclass(frozen=True)
+class MilpParams:
+    """Effort of the outer approximation.
+
+    Parameters
+    ----------
+    random_starts
+        Random trees for the incumbent: more of them make a bad cutoff unlikely, each costs milliseconds.
+    neighbours
+        Exchanges of the incumbent whose AC points get tangents before the first round: fewer rounds, more rows.
+    root_rounds
+        Most rounds of the cut loop on the linear relaxation.
+    root_progress
+        Stop the cut loop when a round raises the bound by less than this share.
+    mip_gap_share
+        Gap of each mixed-integer round as a share of the requested gap: the rest is left to the tangents.
+    """
+
+    random_starts: int = 8
+    neighbours: int = 30
+    root_rounds: int = 40
+    root_progress: float = 2e-4
+    mip_gap_share: float = 0.2
+
+
+class Tangents:
+    """Tangents of the current cone in a compiled model, each added once."""
+
+    def __init__(self, data: DistFlowData, model: highs.CompiledModel, pyomo_model: object) -> None:
+        arcs = data.arcs
+        span = range(len(arcs))
+        m: any = pyomo_model  # type: ignore[valid-type]
+        self._model = model
+        self._arcs = arcs
+        self._ell, self._p, self._q = (model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))
+        number = [isinstance(m.w[a], float) for a in span]
+        self._w = np.array([-1 if number[a] else model.columns([m.w[a]])[0] for a in span], dtype=np.int64)
+        self._w_number = np.array([m.w[a] if number[a] else math.nan for a in span])
+        self._seen: set[tuple[int, float, float]] = set()
+        self.count = 0
+
+    def _add(self, arc: Ints, alpha: Floats, beta: Floats) -> int:
+        fresh = []
+        for i, a in enumerate(arc):
+            key = (int(a), float(f"{alpha[i]:.5g}"), float(f"{beta[i]:.5g}"))
+            if key not in self._seen:
+                self._seen.add(key)
+                fresh.append(i)
+        for numeric in (False, True):
+            some = np.array([i for i in fresh if (self._w[arc[i]] < 0) == numeric], dtype=np.int64)
+            if not len(some):
+                continue
+            a = arc[some]
+            one, on_p, on_q, on_w = (np.broadcast_to(c, len(some)) for c in tangent_row(alpha[some], beta[some]))
+            columns, values, lower = [self._ell[a], self._p[a], self._q[a]], [one, on_p, on_q], np.zeros(len(some))
+            if numeric:
+                lower = -on_w * self._w_number[a]
+            else:
+                columns.append(self._w[a])
+                values.append(on_w)
+            self._model.add_rows(np.stack(columns, axis=1), np.stack(values, axis=1), lower)
+        self.count += len(fresh)
+        return len(fresh)
+
+    def at_power_flow(self, flow: PowerFlow) -> int:
+        """Touch the cone where a configuration operates; returns the number of new tangents."""
+        used = np.flatnonzero(flow.feed[self._arcs.head] == self._arcs.branch)
+        tail, head = self._arcs.tail[used], self._arcs.head[used]
+        ratio = flow.current[head].conjugate() / flow.v[tail].conjugate()  # S / |V|^2 at the sending end
+        return self._add(used, ratio.real, ratio.imag)
+
+    def at_values(self, values: Floats, tolerance: float) -> int:
+        """Touch the cone where a solution of the model lies outside it by more than a tolerance [pu]."""
+        w = np.where(self._w >= 0, values[self._w], self._w_number)
+        p, q, ell = values[self._p], values[self._q], values[self._ell]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed = (p**2 + q**2) / w
+            cut = np.flatnonzero((w > 1e-5) & (needed - ell > tolerance + 1e-4 * needed))
+        return self._add(cut, p[cut] / w[cut], q[cut] / w[cut])
+
+
+@dataclass
+class _Search:
+    """State of one outer approximation."""
+
+    problem: ReconfigurationProblem
+    incumbent: Configuration | None = None
+    objective: float = math.inf  # of the incumbent, judged [kW]
+    bound: float = -math.inf  # of the full problem [kW]
+    nodes: int = 0
+    seen: set[Configuration] = field(default_factory=set)
+
+    def offer(self, configuration: Configuration | None) -> bool:
+        """Take a configuration as incumbent if the judge finds it feasible and better."""
+        if configuration is None or configuration in self.seen:
+            return False
+        self.seen.add(configuration)
+        evaluation = evaluate(self.problem, configuration)
+        if not evaluation.feasible or not self.problem.admits(configuration):
+            return False
+        objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
+        if objective >= self.objective:
+            return False
+        self.incumbent, self.objective = configuration, objective
+        return True
+
+    @property
+    def gap(self) -> float:
+        if not math.isfinite(self.objective) or not math.isfinite(self.bound):
+            return math.inf
+        return max(0.0, self.objective - self.bound) / max(abs(self.objective), 1e-9)
+
+
+class MilpEngine:
+    """Mixed-integer outer approximation with an AC certificate.
+
+    Parameters
+    ----------
+    params
+        Effort of its parts.
+    """
+
+    name = "milp"
+
+    def __init__(self, params: MilpParams | None = None) -> None:
+        self.params = params or MilpParams()
+
+    def solve(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+    ) -> Result:
+        """Prove the AC optimum within ``options.gap`` (1e-4 by default), or return the gap reached.
+
+        The certificate is ``ac``, or ``none`` where a constant of the relaxation could not be proven (the message says
+        which). Ctrl-C returns the incumbent.
+        """
+        watch = Stopwatch()
+        if (failure := infeasible(problem, self.name, watch)) is not None:
+            return failure
+        gap = DEFAULT_GAP if options.gap is None else options.gap
+        search = _Search(problem)
+        status, reason = Status.NO_SOLUTION, ""
+        try:
+            status, reason = self._prove(search, gap, options, start, watch)
+        except KeyboardInterrupt:
+            status, reason = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
+        bound: float | None = search.bound
+        if search.incumbent is None and status is not Status.INTERRUPTED:
+            bound = None if status is Status.INFEASIBLE else bound
+        return conclude(
+            problem,
+            self.name,
+            watch,
+            configuration=search.incumbent,
+            status=status,
+            certificate=Certificate.AC,
+            dual_bound_kw=bound,
+            message=reason,
+            nodes=search.nodes,
+            engine_version=f"HiGHS {highs.VERSION}",
+        )
+
+    def _prove(
+        self, search: _Search, gap: float, options: SolveOptions, start: Configuration | None, watch: Stopwatch
+    ) -> tuple[Status, str]:
+        problem, params = search.problem, self.params
+        kw = problem.network.base.kw
+        limit = math.inf if options.time_limit is None else options.time_limit
+        with watch.stage("incumbent"):
+            rng = np.random.default_rng(options.seed)
+            found = find_incumbent(problem, start, rng, params.random_starts, 0.2 * limit, watch)
+            search.offer(found)
+        with watch.stage("build"):
+            data = DistFlowData.of(problem, search.objective / kw)
+            if not data.bounds.proven:
+                search.bound = -math.inf
+            pyomo_model = build_reconfiguration(data)
+            model = highs.CompiledModel(pyomo_model)
+            tangents = Tangents(data, model, pyomo_model)
+            choice = np.flatnonzero(~data.arcs.fixed)
+            b_columns = model.columns([pyomo_model.b[int(a)] for a in choice])
+            points = [search.incumbent or found]
+            if points[0] is not None:
+                points += LocalSearch(problem).neighbours(points[0], params.neighbours)
+            for configuration in points:
+                if configuration is not None and (flow := power_flow(problem, configuration)).converged:
+                    tangents.at_power_flow(flow)
+        # A squared current that is off by this much changes no loss by more than a tenth of the gap.
+        scale = search.objective / kw if math.isfinite(search.objective) else float(np.abs(problem.p).sum()) * 0.05
+        tolerance = 0.1 * gap * scale / max(float(problem.network.r.sum()), 1e-9)
+
+        def raise_bound(value: float) -> None:
+            if data.bounds.proven and math.isfinite(value):
+                search.bound = max(search.bound, value - ROUNDING * abs(value))
+
+        with watch.stage("root"):
+            previous = -math.inf
+            for _ in range(params.root_rounds):
+                run = model.solve_relaxation(limit - watch.elapsed)
+                if run.outcome is highs.Outcome.INFEASIBLE:
+                    return self._infeasible_model(search, data)
+                if run.values is None or run.outcome is not highs.Outcome.OPTIMAL:
+                    break
+                raise_bound(run.bound)
+                added = tangents.at_values(run.values, tolerance)
+                if search.gap <= gap or not added or run.bound < previous + params.root_progress * abs(run.bound):
+                    break
+                previous = run.bound
+        while search.gap > gap:
+            if watch.elapsed >= limit:
+                status = Status.NO_SOLUTION if search.incumbent is None else Status.FEASIBLE
+                return status, f"Time limit of {limit:g} s reached."
+            with watch.stage("milp"):
+                # Nothing is of interest unless it is better than the incumbent by more than the gap.
+                cutoff = search.objective * (1 - 0.9 * gap) if math.isfinite(search.objective) else math.inf
+                run = model.solve(
+                    cutoff=cutoff,
+                    gap=params.mip_gap_share * gap,
+                    time_limit=limit - watch.elapsed,
+                    heuristics=search.incumbent is None,
+                )
+                search.nodes += run.nodes
+            if run.outcome is highs.Outcome.INTERRUPTED:
+                raise KeyboardInterrupt
+            if run.outcome is highs.Outcome.FAILED:
+                return self._stopped(search), "HiGHS reported an error; the result is what was known before."
+            raise_bound(min(run.bound, cutoff))
+            if run.outcome is highs.Outcome.INFEASIBLE:
+                if math.isinf(cutoff):
+                    return self._infeasible_model(search, data)
+                if not data.bounds.proven:
+                    break
+                continue
+            if run.values is None:
+                continue
+            with watch.stage("tangents"):
+                added = tangents.at_values(run.values, tolerance)
+                closed = problem.usable & (problem.blocks.block >= 0)
+                closed[data.arcs.branch[choice]] = False
+                used = choice[run.values[b_columns] > 0.5]
+                closed[data.arcs.branch[used]] = True
+                proposal = Configuration(closed)
+                repeated = proposal in search.seen
+                flow = power_flow(problem, proposal)
+                if flow.converged:
+                    added += tangents.at_power_flow(flow)
+                search.offer(proposal)
+                if flow.converged and (improved := LocalSearch(problem).improve(proposal)) is not None:
+                    search.offer(improved[0])
+                if repeated or not flow.converged or not added:
+                    self._cut_off(model, data, b_columns, choice, closed)
+        if not data.bounds.proven:
+            return self._stopped(search), f"No certificate: {data.bounds.reason}."
+        return Status.OPTIMAL, f"AC optimum within a gap of {gap:g}."
+
+    @staticmethod
+    def _cut_off(
+        model: highs.CompiledModel, data: DistFlowData, b_columns: Ints, choice: Ints, closed: np.ndarray
+    ) -> None:
+        """Exclude one configuration: all radial ones close equally many branches, so one closed branch must change.
+
+        Valid because it has been evaluated: it is infeasible, or its objective is known to the incumbent.
+        """
+        inside = closed[data.arcs.branch[choice]]
+        columns = b_columns[inside]
+        n_closed = len(np.unique(data.arcs.branch[choice][inside]))
+        model.add_rows(columns[None, :], -np.ones((1, len(columns))), np.array([1.0 - n_closed]))
+
+    @staticmethod
+    def _stopped(search: _Search) -> Status:
+        return Status.NO_SOLUTION if search.incumbent is None else Status.FEASIBLE
+
+    def _infeasible_model(self, search: _Search, data: DistFlowData) -> tuple[Status, str]:
+        if search.incumbent is not None:
+            # Rounding of the linear solver: the incumbent is a point of the model.
+            return self._stopped(search), "The relaxation became infeasible by rounding; nothing further is proven."
+        if not data.bounds.proven:
+            return Status.NO_SOLUTION, f"No configuration was found; {data.bounds.reason}."
+        return (
+            Status.INFEASIBLE,
+            "No radial configuration respects the limits: a relaxation of the problem is infeasible.",
+        )

@@ -1,0 +1,53 @@
+"""Arcs: each usable branch seen from the end that feeds it, as far as the graph leaves a choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learnopt.network import Bools, Ints, ReconfigurationProblem
+from learnopt.network.topology import merged_nodes
+
+
+@dataclass(frozen=True)
+class Arcs:
+    """Directed copies of the usable branches.
+
+    A branch of a block never feeds the block's entry, so that branches at an entry have one arc, and a bridge has one
+    arc that is always in use.
+
+    Parameters
+    ----------
+    branch, tail, head
+        Branch, feeding bus and fed bus of each arc, shape (n_arc,).
+    fixed
+        bool, shape (n_arc,): the arc is in every radial configuration.
+    block
+        Block of each arc, shape (n_arc,).
+    """
+
+    branch: Ints
+    tail: Ints
+    head: Ints
+    fixed: Bools
+    block: Ints
+
+    @classmethod
+    def of(cls, problem: ReconfigurationProblem) -> Arcs:
+        """Arcs of a problem without contradictions."""
+        net, blocks = problem.network, problem.blocks
+        node = merged_nodes(net)
+        usable = np.flatnonzero(blocks.block >= 0)
+        branch = np.concatenate([usable, usable])
+        tail = np.concatenate([net.from_bus[usable], net.to_bus[usable]])
+        head = np.concatenate([net.to_bus[usable], net.from_bus[usable]])
+        possible = node[head] != blocks.entry[blocks.block[branch]]
+        order = np.lexsort((head[possible], branch[possible]))
+        branch, tail, head = (a[possible][order] for a in (branch, tail, head))
+        single = np.bincount(branch, minlength=net.n_branch)[branch] == 1
+        fixed = single & (problem.must_close | blocks.bridges)[branch]
+        return cls(branch, tail, head, fixed, blocks.block[branch])
+
+    def __len__(self) -> int:
+        return len(self.branch)

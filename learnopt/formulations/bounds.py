@@ -1,0 +1,212 @@
+r"""Constants of the relaxation, each proven, or the certificate is withdrawn.
+
+Every statement holds for every admissible configuration whose AC loss is at most a cutoff U (the objective of an
+incumbent, or infinite), which is enough: a relaxation restricted to those still bounds the optimum.
+
+Voltage
+    Along a branch the phasors differ by :math:`|z_e||J_e|` with :math:`r_e|J_e|^2 \le \text{loss}_e`. With
+    Cauchy-Schwarz along the path from the root, :math:`||V_j| - |V_r|| \le \sqrt{U \sum |z_e|^2 / r_e}` (branches
+    with r = 0 are added with their largest current). The path runs through known blocks; inside a block its weight is
+    at most that of a maximum spanning tree of the block. An enforced limit may be tighter.
+    Without negative loads and charging no voltage exceeds that of the substations.
+Current
+    :math:`|J_e| \le \sqrt{U / r_e}`; at most the ampacity plus half the charging current; at most the sum of
+    :math:`|S_k| / V_{\min}` and of the charging currents of everything its block feeds.
+Power
+    What a branch sends is what the buses below draw plus the losses below. Active losses are at most U, reactive ones
+    at most :math:`U \max x/r` plus those of branches without resistance; injections and charging below count
+    negative; and :math:`|P|, |Q| \le |V||J|`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learnopt.formulations.arcs import Arcs
+from learnopt.network import Bools, Floats, ReconfigurationProblem
+from learnopt.network.topology import DisjointSets, merged_nodes
+from learnopt.physics.judge import LIMIT_TOLERANCE
+
+UNPROVEN_FACTOR = 3.0
+"""Where no finite bound is proven, currents are bounded by this many times what flat voltages give, and the
+certificate is withdrawn."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds on squared voltages, powers and squared currents [pu].
+
+    Parameters
+    ----------
+    w_min, w_max
+        Squared voltage magnitude, shape (n_bus,).
+    p_min, p_max, q_min, q_max
+        Sending-end power of an arc in use, shape (n_arc,).
+    ell_max
+        Squared series current of an arc, shape (n_arc,).
+    proven
+        Every number above is proven; otherwise a bound of the model is no certificate.
+    reason
+        Why not, else empty.
+    passive_p, passive_q
+        No negative active (reactive) load anywhere, and no charging for the reactive one.
+    """
+
+    w_min: Floats
+    w_max: Floats
+    p_min: Floats
+    p_max: Floats
+    q_min: Floats
+    q_max: Floats
+    ell_max: Floats
+    proven: bool
+    reason: str
+    passive_p: bool
+    passive_q: bool
+
+
+def block_path_weight(problem: ReconfigurationProblem, weight: Floats) -> Floats:
+    """Upper bound of the weight of any simple path from a substation to each bus, shape (n_bus,).
+
+    Parameters
+    ----------
+    weight
+        Non-negative weight of each branch, shape (n_branch,).
+    """
+    net, blocks = problem.network, problem.blocks
+    node = merged_nodes(net)
+    tail, head = node[net.from_bus], node[net.to_bus]
+    members = _members(blocks.block, len(blocks.entry))
+    reach = np.full(int(node.max()) + 1, np.nan)
+    reach[0] = 0.0
+    for block in blocks.depth_first:
+        edges = members[block]
+        ends = np.unique(np.concatenate([tail[edges], head[edges]]))
+        local = {int(k): i for i, k in enumerate(ends)}
+        sets = DisjointSets(len(ends))
+        total = 0.0
+        for e in edges[np.argsort(-weight[edges], kind="stable")]:
+            if sets.join(local[int(tail[e])], local[int(head[e])]):
+                total += weight[e]
+        entry = blocks.entry[block]
+        below = ends[ends != entry]
+        reach[below] = reach[entry] + total
+    return reach[node]
+
+
+def fed_through_block(problem: ReconfigurationProblem, bus_value: Floats, branch_value: Floats | None = None) -> Floats:
+    """Sum of a bus value (and of a branch value) over everything fed through each block, shape (n_block,)."""
+    net, blocks = problem.network, problem.blocks
+    node = merged_nodes(net)
+    tail, head = node[net.from_bus], node[net.to_bus]
+    n_blocks = len(blocks.entry)
+    own = np.zeros(int(node.max()) + 1)
+    np.add.at(own, node[~net.is_substation], bus_value[~net.is_substation])
+    total = np.zeros(n_blocks)
+    members = _members(blocks.block, n_blocks)
+    for block in blocks.depth_first[::-1]:
+        edges = members[block]
+        ends = np.unique(np.concatenate([tail[edges], head[edges]]))
+        total[block] = own[ends[ends != blocks.entry[block]]].sum()
+        if branch_value is not None:
+            total[block] += branch_value[edges].sum()
+        own[blocks.entry[block]] += total[block]
+    return total
+
+
+def _members(block: np.ndarray, n_blocks: int) -> list[np.ndarray]:
+    order = np.argsort(block, kind="stable")
+    return np.split(order, np.searchsorted(block[order], np.arange(n_blocks)))[1:]
+
+
+def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float) -> Bounds:
+    """Bounds for all configurations with loss at most ``loss_cutoff`` [pu] (may be infinite)."""
+    net, limits = problem.network, problem.limits
+    r, x, charging = net.r, net.x, problem.b
+    fed = ~net.is_substation
+    p, q = np.where(fed, problem.p, 0.0), np.where(fed, problem.q, 0.0)
+    z2 = r**2 + x**2
+    passive_p = bool((p >= 0).all())
+    passive_q = bool((q >= 0).all() and not charging[problem.usable].any())
+    root_low, root_high = float(net.substation_vm.min()), float(net.substation_vm.max())
+    low_limit = limits.vm_min / (1 + LIMIT_TOLERANCE) if limits.vm_min is not None else 0.0
+    high_limit = limits.vm_max * (1 + LIMIT_TOLERANCE) if limits.vm_max is not None else np.inf
+    in_block = problem.blocks.block >= 0
+    block_of = np.where(in_block, problem.blocks.block, 0)
+    apparent = fed_through_block(problem, np.abs(p + 1j * q))[block_of]
+    charged = fed_through_block(problem, np.zeros(net.n_bus), np.where(in_block, charging, 0.0))[block_of]
+
+    # Currents and voltages support each other: two passes are enough to use each for the other once.
+    vm_low, vm_high = np.full(net.n_bus, low_limit), np.full(net.n_bus, high_limit)
+    if passive_p and passive_q:
+        vm_high = np.minimum(vm_high, root_high)
+    current = np.full(net.n_branch, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(2):
+            ends_high = np.maximum(vm_high[net.from_bus], vm_high[net.to_bus])
+            half_charge = np.where(charging > 0, charging / 2 * ends_high, 0.0)
+            current = np.minimum(current, np.where(r > 0, np.sqrt(loss_cutoff / r), np.inf))
+            current = np.minimum(current, problem.i_max * (1 + LIMIT_TOLERANCE) + half_charge)
+            lowest, highest = float(vm_low[fed].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
+            drawn = np.where(apparent > 0, apparent / lowest, 0.0)
+            current = np.minimum(current, drawn + np.where(charged > 0, charged * highest, 0.0))
+            resistive = np.where(in_block & (r > 0), z2 / np.where(r > 0, r, 1.0), 0.0)
+            reactive = np.where(in_block & (r == 0) & (x > 0), x * current, 0.0)
+            drop = np.sqrt(loss_cutoff * block_path_weight(problem, resistive)) + block_path_weight(problem, reactive)
+            vm_low = np.maximum(vm_low, root_low - np.nan_to_num(drop, nan=np.inf))
+            vm_high = np.minimum(vm_high, root_high + np.nan_to_num(drop, nan=np.inf))
+    vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
+
+    proven, reason = True, ""
+    usable_current = current[in_block]
+    if not np.isfinite(usable_current).all() or not np.isfinite(vm_high).all():
+        proven = False
+        reason = (
+            "no bound on currents could be proven: enforce a minimum voltage or ampacities, "
+            "or give a start that respects the limits"
+        )
+        flat = UNPROVEN_FACTOR * (apparent + charged)
+        current = np.where(np.isfinite(current), current, flat)
+        vm_high = np.where(np.isfinite(vm_high), vm_high, 1.5 * root_high)
+    w_min, w_max = np.maximum(vm_low, 0.0) ** 2, vm_high**2
+
+    branch = arcs.branch
+    power = vm_high[arcs.tail] * current[branch]
+    ell_max = current[branch] ** 2
+    active_loss = min(loss_cutoff, float(np.sum(r[in_block] * current[in_block] ** 2)))
+    ratio = float(np.max(x[in_block] / np.where(r > 0, r, np.inf)[in_block], initial=0.0))
+    lossless = in_block & (r == 0)
+    reactive_loss = ratio * active_loss + float(np.sum(x[lossless] * current[lossless] ** 2))
+    below = {
+        name: fed_through_block(problem, value, extra)[arcs.block]
+        for name, value, extra in (
+            ("p+", np.maximum(p, 0), None),
+            ("p-", np.maximum(-p, 0), None),
+            ("q+", np.maximum(q, 0), None),
+            ("q-", np.maximum(-q, 0), np.where(in_block, charging, 0.0) * float(w_max.max())),
+        )
+    }
+    head_p, head_q = p[arcs.head], q[arcs.head]
+    return Bounds(
+        w_min=w_min,
+        w_max=w_max,
+        p_min=np.maximum(head_p if passive_p else -below["p-"], -power),
+        p_max=np.minimum(below["p+"] + active_loss, power),
+        q_min=np.maximum(head_q if passive_q else -below["q-"], -power),
+        q_max=np.minimum(below["q+"] + reactive_loss, power),
+        ell_max=ell_max,
+        proven=proven,
+        reason=reason,
+        passive_p=passive_p,
+        passive_q=passive_q,
+    )
+
+
+def orphan_candidates(problem: ReconfigurationProblem) -> Bools:
+    """Buses that the power balance alone does not tie to a substation: p <= 0, shape (n_bus,).
+
+    A set of buses cut off from every substation must hold one, since its net load plus losses is zero.
+    """
+    return (problem.p <= 0) & ~problem.network.is_substation

@@ -1,0 +1,358 @@
+r"""Directed perspective DistFlow: a mixed-integer linear relaxation of minimum-loss reconfiguration.
+
+Read it as the paper would print it. Sets: buses i, substations r, arcs a = (i -> j) of usable branches. Variables:
+:math:`b_a` the arc is closed and feeds j; :math:`P_a, Q_a` sending-end flow; :math:`\ell_a` squared current;
+:math:`v_i` squared voltage; :math:`w_a` = :math:`v_i b_a`. Squared magnitudes throughout (glossary: w, ell).
+
+.. math::
+
+    \min\ & \sum_a r_a \ell_a + c\,n_{\mathrm{switching}} \\
+    & \textstyle\sum_{a \to j} b_a = 1, \quad b_{ij} + b_{ji} \le 1 \\
+    & \textstyle\sum_{a \to j} (P_a - r_a \ell_a) - \sum_{j \to a} P_a = p_j \\
+    & \textstyle\sum_{a \to j} (Q_a - x_a \ell_a + \tfrac{b^c_a}{2} u_a)
+      - \sum_{j \to a} (Q_a - \tfrac{b^c_a}{2} w_a) = q_j \\
+    & v_j = \textstyle\sum_{a \to j} u_a, \quad u_a = w_a - 2 (r_a P_a + x_a Q_a) + |z_a|^2 \ell_a \\
+    & P_a^2 + Q_a^2 \le \ell_a w_a
+
+with :math:`b^c` the line charging and :math:`u_a` the receiving-end voltage of an arc in use, else 0. The cone is
+replaced by tangents :math:`\ell_a \ge 2\alpha P_a + 2\beta Q_a - (\alpha^2 + \beta^2) w_a`, each valid for every
+configuration: the model is always a relaxation, so its dual bound is a lower bound of the AC objective whenever the
+constants of :mod:`learnopt.formulations.bounds` are proven.
+
+Exact for radial networks except for the cone: Baran & Wu (1989), doi:10.1109/61.25627; Farivar & Low (2013),
+doi:10.1109/TPWRS.2013.2255317. Perspective form and parent arcs: METHODS of this project; compare Jabr, Singh, Pal
+(2012), doi:10.1109/TPWRS.2011.2180406.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from learnopt.formulations.arcs import Arcs
+from learnopt.formulations.bounds import Bounds, derive_bounds, orphan_candidates
+from learnopt.network import Floats, ReconfigurationProblem
+from learnopt.physics.judge import LIMIT_TOLERANCE
+
+RATING_DIRECTIONS = 32
+"""Sides of the polygon around the circle of a substation rating (0.5 % at its corners, always outside)."""
+
+
+@dataclass(frozen=True)
+class DistFlowData:
+    """The numbers of the model: the problem, its arcs and proven constants."""
+
+    problem: ReconfigurationProblem
+    arcs: Arcs
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, problem: ReconfigurationProblem, loss_cutoff: float = math.inf) -> DistFlowData:
+        """Data for all configurations with loss at most ``loss_cutoff`` [pu]."""
+        arcs = Arcs.of(problem)
+        return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff))
+
+
+def build_reconfiguration(data: DistFlowData) -> pyo.ConcreteModel:
+    """Minimum-loss reconfiguration: variables, objective, constraints.
+
+    The tangents of the current cone are not in it: the engine adds them where they are violated.
+    """
+    model = pyo.ConcreteModel(name=data.problem.network.name)
+    define_sets(model, data)
+
+    variable_arc_closed(model)
+    variable_arc_power(model, data)
+    variable_arc_current_sqr(model, data)
+    variable_bus_voltage_sqr(model, data)
+    variable_arc_voltage_sqr(model, data)
+
+    objective_loss_and_switching(model, data)
+
+    constraint_single_parent(model)
+    constraint_branch_state(model, data)
+    constraint_no_orphans(model, data)
+    constraint_power_balance(model, data)
+    constraint_voltage_drop(model, data)
+    constraint_voltage_on_off(model, data)
+    constraint_power_on_off(model, data)
+    constraint_current_limit(model, data)
+    constraint_substation_rating(model, data)
+    constraint_operations_cap(model, data)
+    return model
+
+
+def define_sets(model: Any, data: DistFlowData) -> None:
+    """Buses, arcs, and the arcs into and out of each bus; ``model.choice`` are the arcs that are a decision."""
+    net, arcs = data.problem.network, data.arcs
+    model.buses = pyo.Set(initialize=np.flatnonzero(~net.is_substation).tolist(), ordered=True)
+    model.arcs = pyo.Set(initialize=range(len(arcs)), ordered=True)
+    model.choice = pyo.Set(initialize=np.flatnonzero(~arcs.fixed).tolist(), ordered=True)
+    model.into = {k: [] for k in range(net.n_bus)}
+    model.out_of = {k: [] for k in range(net.n_bus)}
+    for a in range(len(arcs)):
+        model.into[int(arcs.head[a])].append(a)
+        model.out_of[int(arcs.tail[a])].append(a)
+
+
+def variable_arc_closed(model: Any) -> None:
+    r"""b_a: the arc's branch is closed and feeds the arc's head."""
+    model.b = pyo.Var(model.choice, domain=pyo.Binary)
+
+
+def closed(model: Any, arc: int) -> Any:
+    """b_a, or the number 1 for an arc that every radial configuration uses."""
+    return model.b[arc] if arc in model.choice else 1.0
+
+
+def variable_arc_power(model: Any, data: DistFlowData) -> None:
+    r"""P_a, Q_a: sending-end power into the series impedance [pu]; 0 for an arc not in use."""
+    bounds = data.bounds
+
+    def span(low: Floats, high: Floats) -> Any:
+        fixed = data.arcs.fixed
+        return lambda _, a: (low[a], high[a]) if fixed[a] else (min(low[a], 0.0), max(high[a], 0.0))
+
+    model.P = pyo.Var(model.arcs, bounds=span(bounds.p_min, bounds.p_max))
+    model.Q = pyo.Var(model.arcs, bounds=span(bounds.q_min, bounds.q_max))
+
+
+def variable_arc_current_sqr(model: Any, data: DistFlowData) -> None:
+    r"""l_a: squared current of the series impedance [pu]."""
+    model.ell = pyo.Var(model.arcs, bounds=lambda _, a: (0.0, data.bounds.ell_max[a]))
+
+
+def variable_bus_voltage_sqr(model: Any, data: DistFlowData) -> None:
+    r"""v_i: squared voltage [pu]; a number at substations."""
+    bounds, net = data.bounds, data.problem.network
+    model.v_bus = pyo.Var(model.buses, bounds=lambda _, k: (bounds.w_min[k], bounds.w_max[k]))
+    model.v: dict[int, Any] = {k: model.v_bus[k] for k in model.buses}
+    model.v.update({int(k): float(vm**2) for k, vm in zip(net.substations, net.substation_vm, strict=True)})
+
+
+def variable_arc_voltage_sqr(model: Any, data: DistFlowData) -> None:
+    r"""w_a = v_i b_a: squared sending-end voltage of an arc in use [pu]; v_i itself where the arc is always in use."""
+    bounds, arcs = data.bounds, data.arcs
+    model.w_arc = pyo.Var(model.choice, bounds=lambda _, a: (0.0, bounds.w_max[arcs.tail[a]]))
+    model.w = {a: model.w_arc[a] if a in model.choice else model.v[int(arcs.tail[a])] for a in model.arcs}
+
+
+def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
+    r"""u_a = w_a - 2 (r P_a + x Q_a) + |z|^2 l_a: squared receiving-end voltage of an arc in use, else 0.
+
+    References
+    ----------
+    Baran & Wu (1989), doi:10.1109/61.25627, voltage recursion of DistFlow.
+    """
+    net, e = data.problem.network, data.arcs.branch[arc]
+    r, x = net.r[e], net.x[e]
+    return model.w[arc] - 2 * (r * model.P[arc] + x * model.Q[arc]) + (r**2 + x**2) * model.ell[arc]
+
+
+def operations_expression(model: Any, data: DistFlowData) -> Any:
+    """Switching operations from the normal configuration, linear in b."""
+    problem, arcs = data.problem, data.arcs
+    counted = ~problem.scenario.out_of_service
+    normal = problem.network.normal_configuration.closed
+    state: dict[int, Any] = {}
+    for a in range(len(arcs)):
+        e = int(arcs.branch[a])
+        state[e] = state.get(e, 0.0) + closed(model, a)
+    return sum((1.0 - state.get(e, 0.0)) if normal[e] else state.get(e, 0.0) for e in range(len(normal)) if counted[e])
+
+
+def objective_loss_and_switching(model: Any, data: DistFlowData) -> None:
+    r"""Loss plus switching cost [kW]."""
+    problem, arcs = data.problem, data.arcs
+    weight = problem.network.base.kw * problem.network.r[arcs.branch]
+    loss = sum(weight[a] * model.ell[a] for a in model.arcs if weight[a] > 0)
+    if problem.switching_cost > 0:
+        loss += problem.switching_cost * operations_expression(model, data)
+    model.objective = pyo.Objective(expr=loss + 0.0, sense=pyo.minimize)
+
+
+def constraint_single_parent(model: Any) -> None:
+    r"""Every bus is fed by exactly one arc."""
+
+    def rule(_: Any, bus: int) -> Any:
+        arcs = model.into[bus]
+        if not any(a in model.choice for a in arcs):
+            return pyo.Constraint.Skip
+        return sum(closed(model, a) for a in arcs) == 1
+
+    model.single_parent = pyo.Constraint(model.buses, rule=rule)
+
+
+def constraint_branch_state(model: Any, data: DistFlowData) -> None:
+    r"""At most one arc of a branch is in use; exactly one where the branch must stay closed."""
+    must_close = data.problem.must_close
+    pairs: dict[int, list[int]] = {}
+    for a in model.choice:
+        pairs.setdefault(int(data.arcs.branch[a]), []).append(a)
+    model.branches = pyo.Set(initialize=[e for e, a in pairs.items() if len(a) == 2 or must_close[e]], ordered=True)
+
+    def rule(_: Any, branch: int) -> Any:
+        state = sum(model.b[a] for a in pairs[branch])
+        return state == 1 if must_close[branch] else state <= 1
+
+    model.branch_state = pyo.Constraint(model.branches, rule=rule)
+
+
+def constraint_no_orphans(model: Any, data: DistFlowData) -> None:
+    r"""Buses that the power balance does not tie to a substation draw one unit of a fictitious commodity.
+
+    The parent relation could otherwise close a cycle through buses without load, or with generation.
+    """
+    drawing = orphan_candidates(data.problem)
+    n = int(drawing.sum())
+    if n == 0 or len(model.choice) == 0:
+        return
+    model.commodity = pyo.Var(model.arcs, bounds=(0.0, n))
+    model.commodity_on_off = pyo.Constraint(model.choice, rule=lambda _, a: model.commodity[a] <= n * model.b[a])
+    model.commodity_balance = pyo.Constraint(
+        model.buses,
+        rule=lambda _, k: (
+            sum(model.commodity[a] for a in model.into[k]) - sum(model.commodity[a] for a in model.out_of[k])
+            == float(drawing[k])
+        ),
+    )
+
+
+def constraint_power_balance(model: Any, data: DistFlowData) -> None:
+    r"""What arrives at a bus over its parent, less what leaves to its children, is its load."""
+    problem, arcs = data.problem, data.arcs
+    r, x = problem.network.r[arcs.branch], problem.network.x[arcs.branch]
+    half = problem.b[arcs.branch] / 2
+
+    def active(_: Any, bus: int) -> Any:
+        arriving = sum(model.P[a] - r[a] * model.ell[a] for a in model.into[bus])
+        return arriving - sum(model.P[a] for a in model.out_of[bus]) == float(problem.p[bus])
+
+    def reactive(_: Any, bus: int) -> Any:
+        arriving = sum(model.Q[a] - x[a] * model.ell[a] for a in model.into[bus])
+        charging = sum(half[a] * receiving_voltage_sqr(model, data, a) for a in model.into[bus] if half[a] > 0)
+        charging += sum(half[a] * model.w[a] for a in model.out_of[bus] if half[a] > 0)
+        return arriving - sum(model.Q[a] for a in model.out_of[bus]) + charging == float(problem.q[bus])
+
+    model.active_balance = pyo.Constraint(model.buses, rule=active)
+    model.reactive_balance = pyo.Constraint(model.buses, rule=reactive)
+
+
+def constraint_voltage_drop(model: Any, data: DistFlowData) -> None:
+    r"""v_j = sum of u_a over the arcs into j: no big-M, since one term is not zero."""
+    model.voltage_drop = pyo.Constraint(
+        model.buses,
+        rule=lambda _, k: model.v[k] == sum(receiving_voltage_sqr(model, data, a) for a in model.into[k]),
+    )
+
+
+def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
+    r"""w_a = v_i b_a, by its convex hull (McCormick 1976, exact for binary b)."""
+    bounds, tail = data.bounds, data.arcs.tail
+
+    def upper(_: Any, a: int) -> Any:
+        return model.w[a] <= bounds.w_max[tail[a]] * model.b[a]
+
+    def lower(_: Any, a: int) -> Any:
+        low = bounds.w_min[tail[a]]
+        return pyo.Constraint.Skip if low == 0 else model.w[a] >= low * model.b[a]
+
+    def not_above(_: Any, a: int) -> Any:
+        return model.w[a] <= model.v[int(tail[a])] - bounds.w_min[tail[a]] * (1 - model.b[a])
+
+    def not_below(_: Any, a: int) -> Any:
+        return model.w[a] >= model.v[int(tail[a])] - bounds.w_max[tail[a]] * (1 - model.b[a])
+
+    model.voltage_upper = pyo.Constraint(model.choice, rule=upper)
+    model.voltage_lower = pyo.Constraint(model.choice, rule=lower)
+    model.voltage_not_above = pyo.Constraint(model.choice, rule=not_above)
+    model.voltage_not_below = pyo.Constraint(model.choice, rule=not_below)
+
+
+def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
+    r"""P_a, Q_a and l_a are zero unless b_a = 1; a passive feeder sends at least the load at the head."""
+    bounds = data.bounds
+    model.power_on_off = pyo.ConstraintList()
+    for a in model.choice:
+        for flow, low, high in (
+            (model.P[a], bounds.p_min[a], bounds.p_max[a]),
+            (model.Q[a], bounds.q_min[a], bounds.q_max[a]),
+        ):
+            model.power_on_off.add(flow <= high * model.b[a])
+            if low != 0:
+                model.power_on_off.add(flow >= low * model.b[a])
+        model.power_on_off.add(model.ell[a] <= bounds.ell_max[a] * model.b[a])
+
+
+def constraint_current_limit(model: Any, data: DistFlowData) -> None:
+    r"""Ampacity at both ends of an arc with charging; without, it is the bound of l_a.
+
+    With the shunt the squared end currents are linear in the variables: :math:`\ell - b^c Q + (b^c/2)^2 w` where the
+    arc leaves and :math:`\ell + b^c (Q - x\ell) + (b^c/2)^2 u` where it arrives.
+    """
+    problem, arcs = data.problem, data.arcs
+    model.current_limit = pyo.ConstraintList()
+    for a in model.arcs:
+        e = arcs.branch[a]
+        charging = problem.b[e]
+        limit = (problem.i_max[e] * (1 + LIMIT_TOLERANCE)) ** 2
+        if not math.isfinite(limit) or charging == 0:
+            continue
+        quarter, x = charging**2 / 4, problem.network.x[e]
+        sending = model.ell[a] - charging * model.Q[a] + quarter * model.w[a]
+        arriving = receiving_voltage_sqr(model, data, a)
+        receiving = model.ell[a] + charging * (model.Q[a] - x * model.ell[a]) + quarter * arriving
+        model.current_limit.add(sending <= limit * closed(model, a))
+        model.current_limit.add(receiving <= limit * closed(model, a))
+
+
+def constraint_substation_rating(model: Any, data: DistFlowData) -> None:
+    r"""Apparent power drawn at a substation: at most s_max (outer polygon), at least s_min (P + Q, passive feeders).
+
+    Both are relaxations: the engine cuts off a configuration that still violates a rating.
+    """
+    problem, bounds = data.problem, data.bounds
+    net = problem.network
+    model.substation_rating = pyo.ConstraintList()
+    if not problem.limits.substations:
+        return
+    half = problem.b[data.arcs.branch] / 2
+    for s, k in enumerate(net.substations):
+        s_min, s_max = net.substation_s_min[s], net.substation_s_max[s]
+        out = model.out_of[int(k)]
+        if not out or (s_min == 0 and not math.isfinite(s_max)):
+            continue
+        active = float(problem.p[k]) + sum(model.P[a] for a in out)
+        reactive = float(problem.q[k]) + sum(model.Q[a] - half[a] * model.w[a] for a in out)
+        if math.isfinite(s_max):
+            for angle in np.arange(RATING_DIRECTIONS) * (2 * np.pi / RATING_DIRECTIONS):
+                model.substation_rating.add(
+                    math.cos(angle) * active + math.sin(angle) * reactive <= s_max * (1 + LIMIT_TOLERANCE)
+                )
+        if s_min > 0 and bounds.passive_p and bounds.passive_q:
+            model.substation_rating.add(active + reactive >= s_min / (1 + LIMIT_TOLERANCE))
+
+
+def constraint_operations_cap(model: Any, data: DistFlowData) -> None:
+    r"""Number of switching operations at most the cap."""
+    cap = data.problem.max_operations
+    if cap is None:
+        return
+    expression = operations_expression(model, data)
+    if isinstance(expression, (int, float)):
+        if expression > cap:
+            model.operations_cap = pyo.Constraint(expr=pyo.Constraint.Infeasible)
+        return
+    model.operations_cap = pyo.Constraint(expr=expression <= cap)
+
+
+def tangent_row(alpha: float, beta: float) -> tuple[float, float, float, float]:
+    r"""Coefficients of (l, P, Q, w) in the tangent l - 2 alpha P - 2 beta Q + (alpha^2 + beta^2) w >= 0.
+
+    It touches the cone :math:`P^2 + Q^2 = \ell w` where P / w = alpha and Q / w = beta.
+    """
+    return 1.0, -2.0 * alpha, -2.0 * beta, alpha**2 + beta**2
