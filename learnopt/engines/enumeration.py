@@ -15,40 +15,15 @@ from numpy.typing import NDArray
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.errors import UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
-from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
-
-
-def contracted_ends(problem: ReconfigurationProblem) -> tuple[Ints, Ints, Ints, int]:
-    """The free branches on the graph in which everything that must stay closed is contracted.
-
-    Returns
-    -------
-    branches
-        Indices of the free branches, shape (n_free,).
-    tail, head
-        Their contracted end nodes, shape (n_free,).
-    n_nodes
-        Number of contracted nodes; node 0 holds the substations.
-    """
-    net = problem.network
-    node = merged_nodes(net)
-    sets = DisjointSets(int(node.max()) + 1)
-    for e in np.flatnonzero(problem.usable & ~problem.free):
-        sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]]))
-    labels = np.array([sets.find(int(k)) for k in node])
-    _, compact = np.unique(np.where(labels == sets.find(0), -1, labels), return_inverse=True)
-    branches = np.flatnonzero(problem.free)
-    tail, head = compact[net.from_bus[branches]], compact[net.to_bus[branches]]
-    return branches, tail, head, int(compact.max()) + 1
 
 
 def count_configurations(problem: ReconfigurationProblem) -> float:
     """Number of radial configurations, by the matrix-tree theorem (the cap on operations is not counted)."""
     if problem.contradictions:
         return 0.0
-    _, tail, head, n = contracted_ends(problem)
+    tail, head, n = problem.core.tail, problem.core.head, problem.core.n_nodes
     laplacian = np.zeros((n, n))
     np.add.at(laplacian, (tail, tail), 1.0)
     np.add.at(laplacian, (head, head), 1.0)
@@ -207,11 +182,11 @@ class EnumerationEngine:
                 f"{self.max_configurations:g} at most: use --engine milp"
             )
         net = problem.network
-        branches, tail, head, n_nodes = contracted_ends(problem)
-        m = len(branches)
+        core = problem.core
+        m = len(core.branches)
         closed = problem.usable & ~problem.free & (problem.blocks.block >= 0)
         best = closed.copy()
-        label = np.tile(np.arange(n_nodes), (m + 1, 1))
+        label = np.tile(np.arange(core.n_nodes), (m + 1, 1))
         state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(3, dtype=np.int64)
         best_value = np.array([np.inf])
         cap = problem.max_operations
@@ -223,10 +198,10 @@ class EnumerationEngine:
                     limit_arrays(problem),
                     problem.p + 1j * problem.q,
                     closed,
-                    branches,
-                    tail,
-                    head,
-                    n_nodes,
+                    core.branches,
+                    core.tail,
+                    core.head,
+                    core.n_nodes,
                     np.array(net.normal_configuration.closed),
                     ~problem.scenario.out_of_service,
                     problem.switching_cost / net.base.kw,

@@ -9,8 +9,28 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.network.model import Bools, Configuration, Floats, Limits, Network, Scenario
+from learnopt.network.model import Bools, Configuration, Floats, Ints, Limits, Network, Scenario
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
+
+
+@dataclass(frozen=True)
+class Core:
+    """What is left to decide: a graph whose spanning trees are the radial configurations, one to one.
+
+    Parameters
+    ----------
+    branches
+        The free branches of the network, shape (n_free,).
+    tail, head
+        Their end nodes after contraction, shape (n_free,).
+    n_nodes
+        Number of nodes; node 0 holds the substations.
+    """
+
+    branches: Ints
+    tail: Ints
+    head: Ints
+    n_nodes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +128,19 @@ class ReconfigurationProblem:
     def free(self) -> Bools:
         """bool, shape (n_branch,): switches that are truly a decision (usable, not forced, in a loop)."""
         return self.usable & ~self.must_close & ~self.blocks.bridges & (self.blocks.block >= 0)
+
+    @cached_property
+    def core(self) -> Core:
+        """The free switches on the graph in which everything that must stay closed is contracted."""
+        net = self.network
+        node = merged_nodes(net)
+        sets = DisjointSets(int(node.max()) + 1)
+        for e in np.flatnonzero(self.usable & ~self.free):
+            sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]]))
+        labels = np.array([sets.find(int(k)) for k in node])
+        _, compact = np.unique(np.where(labels == sets.find(0), -1, labels), return_inverse=True)
+        branches = np.flatnonzero(self.free)
+        return Core(branches, compact[net.from_bus[branches]], compact[net.to_bus[branches]], int(compact.max()) + 1)
 
     @cached_property
     def contradictions(self) -> list[str]:
