@@ -1,0 +1,171 @@
+"""Experiment tracking in a local MLflow store; the only module that imports MLflow, and only when a run is tracked.
+
+Everything stays on this machine: a SQLite database and a folder of artifacts. Parameters and metrics are named and
+logged by hand, autologging is not used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnopt.learning.provenance import git_commit, library_versions
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+    from matplotlib.figure import Figure
+
+    from learnopt.learning.calibration import Reliability
+
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+_NOISY = ("mlflow", "alembic", "git")
+_LONGEST_PARAMETER = 500
+"""Characters; longer values belong in an artifact."""
+
+
+class TrackedRun:
+    """A run that is being recorded; made by :func:`track_run`.
+
+    Attributes
+    ----------
+    run_id
+        MLflow's id of the run.
+    """
+
+    def __init__(self, client: Any, run_id: str, uri: str, experiment: str) -> None:
+        self._client = client
+        self._uri = uri
+        self._experiment = experiment
+        self.run_id: str = run_id
+
+    @property
+    def view_command(self) -> str:
+        """What to type to see the run in a browser."""
+        return f"mlflow ui --backend-store-uri {self._uri}"
+
+    def lightning_logger(self) -> Logger:
+        """Logger that writes the metrics of every epoch into this run."""
+        from lightning.pytorch.loggers import MLFlowLogger
+
+        return MLFlowLogger(experiment_name=self._experiment, tracking_uri=self._uri, run_id=self.run_id)
+
+    def log_parameters(self, values: Mapping[str, Any], prefix: str = "") -> None:
+        """Record settings; nested mappings become dotted names."""
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                self.log_parameters(value, f"{prefix}{key}.")
+            else:
+                self._client.log_param(self.run_id, f"{prefix}{key}", str(value)[:_LONGEST_PARAMETER])
+
+    def log_metrics(self, values: Mapping[str, Any], prefix: str = "", step: int = 0) -> None:
+        """Record numbers; nested mappings become dotted names, None and text are left out."""
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            if isinstance(value, Mapping):
+                self.log_metrics(value, f"{name}.", step)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                self._client.log_metric(self.run_id, name, float(value), step=step)
+
+    def log_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Keep the manifest of the training data with the run."""
+        self._client.log_text(self.run_id, json.dumps(manifest, indent=2, default=str) + "\n", "dataset_manifest.json")
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Keep a picture as PNG under ``plots/``."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.png"
+            figure.savefig(path, dpi=120)
+            self._client.log_artifact(self.run_id, str(path), "plots")
+
+    def log_checkpoint(self, directory: Path) -> None:
+        """Keep the files of a checkpoint under ``checkpoint/``."""
+        for path in sorted(directory.iterdir()):
+            if path.is_file():
+                self._client.log_artifact(self.run_id, str(path), "checkpoint")
+
+
+@contextmanager
+def track_run(store: Path, experiment: str, run_name: str) -> Iterator[TrackedRun]:
+    """Record a run in ``store/mlflow.db`` with its files under ``store/artifacts``.
+
+    Commit and library versions are recorded at once. The run ends as FINISHED, as FAILED when an exception passes, and
+    as KILLED when the user stops it.
+
+    Parameters
+    ----------
+    store
+        Folder, made if absent; ``mlruns/`` of the project by custom.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    with _levels(dict.fromkeys(_NOISY, logging.ERROR)):
+        from mlflow import MlflowClient
+
+    # Importing MLflow configures its own logger, hence the second time.
+    with _levels(dict.fromkeys(_NOISY, logging.ERROR), levels):
+        store = store.resolve()
+        store.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{store / DATABASE}"
+        client = MlflowClient(tracking_uri=uri)
+        known = client.get_experiment_by_name(experiment)
+        experiment_id = (
+            known.experiment_id
+            if known
+            else client.create_experiment(experiment, artifact_location=(store / ARTIFACTS).as_uri())
+        )
+        tags = {f"version.{name}": version for name, version in library_versions().items()}
+        tags["mlflow.source.git.commit"] = git_commit() or "none"
+        run_id = client.create_run(experiment_id, run_name=run_name, tags=tags).info.run_id
+        try:
+            yield TrackedRun(client, run_id, uri, experiment)
+        except BaseException as error:
+            client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        client.set_terminated(run_id, "FINISHED")
+
+
+def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Training and validation loss per epoch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for key, label in (("train_loss", "training feeders"), ("validation_loss", "validation feeders")):
+        axes.plot([row[key] for row in history], label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("negative log-likelihood per loop")
+    axes.legend()
+    return figure
+
+
+def reliability_figure(reliability: Reliability) -> Figure:
+    """Frequency of "closed" against its predicted probability; calibrated predictions lie on the diagonal."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--")
+    axes.plot(reliability.predicted, reliability.observed, marker="o")
+    axes.set_xlabel("predicted probability of closed")
+    axes.set_ylabel("share of branches closed")
+    axes.set_title(f"expected calibration error {reliability.ece:.4f}")
+    return figure
+
+
+@contextmanager
+def _levels(during: Mapping[str, int], after: Mapping[str, int] | None = None) -> Iterator[None]:
+    """Set the levels of loggers for a while."""
+    after = after or {name: logging.getLogger(name).level for name in during}
+    for name, level in during.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, level in after.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,14 @@
+"""Synthetic feeders and random scenarios: pure functions of parameters and a random generator."""
+
+from learnopt.generator.config import config_from_table
+from learnopt.generator.feeders import FeederConfig, random_feeder
+from learnopt.generator.scenarios import ScenarioConfig, load_areas, random_scenario
+
+__all__ = [
+    "FeederConfig",
+    "ScenarioConfig",
+    "config_from_table",
+    "load_areas",
+    "random_feeder",
+    "random_scenario",
+]

@@ -18,6 +18,7 @@ from learnopt.network.topology import merged_nodes, network_blocks
 Number = Annotated[float, Field(strict=True)]
 """A JSON number; NaN and infinity are looked for later, by name of the object."""
 FileId = StrictInt | StrictStr | Annotated[float, Field(strict=True)]
+_UNION_MEMBERS = {"int", "str", "float", "bool"}
 
 
 class _Record(BaseModel):
@@ -81,13 +82,11 @@ def describe_validation_error(error: ValidationError, raw: Any) -> list[str]:
     seen = set()
     for problem in error.errors():
         # Members of a union each report; the location without the member's name is one place in the file.
-        where = tuple(
-            p for p in problem["loc"] if isinstance(p, int) or not p.startswith(("int", "str", "float", "bool"))
-        )
+        where = tuple(p for p in problem["loc"] if p not in _UNION_MEMBERS)
         if where in seen:
             continue
         seen.add(where)
-        place = ".".join(f"[{p}]" if isinstance(p, int) else p for p in where).replace(".[", "[")
+        place = ".".join(f"[{p}]" if isinstance(p, int) else p for p in where).replace(".[", "[") or "the file"
         holder = raw
         for part in where[:2]:
             try:
@@ -98,6 +97,10 @@ def describe_validation_error(error: ValidationError, raw: Any) -> list[str]:
         name = f" (id {holder['id']!r})" if isinstance(holder, dict) and "id" in holder and len(where) > 2 else ""
         if problem["type"] == "missing":
             sentences.append(f"{place}{name} is missing")
+        elif problem["type"] == "extra_forbidden":
+            sentences.append(f"{place}{name} is not a known key")
+        elif problem["type"] == "model_type":
+            sentences.append(f"{place}{name} must be a JSON object")
         else:
             sentences.append(
                 f"{place}{name} is {json.dumps(problem['input'], default=str)[:60]}: {problem['msg'].lower()}"
@@ -236,7 +239,7 @@ def read_json(path: Path) -> Any:
         Naming line and column where the text is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise DataError(str(path), [f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"]) from None
     except UnicodeDecodeError as error:
@@ -248,8 +251,21 @@ def read_json(path: Path) -> Any:
 
 
 def read_case_json(path: Path) -> Network:
-    """Read a case file (units and keys: ``datasets/README.md``)."""
-    return network_from_dict(read_json(path), str(path))
+    """Read a case file (units and keys: ``datasets/README.md``).
+
+    Raises
+    ------
+    DataError
+        With every violation at once; one sentence where the file is JSON of another kind.
+    """
+    raw = read_json(path)
+    if not isinstance(raw, dict) or "buses" not in raw:
+        found = f"its keys are {', '.join(list(raw)[:6])}" if isinstance(raw, dict) and raw else "it has no keys"
+        raise DataError(
+            str(path),
+            [f"not a case file: 'buses' is missing ({found}); datasets/README.md says what a case file holds"],
+        )
+    return network_from_dict(raw, str(path))
 
 
 def network_to_dict(network: Network) -> dict[str, Any]:

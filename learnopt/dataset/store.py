@@ -1,0 +1,351 @@
+"""Shards of a dataset folder.
+
+.. code-block:: text
+
+    DIR/manifest.json               how it was made; checksums; label statistics
+        feeders-00000.parquet       the feeders of shard 0: feeder_index, name, case_json (a case file)
+        scenarios-00000.parquet     one row per instance: loads and generation per bus, outages, locks
+        labels-00000.parquet        one row per instance, in the same order
+
+Buses and branches in lists are positions in the case file. A shard is written to a temporary file and renamed, so a
+file that exists is complete: after a kill, finished shards are kept and the interrupted one is made again. Files hold
+no time of day: the same seed and versions give the same bytes (solve times apart).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from learnopt.dataset.manifest import MANIFEST, LabelStatistics, Manifest, read_manifest, sha256, write_atomically
+from learnopt.dataset.records import Instance, LabelRecord
+from learnopt.errors import DataError
+from learnopt.io.case_json import network_from_dict, network_to_dict
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Limits,
+    Network,
+    ReconfigurationProblem,
+    Scenario,
+    Status,
+)
+
+_INDICES = pa.list_(pa.int32())
+_PER_BUS = pa.list_(pa.float64())
+_PLACE = [("feeder_index", pa.int32()), ("scenario_index", pa.int32())]
+
+FEEDER_SCHEMA = pa.schema([("feeder_index", pa.int32()), ("name", pa.string()), ("case_json", pa.string())])
+SCENARIO_SCHEMA = pa.schema(
+    [
+        *_PLACE,
+        ("seed", pa.int64()),
+        ("name", pa.string()),
+        ("p_kw", _PER_BUS),
+        ("q_kvar", _PER_BUS),
+        ("p_gen_kw", _PER_BUS),
+        ("q_gen_kvar", _PER_BUS),
+        ("out_of_service", _INDICES),
+        ("locked_open", _INDICES),
+        ("locked_closed", _INDICES),
+    ]
+)
+LABEL_SCHEMA = pa.schema(
+    [
+        *_PLACE,
+        ("status", pa.string()),
+        ("open_branches", _INDICES),
+        ("loss_kw", pa.float64()),
+        ("dual_bound_kw", pa.float64()),
+        ("certificate", pa.string()),
+        ("gap", pa.float64()),
+        ("engine", pa.string()),
+        ("engine_version", pa.string()),
+        ("solve_time_s", pa.float64()),
+        ("message", pa.string()),
+    ]
+)
+
+
+def create_dataset(directory: Path, manifest: Manifest) -> Manifest:
+    """Start a dataset folder, or continue the one that is there; returns the manifest on disk.
+
+    Raises
+    ------
+    DataError
+        If the folder holds a dataset made from something else.
+    """
+    if not (directory / MANIFEST).exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        manifest.write(directory)
+        return manifest
+    found = read_manifest(directory)
+    theirs, ours = found.origin, manifest.origin
+    differing = [k for k in ours if theirs[k] != ours[k]]
+    if differing:
+        names = []
+        for key in differing:
+            if isinstance(ours[key], dict):
+                inner = sorted(k for k in {*ours[key], *theirs[key]} if ours[key].get(k) != theirs[key].get(k))
+                names.append(f"{key} ({', '.join(inner)})")
+            else:
+                names.append(f"{key} ({theirs[key]} there, {ours[key]} here)")
+        raise DataError(
+            str(directory),
+            [f"holds a dataset that differs in {', '.join(names)}: choose another folder, or delete this one"],
+        )
+    return found
+
+
+def missing_shards(directory: Path) -> list[int]:
+    """Shards whose instances are not written yet."""
+    manifest = read_manifest(directory)
+    return [k for k in range(manifest.n_shards) if _scenarios(directory, k).name not in manifest.files]
+
+
+def write_instances(directory: Path, shard: int, instances: Sequence[Instance]) -> None:
+    """Write the instances of one shard, in the order of :meth:`Manifest.places`."""
+    manifest = read_manifest(directory)
+    _check_places(directory, manifest, shard, [(i.feeder_index, i.scenario_index) for i in instances])
+    feeders = {i.feeder_index: i.problem.network for i in instances}
+    rows = [
+        {"feeder_index": k, "name": net.name, "case_json": json.dumps(network_to_dict(net), separators=(",", ":"))}
+        for k, net in feeders.items()
+    ]
+    _write(_feeders(directory, shard), rows, FEEDER_SCHEMA)
+    _write(_scenarios(directory, shard), [_scenario_row(i) for i in instances], SCENARIO_SCHEMA)
+    files = {path.name: sha256(path) for path in (_feeders(directory, shard), _scenarios(directory, shard))}
+    replace(manifest, files=dict(sorted({**manifest.files, **files}.items()))).write(directory)
+
+
+def read_instances(directory: Path, shard: int) -> list[Instance]:
+    """Instances of one shard, in order; those of one feeder share their network.
+
+    Raises
+    ------
+    DataError
+        If the shard is not there or does not match its checksum.
+    """
+    manifest = read_manifest(directory)
+    if shard in range(manifest.n_shards) and _scenarios(directory, shard).name not in manifest.files:
+        raise DataError(
+            str(directory), [f"shard {shard} was not generated: run `learnopt generate` again, it continues"]
+        )
+    networks = {}
+    for row in _read(_feeders(directory, shard), manifest, FEEDER_SCHEMA):
+        subject = f"{_feeders(directory, shard)}, feeder {row['feeder_index']}"
+        networks[row["feeder_index"]] = network_from_dict(json.loads(row["case_json"]), subject)
+    limits = {k: Limits.of(net) if manifest.limits == "file" else Limits() for k, net in networks.items()}
+    instances = []
+    for row in _read(_scenarios(directory, shard), manifest, SCENARIO_SCHEMA):
+        feeder = row["feeder_index"]
+        problem = ReconfigurationProblem(
+            networks[feeder], _scenario(networks[feeder], row), limits[feeder], manifest.charging
+        )
+        instances.append(Instance(feeder, row["scenario_index"], row["seed"], problem))
+    return instances
+
+
+def labelled_shards(directory: Path) -> list[int]:
+    """Shards whose labels are written; the others are still to be labelled."""
+    return [k for k in range(read_manifest(directory).n_shards) if _labels(directory, k).exists()]
+
+
+def write_labels(directory: Path, shard: int, records: Sequence[LabelRecord]) -> None:
+    """Write the labels of one shard, one per instance in order. Processes may label different shards at once."""
+    manifest = read_manifest(directory)
+    _check_places(directory, manifest, shard, [(r.feeder_index, r.scenario_index) for r in records])
+    if manifest.labels is not None:  # statistics and checksums of earlier labels are no longer true
+        kept = {name: digest for name, digest in manifest.files.items() if not name.startswith("labels-")}
+        replace(manifest, files=kept, labels=None).write(directory)
+    _write(_labels(directory, shard), [_label_row(r) for r in records], LABEL_SCHEMA)
+
+
+def read_labels(directory: Path) -> Iterator[LabelRecord]:
+    """All labels so far with their problems, shard by shard.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged or does not match its checksum.
+    """
+    manifest = read_manifest(directory)
+    for shard in labelled_shards(directory):
+        instances = read_instances(directory, shard)
+        rows = _read(_labels(directory, shard), manifest, LABEL_SCHEMA)
+        _check_places(directory, manifest, shard, [(r["feeder_index"], r["scenario_index"]) for r in rows])
+        for instance, row in zip(instances, rows, strict=True):
+            yield _label(instance, row)
+
+
+def finish_labels(directory: Path) -> Manifest:
+    """Record statistics and checksums of the labels in the manifest; returns it."""
+    manifest = read_manifest(directory)
+    paths = [_labels(directory, k) for k in labelled_shards(directory)]
+    status: Counter[str] = Counter()
+    certificate: Counter[str] = Counter()
+    engine: Counter[str] = Counter()
+    configurations: dict[int, set[tuple[int, ...]]] = defaultdict(set)
+    time = 0.0
+    for path in paths:
+        for row in _read(path, None, LABEL_SCHEMA):
+            status[row["status"]] += 1
+            certificate[row["certificate"]] += 1
+            engine[f"{row['engine']} {row['engine_version']}"] += 1
+            time += row["solve_time_s"]
+            if row["open_branches"] is not None:
+                configurations[row["feeder_index"]].add(tuple(row["open_branches"]))
+    statistics = LabelStatistics(
+        labelled=status.total(),
+        status=dict(sorted(status.items())),
+        certificate=dict(sorted(certificate.items())),
+        engine=dict(sorted(engine.items())),
+        distinct_configurations=sum(map(len, configurations.values())),
+        feeders_with_one_configuration=sum(len(found) == 1 for found in configurations.values()),
+        feeders=len(configurations),
+        solve_time_s=round(time, 3),
+    )
+    files = {**manifest.files, **{path.name: sha256(path) for path in paths}}
+    finished = replace(manifest, files=dict(sorted(files.items())), labels=statistics)
+    finished.write(directory)
+    return finished
+
+
+def _feeders(directory: Path, shard: int) -> Path:
+    return directory / f"feeders-{shard:05d}.parquet"
+
+
+def _scenarios(directory: Path, shard: int) -> Path:
+    return directory / f"scenarios-{shard:05d}.parquet"
+
+
+def _labels(directory: Path, shard: int) -> Path:
+    return directory / f"labels-{shard:05d}.parquet"
+
+
+def _check_places(directory: Path, manifest: Manifest, shard: int, found: list[tuple[int, int]]) -> None:
+    """Rows are aligned by position, so their number and order must be those of the manifest."""
+    if shard not in range(manifest.n_shards):
+        raise DataError(str(directory), [f"shard {shard} does not exist: there are {manifest.n_shards}, from 0"])
+    expected = manifest.places(shard)
+    if found != expected:
+        k = next((k for k, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
+        what = (
+            f"{len(found)} rows instead of {len(expected)}"
+            if k is None
+            else f"row {k} is (feeder, scenario) {found[k]} instead of {expected[k]}"
+        )
+        raise DataError(str(directory), [f"shard {shard}: {what}; give one row per instance, in order"])
+
+
+def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    table = pa.Table.from_pylist(rows, schema=schema)
+    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+
+
+def _read(path: Path, manifest: Manifest | None, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Rows of a shard file, checked against the manifest where that lists it."""
+    if not path.exists():
+        raise DataError(str(path), ["is missing: copy it back, or make the dataset again in another folder"])
+    digest = manifest.files.get(path.name) if manifest else None
+    if digest is not None and sha256(path) != digest:
+        raise DataError(
+            str(path),
+            ["does not match its checksum in manifest.json: it was changed or cut off after writing; restore it"],
+        )
+    try:
+        # ParquetFile, not read_table: the latter would look for partitions in folder names.
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(str(path), [f"is not a Parquet file that can be read: {error}"]) from None
+    if table.schema != schema:
+        raise DataError(str(path), [f"has columns {table.schema.names}, expected {schema.names}"])
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _scenario_row(instance: Instance) -> dict[str, Any]:
+    scenario, kw = instance.problem.scenario, instance.problem.network.base.kw
+    return {
+        "feeder_index": instance.feeder_index,
+        "scenario_index": instance.scenario_index,
+        "seed": instance.seed,
+        "name": scenario.name,
+        "p_kw": scenario.p_load * kw,
+        "q_kvar": scenario.q_load * kw,
+        "p_gen_kw": scenario.p_gen * kw,
+        "q_gen_kvar": scenario.q_gen * kw,
+        "out_of_service": np.flatnonzero(scenario.out_of_service),
+        "locked_open": np.flatnonzero(scenario.locked == 0),
+        "locked_closed": np.flatnonzero(scenario.locked == 1),
+    }
+
+
+def _scenario(network: Network, row: dict[str, Any]) -> Scenario:
+    def per_unit(column: str) -> NDArray[np.float64]:
+        return np.array(row[column], dtype=float) / network.base.kw
+
+    out_of_service = np.zeros(network.n_branch, dtype=bool)
+    out_of_service[row["out_of_service"]] = True
+    locked = np.full(network.n_branch, -1, dtype=np.int8)
+    locked[row["locked_open"]] = 0
+    locked[row["locked_closed"]] = 1
+    return Scenario(
+        p_load=per_unit("p_kw"),
+        q_load=per_unit("q_kvar"),
+        p_gen=per_unit("p_gen_kw"),
+        q_gen=per_unit("q_gen_kvar"),
+        out_of_service=out_of_service,
+        locked=locked,
+        name=row["name"],
+    )
+
+
+def _label_row(record: LabelRecord) -> dict[str, Any]:
+    return {
+        "feeder_index": record.feeder_index,
+        "scenario_index": record.scenario_index,
+        "status": str(record.status),
+        "open_branches": None if record.configuration is None else np.flatnonzero(~record.configuration.closed),
+        "loss_kw": record.loss_kw,
+        "dual_bound_kw": record.dual_bound_kw,
+        "certificate": str(record.certificate),
+        "gap": record.gap,
+        "engine": record.engine,
+        "engine_version": record.engine_version,
+        "solve_time_s": record.solve_time_s,
+        "message": record.message,
+    }
+
+
+def _label(instance: Instance, row: dict[str, Any]) -> LabelRecord:
+    configuration = None
+    if row["open_branches"] is not None:
+        closed = np.ones(instance.problem.network.n_branch, dtype=bool)
+        closed[row["open_branches"]] = False
+        configuration = Configuration(closed)
+    return LabelRecord(
+        feeder_index=instance.feeder_index,
+        scenario_index=instance.scenario_index,
+        seed=instance.seed,
+        problem=instance.problem,
+        status=Status(row["status"]),
+        configuration=configuration,
+        loss_kw=row["loss_kw"],
+        dual_bound_kw=row["dual_bound_kw"],
+        certificate=Certificate(row["certificate"]),
+        gap=row["gap"],
+        engine=row["engine"],
+        engine_version=row["engine_version"],
+        solve_time_s=row["solve_time_s"],
+        message=row["message"],
+    )

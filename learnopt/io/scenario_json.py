@@ -1,0 +1,113 @@
+"""Scenario files: loads, generation, outages and locked switches of one moment, by id (``datasets/README.md``)."""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
+
+from learnopt.errors import DataError
+from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
+from learnopt.network import Network, Scenario
+
+_LOCKS = {"open": 0, "closed": 1}
+
+
+class PowerRecord(BaseModel):
+    """Power at one bus. A misspelt key would be a load of zero, so unknown keys are refused here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    p_kw: Number = 0.0
+    q_kvar: Number = 0.0
+
+
+class ScenarioRecord(BaseModel):
+    """A whole scenario file. Unknown keys are ignored unless they look like a slip of the pen."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: StrictStr | None = None
+    loads: dict[str, PowerRecord] = {}
+    generation: dict[str, PowerRecord] = {}
+    out_of_service: list[FileId] = []
+    locked: dict[str, Literal["open", "closed"]] = {}
+
+
+def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
+    """Build a scenario of a network from a parsed scenario file.
+
+    Buses listed in ``loads`` replace the load of the case file, all others keep it; ``generation`` is added.
+
+    Raises
+    ------
+    DataError
+        With every violation at once: unknown ids, wrong types, numbers that are not finite.
+    """
+    try:
+        record = ScenarioRecord.model_validate(raw)
+    except ValidationError as error:
+        raise DataError(subject, describe_validation_error(error, raw)) from None
+    bad = []
+    for key in set(raw) - set(ScenarioRecord.model_fields):
+        meant = get_close_matches(key, ScenarioRecord.model_fields, n=1, cutoff=0.75)
+        bad += [f"{key!r} is not a key of a scenario file; {meant[0]!r} is"] if meant else []
+    for part, powers in (("loads", record.loads), ("generation", record.generation)):
+        for bus, power in powers.items():
+            if bus not in network.bus_index:
+                bad.append(f"{part}: bus {bus!r} is not in network {network.name!r}")
+            for quantity, value in (("p_kw", power.p_kw), ("q_kvar", power.q_kvar)):
+                if not math.isfinite(value):
+                    bad.append(f"{part}: bus {bus!r}: {quantity} = {value} must be a finite number")
+    for part, branches in (("out_of_service", record.out_of_service), ("locked", record.locked)):
+        bad += [
+            f"{part}: branch {branch!r} is not in network {network.name!r}"
+            for branch in branches
+            if str(branch) not in network.branch_index
+        ]
+    if bad:
+        raise DataError(subject, sorted(bad))
+
+    p_load, q_load = network.p_load.copy(), network.q_load.copy()
+    p_gen, q_gen = np.zeros(network.n_bus), np.zeros(network.n_bus)
+    for powers, p, q in ((record.loads, p_load, q_load), (record.generation, p_gen, q_gen)):
+        for bus, power in powers.items():
+            p[network.bus_index[bus]] = power.p_kw / network.base.kw
+            q[network.bus_index[bus]] = power.q_kvar / network.base.kw
+    out_of_service = np.zeros(network.n_branch, dtype=bool)
+    out_of_service[[network.branch_index[str(b)] for b in record.out_of_service]] = True
+    locked = np.full(network.n_branch, -1, dtype=np.int8)
+    for branch, state in record.locked.items():
+        locked[network.branch_index[branch]] = _LOCKS[state]
+    return Scenario(p_load, q_load, p_gen, q_gen, out_of_service, locked, name=record.name or Path(subject).stem)
+
+
+def read_scenario_json(path: Path, network: Network) -> Scenario:
+    """Read a scenario file of a network."""
+    return scenario_from_dict(read_json(path), network, str(path))
+
+
+def scenario_to_dict(scenario: Scenario, network: Network) -> dict[str, Any]:
+    """The scenario file: loads of all buses, generation where there is some (to 12 digits)."""
+    kw = network.base.kw
+
+    def powers(p: np.ndarray, q: np.ndarray, kept: np.ndarray) -> dict[str, dict[str, float]]:
+        return {
+            str(network.bus_ids[k]): {"p_kw": float(f"{p[k] * kw:.12g}"), "q_kvar": float(f"{q[k] * kw:.12g}")}
+            for k in np.flatnonzero(kept)
+        }
+
+    states = {code: state for state, code in _LOCKS.items()}
+    return {
+        "name": scenario.name,
+        "loads": powers(scenario.p_load, scenario.q_load, np.ones(network.n_bus, dtype=bool)),
+        "generation": powers(scenario.p_gen, scenario.q_gen, (scenario.p_gen != 0) | (scenario.q_gen != 0)),
+        "out_of_service": [network.branch_ids[e] for e in np.flatnonzero(scenario.out_of_service)],
+        "locked": {
+            str(network.branch_ids[e]): states[int(scenario.locked[e])] for e in np.flatnonzero(scenario.locked >= 0)
+        },
+    }

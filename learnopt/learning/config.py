@@ -1,0 +1,99 @@
+"""Training configuration: small records that check themselves and load from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from learnopt.errors import DataError
+from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
+from learnopt.learning.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    name
+        Name of the run and of the checkpoint.
+    seed
+        Weights, order of the batches and partial states follow from it.
+    epochs
+        Most passes over the training pairs.
+    patience
+        Passes without a better validation likelihood before training stops.
+    batch_size
+        Feeders per step.
+    learning_rate, weight_decay
+        AdamW; the rate rises over the first 5 % of the steps and then falls to zero along a cosine.
+    partial_states
+        Further copies of each training pair in which a random part of the branches that the label opens are already
+        locked open: the states that sequential prediction meets. 0 = none; costs time in proportion.
+    validation_share
+        Share of the feeders kept for early stopping, never of the pairs: a feeder is on one side only.
+    calibration_share
+        Share of the feeders kept for temperature and thresholds.
+    accelerator
+        ``cpu`` (bit-reproducible on one machine), ``gpu`` or ``auto``, as Lightning understands them.
+    model
+        The model.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = FORBID_UNKNOWN
+
+    name: str = "model"
+    seed: int = 0
+    epochs: int = 60
+    patience: int = 12
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    partial_states: int = 0
+    validation_share: float = 0.15
+    calibration_share: float = 0.15
+    accelerator: str = "cpu"
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} = {getattr(self, name)} must be >= {least}"
+            for name, least in (("seed", 0), ("epochs", 1), ("patience", 1), ("batch_size", 1), ("partial_states", 0))
+            if getattr(self, name) < least
+        ]
+        if not self.learning_rate > 0:
+            problems.append(f"learning_rate = {self.learning_rate} must be > 0")
+        if not self.weight_decay >= 0:
+            problems.append(f"weight_decay = {self.weight_decay} must be >= 0")
+        for name in ("validation_share", "calibration_share"):
+            if not 0 <= getattr(self, name) < 1:
+                problems.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
+        if self.accelerator not in ("cpu", "gpu", "auto"):
+            problems.append(f"accelerator = {self.accelerator!r} must be 'cpu', 'gpu' or 'auto'")
+        if problems:
+            raise DataError("training configuration", problems)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingConfig:
+        """Read a TOML file.
+
+        Raises
+        ------
+        DataError
+            Naming every unknown key and every value that is not allowed.
+        """
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(str(path), ["the file does not exist"]) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DataError(str(path), [f"not a TOML file: {error}"]) from None
+        return config_from_table(cls, table, str(path))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested values, for the card and the tracker."""
+        return asdict(self)

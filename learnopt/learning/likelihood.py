@@ -1,0 +1,57 @@
+"""The spanning-tree distribution as a differentiable layer: log Z and its gradient, the probabilities "closed"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch_geometric.data import Batch
+
+from learnopt.learning.spanning_tree import log_partition_batch
+from learnopt.network import Ints
+
+
+class _LogPartition(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, node_start: Ints, edge_start: Ints, tail: Ints, head: Ints) -> Tensor:
+        log_z, p_closed, _ = log_partition_batch(
+            node_start, edge_start, tail, head, theta.detach().to("cpu", torch.float64).numpy()
+        )
+        ctx.save_for_backward(torch.from_numpy(p_closed).to(theta), torch.from_numpy(edge_start).to(theta.device))
+        return torch.from_numpy(log_z).to(theta)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        p_closed, edge_start = ctx.saved_tensors
+        return p_closed * upstream.repeat_interleave(edge_start.diff()), None, None, None, None
+
+
+def batch_arrays(batch: Batch) -> tuple[Ints, Ints, Ints, Ints]:
+    """First node and first branch of each graph with the totals, tails and heads of a batch of feeders."""
+    tail, head = batch.edge_index.cpu().numpy()
+    node_start = batch.ptr.cpu().numpy()
+    # Branches of one graph are contiguous, like its nodes.
+    return node_start, np.searchsorted(batch.batch.cpu().numpy()[tail], np.arange(len(node_start))), tail, head
+
+
+def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
+    """-log P(label) of every feeder of a batch, computed in float64, shape (n_graph,).
+
+    Parameters
+    ----------
+    batch
+        Feeders with labels.
+    theta
+        Weight of each undecided branch, shape (n_branch of the batch,).
+    """
+    weight = theta.double()
+    arrays = batch_arrays(batch)
+    log_z: Tensor = _LogPartition.apply(weight, *arrays)
+    edge_start = torch.from_numpy(arrays[1]).to(theta.device)
+    graph = torch.arange(len(log_z), device=theta.device).repeat_interleave(edge_start.diff())
+    score = torch.zeros_like(log_z).index_add(0, graph, weight * batch.closed)
+    return log_z - score

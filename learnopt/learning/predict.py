@@ -1,0 +1,116 @@
+"""From a problem to what the model believes; what is done with it is decided elsewhere (``learnopt.pipeline``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from learnopt.learning.features import feeder_data
+from learnopt.learning.graph import DecisionGraph
+from learnopt.learning.model import SwitchModel
+from learnopt.learning.spanning_tree import SpanningTrees
+from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A calibrated distribution over the radial configurations of one problem.
+
+    Parameters
+    ----------
+    graph
+        The undecided part of the problem.
+    trees
+        Distribution over its spanning trees.
+    thresholds
+        Confidence threshold tau for each stated risk alpha, None where the calibration feeders were too few for it.
+    """
+
+    graph: DecisionGraph
+    trees: SpanningTrees
+    thresholds: Mapping[float, float | None] = field(default_factory=dict)
+
+    @cached_property
+    def free(self) -> Bools:
+        """bool, shape (n_branch,): branches that are a decision; only these can be fixed."""
+        mask = np.zeros(len(self.graph.forced_closed), dtype=bool)
+        mask[self.graph.branch_index] = True
+        return mask
+
+    @cached_property
+    def p_closed(self) -> Floats:
+        """Probability that a branch is closed, shape (n_branch,); 1 or 0 where the problem leaves no choice."""
+        return self.graph.spread(self.trees.p_closed, 1.0, 0.0)
+
+    @cached_property
+    def theta(self) -> Floats:
+        """Weight of each branch, shape (n_branch,); inf or -inf where the problem leaves no choice."""
+        return self.graph.spread(self.trees.theta, np.inf, -np.inf)
+
+    @cached_property
+    def most_probable(self) -> Configuration:
+        """The configuration of largest probability; radial."""
+        return self.graph.expand(self.trees.most_probable)
+
+    def sample(self, n: int, rng: np.random.Generator) -> list[Configuration]:
+        """Independent draws; radial."""
+        return [self.graph.expand(closed) for closed in self.trees.sample(n, rng)]
+
+    def confident(self, tau: float) -> tuple[Bools, Bools]:
+        """Free branches that are closed, and that are open, with probability >= tau > 1/2, bool, shape (n_branch,)."""
+        return self.free & (self.p_closed >= tau), self.free & (1.0 - self.p_closed >= tau)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model with its calibration, ready to serve.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    temperature
+        Divides theta (:mod:`learnopt.learning.calibration`).
+    thresholds
+        See :class:`Prediction`.
+    name
+        Name of the checkpoint.
+    """
+
+    model: SwitchModel
+    temperature: float = 1.0
+    thresholds: Mapping[float, float | None] = field(default_factory=dict)
+    name: str = "model"
+
+    def predict(self, problem: ReconfigurationProblem) -> Prediction:
+        """What the model believes about a problem: one forward pass and one small determinant.
+
+        Raises
+        ------
+        DataError
+            If no radial configuration exists.
+        """
+        graph = DecisionGraph.of(problem)
+        with torch.inference_mode():
+            theta = self.model(feeder_data(problem, graph)).double().numpy() / self.temperature
+        return Prediction(graph, SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, theta), self.thresholds)
+
+    def predict_step_by_step(self, problem: ReconfigurationProblem) -> Configuration:
+        """Open the surest branch, look again at the network without it, and so on until it is radial.
+
+        As many forward passes as there are loops, and closer to the optimum than :attr:`Prediction.most_probable`: each
+        opening moves the flows that the next one depends on. Train with ``partial_states`` for this use.
+        """
+        state = problem
+        while True:
+            prediction = self.predict(state)
+            if prediction.graph.n_loops == 0:
+                return prediction.most_probable
+            surest = prediction.graph.branch_index[np.argmax(prediction.trees.p_open)]
+            locked = state.scenario.locked.copy()
+            locked[surest] = 0
+            state = state.replace(scenario=replace(state.scenario, locked=locked))

@@ -1,0 +1,104 @@
+"""Pictures to files. Files appear complete or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib as mpl
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
+
+from learnopt.errors import UnsupportedError
+from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.report.diagram import draw
+from learnopt.report.diagram_html import one_line_plot
+from learnopt.report.one_line import escaped, one_line
+
+FORMATS = ("png", "svg", "pdf", "html")
+_DPI = 160
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file by way of a temporary file beside it."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)  # mkstemp is private, a report is for others
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """A figure as PNG, SVG or PDF; the same figure gives the same bytes."""
+    undated = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "learnopt"}):
+        figure.savefig(buffer, format=kind, dpi=_DPI, metadata=undated)
+    return buffer.getvalue()
+
+
+def plot_div(figure: go.Figure, name: str) -> str:
+    """A plotly figure as an HTML fragment, without the library."""
+    parts = figure.to_plotly_json()
+    parts["config"] = {
+        "displaylogo": False,
+        "responsive": True,
+        "scrollZoom": name == "one-line",
+        "plotlyServerURL": "",
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "sendChartToCloud"],
+    }
+    # Inside a script nothing may look like its end.
+    data = json.dumps(parts, cls=PlotlyJSONEncoder).replace("<", "\\u003c").replace(">", "\\u003e")
+    return f'<div id="{name}"></div><script>Plotly.newPlot("{name}", {data});</script>'
+
+
+SAFE = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data: blob:; '
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+)
+"""Forbids the page every access to the network."""
+
+
+def plotly_script() -> str:
+    """The plotly library for the head of a page."""
+    return f"<script>{get_plotlyjs()}</script>"
+
+
+def write_diagram(
+    path: Path,
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    evaluation: Evaluation | None,
+    reference: Configuration | None = None,
+    title: str | None = None,
+) -> None:
+    """Write a one-line diagram; the ending of the path chooses PNG, SVG, PDF or an HTML page.
+
+    Raises
+    ------
+    UnsupportedError
+        For another ending.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise UnsupportedError(f"{path.name}: pictures are written as {', '.join('.' + k for k in FORMATS)}")
+    scene = one_line(problem, configuration, evaluation, reference, title=title)
+    if kind != "html":
+        write_atomically(path, figure_bytes(draw(scene), kind))
+        return
+    page = (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{SAFE}<title>{escaped(scene.title)}</title>'
+        f"{plotly_script()}</head><body>{plot_div(one_line_plot([scene]), 'one-line')}</body></html>"
+    )
+    write_atomically(path, page.encode())

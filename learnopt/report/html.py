@@ -1,0 +1,326 @@
+"""The report of ``solve --report``: one HTML file that needs no network, for the screen and for paper.
+
+On the screen the pictures are interactive; on paper, and without JavaScript, drawings by matplotlib take their place.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.report.diagram import draw
+from learnopt.report.diagram_html import one_line_plot
+from learnopt.report.files import SAFE, figure_bytes, plot_div, plotly_script, write_atomically
+from learnopt.report.layout import one_line_layout
+from learnopt.report.numbers import number, percent
+from learnopt.report.one_line import OneLine, Scale, escaped, one_line, why_unsolved
+from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
+from learnopt.report.switching_plan import Operation, PlanState, normal_state
+from learnopt.report.text import (
+    initial_evaluation,
+    plan_of,
+    proven_bound_kw,
+    rated,
+    state_after,
+    substations_rated,
+    verdict,
+)
+
+_VECTOR_BUSES = 1500
+"""Largest network drawn as SVG on paper; larger ones are pixels, which stay small."""
+_LISTED = 40
+"""Violations listed in full."""
+
+
+def write_report(path: Path, problem: ReconfigurationProblem, result: Result) -> None:
+    """Write the report of a result as one self-contained HTML file.
+
+    Works for every status: without a configuration the page says why there is none and shows the feeder as it is.
+    """
+    write_atomically(path, report_html(problem, result).encode("utf-8"))
+
+
+def report_html(problem: ReconfigurationProblem, result: Result) -> str:
+    """The page as text."""
+    story = _Story(problem, result, initial_evaluation(problem), plan_of(problem, result))
+    net = problem.network
+    sections = [
+        _header(story),
+        _tiles(story),
+        _verdict(story),
+        _pictures(story),
+        _profile(story),
+        _plan(story),
+        _violations(story),
+        _statement(story),
+        _run(story),
+    ]
+    style = files("learnopt.report").joinpath("report.css").read_text(encoding="utf-8")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{SAFE}\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Reconfiguration of {escaped(net.title or net.name)}</title>\n<style>\n{style}</style>\n"
+        f"{plotly_script()}\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, sections))
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What all sections tell about."""
+
+    problem: ReconfigurationProblem
+    result: Result
+    before: Evaluation
+    operations: list[Operation]
+
+    @property
+    def after(self) -> Evaluation | None:
+        """Power flow of the result, if it has a solution."""
+        found = self.result.evaluation
+        return found if found is not None and found.converged else None
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), kind: str = "") -> str:
+    """A table of escaped cells; columns listed in ``numeric`` are aligned right."""
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        return "".join(
+            f"<{tag}{' class=number' if k in numeric else ''}>{escaped(cell)}</{tag}>" for k, cell in enumerate(row)
+        )
+
+    top = f"<thead><tr>{cells('th', head)}</tr></thead>" if head else ""
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<table class="{kind}">{top}<tbody>{body}</tbody></table>'
+
+
+def _header(story: _Story) -> str:
+    net = story.problem.network
+    about = f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops, {net.base.v_base:g} kV"
+    return (
+        f"<header><h1>Reconfiguration of {escaped(net.title or net.name)}</h1>"
+        f"<p>{escaped(net.name)} · {about} · scenario {escaped(story.problem.scenario.name)}</p></header>"
+    )
+
+
+def _tiles(story: _Story) -> str:
+    problem, before, after = story.problem, story.before, story.after
+    net = problem.network
+    known = before if before.converged else None
+    tiles = [("loss now", f"{number(known.loss_kw)} kW" if known else "–", "" if known else why_unsolved(before))]
+    if after is not None:
+        tiles.append(("loss after", f"{number(after.loss_kw)} kW", ""))
+        if known:
+            saved = known.loss_kw - after.loss_kw
+            share = percent(abs(saved) / known.loss_kw) if known.loss_kw > 0 else ""
+            tiles.append(("saving" if saved >= 0 else "additional loss", f"{number(abs(saved))} kW", share))
+
+    def lowest(e: Evaluation) -> str:
+        return f"{e.min_voltage_pu:.4f} pu"
+
+    def at(e: Evaluation) -> str:
+        return f"bus {net.bus_ids[int(np.argmin(e.vm))]}"
+
+    shown = after or known
+    if shown is not None:
+        was = f"now {lowest(known)} at {at(known)}; " if known and after else ""
+        tiles.append(("lowest voltage", lowest(shown), f"{was}{'after ' if after else ''}at {at(shown)}"))
+        if rated(problem):
+            worst = net.branch_ids[int(np.argmax(shown.loading))]
+            was = f"now {100 * known.max_loading:.0f} %; " if known and after else ""
+            tiles.append(("highest loading", f"{100 * shown.max_loading:.0f} %", f"{was}branch {worst}"))
+        else:
+            tiles.append(("highest loading", "–", "the case has no ampacities"))
+    if story.result.configuration is not None:
+        tiles.append(("operations", str(len(story.operations)), "from the normal configuration"))
+    tiles.append(("computing time", f"{story.result.solve_time_s:.2f} s", story.result.engine))
+    return '<section class="tiles">' + "".join(
+        f'<div class="tile"><span class="name">{escaped(name)}</span><span class="value">{escaped(value)}</span>'
+        f'<span class="note">{escaped(note)}</span></div>'
+        for name, value, note in tiles
+    ) + "</section>"  # fmt: skip
+
+
+def _verdict(story: _Story) -> str:
+    words = verdict(story.problem, story.result)
+    sentences = "".join(f"<p>{escaped(sentence)}</p>" for sentence in words.sentences)
+    kind = "verdict" if words.good else "verdict none"
+    return (
+        f'<section class="{kind}"><h2>{escaped(words.headline)}</h2>{sentences}'
+        f'<p class="note">status: {escaped(story.result.status.value)} · certificate: '
+        f"{escaped(story.result.certificate.value)}</p></section>"
+    )
+
+
+def _figures(plot: str, drawings: Iterable[tuple[str, Figure]], vector: bool) -> str:
+    """An interactive plot and the drawings that take its place on paper."""
+    kind, media = ("svg", "image/svg+xml") if vector else ("png", "image/png")
+    images = "".join(
+        f'<img alt="{escaped(name)}" src="data:{media};base64,{base64.b64encode(figure_bytes(f, kind)).decode()}">'
+        for name, f in drawings
+    )
+    static = "<noscript><style>.paper{display:block}.screen{display:none}</style></noscript>"
+    return f'<div class="screen">{plot}</div><div class="paper">{images}</div>{static}'
+
+
+def _pictures(story: _Story) -> str:
+    problem, result = story.problem, story.result
+    start, target = normal_state(problem), result.configuration
+    layout, scale = one_line_layout(problem.network), Scale.of(problem, story.before, story.after)
+
+    def scene(title: str, **states: object) -> OneLine:
+        return one_line(problem, layout=layout, scale=scale, title=title, **states)  # type: ignore[arg-type]
+
+    scenes = [scene("Before", configuration=start, evaluation=story.before, reference=target)]
+    if target is not None:
+        scenes.append(scene("After", configuration=target, evaluation=result.evaluation, reference=start))
+    plot = plot_div(one_line_plot(scenes), "one-line")
+    drawings = ((f"one-line diagram, {s.title.lower()}", draw(s)) for s in scenes)
+    hint = "Positions are schematic: columns count branches from the substation."
+    return (
+        f'<section><h2>One-line diagram</h2><p class="note lead">{hint} <span class="screen-only">Drag to move, '
+        "scroll to zoom, double click to return; both pictures move together.</span></p>"
+        + _figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
+        + "</section>"
+    )
+
+
+def _profile(story: _Story) -> str:
+    problem, target = story.problem, story.result.configuration
+    before = voltage_profile(problem, normal_state(problem), story.before)
+    after = None if target is None else voltage_profile(problem, target, story.result.evaluation)
+    if before is None and after is None:
+        return ""
+    plot = plot_div(profile_plot(problem, before, after), "voltage-profile")
+    drawings = [("voltage profile", profile_figure(problem, before, after))]
+    return (
+        "<section><h2>Voltage profile</h2>"
+        + _figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
+        + "</section>"
+    )
+
+
+def _plan(story: _Story) -> str:
+    if story.result.configuration is None:
+        return ""
+    if not story.operations:
+        return "<section><h2>Switching plan</h2><p>None needed: the feeder is in this configuration.</p></section>"
+    net = story.problem.network
+    rows = [
+        (
+            str(o.step),
+            str(o.branch_id),
+            f"{net.bus_ids[net.from_bus[o.branch]]} – {net.bus_ids[net.to_bus[o.branch]]}",
+            o.action.value,
+            state_after(o),
+            "" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu",
+        )
+        for o in story.operations
+    ]
+    restoring = any(o.state is PlanState.RESTORING for o in story.operations)
+    notes = [
+        "In this order no load that has supply loses it. A tie is closed before its partner is opened, so one loop is "
+        "closed for a moment; after each opening the feeder is radial again, with the loss and the lowest voltage of "
+        "an AC power flow. Loadings, and currents while a loop is closed, are not checked here."
+    ]
+    if restoring or not story.before.converged:
+        notes.append("Buses without supply at the start are restored by the first closings.")
+    return (
+        "<section><h2>Switching plan</h2>"
+        + "".join(f"<p class=note>{note}</p>" for note in notes)
+        + _table(("step", "branch", "between buses", "action", "loss after", "lowest voltage"), rows, (0, 4, 5), "plan")
+        + "</section>"
+    )
+
+
+def _violations(story: _Story) -> str:
+    def listed(name: str, found: Sequence[str]) -> str:
+        if not found:
+            return f"<div><h3>{name}</h3><p>none</p></div>"
+        rows = [(sentence,) for sentence in found[:_LISTED]]
+        if len(found) > _LISTED:
+            rows.append((f"… and {len(found) - _LISTED} more",))
+        return f"<div><h3>{name}: {len(found)}</h3>{_table((), rows)}</div>"
+
+    parts = [listed("Before", story.before.violations)]
+    if story.result.evaluation is not None:
+        parts.append(listed("After", story.result.evaluation.violations))
+    return f'<section><h2>Limits violated</h2><div class="columns">{"".join(parts)}</div></section>'
+
+
+def _statement(story: _Story) -> str:
+    problem = story.problem
+    net, scenario, limits, base = problem.network, problem.scenario, problem.limits, problem.network.base
+
+    def ids(mask: np.ndarray) -> str:
+        chosen = [str(net.branch_ids[e]) for e in np.flatnonzero(mask)]
+        more = f" and {len(chosen) - 20} more" if len(chosen) > 20 else ""
+        return ", ".join(chosen[:20]) + more if chosen else "none"
+
+    voltage = [
+        text
+        for bound, text in (
+            (limits.vm_min, f"at least {limits.vm_min} pu"),
+            (limits.vm_max, f"at most {limits.vm_max} pu"),
+        )
+        if bound is not None
+    ]
+    charging = "used" if problem.charging else "left out"
+    rows = [
+        ("Source of the case", net.source or "not stated"),
+        ("Objective", "AC loss" if problem.switching_cost == 0 else "AC loss plus switching cost"),
+        ("Load", f"{number(scenario.p_load.sum() * base.kw)} kW, {number(scenario.q_load.sum() * base.kw)} kvar"),
+        ("Generation", f"{number(scenario.p_gen.sum() * base.kw)} kW, {number(scenario.q_gen.sum() * base.kw)} kvar"),
+        ("Voltage limits", " and ".join(voltage) or "not enforced"),
+        ("Branch ratings", _enforced(limits.ampacity, rated(problem))),
+        ("Substation ratings", _enforced(limits.substations, substations_rated(problem))),
+        ("Line charging", charging if np.any(net.b > 0) else "none in the case"),
+        ("Switching cost", f"{number(problem.switching_cost)} kW per operation" if problem.switching_cost else "none"),
+        ("Cap on operations", "none" if problem.max_operations is None else str(problem.max_operations)),
+        ("Free switches", f"{np.count_nonzero(problem.free)} of {net.n_branch} branches"),
+        ("Out of service", ids(scenario.out_of_service)),
+        ("Locked open", ids(scenario.locked == 0)),
+        ("Locked closed", ids(scenario.locked == 1)),
+        ("Network model", "balanced three-phase network, single-phase equivalent, constant-power loads"),
+    ]
+    return f"<section><h2>Problem</h2>{_table((), rows, kind='facts')}</section>"
+
+
+def _enforced(wanted: bool, known: bool) -> str:
+    return ("enforced" if wanted else "not enforced") if known else "none in the case"
+
+
+def _run(story: _Story) -> str:
+    result, net = story.result, story.problem.network
+    bound = proven_bound_kw(result)
+    rows = [
+        ("Engine", f"{result.engine} {result.engine_version}"),
+        ("Objective", "–" if result.objective_kw is None else f"{number(result.objective_kw, 7)} kW"),
+        ("Proven lower bound", "none" if bound is None else f"{number(bound, 7)} kW ({result.certificate.value})"),
+        ("Gap", percent(result.gap) if bound is not None and result.gap is not None else "–"),
+        ("Branch-and-bound nodes", f"{result.nodes:,}".replace(",", "\u202f")),
+        *((f"Time: {stage}", f"{seconds:.3f} s") for stage, seconds in result.stage_times_s.items()),
+        ("Time: total", f"{result.solve_time_s:.3f} s"),
+    ]
+    if result.configuration is not None:
+        rows.insert(0, ("Open branches", ", ".join(str(i) for i in net.open_ids(result.configuration))))
+    if result.learned is not None:
+        learned = result.learned
+        rows += [
+            ("Checkpoint", learned.checkpoint),
+            ("Stated risk of a wrong fixing", percent(learned.alpha)),
+            (
+                "Switches fixed closed, fixed open, left free",
+                f"{learned.fixed_closed}, {learned.fixed_open}, {learned.free}",
+            ),
+            ("Bound of the reduced problem only", f"{number(learned.reduced_bound_kw, 7)} kW"),
+        ]
+    return f"<section><h2>Solution</h2>{_table((), rows, kind='facts')}</section>"

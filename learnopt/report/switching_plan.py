@@ -1,0 +1,252 @@
+"""Switching plan: an order of operations from one configuration to another in which no load is ever without supply.
+
+Two spanning trees can be turned into each other by exchanges: close one branch of the target, open one branch of the
+loop that it makes and that the target does not want. Every state after an exchange is radial; between its two
+operations one loop is closed for a moment. Which exchange comes next is chosen so that the lowest voltage of the next
+radial state is as high as possible, then its loss as low as possible.
+
+A start that does not feed every bus (an outage) is restored first, by closings alone; loops of the start that the
+target does not have are opened next.
+
+References
+----------
+Exchange of bases: Oxley, Matroid Theory (2011), doi:10.1093/acprof:oso/9780198566946.001.0001, section 1.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
+from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults
+from learnopt.physics import SweepStatus, power_flow_batch
+from learnopt.report.tree import rooted
+
+_LOOKED_AT = 8
+"""Exchanges whose power flow is computed again before each choice; the others keep the value they had last."""
+_BATCH = 256
+"""Power flows per batch, which bounds the memory of the states."""
+
+
+class Action(StrEnum):
+    """What is done to a switch."""
+
+    CLOSE = "close"
+    OPEN = "open"
+
+
+class PlanState(StrEnum):
+    """Topology after an operation."""
+
+    RADIAL = "radial"
+    """Every bus is fed along one path."""
+    LOOPED = "looped"
+    """Every bus is fed, a loop is closed until the next opening."""
+    RESTORING = "restoring"
+    """Some buses are still without supply, as they were at the start."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One switching operation and the state it leads to.
+
+    Parameters
+    ----------
+    step
+        Position in the plan, from 1.
+    branch, branch_id
+        What is switched: index and id.
+    action
+        Close or open.
+    state
+        Topology after the operation.
+    loss_kw, min_voltage_pu
+        AC loss [kW] and lowest voltage [pu] after the operation; None unless the state is radial and its power flow
+        converges.
+    """
+
+    step: int
+    branch: int
+    branch_id: Id
+    action: Action
+    state: PlanState
+    loss_kw: float | None = None
+    min_voltage_pu: float | None = None
+
+
+def normal_state(problem: ReconfigurationProblem) -> Configuration:
+    """The configuration before reconfiguration as it stands: branches out of service carry nothing."""
+    return Configuration(problem.network.normal_configuration.closed & ~problem.scenario.out_of_service)
+
+
+def switching_plan(problem: ReconfigurationProblem, start: Configuration, target: Configuration) -> list[Operation]:
+    """Order the operations that lead from one configuration to another.
+
+    Every bus fed at some moment stays fed; from the first radial state on, every second state is radial and feeds
+    all. Branches out of service count as open and are not operated.
+
+    Raises
+    ------
+    DataError
+        Where the target is not radial or uses a branch out of service.
+    """
+    net = problem.network
+    out = problem.scenario.out_of_service
+    faults = [f"branch {net.branch_ids[e]!r} is out of service" for e in np.flatnonzero(target.closed & out)]
+    faults += radiality_faults(net, target.closed)
+    if faults:
+        raise DataError("switching plan: target configuration", faults)
+    plan = _Plan(problem, start.closed & ~out)
+    _restore(plan, target.closed)
+    _open_loops(plan, target.closed)
+    _exchange(plan, target.closed)
+    return plan.operations
+
+
+class _Plan:
+    """Operations so far and the state they lead to."""
+
+    def __init__(self, problem: ReconfigurationProblem, closed: Bools) -> None:
+        self.problem = problem
+        self.closed = closed.copy()
+        self.operations: list[Operation] = []
+        self._loads = (problem.p + 1j * problem.q)[None, :]
+
+    def scores(self, states: list[Bools]) -> list[tuple[float, float]]:
+        """(lowest voltage [pu], -loss [kW]) of states; (-inf, -inf) where the power flow fails. Larger is better."""
+        base = self.problem.network.base
+        scores: list[tuple[float, float]] = []
+        for first in range(0, len(states), _BATCH):
+            flow = power_flow_batch(
+                self.problem.network, self._loads, np.array(states[first : first + _BATCH]), self.problem.charging
+            )
+            scores += [
+                # Rounded: a voltage that two exchanges leave alone must count as equal.
+                (round(float(vm), 6), -float(loss) * base.kw) if status == SweepStatus.CONVERGED else (-np.inf, -np.inf)
+                for status, vm, loss in zip(flow.status, flow.vm_min, flow.loss, strict=True)
+            ]
+        return scores
+
+    def add(self, e: int, action: Action, state: PlanState, score: tuple[float, float] | None = None) -> None:
+        """Carry out one operation; ``score`` is that of the radial state it leads to."""
+        self.closed[e] = action is Action.CLOSE
+        vm, gain = score if score is not None and np.isfinite(score[0]) else (None, None)
+        self.operations.append(
+            Operation(
+                step=len(self.operations) + 1,
+                branch=e,
+                branch_id=self.problem.network.branch_ids[e],
+                action=action,
+                state=state,
+                loss_kw=None if gain is None else -gain,
+                min_voltage_pu=vm,
+            )
+        )
+
+
+def _restore(plan: _Plan, target: Bools) -> None:
+    """Close branches of the target that feed what has no supply, nearest to the substations first."""
+    net = plan.problem.network
+    node = merged_nodes(net)
+    tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
+    while True:
+        sets = DisjointSets(int(node.max()) + 1)
+        n_parts = int(node.max()) + 1 - sum(sets.join(tail[e], head[e]) for e in np.flatnonzero(plan.closed))
+        if n_parts == 1:
+            return
+        root = sets.find(0)
+        e = next(
+            int(e)
+            for e in np.flatnonzero(target & ~plan.closed)
+            if (sets.find(tail[e]) == root) != (sets.find(head[e]) == root)
+        )
+        if n_parts > 2:
+            plan.add(e, Action.CLOSE, PlanState.RESTORING)
+        else:
+            restored = plan.closed.copy()
+            restored[e] = True
+            radial = np.count_nonzero(restored) == int(node.max())
+            plan.add(
+                e,
+                Action.CLOSE,
+                PlanState.RADIAL if radial else PlanState.LOOPED,
+                plan.scores([restored])[0] if radial else None,
+            )
+
+
+def _open_loops(plan: _Plan, target: Bools) -> None:
+    """Open surplus branches of a state that feeds everything: such a branch lies in a loop and not in the target."""
+    net = plan.problem.network
+    node = merged_nodes(net)
+    tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
+    n_surplus = np.count_nonzero(plan.closed) - int(node.max())
+    # Branches of the target first, then the others: those that close a loop then are surplus.
+    sets = DisjointSets(int(node.max()) + 1)
+    kept = plan.closed & target
+    order = [*np.flatnonzero(kept), *np.flatnonzero(plan.closed & ~kept)]
+    surplus = [int(e) for e in order if not sets.join(tail[e], head[e])]
+    for k, e in enumerate(surplus, 1):
+        radial = k == n_surplus
+        opened = plan.closed.copy()
+        opened[e] = False
+        plan.add(
+            e,
+            Action.OPEN,
+            PlanState.RADIAL if radial else PlanState.LOOPED,
+            plan.scores([opened])[0] if radial else None,
+        )
+
+
+def _exchange(plan: _Plan, target: Bools) -> None:
+    """Turn a radial state into the target, the best exchange first.
+
+    Exchanges in different parts of a feeder hardly see each other, so values of earlier rounds are a good guess of
+    which ones are worth a power flow now; the exchange that is carried out has always been computed in this round.
+    """
+    net = plan.problem.network
+    known: dict[tuple[int, int], tuple[float, float]] = {}
+    while not np.array_equal(plan.closed, target):
+        pairs = _exchanges(net, plan.closed, target)
+        new = [pair for pair in pairs if pair not in known]
+        known |= zip(new, plan.scores([_exchanged(plan.closed, *pair) for pair in new]), strict=True)
+        promising = sorted(pairs, key=lambda pair: (*(-value for value in known[pair]), pair))[:_LOOKED_AT]
+        known |= zip(promising, plan.scores([_exchanged(plan.closed, *pair) for pair in promising]), strict=True)
+        close, open_ = max(promising, key=lambda pair: (known[pair], -pair[0], -pair[1]))
+        plan.add(close, Action.CLOSE, PlanState.LOOPED)
+        plan.add(open_, Action.OPEN, PlanState.RADIAL, known[close, open_])
+
+
+def _exchanged(closed: Bools, close: int, open_: int) -> Bools:
+    state = closed.copy()
+    state[close], state[open_] = True, False
+    return state
+
+
+def _exchanges(net: Network, closed: Bools, target: Bools) -> list[tuple[int, int]]:
+    """(branch to close, branch to open in its loop) for every exchange that brings a radial state nearer to the target.
+
+    The target has no loop, so the loop of a branch to close always holds a branch that must be opened.
+    """
+    tree = rooted(net, closed)
+    assert tree is not None, "an exchange keeps a state radial"
+    order, parent, feed = (array.tolist() for array in tree)
+    depth = [0] * net.n_bus
+    for k in order:
+        if parent[k] >= 0:
+            depth[k] = depth[parent[k]] + 1
+    unwanted = (closed & ~target).tolist()
+    pairs = []
+    for e in np.flatnonzero(target & ~closed).tolist():
+        a, b = int(net.from_bus[e]), int(net.to_bus[e])
+        # Climb to the common bus, or to two substations, which count as one.
+        while a != b and (parent[a] >= 0 or parent[b] >= 0):
+            if depth[a] < depth[b]:
+                a, b = b, a
+            if unwanted[feed[a]]:
+                pairs.append((e, feed[a]))
+            a = parent[a]
+    return pairs

@@ -1,0 +1,260 @@
+"""A result as JSON, as words and as a table for the terminal. Needs neither matplotlib nor plotly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from learnopt.network import Certificate, Evaluation, ReconfigurationProblem, Result, Status
+from learnopt.physics import evaluate
+from learnopt.report.numbers import number, percent
+from learnopt.report.switching_plan import Operation, PlanState, normal_state, switching_plan
+
+_OPTIMAL_GAP = 1e-6
+"""Relative gap below which a bound counts as reached."""
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN: a number that is not known is null."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def proven_bound_kw(result: Result) -> float | None:
+    """Dual bound [kW] where a certificate gives it a meaning for the full problem, else None."""
+    return None if result.certificate is Certificate.NONE else _finite(result.dual_bound_kw)
+
+
+def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
+    """AC power flow before reconfiguration, branches out of service open."""
+    return evaluate(problem, normal_state(problem))
+
+
+def plan_of(problem: ReconfigurationProblem, result: Result) -> list[Operation]:
+    """Operations from the normal configuration to the result; empty without a configuration."""
+    if result.configuration is None:
+        return []
+    return switching_plan(problem, normal_state(problem), result.configuration)
+
+
+def rated(problem: ReconfigurationProblem) -> bool:
+    """Some branch has an ampacity, so that a loading means something."""
+    return bool(np.isfinite(problem.network.i_max).any())
+
+
+def substations_rated(problem: ReconfigurationProblem) -> bool:
+    """Some substation has a rating."""
+    net = problem.network
+    return bool(np.isfinite(net.substation_s_max).any() or np.any(net.substation_s_min > 0))
+
+
+def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str, Any]:
+    """The object that ``solve --json`` prints; strict JSON, null for what is not known.
+
+    ``dual_bound_kw`` and ``gap`` are null without a certificate for the full problem, ``max_loading`` without any
+    ampacity, ``loss_kw`` of an operation while a loop is closed.
+    """
+    net, found = problem.network, result.evaluation
+    bound = proven_bound_kw(result)
+    answer: dict[str, Any] = {
+        "case": net.name,
+        "engine": result.engine,
+        "engine_version": result.engine_version,
+        "status": result.status.value,
+        "message": result.message,
+        "open_branches": None if result.configuration is None else net.open_ids(result.configuration),
+        "loss_kw": _finite(result.loss_kw),
+        "initial_loss_kw": _finite(initial_evaluation(problem).loss_kw),
+        "objective_kw": _finite(result.objective_kw),
+        "dual_bound_kw": bound,
+        "certificate": result.certificate.value,
+        "gap": None if bound is None else _finite(result.gap),
+        "min_voltage_pu": None if found is None else _finite(found.min_voltage_pu),
+        "max_loading": None if found is None or not rated(problem) else _finite(found.max_loading),
+        "violations": [] if found is None else list(found.violations),
+        "operations": [
+            {"step": o.step, "branch": o.branch_id, "action": o.action.value, "loss_kw": _finite(o.loss_kw)}
+            for o in plan_of(problem, result)
+        ],
+        "nodes": result.nodes,
+        "solve_time_s": _finite(result.solve_time_s),
+        "stage_times_s": {stage: _finite(seconds) for stage, seconds in result.stage_times_s.items()},
+    }
+    if result.learned is not None:
+        learned = asdict(result.learned)
+        answer["learned"] = {k: _finite(v) if isinstance(v, float) else v for k, v in learned.items()}
+    return answer
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a result means, in words for people who do not solve such problems every day.
+
+    Parameters
+    ----------
+    headline
+        One short sentence.
+    sentences
+        What is proven, what is not, and about what.
+    good
+        A configuration was found.
+    """
+
+    headline: str
+    sentences: tuple[str, ...]
+    good: bool
+
+
+def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
+    """Status and certificate in words; never claims more than the certificate does."""
+    said = (result.message,) if result.message else ()
+    if result.configuration is None:
+        headline = {
+            Status.INFEASIBLE: "Proven: no configuration satisfies this problem.",
+            Status.INTERRUPTED: "Stopped before any configuration was found.",
+        }.get(result.status, "No configuration was found within the limits of the run.")
+        rest = () if result.status is Status.INFEASIBLE else ("None is excluded either: a longer run may find one.",)
+        return Verdict(headline, said + rest, good=False)
+
+    stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
+    if result.evaluation is not None and result.evaluation.violations:
+        stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
+    bound, objective = proven_bound_kw(result), _finite(result.objective_kw)
+    if bound is None or objective is None:
+        return Verdict(
+            "A configuration was found; nothing is proven about better ones.",
+            stopped + _unproven(result) + said,
+            good=True,
+        )
+    whom = f"No radial configuration of this feeder{_conditions(problem)}"
+    verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
+    claim = f"{whom} can {verb} {number(bound, 6)} kW"
+    optimal = result.status is Status.OPTIMAL
+    if result.certificate is Certificate.MODEL:
+        approximate = (
+            f"{claim} in the model that was solved.",
+            "The model approximates the AC power flow, so a configuration with a slightly lower AC loss is not "
+            "excluded. The loss of this configuration was computed by an independent AC power flow.",
+        )
+        headline = "Optimal for a model of the power flow." if optimal else "A bound for a model of the power flow."
+        return Verdict(headline, stopped + approximate + said, good=True)
+    excess = max(objective - bound, 0.0)
+    share = percent(excess / max(abs(objective), 1e-12))
+    if excess <= _OPTIMAL_GAP * abs(objective):
+        headline, distance = "Proven optimal.", "to rounding the least possible"
+    else:
+        headline = (
+            f"Proven optimal within {share}." if optimal else f"Proven to be within {share} of the best possible."
+        )
+        distance = f"at most {number(excess, 3)} kW ({share}) above the best possible"
+    this = "loses" if problem.switching_cost == 0 else "costs"
+    sentences = (
+        f"{claim}.",
+        f"This one {this} {number(objective, 6)} kW, {distance}.",
+        "The bound holds for the full AC power flow; the loss was computed by an independent power flow.",
+    )
+    return Verdict(headline, stopped + sentences + said, good=True)
+
+
+def _unproven(result: Result) -> tuple[str, ...]:
+    """What it means that there is no certificate."""
+    learned = result.learned
+    if learned is None:
+        return ("A configuration with a lower loss may exist: this run gives no bound for the problem.",)
+    fixed = learned.fixed_closed + learned.fixed_open
+    sentences = [
+        f"{fixed} of {fixed + learned.free} undecided switches were fixed by prediction before solving, so nothing is "
+        "proven for the full problem: a better configuration may use a switch that was fixed the other way.",
+    ]
+    if learned.reduced_bound_kw is not None and math.isfinite(learned.reduced_bound_kw):
+        sentences.append(
+            f"With those switches fixed, none of the remaining choices is below {number(learned.reduced_bound_kw, 6)} "
+            "kW; this bound holds for the reduced problem only."
+        )
+    return tuple(sentences)
+
+
+def _conditions(problem: ReconfigurationProblem) -> str:
+    """Which configurations the bound speaks of."""
+    net, limits, scenario = problem.network, problem.limits, problem.scenario
+    wants = []
+    if (
+        limits.vm_min is not None
+        or limits.vm_max is not None
+        or (limits.ampacity and rated(problem))
+        or (limits.substations and substations_rated(problem))
+    ):
+        wants.append("limits")
+    if np.any(scenario.locked >= 0) or np.any(~net.switchable):
+        wants.append("locked switches")
+    if np.any(scenario.out_of_service):
+        wants.append("outages")
+    if problem.max_operations is not None:
+        wants.append("cap on operations")
+    if not wants:
+        return ""
+    listed = wants[0] if len(wants) == 1 else ", ".join(wants[:-1]) + " and " + wants[-1]
+    return f" that respects the {listed} of this study"
+
+
+def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[str, str, str]]:
+    """Figures before and after: (name, before, after)."""
+    before, after = initial_evaluation(problem), result.evaluation
+
+    def pair(name: str, text: Any) -> tuple[str, str, str]:
+        shown = [text(e) if e is not None and e.converged else "–" for e in (before, after)]
+        return name, shown[0], shown[1]
+
+    net = problem.network
+
+    def lowest(e: Evaluation) -> str:
+        return f"{e.min_voltage_pu:.4f} pu (bus {net.bus_ids[int(np.argmin(e.vm))]})"
+
+    def highest(e: Evaluation) -> str:
+        return f"{100 * e.max_loading:.0f} % (branch {net.branch_ids[int(np.argmax(e.loading))]})"
+
+    rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
+    rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
+    return [
+        *rows,
+        ("limits violated", str(len(before.violations)), "–" if after is None else str(len(after.violations))),
+    ]
+
+
+def state_after(operation: Operation) -> str:
+    """Loss after an operation, or why there is none."""
+    if operation.state is PlanState.LOOPED:
+        return "loop closed"
+    if operation.state is PlanState.RESTORING:
+        return "restoring supply"
+    return "no power flow solution" if operation.loss_kw is None else f"{number(operation.loss_kw)} kW"
+
+
+def result_table(problem: ReconfigurationProblem, result: Result) -> RenderableType:
+    """A summary for the terminal: figures before and after, verdict, switching plan."""
+    net = problem.network
+    words = verdict(problem, result)
+    figures = Table(title=Text(f"{net.name}: {result.status.value}"), title_justify="left")
+    for column in ("", "before", "after"):
+        figures.add_column(column, justify="left" if not column else "right")
+    for row in summary_rows(problem, result):
+        figures.add_row(*(Text(cell) for cell in row))
+    parts: list[RenderableType] = [figures, Text(words.headline, style="bold"), *map(Text, words.sentences)]
+    if result.configuration is not None:
+        ids = ", ".join(str(i) for i in net.open_ids(result.configuration))
+        parts.append(Text(f"open branches: {ids}"))
+        operations = plan_of(problem, result)
+        if operations:
+            plan = Table(title="switching plan", title_justify="left")
+            for column in ("step", "branch", "action", "loss after"):
+                plan.add_column(column, justify="right" if column.startswith(("step", "loss")) else "left")
+            for o in operations:
+                plan.add_row(str(o.step), Text(str(o.branch_id)), o.action.value, state_after(o))
+            parts.append(plan)
+    parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))
+    return Group(*parts)

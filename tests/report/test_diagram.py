@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_network
+
+from learnopt.errors import UnsupportedError
+from learnopt.network import Network, ReconfigurationProblem
+from learnopt.physics import evaluate
+from learnopt.report.diagram import one_line_figure
+from learnopt.report.diagram_html import one_line_plot
+from learnopt.report.files import figure_bytes, write_diagram
+from learnopt.report.one_line import one_line
+from learnopt.report.profile import voltage_profile
+
+OPTIMUM = [7, 9, 14, 32, 37]
+SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE html>"}
+
+
+@pytest.mark.parametrize("kind", SIGNATURES)
+def test_formats(case33: Network, tmp_path: Path, kind: str) -> None:
+    """The ending chooses the format, and nothing else is left in the folder."""
+    problem = ReconfigurationProblem.of(case33)
+    normal = case33.normal_configuration
+    path = tmp_path / f"feeder.{kind}"
+    write_diagram(path, problem, normal, evaluate(problem, normal))
+    assert path.read_bytes().startswith(SIGNATURES[kind])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unknown_ending_is_refused(case33: Network, tmp_path: Path) -> None:
+    """Another ending is an error that lists the endings there are."""
+    with pytest.raises(UnsupportedError, match=r"\.png, \.svg, \.pdf, \.html"):
+        write_diagram(tmp_path / "a.bmp", ReconfigurationProblem.of(case33), case33.normal_configuration, None)
+
+
+def test_same_picture_same_bytes(case33: Network) -> None:
+    """A drawing is reproducible byte by byte."""
+    problem = ReconfigurationProblem.of(case33)
+    normal = case33.normal_configuration
+    evaluation = evaluate(problem, normal)
+    one, two = (figure_bytes(one_line_figure(problem, normal, evaluation), "svg") for _ in range(2))
+    assert one == two
+
+
+def test_changes_are_named_in_both_pictures(case33: Network) -> None:
+    """Before and after mark the same devices: open ties as to be closed, then as closed."""
+    problem = ReconfigurationProblem.of(case33)
+    normal, target = case33.normal_configuration, case33.configuration(OPTIMUM)
+    before = one_line(problem, normal, evaluate(problem, normal), target)
+    after = one_line(problem, target, evaluate(problem, target), normal)
+    for scene in (before, after):
+        assert [case33.branch_ids[e] for e in np.flatnonzero(scene.marked(closing=True))] == [33, 34, 35, 36]
+        assert [case33.branch_ids[e] for e in np.flatnonzero(scene.marked(closing=False))] == [7, 9, 14, 32]
+    assert not before.carried_out
+    assert after.carried_out
+    svg = figure_bytes(one_line_figure(problem, target, evaluate(problem, target), normal), "svg")
+    assert b"closed by switching" in svg
+
+
+def test_branch_losses_add_up(case33: Network) -> None:
+    """The losses shown at branches sum to the loss of the judge; open branches lose nothing."""
+    problem = ReconfigurationProblem.of(case33)
+    normal = case33.normal_configuration
+    scene = one_line(problem, normal, evaluate(problem, normal))
+    assert scene.loss_kw.sum() == pytest.approx(202.677, abs=1e-3)
+    assert not scene.loss_kw[~normal.closed].any()
+
+
+def test_texts_of_the_mouse(case33: Network) -> None:
+    """Hovering tells ids, voltages in pu and kV, loads, currents and losses."""
+    problem = ReconfigurationProblem.of(case33)
+    normal = case33.normal_configuration
+    scene = one_line(problem, normal, evaluate(problem, normal))
+    assert scene.bus_text(17) == ["bus 18", "0.9131 pu = 11.560 kV", "load 90.00 kW, 40.00 kvar"]
+    assert scene.branch_text(0)[:2] == ["branch 1 (1 – 2)", "closed"]
+    assert scene.branch_text(0)[2].startswith("210.4 A, loss 12.2")
+    assert scene.branch_text(32) == ["branch 33 (21 – 8)", "open"]
+    hover = [t for trace in one_line_plot([scene]).data for t in (trace.hovertext or ())]
+    assert "<br>".join(scene.bus_text(17)) in hover
+
+
+def test_drawn_without_a_power_flow() -> None:
+    """Pictures of topology alone, and of a state that is not radial, are drawn."""
+    net = random_network(np.random.default_rng(5), 30, 4, 3)
+    problem = ReconfigurationProblem.of(net)
+    meshed = net.configuration([])
+    for evaluation in (None, evaluate(problem, meshed)):
+        assert figure_bytes(one_line_figure(problem, meshed, evaluation), "png").startswith(b"\x89PNG")
+    assert voltage_profile(problem, meshed, None) is None
+
+
+def test_profile_follows_the_configuration(case33: Network) -> None:
+    """Distance is path resistance in the configuration drawn, and every branch in use is on exactly one path."""
+    problem = ReconfigurationProblem.of(case33)
+    target = case33.configuration(OPTIMUM)
+    evaluation = evaluate(problem, target)
+    profile = voltage_profile(problem, target, evaluation)
+    assert profile is not None
+    ohm = case33.r * case33.base.z_base
+    steps = {tuple(sorted(pair)) for path in profile.paths for pair in pairwise(path)}
+    closed = np.flatnonzero(target.closed)
+    assert steps == {tuple(sorted((case33.from_bus[e], case33.to_bus[e]))) for e in closed}
+    assert sum(len(path) - 1 for path in profile.paths) == len(closed)
+    assert np.abs(profile.distance[case33.from_bus[closed]] - profile.distance[case33.to_bus[closed]]) == pytest.approx(
+        ohm[closed]
+    )

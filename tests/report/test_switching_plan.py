@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import random_network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learnopt.errors import DataError
+from learnopt.network import Configuration, Network, ReconfigurationProblem, Scenario
+from learnopt.network.topology import is_radial, maximum_spanning_tree, radiality_faults
+from learnopt.physics import power_flow
+from learnopt.report.switching_plan import Action, PlanState, normal_state, switching_plan
+
+
+def states(start: Configuration, plan) -> list[np.ndarray]:
+    """The state at the start and after every operation."""
+    found = [start.closed.copy()]
+    for operation in plan:
+        closed = found[-1].copy()
+        assert closed[operation.branch] == (operation.action is Action.OPEN), "every operation changes a state"
+        closed[operation.branch] = operation.action is Action.CLOSE
+        found.append(closed)
+    return found
+
+
+def unfed(net: Network, closed: np.ndarray) -> list[str]:
+    """Complaints about buses without supply."""
+    return [fault for fault in radiality_faults(net, closed) if "no path" in fault]
+
+
+def random_tree(rng: np.random.Generator, net: Network, usable: np.ndarray) -> Configuration:
+    """A random radial configuration."""
+    return Configuration(maximum_spanning_tree(net, usable, rng.random(net.n_branch)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n_bus=st.integers(4, 25), n_loops=st.integers(1, 7), roots=st.integers(1, 3))
+def test_plan_between_radial_states(seed: int, n_bus: int, n_loops: int, roots: int) -> None:
+    """The plan reaches the target with the fewest operations; every state feeds all, every second one is radial."""
+    rng = np.random.default_rng(seed)
+    net = random_network(rng, n_bus, n_loops, min(roots, n_bus - 2))
+    problem = ReconfigurationProblem.of(net)
+    target = random_tree(rng, net, np.ones(net.n_branch, dtype=bool))
+    start = normal_state(problem)
+    plan = switching_plan(problem, start, target)
+    path = states(start, plan)
+    assert np.array_equal(path[-1], target.closed)
+    assert len(plan) == problem.operations(target)
+    assert [o.step for o in plan] == list(range(1, len(plan) + 1))
+    assert not any(unfed(net, closed) for closed in path)
+    assert all(is_radial(net, closed) for closed in path[::2])
+    for operation, closed in zip(plan, path[1:], strict=True):
+        radial = is_radial(net, closed)
+        assert operation.state is (PlanState.RADIAL if radial else PlanState.LOOPED)
+        flow = power_flow(problem, Configuration(closed)) if radial else None
+        expected = flow.loss * net.base.kw if flow is not None and flow.converged else None
+        assert operation.loss_kw == (None if expected is None else pytest.approx(expected, rel=1e-9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_outage_is_restored_first(seed: int) -> None:
+    """After an outage supply only grows, nothing out of service is operated, and the target is reached."""
+    rng = np.random.default_rng(seed)
+    net = random_network(rng, 15, 5)
+    out = np.zeros(net.n_branch, dtype=bool)
+    for e in rng.permutation(net.n_branch)[:4]:
+        out[e] = True
+        reached = maximum_spanning_tree(net, ~out, np.ones(net.n_branch))
+        out[e] = is_radial(net, reached)
+    problem = ReconfigurationProblem.of(net, replace(Scenario.nominal(net), out_of_service=out))
+    target = random_tree(rng, net, ~out)
+    start = normal_state(problem)
+    plan = switching_plan(problem, start, target)
+    path = states(start, plan)
+    assert np.array_equal(path[-1], target.closed)
+    assert not any(out[o.branch] for o in plan)
+    assert len(plan) == problem.operations(target)
+    without = [len(unfed(net, closed)) > 0 for closed in path]
+    assert without == sorted(without, reverse=True), "supply, once complete, stays complete"
+    for operation, closed in zip(plan, path[1:], strict=True):
+        assert (operation.state is PlanState.RESTORING) == bool(unfed(net, closed))
+
+
+def test_loops_of_the_start_are_opened(case33: Network) -> None:
+    """From the fully closed feeder the plan only opens."""
+    problem = ReconfigurationProblem.of(case33)
+    target = case33.configuration([7, 9, 14, 32, 37])
+    plan = switching_plan(problem, Configuration(np.ones(case33.n_branch, dtype=bool)), target)
+    assert [o.action for o in plan] == [Action.OPEN] * 5
+    assert [o.state for o in plan] == [PlanState.LOOPED] * 4 + [PlanState.RADIAL]
+    assert plan[-1].loss_kw == pytest.approx(139.551, abs=1e-3)
+
+
+def test_case33_voltages_never_fall(case33: Network) -> None:
+    """On the way to the optimum of the 33-bus feeder the lowest voltage only rises."""
+    problem = ReconfigurationProblem.of(case33)
+    plan = switching_plan(problem, case33.normal_configuration, case33.configuration([7, 9, 14, 32, 37]))
+    voltages = [o.min_voltage_pu for o in plan if o.min_voltage_pu is not None]
+    assert len(plan) == 8
+    assert voltages == sorted(voltages)
+    assert voltages[0] > 0.9131
+
+
+def test_nothing_to_do(case33: Network) -> None:
+    """A plan to where one is has no operations."""
+    normal = case33.normal_configuration
+    assert switching_plan(ReconfigurationProblem.of(case33), normal, normal) == []
+
+
+def test_impossible_target_is_an_error(case33: Network) -> None:
+    """A target that is not radial, or that uses a branch out of service, is refused with all reasons."""
+    scenario = Scenario.nominal(case33)
+    out = scenario.out_of_service.copy()
+    out[0] = True
+    problem = ReconfigurationProblem.of(case33, replace(scenario, out_of_service=out))
+    with pytest.raises(DataError) as caught:
+        switching_plan(problem, case33.normal_configuration, case33.configuration([7, 9, 14, 32]))
+    assert len(caught.value.violations) == 2
+    assert "out of service" in caught.value.violations[0]

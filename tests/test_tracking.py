@@ -1,0 +1,90 @@
+"""A tracked run leaves parameters, metrics, pictures and files in a local store, and tells how it ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from learnopt.learning.calibration import Reliability
+from learnopt.tracking import loss_figure, reliability_figure, track_run
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one finished and one failed run."""
+    folder = tmp_path_factory.mktemp("mlruns")
+    checkpoint = folder / "weights"
+    checkpoint.mkdir()
+    (checkpoint / "card.json").write_text("{}")
+    with track_run(folder, "test", "good") as run:
+        run.log_parameters({"seed": 3, "model": {"hidden": 16}})
+        run.log_metrics({"tree_rate": 0.5, "fixing": {"0.1": {"tau": None, "coverage": 0.25}}}, prefix="test.")
+        run.log_manifest({"feeders": 7})
+        history = [{"train_loss": 1.0, "validation_loss": 1.2}, {"train_loss": 0.8, "validation_loss": 1.0}]
+        run.log_figure(loss_figure(history), "loss")
+        run.log_figure(reliability_figure(Reliability(np.ones(1), np.ones(1), np.ones(1))), "reliability")
+        run.log_checkpoint(checkpoint)
+        logger = run.lightning_logger()
+        for epoch, loss in enumerate((1.0, 0.8)):
+            logger.log_metrics({"train_loss": loss}, step=epoch)
+        logger.finalize("success")
+        assert run.view_command == f"mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db"
+    with pytest.raises(RuntimeError, match="stop"), track_run(folder, "test", "bad"):
+        raise RuntimeError("stop")
+    return folder
+
+
+def runs(store: Path) -> dict[str, object]:
+    """Runs of the store by name."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{store / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_parameters_metrics_and_provenance(store: Path) -> None:
+    """Nested values become dotted names, None is left out, commit and versions are recorded."""
+    data = runs(store)["good"].data  # type: ignore[attr-defined]
+    assert data.params == {"seed": "3", "model.hidden": "16"}
+    assert data.metrics == {"test.tree_rate": 0.5, "test.fixing.0.1.coverage": 0.25, "train_loss": 0.8}
+    assert data.tags["version.torch"]
+    assert data.tags["mlflow.source.git.commit"]
+
+
+def test_status_of_runs(store: Path) -> None:
+    """A run that raised is FAILED, the other FINISHED."""
+    assert {name: run.info.status for name, run in runs(store).items()} == {  # type: ignore[attr-defined]
+        "good": "FINISHED",
+        "bad": "FAILED",
+    }
+
+
+def test_artifacts_are_files_of_the_store(store: Path) -> None:
+    """Manifest, pictures and checkpoint lie under ``artifacts``."""
+    files = {p.name: p for p in (store / "artifacts").rglob("*") if p.is_file()}
+    assert set(files) == {"dataset_manifest.json", "loss.png", "reliability.png", "card.json"}
+    assert files["loss.png"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_importing_tracking_does_not_import_mlflow() -> None:
+    """The command line pays for MLflow only when it tracks."""
+    code = "import sys, learnopt.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tracking_prints_nothing(tmp_path: Path) -> None:
+    """A new store is made without a word on stdout or stderr."""
+    code = f"""
+from pathlib import Path
+from learnopt.tracking import track_run
+with track_run(Path({str(tmp_path)!r}), "test", "quiet") as run:
+    run.log_parameters({{"seed": 1}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
