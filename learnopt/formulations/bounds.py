@@ -32,6 +32,9 @@ from learnopt.physics.judge import LIMIT_TOLERANCE
 UNPROVEN_FACTOR = 3.0
 """Where no finite bound is proven, currents are bounded by this many times what flat voltages give, and the
 certificate is withdrawn."""
+USELESS_FACTOR = 100.0
+"""Bounds on currents (voltages) above this many times the flat-voltage current of all loads (the root voltage) count as
+none."""
 
 
 @dataclass(frozen=True)
@@ -159,17 +162,19 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
             vm_high = np.minimum(vm_high, root_high + np.nan_to_num(drop, nan=np.inf))
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
 
+    # A bound far beyond anything physical is worth as little as none, and would ruin the model's numerics.
+    flat = apparent + charged * root_high
+    useless = in_block & ~(current <= USELESS_FACTOR * flat.max(initial=0.0))
     proven, reason = True, ""
-    usable_current = current[in_block]
-    if not np.isfinite(usable_current).all() or not np.isfinite(vm_high).all():
+    if useless.any() or not (vm_high <= USELESS_FACTOR * root_high).all():
         proven = False
         reason = (
             "no bound on currents could be proven: enforce a minimum voltage or ampacities, "
             "or give a start that respects the limits"
         )
-        flat = UNPROVEN_FACTOR * (apparent + charged)
-        current = np.where(np.isfinite(current), current, flat)
-        vm_high = np.where(np.isfinite(vm_high), vm_high, 1.5 * root_high)
+        current = np.where(useless, UNPROVEN_FACTOR * flat, current)
+        vm_high = np.minimum(vm_high, 1.5 * root_high)
+    current = np.where(in_block, current, 0.0)
     w_min, w_max = np.maximum(vm_low, 0.0) ** 2, vm_high**2
 
     branch = arcs.branch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -177,6 +178,17 @@ class EdgeMLP(SwitchModel):
         ends = [self.standardise_branch(batch.edge_attr), x[tail] + x[head], (x[tail] - x[head]).abs()]
         theta: Tensor = self.layers(torch.cat(ends, dim=1)).squeeze(1)
         return theta
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: these tensors are too small to share, and threads that wait cost most on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def build_model(config: ModelConfig) -> SwitchModel:

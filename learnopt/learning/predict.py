@@ -11,7 +11,7 @@ import torch
 
 from learnopt.learning.features import feeder_data
 from learnopt.learning.graph import DecisionGraph
-from learnopt.learning.model import SwitchModel
+from learnopt.learning.model import SwitchModel, one_thread
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
 
@@ -95,7 +95,7 @@ class Predictor:
             If no radial configuration exists.
         """
         graph = DecisionGraph.of(problem)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             theta = self.model(feeder_data(problem, graph)).double().numpy() / self.temperature
         return Prediction(graph, SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, theta), self.thresholds)
 

@@ -23,7 +23,7 @@ from learnopt.errors import DataError
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.features import FeederData, extract
 from learnopt.learning.likelihood import batch_arrays, negative_log_likelihood
-from learnopt.learning.model import SwitchModel, build_model
+from learnopt.learning.model import SwitchModel, build_model, one_thread
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Configuration, ReconfigurationProblem
 
@@ -216,7 +216,7 @@ def fit(
     sides = (("training", train), ("validation", validation))
     if empty := [f"no {side} pair has a switch to decide" for side, data in sides if not data]:
         raise DataError("training pairs", empty)
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), one_thread(), _quiet():
         torch.manual_seed(config.seed)
         model = build_model(config.model)
         model.fit_scaling(train)
