@@ -1,0 +1,50 @@
+"""Solvers behind one interface: each takes a problem and returns a :class:`~learnopt.network.Result`.
+
+=============  ==========================================================  =============================
+name           method                                                      certificate
+=============  ==========================================================  =============================
+``milp``       outer approximation of perspective DistFlow on HiGHS        ``ac``
+``tree``       branch and bound over spanning trees in loop space          ``model``, or ``ac`` on request
+``enumerate``  every radial configuration by AC power flow                 ``ac``
+``exchange``   branch exchange from several starts                         ``none``
+=============  ==========================================================  =============================
+
+Engines load when they are asked for, so that one of them does not cost the imports of the others.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from learnopt.engines.base import Engine, SolveOptions, Stopwatch, conclude
+from learnopt.errors import DataError
+
+_ENGINES = {
+    "milp": ("learnopt.engines.milp", "MilpEngine"),
+    "tree": ("learnopt.engines.tree_search", "TreeSearchEngine"),
+    "enumerate": ("learnopt.engines.enumeration", "EnumerationEngine"),
+    "exchange": ("learnopt.engines.exchange", "ExchangeEngine"),
+}
+
+
+def engine_names() -> list[str]:
+    """Names that :func:`load_engine` knows."""
+    return list(_ENGINES)
+
+
+def load_engine(name: str) -> Engine:
+    """The engine of a name.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name.
+    """
+    if name not in _ENGINES:
+        raise DataError("engine", [f"{name!r} is not an engine: use one of {', '.join(_ENGINES)}"])
+    module, attribute = _ENGINES[name]
+    engine: Engine = getattr(import_module(module), attribute)()
+    return engine
+
+
+__all__ = ["Engine", "SolveOptions", "Stopwatch", "conclude", "engine_names", "load_engine"]

@@ -6,7 +6,6 @@ The only module that calls HiGHS. Any other Pyomo solver can solve the same mode
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +14,7 @@ from typing import Any
 import highspy
 import numpy as np
 import pyomo.environ as pyo
+from pyomo.common.errors import InfeasibleConstraintException
 from pyomo.opt import WriterFactory
 
 from learnopt.network import Floats, Ints
@@ -70,7 +70,13 @@ class CompiledModel:
     """
 
     def __init__(self, model: pyo.ConcreteModel, threads: int = 1) -> None:
-        form = WriterFactory("compile_standard_form").write(model, mixed_form=True)
+        self._infeasible = False
+        try:
+            form = WriterFactory("compile_standard_form").write(model, mixed_form=True)
+        except InfeasibleConstraintException:
+            # A constraint without variables that does not hold: there is nothing to solve.
+            self._infeasible = True
+            form = WriterFactory("compile_standard_form").write(_empty_model(), mixed_form=True)
         self._column = {id(variable): k for k, variable in enumerate(form.columns)}
         self.n_columns = len(form.columns)
         matrix = form.A.tocsr()
@@ -181,11 +187,11 @@ class CompiledModel:
                 raise ValueError(f"HiGHS {VERSION} does not take option {key} = {value!r}")
 
     def _run(self, time_limit: float, cutoff: float = math.inf) -> SolverRun:
+        if self._infeasible:
+            return SolverRun(Outcome.INFEASIBLE, math.nan, cutoff, None)
         # HiGHS counts time over the life of the object.
         self._set(time_limit=self._highs.getRunTime() + time_limit if math.isfinite(time_limit) else math.inf)
-        begin = time.perf_counter()
         self._highs.run()
-        del begin
         status = self._highs.getModelStatus()
         info = self._highs.getInfo()
         kinds = highspy.HighsModelStatus
@@ -214,3 +220,10 @@ class CompiledModel:
         if outcome is Outcome.FAILED:
             bound = -math.inf
         return SolverRun(outcome, objective, min(bound, cutoff), values, nodes)
+
+
+def _empty_model() -> pyo.ConcreteModel:
+    model = pyo.ConcreteModel()
+    model.unused = pyo.Var(bounds=(0.0, 1.0))
+    model.objective = pyo.Objective(expr=model.unused)
+    return model

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,10 +54,10 @@ class MilpParams:
 class Tangents:
     """Tangents of the current cone in a compiled model, each added once."""
 
-    def __init__(self, data: DistFlowData, model: highs.CompiledModel, pyomo_model: object) -> None:
+    def __init__(self, data: DistFlowData, model: highs.CompiledModel, pyomo_model: Any) -> None:
         arcs = data.arcs
         span = range(len(arcs))
-        m: any = pyomo_model  # type: ignore[valid-type]
+        m = pyomo_model
         self._model = model
         self._arcs = arcs
         self._ell, self._p, self._q = (model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))

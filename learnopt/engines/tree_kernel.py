@@ -2,8 +2,9 @@ r"""Compiled branch and bound in loop space: the search itself, free of Python o
 
 A node of the search has decided some switches; all undecided ones are treated as closed and the injections of each
 column split by resistance. The state is K, the flows F (one column per injection) and g (see
-:mod:`learnopt.physics.loop_space`); opening branch e costs :math:`\delta_e = \sum_c F_{ec}^2 / g_e` exactly and updates
-all three by rank one. Nodes live in a stack of frames, one per opened branch; closing a branch changes a frame in place.
+:mod:`learnopt.physics.loop_space`); opening branch e costs :math:`\delta_e = \sum_c F_{ec}^2 / g_e` exactly and
+updates all three by rank one. Nodes live in a stack of frames, one per opened branch; closing a branch changes a frame
+in place.
 """
 
 from __future__ import annotations
@@ -163,10 +164,10 @@ def _propagate(data: Any, frames: Any, depth: int, room: float, along: Floats, d
 
 @njit(cache=True)
 def _choose(data: Any, frames: Any, depth: int, slack: float) -> int:
-    """The decision to branch on: the cheapest opening of the loop that leaves least choice.
+    r"""The decision to branch on: the cheapest opening of the loop that leaves least choice.
 
     One branch of every loop must open. Over the shortest loop through each free branch (breadth-first on the contracted
-    graph) take the one with the least sum of :math:`\\max(0, 1 - \\delta_e / \\text{slack})^5`.
+    graph) take the one with the least sum of :math:`\max(0, 1 - \delta_e / \text{slack})^5`.
     """
     state, label = frames.state[depth], frames.label[depth]
     F, g = frames.F[depth], frames.g[depth]

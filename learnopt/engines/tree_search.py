@@ -3,8 +3,8 @@
 ``model``: load currents are held at the voltages of a reference configuration; the search proves the least loss of all
 radial configurations for these currents, then moves the reference to the answer and repeats until it stays.
 
-``ac``: for non-negative loads without charging, metric B and the trunk gain (:mod:`learnopt.engines.trunk`) turn the same
-search into a proof for the AC problem. The metric touches the incumbent and is renewed when a better one is found.
+``ac``: for non-negative loads without charging, metric B and the trunk gain (:mod:`learnopt.engines.trunk`) turn the
+same search into a proof for the AC problem. The metric touches the incumbent and is renewed when a better one is found.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class _Run:
         return frames
 
     def ac_metric(self, flow: PowerFlow) -> tuple[_Run, list[Floats], float]:
-        """This run with an AC bound touching a reference power flow, its injections and its constant [pu].
+        """The run with an AC bound touching a reference power flow, its injections and its constant [pu].
 
         Metric B in the best of a few directions tau; metric A, valid for every tree, where the reference has no flow.
         """

@@ -2,8 +2,8 @@ r"""AC losses that the relaxation of the tree search misses: the trunk gain, and
 
 The *trunk* of a node of the search is the tree of branches already decided closed and connected to a substation. Every
 completion contains it with the same orientation and at least its loads, and DistFlow is a monotone fixed point in the
-squared currents for non-negative loads without charging. So sweeps started from zero currents give currents, and voltage
-drops, that no completion can undercut. Derivation, proofs and equation numbers: ``docs/methods/ac_bound.md``.
+squared currents for non-negative loads without charging. So sweeps started from zero currents give currents, and
+voltage drops, that no completion can undercut. Derivation, proofs and equation numbers: ``docs/methods/ac_bound.md``.
 """
 
 from __future__ import annotations
@@ -211,8 +211,8 @@ def trunk_gain(trunk: Any, closed: Bools, metric: int) -> tuple[float, bool]:
 def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tuple[float, bool]:
     """Weighted AC loss of a radial state [pu] and whether it is settled.
 
-    Infinite and settled where a scenario has no power flow or violates a limit, or where the loss is proven to reach the
-    threshold. Not settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
+    Infinite and settled where a scenario has no power flow or violates a limit, or where the loss is proven to reach
+    the threshold. Not settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
     """
     n = trunk.s.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)

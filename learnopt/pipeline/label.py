@@ -1,0 +1,77 @@
+"""Exact labels for a dataset: parallel over shards, resumable after a kill."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from learnopt.dataset.manifest import Manifest
+from learnopt.dataset.records import LabelRecord
+from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, read_manifest, write_labels
+from learnopt.engines import SolveOptions, load_engine
+from learnopt.network import Certificate, Result, Status
+
+LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, time_limit=20.0)
+"""Proof of the AC problem where the engine can give one; a label that is not proven in time keeps its gap."""
+
+
+def label_dataset(
+    directory: Path,
+    engine: str = "tree",
+    options: SolveOptions = LABEL_OPTIONS,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Solve every instance of a dataset that has no label yet.
+
+    A shard is written when all its instances are solved, atomically: a killed run loses the shards in work and no
+    others. An instance whose solve raises is kept as a failure with the message.
+
+    Parameters
+    ----------
+    workers
+        Processes; each takes one shard at a time.
+    progress
+        Called with the number of labelled shards and of all shards.
+    """
+    load_engine(engine)
+    total = read_manifest(directory).n_shards
+    done = labelled_shards(directory)
+    missing = [shard for shard in range(total) if shard not in done]
+    finished = total - len(missing)
+    if progress is not None:
+        progress(finished, total)
+    # One thread each: the processes are the parallelism. Spawned, since compiled code and solvers do not fork well.
+    previous = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        with ProcessPoolExecutor(max(1, workers), mp_context=multiprocessing.get_context("spawn")) as pool:
+            tasks = [pool.submit(_label_shard, directory, shard, engine, options) for shard in missing]
+            for task in as_completed(tasks):
+                task.result()
+                finished += 1
+                if progress is not None:
+                    progress(finished, total)
+    finally:
+        if previous is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = previous
+    return finish_labels(directory)
+
+
+def _label_shard(directory: Path, shard: int, engine: str, options: SolveOptions) -> None:
+    solver = load_engine(engine)
+    records = []
+    for instance in read_instances(directory, shard):
+        try:
+            result = solver.solve(instance.problem, options)
+        except Exception as error:  # a label must not take the other labels of its shard with it
+            result = Result(
+                status=Status.NO_SOLUTION, engine=engine, engine_version="", message=f"{type(error).__name__}: {error}"
+            )
+        records.append(LabelRecord.of(instance, result))
+    write_labels(directory, shard, records)
