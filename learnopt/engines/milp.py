@@ -79,7 +79,7 @@ class Tangents:
             if not len(some):
                 continue
             a = arc[some]
-            one, on_p, on_q, on_w = (np.broadcast_to(c, len(some)) for c in tangent_row(alpha[some], beta[some]))
+            one, on_p, on_q, on_w = tangent_row(alpha[some], beta[some])
             columns, values, lower = [self._ell[a], self._p[a], self._q[a]], [one, on_p, on_q], np.zeros(len(some))
             if numeric:
                 lower = -on_w * self._w_number[a]

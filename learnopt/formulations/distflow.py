@@ -130,8 +130,9 @@ def variable_bus_voltage_sqr(model: Any, data: DistFlowData) -> None:
     r"""v_i: squared voltage [pu]; a number at substations."""
     bounds, net = data.bounds, data.problem.network
     model.v_bus = pyo.Var(model.buses, bounds=lambda _, k: (bounds.w_min[k], bounds.w_max[k]))
-    model.v: dict[int, Any] = {k: model.v_bus[k] for k in model.buses}
-    model.v.update({int(k): float(vm**2) for k, vm in zip(net.substations, net.substation_vm, strict=True)})
+    voltage: dict[int, Any] = {k: model.v_bus[k] for k in model.buses}
+    voltage.update({int(k): float(vm**2) for k, vm in zip(net.substations, net.substation_vm, strict=True)})
+    model.v = voltage
 
 
 def variable_arc_voltage_sqr(model: Any, data: DistFlowData) -> None:
@@ -350,9 +351,9 @@ def constraint_operations_cap(model: Any, data: DistFlowData) -> None:
     model.operations_cap = pyo.Constraint(expr=expression <= cap)
 
 
-def tangent_row(alpha: float, beta: float) -> tuple[float, float, float, float]:
+def tangent_row(alpha: Floats, beta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     r"""Coefficients of (l, P, Q, w) in the tangent l - 2 alpha P - 2 beta Q + (alpha^2 + beta^2) w >= 0.
 
     It touches the cone :math:`P^2 + Q^2 = \ell w` where P / w = alpha and Q / w = beta.
     """
-    return 1.0, -2.0 * alpha, -2.0 * beta, alpha**2 + beta**2
+    return np.ones_like(alpha), -2.0 * alpha, -2.0 * beta, alpha**2 + beta**2

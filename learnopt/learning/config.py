@@ -37,7 +37,13 @@ class TrainingConfig:
     validation_share
         Share of the feeders kept for early stopping, never of the pairs: a feeder is on one side only.
     calibration_share
-        Share of the feeders kept for temperature and thresholds.
+        Share of the feeders kept for the thresholds.
+    test_share
+        Share of the feeders kept for the metrics of the card.
+    data
+        Folder of the labelled dataset, relative to where training is started.
+    checkpoint
+        Folder to write the checkpoint to.
     accelerator
         ``cpu`` (bit-reproducible on one machine), ``gpu`` or ``auto``, as Lightning understands them.
     model
@@ -56,6 +62,9 @@ class TrainingConfig:
     partial_states: int = 0
     validation_share: float = 0.15
     calibration_share: float = 0.15
+    test_share: float = 0.1
+    data: str = ""
+    checkpoint: str = ""
     accelerator: str = "cpu"
     model: ModelConfig = field(default_factory=ModelConfig)
 
@@ -69,7 +78,7 @@ class TrainingConfig:
             problems.append(f"learning_rate = {self.learning_rate} must be > 0")
         if not self.weight_decay >= 0:
             problems.append(f"weight_decay = {self.weight_decay} must be >= 0")
-        for name in ("validation_share", "calibration_share"):
+        for name in ("validation_share", "calibration_share", "test_share"):
             if not 0 <= getattr(self, name) < 1:
                 problems.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
         if self.accelerator not in ("cpu", "gpu", "auto"):

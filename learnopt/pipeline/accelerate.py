@@ -1,0 +1,202 @@
+"""The learned engine: predict, decide, reduce, start, solve the rest exactly, audit.
+
+*Fast mode* (``certify none``) returns the exact solution of the reduced problem; its bound is labelled as one of the
+reduced problem and proves nothing about the full one. *Certified mode* frees every switch again and proves the answer
+against the full problem, with the fast answer as incumbent; a better configuration replaces it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
+from learnopt.engines.base import infeasible
+from learnopt.engines.exchange import LocalSearch, radial_start
+from learnopt.engines.tree_search import ac_obstacles
+from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
+from learnopt.learning.predict import Prediction, Predictor
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    LearnedSummary,
+    ReconfigurationProblem,
+    Result,
+    Status,
+)
+from learnopt.pipeline.policy import DEFAULT_ALPHA, FixingPolicy, consistent, surest_half
+from learnopt.pipeline.reduction import Reduction
+
+UNFIXING_ROUNDS = 2
+"""Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
+
+
+def exact_engine(problem: ReconfigurationProblem) -> tuple[str, str]:
+    """The engine that proves a problem soonest, and why."""
+    obstacles = ac_obstacles(problem)
+    if obstacles:
+        return "milp", f"the AC bound of the tree search does not cover it ({obstacles[0]})"
+    return "tree", "loads only, no line charging: the AC bound of the tree search covers it"
+
+
+@dataclass
+class _Best:
+    """Best configuration so far, by the compiled AC power flow [kW]; limit violations count as heavy losses."""
+
+    configuration: Configuration | None = None
+    merit: float = math.inf
+
+    def offer(self, found: tuple[Configuration, float] | None) -> None:
+        if found is not None and found[1] < self.merit:
+            self.configuration, self.merit = found
+
+
+class LearnedEngine:
+    """Learned fixing and starts around an exact engine.
+
+    Parameters
+    ----------
+    predictor
+        A trained model; the reference checkpoint is loaded where none is given.
+    alpha
+        Accepted risk of a wrong fixing, see :class:`~learnopt.pipeline.policy.FixingPolicy`.
+    samples
+        Trees drawn from the predicted distribution as further starts.
+    """
+
+    name = "learned"
+
+    def __init__(
+        self, predictor: Predictor | Path | str = REFERENCE, alpha: float = DEFAULT_ALPHA, samples: int = 4
+    ) -> None:
+        self.predictor = predictor if isinstance(predictor, Predictor) else load_checkpoint(predictor)
+        self.policy = FixingPolicy(alpha)
+        self.samples = samples
+
+    def solve(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+    ) -> Result:
+        """Solve in fast mode (``certify`` absent or none) or certified mode (``model``, ``ac``).
+
+        A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
+        finds one that respects the limits.
+        """
+        watch = Stopwatch()
+        if (failure := infeasible(problem, self.name, watch)) is not None:
+            return failure
+        best = _Best()
+        summary: LearnedSummary | None = None
+        nodes = 0
+        try:
+            with watch.stage("predict"):
+                prediction = self.predictor.predict(problem)
+            with watch.stage("start"):
+                self._starts(problem, prediction, start, options, best)
+            result, summary = self._reduced(problem, prediction, options, best, watch)
+            nodes = result.nodes
+            self._keep(problem, result, best)
+            certify = options.certify or Certificate.NONE
+            if certify is not Certificate.NONE:
+                with watch.stage("audit"):
+                    audit = self._audit(problem, certify, options, best, watch)
+                return replace(
+                    audit,
+                    engine=self.name,
+                    learned=summary,
+                    nodes=nodes + audit.nodes,
+                    solve_time_s=watch.elapsed,
+                    stage_times_s=dict(watch.stages),
+                    message=f"Audited by {audit.engine}: {audit.message}",
+                )
+        except KeyboardInterrupt:
+            interrupted = self._fast(problem, best, watch, nodes)
+            return replace(interrupted, status=Status.INTERRUPTED, learned=summary)
+        return replace(self._fast(problem, best, watch, nodes), learned=summary)
+
+    def _starts(
+        self,
+        problem: ReconfigurationProblem,
+        prediction: Prediction,
+        start: Configuration | None,
+        options: SolveOptions,
+        best: _Best,
+    ) -> None:
+        """Branch exchange on the full problem from the predicted tree, sampled trees and the normal configuration."""
+        search = LocalSearch(problem)
+        rng = np.random.default_rng(options.seed)
+        candidates = [prediction.most_probable, *prediction.sample(self.samples, rng), radial_start(problem)]
+        if start is not None:
+            candidates.append(start)
+        for candidate in dict.fromkeys(candidates):
+            if problem.admits(candidate):
+                best.offer(search.improve(candidate))
+
+    def _reduced(
+        self,
+        problem: ReconfigurationProblem,
+        prediction: Prediction,
+        options: SolveOptions,
+        best: _Best,
+        watch: Stopwatch,
+    ) -> tuple[Result, LearnedSummary]:
+        """Solve the problem with confident switches fixed; free the less sure ones where that is infeasible."""
+        with watch.stage("decide"):
+            decisions = consistent(problem, self.policy.decide(prediction), prediction.p_closed)
+        for attempt in range(UNFIXING_ROUNDS + 2):
+            with watch.stage("reduce"):
+                reduction = Reduction.apply(problem, decisions)
+            with watch.stage("solve"):
+                engine, _ = exact_engine(problem)
+                begin = best.configuration
+                if begin is None or not reduction.reduced.admits(begin):
+                    begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
+                inner = replace(options, certify=Certificate.AC, time_limit=self._remaining(options, watch, 0.5))
+                result = load_engine(engine).solve(reduction.reduced, inner, begin)
+            if result.configuration is not None or attempt > UNFIXING_ROUNDS:
+                break
+            decisions = surest_half(decisions, prediction.p_closed)
+            if attempt == UNFIXING_ROUNDS:
+                decisions = np.full_like(decisions, -1)
+        bound = result.dual_bound_kw if result.certificate is Certificate.AC else None
+        summary = LearnedSummary(
+            checkpoint=self.predictor.name,
+            alpha=self.policy.alpha,
+            fixed_closed=int(reduction.fixed_closed.sum()),
+            fixed_open=int(reduction.fixed_open.sum()),
+            free=reduction.n_free,
+            reduced_bound_kw=bound,
+        )
+        return reduction.invert(result), summary
+
+    def _audit(
+        self,
+        problem: ReconfigurationProblem,
+        certify: Certificate,
+        options: SolveOptions,
+        best: _Best,
+        watch: Stopwatch,
+    ) -> Result:
+        """Prove the full problem from the best configuration found."""
+        engine = exact_engine(problem)[0] if certify is Certificate.AC else "tree"
+        inner = replace(options, certify=certify, time_limit=self._remaining(options, watch, 1.0))
+        return load_engine(engine).solve(problem, inner, best.configuration)
+
+    @staticmethod
+    def _remaining(options: SolveOptions, watch: Stopwatch, share: float) -> float | None:
+        if options.time_limit is None:
+            return None
+        return max(share * (options.time_limit - watch.elapsed), 1e-3)
+
+    @staticmethod
+    def _keep(problem: ReconfigurationProblem, result: Result, best: _Best) -> None:
+        if result.configuration is not None and result.objective_kw is not None:
+            best.offer((result.configuration, result.objective_kw))
+
+    def _fast(self, problem: ReconfigurationProblem, best: _Best, watch: Stopwatch, nodes: int) -> Result:
+        found = best.configuration
+        message = "Fast mode: exact for the reduced problem only; nothing is proven for the full problem."
+        status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
+        return conclude(problem, self.name, watch, configuration=found, status=status, message=message, nodes=nodes)

@@ -1,0 +1,98 @@
+"""From belief to action: which switches to fix, and what follows from that.
+
+The model says how probable each state is; the policy decides, per switch, to fix it or to leave it free. Decisions are
+made consistent on the graph before any solver sees them: fixed-closed switches close no loop, fixed-open ones leave
+every bus feedable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnopt.errors import DataError
+from learnopt.learning.predict import Prediction
+from learnopt.network import Floats, ReconfigurationProblem
+from learnopt.network.topology import DisjointSets
+
+
+class Decision(IntEnum):
+    """What the policy does with a switch; the values are those of ``Scenario.locked``."""
+
+    FREE = -1
+    FIX_OPEN = 0
+    FIX_CLOSED = 1
+
+
+DEFAULT_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class FixingPolicy:
+    """Fix what the model is sure of.
+
+    Parameters
+    ----------
+    alpha
+        Accepted probability that any fixed switch of an instance is wrong, on feeders like those of the calibration.
+        The threshold for it is stored with the checkpoint; without one nothing is fixed.
+    """
+
+    alpha: float = DEFAULT_ALPHA
+
+    def decide(self, prediction: Prediction) -> NDArray[np.int8]:
+        """Decision per branch, shape (n_branch,); not yet consistent.
+
+        Raises
+        ------
+        DataError
+            If the checkpoint was not calibrated for this alpha.
+        """
+        if self.alpha not in prediction.thresholds:
+            known = ", ".join(f"{a:g}" for a in sorted(prediction.thresholds)) or "none"
+            raise DataError("fixing policy", [f"alpha = {self.alpha:g} has no threshold: the checkpoint has {known}"])
+        decisions = np.full(len(prediction.free), Decision.FREE, dtype=np.int8)
+        tau = prediction.thresholds[self.alpha]
+        if tau is not None:
+            closed, opened = prediction.confident(tau)
+            decisions[closed] = Decision.FIX_CLOSED
+            decisions[opened] = Decision.FIX_OPEN
+        return decisions
+
+
+def consistent(problem: ReconfigurationProblem, decisions: NDArray[np.int8], p_closed: Floats) -> NDArray[np.int8]:
+    """The decisions without those that contradict surer ones.
+
+    A fixed-closed switch that would close a loop of surer ones, and a fixed-open switch that a bus needs to be fed, are
+    freed again. The result leaves at least one radial configuration.
+    """
+    core = problem.core
+    decided = decisions[core.branches]
+    result = np.full_like(decisions, Decision.FREE)
+    p = p_closed[core.branches]
+    sets = DisjointSets(core.n_nodes)
+    for i in np.argsort(-p, kind="stable"):
+        if decided[i] == Decision.FIX_CLOSED and sets.join(int(core.tail[i]), int(core.head[i])):
+            result[core.branches[i]] = Decision.FIX_CLOSED
+    # What is not fixed open comes first; an open switch that is still needed to connect the rest is freed.
+    is_open = decided == Decision.FIX_OPEN
+    for i in np.lexsort((-p, is_open)):
+        if result[core.branches[i]] == Decision.FIX_CLOSED:
+            continue
+        needed = sets.join(int(core.tail[i]), int(core.head[i]))
+        if is_open[i] and not needed:
+            result[core.branches[i]] = Decision.FIX_OPEN
+    return result
+
+
+def surest_half(decisions: NDArray[np.int8], p_closed: Floats) -> NDArray[np.int8]:
+    """The surer half of the decisions; the other half is freed."""
+    fixed = np.flatnonzero(decisions != Decision.FREE)
+    confidence = np.abs(p_closed[fixed] - 0.5)
+    kept = fixed[np.argsort(-confidence, kind="stable")[: len(fixed) // 2]]
+    result = np.full_like(decisions, Decision.FREE)
+    result[kept] = decisions[kept]
+    return result

@@ -1,0 +1,70 @@
+"""One door to every engine: by name, or chosen by a rule that says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from learnopt.engines import SolveOptions, engine_names, load_engine
+from learnopt.errors import DataError
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
+
+AUTO, LEARNED = "auto", "learned"
+
+
+def solver_names() -> list[str]:
+    """Names that :func:`solve` takes."""
+    return [AUTO, LEARNED, *engine_names()]
+
+
+def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tuple[str, SolveOptions, str]:
+    """The engine that ``auto`` takes, its options, and the reason in a sentence."""
+    from learnopt.engines.tree_search import ac_obstacles
+
+    if options.certify is Certificate.NONE:
+        return "exchange", options, "no proof was asked for"
+    if options.certify is Certificate.MODEL:
+        return "tree", options, "a model certificate was asked for"
+    proving = replace(options, certify=Certificate.AC)
+    if obstacles := ac_obstacles(problem):
+        return "milp", proving, f"the AC bound of the tree search does not cover {obstacles[0]}"
+    return "tree", proving, "loads only and no line charging, so the AC bound of the tree search covers it"
+
+
+def solve(
+    problem: ReconfigurationProblem,
+    engine: str = AUTO,
+    options: SolveOptions | None = None,
+    start: Configuration | None = None,
+    checkpoint: Path | str | None = None,
+) -> Result:
+    """Solve a problem.
+
+    Parameters
+    ----------
+    engine
+        One of :func:`solver_names`.
+    checkpoint
+        For ``learned``: folder or name of a checkpoint, the reference one where absent.
+
+    Raises
+    ------
+    DataError
+        If there is no engine of this name.
+    UnsupportedError
+        If the engine does not serve this problem.
+    """
+    options = options or SolveOptions()
+    if engine == AUTO:
+        name, options, reason = choose_engine(problem, options)
+        result = load_engine(name).solve(problem, options, start)
+        return replace(result, message=f"auto chose {name}: {reason}. {result.message}".strip())
+    if engine == LEARNED:
+        # Loads torch: only when asked for.
+        from learnopt.learning.checkpoint import REFERENCE
+        from learnopt.pipeline.accelerate import LearnedEngine
+
+        return LearnedEngine(checkpoint or REFERENCE).solve(problem, options, start)
+    if engine not in engine_names():
+        raise DataError("engine", [f"{engine!r} is not an engine: use one of {', '.join(solver_names())}"])
+    return load_engine(engine).solve(problem, options, start)
