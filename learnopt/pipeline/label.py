@@ -14,7 +14,7 @@ from learnopt.dataset.store import finish_labels, labelled_shards, read_instance
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.network import Certificate, Result, Status
 
-LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, time_limit=20.0)
+LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, time_limit=2.0)
 """Proof of the AC problem where the engine can give one; a label that is not proven in time keeps its gap."""
 
 

@@ -1,0 +1,77 @@
+"""The Typer application: commands live in their own modules, errors end here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+import learnopt
+from learnopt.cli import data, feeder, learn
+from learnopt.cli.solve import solve
+from learnopt.errors import LearnoptError
+
+BAD_INPUT = 2
+# Typer carries its own copy of click in some versions: take the base of what it raises, wherever it lives.
+UsageProblem = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+app = typer.Typer(
+    name="learnopt",
+    help="Learned, exact, certified reconfiguration of electric distribution feeders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(learnopt.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = (
+        False
+    ),
+) -> None:
+    """Learned, exact, certified reconfiguration of electric distribution feeders."""
+
+
+app.command()(feeder.cases)
+app.command()(solve)
+app.command()(feeder.check)
+app.command()(feeder.draw)
+app.command()(data.generate)
+app.command()(data.label)
+app.command()(learn.train)
+app.command()(learn.evaluate)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run a command line and exit.
+
+    Errors raised on purpose become a readable list on stderr, or ``{"errors": [...]}`` on stdout with ``--json``; never
+    a traceback.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(args=given, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except LearnoptError as error:
+        messages, text = error.messages, str(error)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except UsageProblem as error:
+        text = error.format_message()  # type: ignore[attr-defined]
+        messages = [text]
+    except (typer.Abort, KeyboardInterrupt):
+        messages, text = ["interrupted"], "Interrupted."
+    if "--json" in given:
+        typer.echo(json.dumps({"errors": messages}))
+    typer.echo(f"Error: {text}", err=True)
+    sys.exit(BAD_INPUT)

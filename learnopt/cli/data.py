@@ -1,0 +1,67 @@
+"""``learnopt generate`` and ``label``: datasets."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learnopt.cli.options import JsonOption, progress_bar, stdout
+from learnopt.errors import DataError
+
+
+def generate(
+    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="What to draw (see training/configs).")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the dataset; an interrupted one is completed.")],
+    json_output: JsonOption = False,
+) -> None:
+    """Draw synthetic feeders and scenarios; the same seed gives the same bytes."""
+    from learnopt.dataset.generate import GenerateConfig
+    from learnopt.dataset.generate import generate as run_generate
+
+    wanted = GenerateConfig.from_toml(config)
+    with progress_bar() as bar:
+        task = bar.add_task("instances", total=None)
+        manifest = run_generate(wanted, out, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    if json_output:
+        typer.echo(json.dumps({"directory": str(out), "instances": manifest.n_instances, "shards": manifest.n_shards}))
+    else:
+        stdout.print(f"{manifest.n_instances} instances in {manifest.n_shards} shards: {out}", highlight=False)
+
+
+def label(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a generated dataset.")],
+    engine: Annotated[str, typer.Option(help="Exact engine: tree, milp or enumerate.")] = "tree",
+    workers: Annotated[int, typer.Option(help="Processes; 0 = one per core.")] = 0,
+    time_limit: Annotated[
+        float, typer.Option(help="Seconds per instance; what is not proven by then keeps its gap.")
+    ] = 2.0,
+    json_output: JsonOption = False,
+) -> None:
+    """Solve every instance exactly; run again after an interruption to complete."""
+    from learnopt.engines import SolveOptions
+    from learnopt.network import Certificate
+    from learnopt.pipeline.label import label_dataset
+
+    if workers < 0:
+        raise DataError("label", [f"workers = {workers} must be >= 0"])
+    options = SolveOptions(certify=Certificate.AC, time_limit=time_limit)
+    with progress_bar() as bar:
+        task = bar.add_task("shards", total=None)
+        manifest = label_dataset(
+            directory,
+            engine,
+            options,
+            workers or os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    statistics = {} if manifest.labels is None else asdict(manifest.labels)
+    if json_output:
+        typer.echo(json.dumps({"directory": str(directory), "labels": statistics}))
+    else:
+        for key, value in statistics.items():
+            stdout.print(f"{key}: {value}", highlight=False)

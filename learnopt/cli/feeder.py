@@ -1,0 +1,134 @@
+"""``learnopt cases``, ``check`` and ``draw``: what a feeder is and how a configuration of it does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from learnopt.cli.options import (
+    CaseArgument,
+    JsonOption,
+    NoChargingOption,
+    NoLimitsOption,
+    ScenarioOption,
+    VmaxOption,
+    VminOption,
+    build_problem,
+    stderr,
+    stdout,
+)
+from learnopt.errors import DataError
+from learnopt.io import case_index
+from learnopt.network import Configuration, Network, ReconfigurationProblem
+from learnopt.network.topology import radiality_faults
+from learnopt.physics import evaluate
+
+OpenOption = Annotated[
+    str | None,
+    typer.Option("--open", metavar="IDS", help="Open branches, comma-separated ids; the normal ones if absent."),
+]
+
+
+def cases(json_output: JsonOption = False) -> None:
+    """List the named cases."""
+    index = case_index()
+    if json_output:
+        typer.echo(json.dumps({"cases": [{"name": name, **entry} for name, entry in index.items()]}))
+        return
+    table = Table("case", "buses", "branches", "loops", "title")
+    table.add_column("source", no_wrap=True, overflow="ellipsis", max_width=48)
+    for name, entry in index.items():
+        numbers = (str(entry[key]) for key in ("buses", "branches", "loops"))
+        table.add_row(name, *numbers, escape(entry["title"]), escape(str(entry.get("doi") or entry["source"])))
+    stdout.print(table)
+
+
+def _configuration(network: Network, open_ids: str | None) -> Configuration:
+    """States given on a command line; ids may be numbers or strings, which the network tells apart.
+
+    Raises
+    ------
+    DataError
+        Listing ids that the network does not have.
+    """
+    if open_ids is None:
+        return network.normal_configuration
+    return network.configuration([part.strip() for part in open_ids.split(",") if part.strip()])
+
+
+def check(
+    case: CaseArgument,
+    open_ids: OpenOption = None,
+    scenario: ScenarioOption = None,
+    vmin: VminOption = None,
+    vmax: VmaxOption = None,
+    no_limits: NoLimitsOption = False,
+    no_charging: NoChargingOption = False,
+    json_output: JsonOption = False,
+) -> int:
+    """AC loss, voltages and violations of a given configuration.
+
+    Exit code 0: it is radial and has a power flow (violations are listed); 1: it is not or has none; 2: bad input.
+    """
+    problem = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
+    configuration = _configuration(problem.network, open_ids)
+    answer = _check(problem, configuration)
+    if json_output:
+        typer.echo(json.dumps(answer, allow_nan=False))
+    else:
+        table = Table("", problem.network.name)
+        for key in ("radial", "converged", "loss_kw", "min_voltage_pu", "min_voltage_bus", "max_loading", "operations"):
+            table.add_row(key, escape(str(answer[key])))
+        stdout.print(table)
+        for violation in answer["violations"]:
+            stdout.print(f"  - {violation}", markup=False, highlight=False)
+    return 0 if answer["converged"] else 1
+
+
+def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dict[str, Any]:
+    net = problem.network
+    evaluation = evaluate(problem, configuration)
+    faults = [*problem.faults(configuration), *evaluation.violations]
+    known = evaluation.converged
+    lowest = int(np.argmin(evaluation.vm)) if known else 0
+    rated = bool(np.isfinite(net.i_max).any())
+    return {
+        "case": net.name,
+        "open_branches": net.open_ids(configuration),
+        "radial": not radiality_faults(net, configuration.closed),
+        "converged": known,
+        "loss_kw": evaluation.loss_kw if known else None,
+        "min_voltage_pu": evaluation.min_voltage_pu if known else None,
+        "min_voltage_bus": net.bus_ids[lowest] if known else None,
+        "max_loading": evaluation.max_loading if known and rated else None,
+        "voltages_pu": {str(bus): float(vm) for bus, vm in zip(net.bus_ids, evaluation.vm, strict=True)}
+        if known
+        else None,
+        "operations": problem.operations(configuration),
+        "violations": list(dict.fromkeys(faults)),
+    }
+
+
+def draw(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write: .png, .svg, .pdf or .html.")],
+    open_ids: OpenOption = None,
+    scenario: ScenarioOption = None,
+) -> None:
+    """Draw the one-line diagram of a configuration."""
+    from learnopt.report.files import write_diagram
+
+    problem = build_problem(case, scenario)
+    configuration = _configuration(problem.network, open_ids)
+    faults = radiality_faults(problem.network, configuration.closed)
+    if faults:
+        raise DataError(f"{problem.network.name}: configuration to draw", faults)
+    reference = None if open_ids is None else problem.network.normal_configuration
+    write_diagram(out, problem, configuration, evaluate(problem, configuration), reference)
+    stderr.print(f"Drawing written to {out}", highlight=False)

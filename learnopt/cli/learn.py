@@ -1,0 +1,94 @@
+"""``learnopt train`` and ``evaluate``: models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from learnopt.cli.options import JsonOption, stderr, stdout
+from learnopt.errors import DataError
+
+
+def train(
+    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="How to train (see training/configs).")],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Labelled dataset, instead of the file's.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Checkpoint folder, instead of the file's.")] = None,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the MLflow store.")] = Path("mlruns"),
+    json_output: JsonOption = False,
+) -> None:
+    """Train a model on exact labels, calibrate it, track the run in MLflow, write a checkpoint."""
+    from learnopt.learning.config import TrainingConfig
+    from learnopt.pipeline.train import train as run_train
+    from learnopt.tracking import loss_figure, reliability_figure, track_run
+
+    wanted = TrainingConfig.load(config)
+    folders = {"data": data or Path(wanted.data or "."), "checkpoint": out or Path(wanted.checkpoint or ".")}
+    missing = [
+        f"no {key} folder: set {key} in the file or give the option" for key, path in folders.items() if path == Path()
+    ]
+    if missing:
+        raise DataError(str(config), missing)
+    with track_run(store, "learnopt", wanted.name) as run:
+        run.log_parameters(wanted.as_dict())
+        outcome = run_train(
+            wanted, folders["data"], folders["checkpoint"], run.lightning_logger(), progress=not json_output
+        )
+        run.log_manifest(outcome.card.data)
+        run.log_metrics(outcome.card.metrics)
+        run.log_metrics(outcome.card.calibration, prefix="calibration.")
+        run.log_figure(loss_figure(outcome.history), "loss")
+        run.log_figure(reliability_figure(outcome.reliability), "reliability")
+        run.log_checkpoint(folders["checkpoint"])
+    test = outcome.card.metrics["test"]
+    if json_output:
+        answer = {"checkpoint": str(folders["checkpoint"]), "run_id": run.run_id, "metrics": outcome.card.metrics}
+        typer.echo(json.dumps(answer, default=str))
+        return
+    stdout.print(
+        f"Checkpoint {folders['checkpoint']}: exact tree in {100 * test['tree_rate']:.1f} % of {test['n']} "
+        f"test instances, mean regret {test['mean_regret_percent']:.3f} %.",
+        highlight=False,
+    )
+    stderr.print(f"Look at the run: {run.view_command}", highlight=False)
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Checkpoint; the reference one if absent.")
+    ] = None,
+    baselines: Annotated[bool, typer.Option(help="Measure the rivals too.")] = True,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure a model and its rivals on exact labels."""
+    from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
+    from learnopt.pipeline.train import evaluate as run_evaluate
+
+    metrics = run_evaluate(load_checkpoint(checkpoint or REFERENCE), data, baselines)
+    if json_output:
+        typer.echo(json.dumps({name: values.as_dict() for name, values in metrics.items()}, allow_nan=False))
+        return
+    table = Table("method", "exact tree %", "branches right %", "mean regret %", "max regret %", "no power flow")
+    for name, m in metrics.items():
+        table.add_row(
+            name,
+            f"{100 * m.tree_rate:.1f}",
+            f"{100 * m.branch_accuracy:.1f}",
+            f"{m.mean_regret_percent:.3f}",
+            f"{m.max_regret_percent:.2f}",
+            str(m.n_not_converged),
+        )
+    stdout.print(table)
+    first = metrics["model"]
+    stdout.print(f"{first.n} instances, {first.distinct_labels} distinct labels; ece {first.ece:.4f}", highlight=False)
+    fixing = Table("alpha", "tau", "coverage %", "wrong fixings %", "instances with a wrong fixing %")
+    for alpha, row in first.fixing.items():
+        tau = "none" if row.tau is None else f"{row.tau:.5f}"
+        fixing.add_row(
+            f"{alpha:g}", tau, f"{100 * row.coverage:.1f}", f"{100 * row.risk:.2f}", f"{100 * row.failure_rate:.1f}"
+        )
+    stdout.print(fixing)

@@ -1,0 +1,71 @@
+"""Options that several commands share, and the problem they describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from learnopt.io import load, read_scenario_json
+from learnopt.network import Limits, ReconfigurationProblem
+
+stderr = Console(stderr=True)
+stdout = Console()
+
+CaseArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="CASE_OR_FILE", help="Named case ([b]learnopt cases[/b]) or a case file (.json, .m).")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+ScenarioOption: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Scenario (JSON): loads, generation, outages, locked switches.")
+]
+VminOption: TypeAlias = Annotated[float | None, typer.Option(help="Lower voltage limit \\[pu], instead of the file's.")]
+VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage limit \\[pu], instead of the file's.")]
+NoLimitsOption: TypeAlias = Annotated[
+    bool, typer.Option("--no-limits", help="Enforce none of the file's limits (voltage, ampacity, substation rating).")
+]
+NoChargingOption: TypeAlias = Annotated[
+    bool, typer.Option("--no-charging", help="Ignore the line charging of the file.")
+]
+
+
+def build_problem(
+    case: str,
+    scenario: Path | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    no_limits: bool = False,
+    no_charging: bool = False,
+    switching_cost: float = 0.0,
+    max_operations: int | None = None,
+) -> ReconfigurationProblem:
+    """The problem that a command line describes.
+
+    ``--vmin`` and ``--vmax`` are enforced even with ``--no-limits``, which drops what the file says.
+    """
+    network = load(case)
+    limits = Limits() if no_limits else Limits.of(network)
+    limits = Limits(
+        limits.vm_min if vmin is None else vmin,
+        limits.vm_max if vmax is None else vmax,
+        limits.ampacity,
+        limits.substations,
+    )
+    return ReconfigurationProblem.of(
+        network,
+        None if scenario is None else read_scenario_json(scenario, network),
+        limits=limits,
+        charging=not no_charging,
+        switching_cost=switching_cost,
+        max_operations=max_operations,
+    )
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr for long work."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=stderr
+    )

@@ -1,0 +1,77 @@
+"""``learnopt solve``."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learnopt.cli.options import (
+    CaseArgument,
+    JsonOption,
+    NoChargingOption,
+    NoLimitsOption,
+    ScenarioOption,
+    VmaxOption,
+    VminOption,
+    build_problem,
+    stderr,
+    stdout,
+)
+from learnopt.engines import SolveOptions
+from learnopt.network import Certificate
+from learnopt.pipeline.solve import AUTO, solver_names, warm_up
+from learnopt.pipeline.solve import solve as run_solve
+from learnopt.report.text import result_table, result_to_dict
+
+NO_CONFIGURATION = 1
+
+EngineName = StrEnum("EngineName", {name: name for name in solver_names()})  # type: ignore[misc]
+DEFAULT_ENGINE = EngineName(AUTO)
+
+
+def solve(
+    case: CaseArgument,
+    scenario: ScenarioOption = None,
+    engine: Annotated[EngineName, typer.Option(help="Method; auto picks one and says why.")] = DEFAULT_ENGINE,
+    certify: Annotated[
+        Certificate | None, typer.Option(help="Proof wanted: ac, model or none. Each engine has its default.")
+    ] = None,
+    gap: Annotated[float | None, typer.Option(help="Relative gap to stop at (milp 1e-4, tree 0).")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds; the best found by then is returned.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")
+    ] = None,
+    vmin: VminOption = None,
+    vmax: VmaxOption = None,
+    no_limits: NoLimitsOption = False,
+    no_charging: NoChargingOption = False,
+    switching_cost: Annotated[float, typer.Option(help="Cost of one switching operation \\[kW].")] = 0.0,
+    max_operations: Annotated[int | None, typer.Option(help="Cap on switching operations.")] = None,
+    json_output: JsonOption = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+) -> int:
+    """Find the radial configuration of least loss, and say what is proven.
+
+    Exit code 0: a configuration was returned; 1: none exists or none was found in the limits; 2: bad input.
+    """
+    problem = build_problem(
+        case, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations
+    )  # fmt: skip
+    options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
+    with stderr.status(f"Solving {problem.network.name} ..."):
+        warm_up(engine.value, options, checkpoint)
+        result = run_solve(problem, engine.value, options, checkpoint=checkpoint)
+    if report is not None:
+        from learnopt.report.html import write_report
+
+        write_report(report, problem, result)
+        stderr.print(f"Report written to {report}", highlight=False)
+    if json_output:
+        typer.echo(json.dumps(result_to_dict(problem, result), allow_nan=False))
+    else:
+        stdout.print(result_table(problem, result))
+    return 0 if result.configuration is not None else NO_CONFIGURATION
