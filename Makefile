@@ -26,9 +26,9 @@ $(BIN)/pip:
 # Torch first where it comes from its own index; its dependencies come with everything else from the usual one.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 ifneq ($(TORCH_INDEX),)
-	$(BIN)/pip install --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch
+	$(BIN)/python -m pip install --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch
 endif
-	$(BIN)/pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 test: check ## all checks, then the tests with coverage

@@ -15,7 +15,7 @@ from learnopt.errors import LearnoptError
 
 BAD_INPUT = 2
 # Typer carries its own copy of click in some versions: take the base of what it raises, wherever it lives.
-UsageProblem = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+UsageProblem: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="learnopt",

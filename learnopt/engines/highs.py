@@ -190,7 +190,7 @@ class CompiledModel:
         if self._infeasible:
             return SolverRun(Outcome.INFEASIBLE, math.nan, cutoff, None)
         # HiGHS counts time over the life of the object.
-        self._set(time_limit=self._highs.getRunTime() + time_limit if math.isfinite(time_limit) else math.inf)
+        self._set(time_limit=self._highs.getRunTime() + max(time_limit, 0.0) if math.isfinite(time_limit) else math.inf)
         self._highs.run()
         status = self._highs.getModelStatus()
         info = self._highs.getInfo()

@@ -20,8 +20,6 @@ from learnopt.network import Bools, Floats, Ints
 
 FREE, CLOSED, OPEN = 0, 1, 2
 RUNNING, FINISHED, IMPROVED = 0, 1, 2
-BRIDGE = 1e-9
-"""A branch whose loop conductance has fallen to this share of its first value is a bridge."""
 
 
 class SearchData(NamedTuple):
@@ -39,6 +37,8 @@ class SearchData(NamedTuple):
     """C, shape (n_core, n_loops)."""
     g0: Floats
     """Loop conductance at the root, shape (n_core,)."""
+    bridge: float
+    """A branch of smaller loop conductance is a bridge: half of what the longest possible loop has."""
     close_cost: Floats
     """Switching cost of deciding closed, shape (m,) [pu]."""
     open_cost: Floats
@@ -86,7 +86,7 @@ def _find(label: Ints, node: int) -> int:
 @njit(cache=True)
 def _open(data: Any, K: Floats, F: Floats, g: Floats, e: int, along: Floats, direction: Floats) -> float:
     """Open the loop-space row ``e``: rank-one update; returns the rise of the relaxation, inf where e is a bridge."""
-    if g[e] <= BRIDGE * data.g0[e]:
+    if g[e] <= data.bridge:
         return np.inf
     n_loops, n_columns = K.shape[0], F.shape[1]
     rise = 0.0
@@ -148,7 +148,7 @@ def _propagate(data: Any, frames: Any, depth: int, room: float, along: Floats, d
                 frames.operations[depth] += data.open_count[i]
                 changed = True
             elif (
-                g[e] <= BRIDGE * data.g0[e]
+                g[e] <= data.bridge
                 or frames.bound[depth] + _delta(F, g, e) + data.open_cost[i] >= room
                 or frames.operations[depth] + data.open_count[i] > data.max_operations
             ):

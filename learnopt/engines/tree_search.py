@@ -96,6 +96,9 @@ class _Run:
             n_nodes=core.n_nodes,
             cycles=space.cycles,
             g0=space.loop_conductance * root_vm**2,
+            # A loop is at most as long as everything together; a share of g0 would take one of two parallel couplers
+            # for a bridge once the other is open.
+            bridge=0.5 * root_vm**2 / max(float(space.r.sum()), 1e-300),
             close_cost=cost * close_count.astype(float),
             open_cost=cost * open_count.astype(float),
             close_count=close_count,
@@ -303,13 +306,16 @@ class TreeSearchEngine:
                 chunk = min(CHUNK, budget - int(nodes[1]))
                 outcome = search(sharpened.decisions, sharpened.trunk, frames, run.base_closed, chunk, True)
                 if outcome == IMPROVED:
-                    found = Configuration(frames.best_closed)
+                    found, value, before = Configuration(frames.best_closed), float(frames.best[0]), state.objective_pu
                     state.offer(found)
                     if (better := local_search.improve(found)) is not None:
                         state.offer(better[0])
-                    frames.best[0] = min(frames.best[0], state.objective_pu)
-                    if nodes[1] > FIRST_BUDGET:
-                        outcome = RUNNING  # starting again would throw a long proof away
+                    frames.best[0] = state.objective_pu
+                    refused = not state.objective_pu < before
+                    if refused and found != state.incumbent and not evaluate(state.problem, found).converged:
+                        frames.best[2] = min(frames.best[2], value)  # two power flows disagree: not settled
+                    if refused or nodes[1] > FIRST_BUDGET:
+                        outcome = RUNNING  # nothing new to touch, or a long proof that a new start would throw away
             state.nodes += int(nodes[1])
             bound = max(bound, min(open_bound(frames), frames.best[0] * frames.best[1]))
             state.bound_kw = bound * kw if math.isfinite(bound) else None
