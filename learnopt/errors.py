@@ -42,6 +42,10 @@ class DataError(LearnoptError):
         problems = "1 problem" if count == 1 else f"{count} problems"
         super().__init__("\n".join([f"{subject}: {problems}", *(f"  - {v}" for v in self.violations)]))
 
+    def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[str, ...]]]:
+        """What it is made from, so that it crosses process boundaries."""
+        return type(self), (self.subject, self.violations)
+
     @property
     def messages(self) -> list[str]:
         """The violations, each with its subject."""

@@ -99,3 +99,9 @@ def coupler() -> Network:
 def case33() -> Network:
     """The 33-bus system of Baran and Wu: 5 loops, 50751 radial configurations."""
     return read_case_json(CASES / "case33.json")
+
+
+@pytest.fixture(scope="session")
+def case16() -> Network:
+    """Three feeders on three substations with capacitors: 190 radial configurations."""
+    return read_case_json(CASES / "case16.json")

@@ -69,9 +69,14 @@ def run(arguments: list[str] | None = None) -> None:
     except UsageProblem as error:
         text = error.format_message()  # type: ignore[attr-defined]
         messages = [text]
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        text = f"{place}{error.strerror or error}"
+        messages = [text]
     except (typer.Abort, KeyboardInterrupt):
         messages, text = ["interrupted"], "Interrupted."
     if "--json" in given:
         typer.echo(json.dumps({"errors": messages}))
-    typer.echo(f"Error: {text}", err=True)
+    if text:
+        typer.echo(f"Error: {text}", err=True)
     sys.exit(BAD_INPUT)

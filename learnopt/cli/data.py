@@ -30,7 +30,9 @@ def generate(
     if json_output:
         typer.echo(json.dumps({"directory": str(out), "instances": manifest.n_instances, "shards": manifest.n_shards}))
     else:
-        stdout.print(f"{manifest.n_instances} instances in {manifest.n_shards} shards: {out}", highlight=False)
+        stdout.print(
+            f"{manifest.n_instances} instances in {manifest.n_shards} shards: {out}", highlight=False, markup=False
+        )
 
 
 def label(
@@ -64,4 +66,4 @@ def label(
         typer.echo(json.dumps({"directory": str(directory), "labels": statistics}))
     else:
         for key, value in statistics.items():
-            stdout.print(f"{key}: {value}", highlight=False)
+            stdout.print(f"{key}: {value}", highlight=False, markup=False)

@@ -25,9 +25,10 @@ from learnopt.cli.options import (
 )
 from learnopt.errors import DataError
 from learnopt.io import case_index
-from learnopt.network import Configuration, Network, ReconfigurationProblem
+from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
+from learnopt.report.switching_plan import normal_state
 
 OpenOption = Annotated[
     str | None,
@@ -41,16 +42,19 @@ def cases(json_output: JsonOption = False) -> None:
     if json_output:
         typer.echo(json.dumps({"cases": [{"name": name, **entry} for name, entry in index.items()]}))
         return
-    table = Table("case", "buses", "branches", "loops", "title")
-    table.add_column("source", no_wrap=True, overflow="ellipsis", max_width=48)
+    table = Table()
+    for column in ("case", "buses", "branches", "loops"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("title", ratio=3)
+    table.add_column("source", ratio=2)
     for name, entry in index.items():
         numbers = (str(entry[key]) for key in ("buses", "branches", "loops"))
         table.add_row(name, *numbers, escape(entry["title"]), escape(str(entry.get("doi") or entry["source"])))
     stdout.print(table)
 
 
-def _configuration(network: Network, open_ids: str | None) -> Configuration:
-    """States given on a command line; ids may be numbers or strings, which the network tells apart.
+def _configuration(problem: ReconfigurationProblem, open_ids: str | None) -> Configuration:
+    """States given on a command line, branches out of service open; ids may be numbers or strings.
 
     Raises
     ------
@@ -58,8 +62,9 @@ def _configuration(network: Network, open_ids: str | None) -> Configuration:
         Listing ids that the network does not have.
     """
     if open_ids is None:
-        return network.normal_configuration
-    return network.configuration([part.strip() for part in open_ids.split(",") if part.strip()])
+        return normal_state(problem)
+    given = problem.network.configuration([part.strip() for part in open_ids.split(",") if part.strip()])
+    return Configuration(given.closed & ~problem.scenario.out_of_service)
 
 
 def check(
@@ -77,12 +82,12 @@ def check(
     Exit code 0: it is radial and has a power flow (violations are listed); 1: it is not or has none; 2: bad input.
     """
     problem = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
-    configuration = _configuration(problem.network, open_ids)
+    configuration = _configuration(problem, open_ids)
     answer = _check(problem, configuration)
     if json_output:
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
-        table = Table("", problem.network.name)
+        table = Table("", escape(problem.network.name))
         for key in ("radial", "converged", "loss_kw", "min_voltage_pu", "min_voltage_bus", "max_loading", "operations"):
             table.add_row(key, escape(str(answer[key])))
         stdout.print(table)
@@ -125,10 +130,10 @@ def draw(
     from learnopt.report.files import write_diagram
 
     problem = build_problem(case, scenario)
-    configuration = _configuration(problem.network, open_ids)
+    configuration = _configuration(problem, open_ids)
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         raise DataError(f"{problem.network.name}: configuration to draw", faults)
-    reference = None if open_ids is None else problem.network.normal_configuration
+    reference = None if open_ids is None else normal_state(problem)
     write_diagram(out, problem, configuration, evaluate(problem, configuration), reference)
-    stderr.print(f"Drawing written to {out}", highlight=False)
+    stderr.print(f"Drawing written to {out}", highlight=False, markup=False)

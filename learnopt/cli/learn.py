@@ -52,8 +52,9 @@ def train(
         f"Checkpoint {folders['checkpoint']}: exact tree in {100 * test['tree_rate']:.1f} % of {test['n']} "
         f"test instances, mean regret {test['mean_regret_percent']:.3f} %.",
         highlight=False,
+        markup=False,
     )
-    stderr.print(f"Look at the run: {run.view_command}", highlight=False)
+    stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False)
 
 
 def evaluate(

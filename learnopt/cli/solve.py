@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from learnopt.cli.options import (
     CaseArgument,
@@ -22,6 +23,7 @@ from learnopt.cli.options import (
     stdout,
 )
 from learnopt.engines import SolveOptions
+from learnopt.errors import DataError
 from learnopt.network import Certificate
 from learnopt.pipeline.solve import AUTO, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
@@ -62,14 +64,16 @@ def solve(
         case, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations
     )  # fmt: skip
     options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
-    with stderr.status(f"Solving {problem.network.name} ..."):
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
+    with stderr.status(escape(f"Solving {problem.network.name} ...")):
         warm_up(engine.value, options, checkpoint)
         result = run_solve(problem, engine.value, options, checkpoint=checkpoint)
     if report is not None:
         from learnopt.report.html import write_report
 
         write_report(report, problem, result)
-        stderr.print(f"Report written to {report}", highlight=False)
+        stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if json_output:
         typer.echo(json.dumps(result_to_dict(problem, result), allow_nan=False))
     else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,6 +13,7 @@ from learnopt import __version__
 from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
 from learnopt.io.case_json import read_json
+from learnopt.io.files import write_atomically
 
 SCHEMA_VERSION = 1
 """Raised when files of an older version cannot be read as they are."""
@@ -160,13 +160,3 @@ def sha256(path: Path) -> str:
     """Checksum of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file next to ``path``, then rename it: readers see all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

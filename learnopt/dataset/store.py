@@ -26,10 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from learnopt.dataset.manifest import MANIFEST, LabelStatistics, Manifest, read_manifest, sha256, write_atomically
+from learnopt.dataset.manifest import MANIFEST, LabelStatistics, Manifest, read_manifest, sha256
 from learnopt.dataset.records import Instance, LabelRecord
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict
+from learnopt.io.files import write_atomically
 from learnopt.network import (
     Certificate,
     Configuration,

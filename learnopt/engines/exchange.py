@@ -30,7 +30,12 @@ from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
 
 PENALTY = 1e3
-"""Weight of the relative limit violation against the loss in per unit: any violation outweighs any loss."""
+"""Price [pu] of violating limits at all, and again per unit of relative violation: it outweighs any loss."""
+
+
+@njit(cache=True)
+def _penalty(violation: float) -> float:
+    return PENALTY * (1.0 + violation) if violation > 0.0 else 0.0
 
 
 @njit(cache=True)
@@ -142,7 +147,7 @@ def _improve(
         if np.isnan(loss):
             return np.nan
         violation = total_violation(grid, limits, s, order, parent, feed, v, current) if limits.active else 0.0
-        merit = loss + switching_cost * operations + PENALTY * violation
+        merit = loss + switching_cost * operations + _penalty(violation)
         # The estimate errs by the change of voltages; what looks slightly worse is tried too.
         ceiling = 2e-3 * loss if violation == 0.0 else np.inf
         _, tie, cut = _rank_exchanges(
@@ -160,7 +165,7 @@ def _improve(
             trial = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
             if not np.isnan(trial):
                 if limits.active:
-                    trial += PENALTY * total_violation(grid, limits, s, order, parent, feed, v, current)
+                    trial += _penalty(total_violation(grid, limits, s, order, parent, feed, v, current))
                 if trial + switching_cost * trial_operations < merit * (1 - 1e-10):
                     operations = trial_operations
                     improved = True
@@ -264,10 +269,9 @@ def sequential_opening(problem: ReconfigurationProblem, injection: NDArray | Non
     C, K = space.cycles, space.K.copy()
     free = problem.free[space.core].copy()
     opened = np.zeros(problem.network.n_branch, dtype=bool)
-    scale = space.loop_conductance
-    g = scale.copy()
+    g = space.loop_conductance
     for _ in range(space.n_loops):
-        free &= g > 1e-9 * scale  # what has become a bridge stays closed
+        free &= g > space.bridge_conductance  # what has become a bridge stays closed
         if not free.any():
             break
         e = int(np.argmin(np.where(free, np.abs(flow) ** 2 / np.maximum(g, 1e-300), np.inf)))

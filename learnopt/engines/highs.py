@@ -89,7 +89,7 @@ class CompiledModel:
         cost_matrix = form.c.tocoo()
         costs[cost_matrix.coords[1]] = cost_matrix.data
         lp.col_cost_ = costs
-        lp.offset_ = float(form.c_offset[0]) if len(form.c_offset) else 0.0
+        self._offset = lp.offset_ = float(form.c_offset[0]) if len(form.c_offset) else 0.0
         lp.col_lower_ = np.array([-math.inf if v.lb is None else v.lb for v in form.columns])
         lp.col_upper_ = np.array([math.inf if v.ub is None else v.ub for v in form.columns])
         lp.row_lower_ = np.where(sense == 1, -math.inf, rhs)
@@ -120,7 +120,7 @@ class CompiledModel:
         """
         n_rows, n_terms = columns.shape
         if n_rows:
-            self._highs.addRows(
+            status = self._highs.addRows(
                 n_rows,
                 lower,
                 np.full(n_rows, math.inf),
@@ -129,6 +129,8 @@ class CompiledModel:
                 columns.astype(np.int32).ravel(),
                 coefficients.ravel(),
             )
+            if status == highspy.HighsStatus.kError:
+                raise ValueError(f"HiGHS {VERSION} does not take {n_rows} rows of {n_terms} terms")
 
     def fix(self, columns: Ints, values: Floats) -> None:
         """Fix columns to values."""
@@ -155,10 +157,12 @@ class CompiledModel:
             Let HiGHS search for solutions by sub-MIPs; a waste where a good one is in hand.
         """
         self._integrality(True)
+        self._highs.clearSolver()  # an old solution would be offered again, be it above the cutoff
         self._set(
             objective_bound=cutoff,
             mip_rel_gap=gap,
             mip_abs_gap=0.0,
+            mip_allow_restart=False,
             mip_heuristic_effort=0.05 if heuristics else 0.0,
             mip_heuristic_run_feasibility_jump=heuristics,
             mip_heuristic_run_rins=heuristics,
@@ -189,6 +193,8 @@ class CompiledModel:
     def _run(self, time_limit: float, cutoff: float = math.inf) -> SolverRun:
         if self._infeasible:
             return SolverRun(Outcome.INFEASIBLE, math.nan, cutoff, None)
+        if self.n_columns == 0:
+            return SolverRun(Outcome.OPTIMAL, self._offset, min(self._offset, cutoff), np.zeros(0))
         # HiGHS counts time over the life of the object.
         self._set(time_limit=self._highs.getRunTime() + max(time_limit, 0.0) if math.isfinite(time_limit) else math.inf)
         self._highs.run()

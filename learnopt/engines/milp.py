@@ -22,6 +22,8 @@ from learnopt.network import Certificate, Configuration, Floats, Ints, Reconfigu
 from learnopt.physics import PowerFlow, evaluate, power_flow
 
 DEFAULT_GAP = 1e-4
+SMALLEST_GAP = 2e-6
+"""What the tolerances of the linear solver allow to prove; a smaller gap asked for counts as this one."""
 ROUNDING = 1e-7
 """Relative margin taken off a bound for the tolerances of the linear solver."""
 
@@ -65,15 +67,12 @@ class Tangents:
         self._w = np.array([-1 if number[a] else model.columns([m.w[a]])[0] for a in span], dtype=np.int64)
         self._w_number = np.array([m.w[a] if number[a] else math.nan for a in span])
         self._seen: set[tuple[int, float, float]] = set()
-        self.count = 0
 
     def _add(self, arc: Ints, alpha: Floats, beta: Floats) -> int:
-        fresh = []
-        for i, a in enumerate(arc):
-            key = (int(a), float(f"{alpha[i]:.5g}"), float(f"{beta[i]:.5g}"))
-            if key not in self._seen:
-                self._seen.add(key)
-                fresh.append(i)
+        keys = [(int(a), float(f"{alpha[i]:.5g}"), float(f"{beta[i]:.5g}")) for i, a in enumerate(arc)]
+        # A current that appears nowhere (no impedance, always in use) is no column: nothing depends on it.
+        fresh = [i for i, key in enumerate(keys) if key not in self._seen and self._ell[key[0]] >= 0]
+        self._seen.update(keys)
         for numeric in (False, True):
             some = np.array([i for i in fresh if (self._w[arc[i]] < 0) == numeric], dtype=np.int64)
             if not len(some):
@@ -87,7 +86,6 @@ class Tangents:
                 columns.append(self._w[a])
                 values.append(on_w)
             self._model.add_rows(np.stack(columns, axis=1), np.stack(values, axis=1), lower)
-        self.count += len(fresh)
         return len(fresh)
 
     def at_power_flow(self, flow: PowerFlow) -> int:
@@ -164,7 +162,7 @@ class MilpEngine:
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch)) is not None:
             return failure
-        gap = DEFAULT_GAP if options.gap is None else options.gap
+        gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
         search = _Search(problem)
         status, reason = Status.NO_SOLUTION, ""
         try:

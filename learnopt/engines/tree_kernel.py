@@ -38,7 +38,7 @@ class SearchData(NamedTuple):
     g0: Floats
     """Loop conductance at the root, shape (n_core,)."""
     bridge: float
-    """A branch of smaller loop conductance is a bridge: half of what the longest possible loop has."""
+    """A branch of smaller loop conductance is a bridge."""
     close_cost: Floats
     """Switching cost of deciding closed, shape (m,) [pu]."""
     open_cost: Floats

@@ -96,9 +96,7 @@ class _Run:
             n_nodes=core.n_nodes,
             cycles=space.cycles,
             g0=space.loop_conductance * root_vm**2,
-            # A loop is at most as long as everything together; a share of g0 would take one of two parallel couplers
-            # for a bridge once the other is open.
-            bridge=0.5 * root_vm**2 / max(float(space.r.sum()), 1e-300),
+            bridge=space.bridge_conductance * root_vm**2,
             close_cost=cost * close_count.astype(float),
             open_cost=cost * open_count.astype(float),
             close_count=close_count,

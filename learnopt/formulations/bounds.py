@@ -127,6 +127,7 @@ def _members(block: np.ndarray, n_blocks: int) -> list[np.ndarray]:
 def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float) -> Bounds:
     """Bounds for all configurations with loss at most ``loss_cutoff`` [pu] (may be infinite)."""
     net, limits = problem.network, problem.limits
+    loss_cutoff = max(loss_cutoff, 0.0)  # the judge rounds a loss of zero to either side
     r, x, charging = net.r, net.x, problem.b
     fed = ~net.is_substation
     p, q = np.where(fed, problem.p, 0.0), np.where(fed, problem.q, 0.0)
@@ -137,9 +138,10 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     low_limit = limits.vm_min / (1 + LIMIT_TOLERANCE) if limits.vm_min is not None else 0.0
     high_limit = limits.vm_max * (1 + LIMIT_TOLERANCE) if limits.vm_max is not None else np.inf
     in_block = problem.blocks.block >= 0
-    block_of = np.where(in_block, problem.blocks.block, 0)
-    apparent = fed_through_block(problem, np.abs(p + 1j * q))[block_of]
-    charged = fed_through_block(problem, np.zeros(net.n_bus), np.where(in_block, charging, 0.0))[block_of]
+    # A branch in no block (index -1) feeds nothing.
+    apparent = np.append(fed_through_block(problem, np.abs(p + 1j * q)), 0.0)[problem.blocks.block]
+    charged = fed_through_block(problem, np.zeros(net.n_bus), np.where(in_block, charging, 0.0))
+    charged = np.append(charged, 0.0)[problem.blocks.block]
 
     # Currents and voltages support each other: two passes are enough to use each for the other once.
     vm_low, vm_high = np.full(net.n_bus, low_limit), np.full(net.n_bus, high_limit)

@@ -252,15 +252,14 @@ def constraint_voltage_drop(model: Any, data: DistFlowData) -> None:
 
 
 def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
-    r"""w_a = v_i b_a, by its convex hull (McCormick 1976, exact for binary b)."""
+    r"""w_a = v_i b_a, by the rows of its convex hull (McCormick 1976) that bind.
+
+    A larger w only lowers losses and raises voltages, so it needs no lower bound unless voltages have an upper limit.
+    """
     bounds, tail = data.bounds, data.arcs.tail
 
     def upper(_: Any, a: int) -> Any:
         return model.w[a] <= bounds.w_max[tail[a]] * model.b[a]
-
-    def lower(_: Any, a: int) -> Any:
-        low = bounds.w_min[tail[a]]
-        return pyo.Constraint.Skip if low == 0 else model.w[a] >= low * model.b[a]
 
     def not_above(_: Any, a: int) -> Any:
         return model.w[a] <= model.v[int(tail[a])] - bounds.w_min[tail[a]] * (1 - model.b[a])
@@ -269,13 +268,16 @@ def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
         return model.w[a] >= model.v[int(tail[a])] - bounds.w_max[tail[a]] * (1 - model.b[a])
 
     model.voltage_upper = pyo.Constraint(model.choice, rule=upper)
-    model.voltage_lower = pyo.Constraint(model.choice, rule=lower)
     model.voltage_not_above = pyo.Constraint(model.choice, rule=not_above)
-    model.voltage_not_below = pyo.Constraint(model.choice, rule=not_below)
+    if data.problem.limits.vm_max is not None:
+        model.voltage_not_below = pyo.Constraint(model.choice, rule=not_below)
 
 
 def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
-    r"""P_a, Q_a and l_a are zero unless b_a = 1; a passive feeder sends at least the load at the head."""
+    r"""P_a, Q_a (and l_a under an ampacity) are zero unless b_a = 1.
+
+    A passive feeder sends at least the load at the head.
+    """
     bounds = data.bounds
     model.power_on_off = pyo.ConstraintList()
     for a in model.choice:
@@ -286,7 +288,8 @@ def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
             model.power_on_off.add(flow <= high * model.b[a])
             if low != 0:
                 model.power_on_off.add(flow >= low * model.b[a])
-        model.power_on_off.add(model.ell[a] <= bounds.ell_max[a] * model.b[a])
+        if math.isfinite(data.problem.i_max[data.arcs.branch[a]]):
+            model.power_on_off.add(model.ell[a] <= bounds.ell_max[a] * model.b[a])
 
 
 def constraint_current_limit(model: Any, data: DistFlowData) -> None:
@@ -334,7 +337,8 @@ def constraint_substation_rating(model: Any, data: DistFlowData) -> None:
                 model.substation_rating.add(
                     math.cos(angle) * active + math.sin(angle) * reactive <= s_max * (1 + LIMIT_TOLERANCE)
                 )
-        if s_min > 0 and bounds.passive_p and bounds.passive_q:
+        drawn_forward = bounds.passive_p and bounds.passive_q and problem.p[k] >= 0 and problem.q[k] >= 0
+        if s_min > 0 and drawn_forward:
             model.substation_rating.add(active + reactive >= s_min / (1 + LIMIT_TOLERANCE))
 
 

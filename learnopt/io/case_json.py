@@ -129,8 +129,10 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         if value is not None and not (math.isfinite(value) and value >= low):
             bad.append(f"{what} = {value} must be a finite number{expected}")
 
-    if not (math.isfinite(case.base_kv) and case.base_kv > 0):
-        bad.append(f"base_kv = {case.base_kv} must be a finite number > 0 [kV line-to-line]")
+    if not 1e-3 <= case.base_kv <= 1e4:
+        bad.append(f"base_kv = {case.base_kv} must be a finite number > 0 [kV line-to-line], from 0.001 to 10000")
+    for what, ids in (("bus", [b.id for b in case.buses]), ("branch", [b.id for b in case.branches])):
+        bad += [f"{what} id {i} must be a finite number or text" for i in ids if str(i) in ("nan", "inf", "-inf")]
     bad += [f"bus id {d}: ids must be unique" for d in _duplicates([b.id for b in case.buses])]
     bad += [f"branch id {d}: ids must be unique" for d in _duplicates([b.id for b in case.branches])]
     bad += [f"substation {d}: list each substation once" for d in _duplicates(list(case.substations))]
@@ -246,6 +248,8 @@ def read_json(path: Path) -> Any:
         raise DataError(
             str(path), [f"not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"]
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise DataError(str(path), [f"not JSON that can be read: {error}"]) from None
     except OSError as error:
         raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from learnopt.errors import CheckpointError, DataError
+from learnopt.io.files import write_atomically
 from learnopt.io.resources import data_root
 from learnopt.learning.card import ModelCard
 from learnopt.learning.features import FEATURE_SCHEMA
@@ -33,9 +32,9 @@ def save_checkpoint(directory: Path, model: SwitchModel, card: ModelCard) -> Mod
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = safetensors.torch.save(state)
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
-    _write(directory / WEIGHTS, weights)
-    _write(directory / README, card.to_markdown().encode())
-    _write(directory / CARD, card.to_json().encode())
+    write_atomically(directory / WEIGHTS, lambda path: path.write_bytes(weights))
+    write_atomically(directory / README, lambda path: path.write_text(card.to_markdown(), encoding="utf-8"))
+    write_atomically(directory / CARD, lambda path: path.write_text(card.to_json(), encoding="utf-8"))
     return card
 
 
@@ -99,15 +98,3 @@ def _directory(source: Path | str) -> Path:
         return data_root("checkpoints") / REFERENCE
     except DataError as error:
         raise CheckpointError(str(error)) from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -259,7 +259,9 @@ class Limits:
     def __post_init__(self) -> None:
         low, high = self.vm_min, self.vm_max
         problems = [
-            f"{k} = {v} must be > 0" for k, v in (("vm_min", low), ("vm_max", high)) if v is not None and not v > 0
+            f"{k} = {v} must be a finite number > 0 [pu]"
+            for k, v in (("vm_min", low), ("vm_max", high))
+            if v is not None and not 0 < v < np.inf
         ]
         if low is not None and high is not None and low > high:
             problems.append(f"vm_min = {low} exceeds vm_max = {high}")

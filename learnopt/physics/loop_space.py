@@ -77,7 +77,9 @@ class LoopSpace:
         tree = maximum_spanning_tree(net, problem.usable, -net.r)
         order, parent, feed = (np.empty(net.n_bus, np.int64) for _ in range(3))
         order_tree(grid_of(net), tree, order, parent, feed)
-        sign = np.where(feed < 0, 0.0, np.where(net.to_bus[feed] == np.arange(net.n_bus), 1.0, -1.0))
+        fed = np.flatnonzero(feed >= 0)
+        sign = np.zeros(net.n_bus)
+        sign[fed] = np.where(net.to_bus[feed[fed]] == fed, 1.0, -1.0)
         in_loop = problem.usable & ~problem.blocks.bridges & (problem.blocks.block >= 0)
         core = np.flatnonzero(in_loop)
         row = np.full(net.n_branch, -1)
@@ -105,6 +107,14 @@ class LoopSpace:
     def loop_conductance(self) -> Floats:
         """g_e of each core branch, shape (n_core,): conductance of its loop through the rest of the mesh [1/pu]."""
         return np.einsum("el,el->e", self.cycles @ self.K, self.cycles)
+
+    @property
+    def bridge_conductance(self) -> float:
+        """Below this loop conductance a branch is a bridge: half of what the longest possible loop has [1/pu].
+
+        A share of the first conductance would take one of two parallel couplers for a bridge once the other is open.
+        """
+        return 0.5 / max(float(self.r.sum()), 1e-300)
 
     def tree_flow(self, injection: NDArray) -> NDArray:
         """Flow on every branch when only ``tree`` is closed, positive from ``from_bus`` to ``to_bus``.

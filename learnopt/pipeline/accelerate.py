@@ -27,7 +27,7 @@ from learnopt.network import (
     Result,
     Status,
 )
-from learnopt.pipeline.policy import DEFAULT_ALPHA, FixingPolicy, consistent, surest_half
+from learnopt.pipeline.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
 from learnopt.pipeline.reduction import Reduction
 
 UNFIXING_ROUNDS = 2
@@ -84,6 +84,7 @@ class LearnedEngine:
         A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
         finds one that respects the limits.
         """
+        load_engine(exact_engine(problem)[0])  # before the clock starts: the first call imports a solver
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch)) is not None:
             return failure
@@ -98,6 +99,16 @@ class LearnedEngine:
             result, summary = self._reduced(problem, prediction, options, best, watch)
             nodes = result.nodes
             self._keep(problem, result, best)
+            if result.status is Status.INTERRUPTED:
+                raise KeyboardInterrupt  # engines turn Ctrl-C into a result, but it was meant for all of this
+            if result.status is Status.INFEASIBLE:  # nothing was fixed any more, so this is the full problem
+                return replace(
+                    result,
+                    engine=self.name,
+                    learned=summary,
+                    solve_time_s=watch.elapsed,
+                    stage_times_s=dict(watch.stages),
+                )
             certify = options.certify or Certificate.NONE
             if certify is not Certificate.NONE:
                 with watch.stage("audit"):
@@ -155,11 +166,12 @@ class LearnedEngine:
                     begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
                 inner = replace(options, certify=Certificate.AC, time_limit=self._remaining(options, watch, 0.5))
                 result = load_engine(engine).solve(reduction.reduced, inner, begin)
-            if result.configuration is not None or attempt > UNFIXING_ROUNDS:
+            fixed = bool(np.any(decisions != Decision.FREE))
+            if result.configuration is not None or result.status is Status.INTERRUPTED or not fixed:
                 break
             decisions = surest_half(decisions, prediction.p_closed)
             if attempt == UNFIXING_ROUNDS:
-                decisions = np.full_like(decisions, -1)
+                decisions = np.full_like(decisions, Decision.FREE)
         bound = result.dual_bound_kw if result.certificate is Certificate.AC else None
         summary = LearnedSummary(
             checkpoint=self.predictor.name,

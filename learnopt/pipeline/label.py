@@ -28,7 +28,7 @@ def label_dataset(
     """Solve every instance of a dataset that has no label yet.
 
     A shard is written when all its instances are solved, atomically: a killed run loses the shards in work and no
-    others. An instance whose solve raises is kept as a failure with the message.
+    others. An instance whose solve raises is kept as a failure with the message; Ctrl-C stops everything.
 
     Parameters
     ----------
@@ -50,11 +50,15 @@ def label_dataset(
     try:
         with ProcessPoolExecutor(max(1, workers), mp_context=multiprocessing.get_context("spawn")) as pool:
             tasks = [pool.submit(_label_shard, directory, shard, engine, options) for shard in missing]
-            for task in as_completed(tasks):
-                task.result()
-                finished += 1
-                if progress is not None:
-                    progress(finished, total)
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+                    finished += 1
+                    if progress is not None:
+                        progress(finished, total)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     finally:
         if previous is None:
             del os.environ["OMP_NUM_THREADS"]
@@ -73,5 +77,7 @@ def _label_shard(directory: Path, shard: int, engine: str, options: SolveOptions
             result = Result(
                 status=Status.NO_SOLUTION, engine=engine, engine_version="", message=f"{type(error).__name__}: {error}"
             )
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt  # engines turn Ctrl-C into a result, which is no label
         records.append(LabelRecord.of(instance, result))
     write_labels(directory, shard, records)

@@ -24,8 +24,8 @@ class Reduction:
     problem, reduced
         The full problem and the smaller one.
     fixed_closed, fixed_open
-        bool, shape (n_branch,): free switches of the full problem that the reduced one leaves no choice, decided or
-        implied.
+        bool, shape (n_branch,): undecided switches of the full problem that the reduced one leaves no choice, decided
+        or implied.
     """
 
     problem: ReconfigurationProblem
@@ -39,15 +39,26 @@ class Reduction:
         scenario = problem.scenario
         locked = np.where(decisions == Decision.FREE, scenario.locked, decisions).astype(np.int8)
         reduced = problem.replace(scenario=replace(scenario, locked=locked))
-        settled = problem.free & ~reduced.free
-        joined = settled & reduced.usable & (reduced.blocks.block >= 0)
+        settled = undecided(problem) & ~undecided(reduced)
+        joined = settled & reduced.usable & ~reduced.free & (reduced.blocks.block >= 0)
         return cls(problem, reduced, joined, settled & ~joined)
 
     @property
     def n_free(self) -> int:
         """Switches that are left to decide."""
-        return int(np.count_nonzero(self.reduced.free))
+        return int(np.count_nonzero(undecided(self.reduced)))
 
     def invert(self, result: Result) -> Result:
         """A result of the reduced problem as one of the full problem: the same configuration, nothing proven."""
         return replace(result, certificate=Certificate.NONE, dual_bound_kw=None)
+
+
+def undecided(problem: ReconfigurationProblem) -> Bools:
+    """bool, shape (n_branch,): switches that are closed in some radial configurations and open in others.
+
+    A free switch in a loop with branches that must all be closed is not among them: it is open in every one.
+    """
+    core = problem.core
+    mask = np.zeros(problem.network.n_branch, dtype=bool)
+    mask[core.branches[core.tail != core.head]] = True
+    return mask

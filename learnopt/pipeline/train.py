@@ -84,6 +84,8 @@ def train(
     rng = np.random.default_rng(config.seed)
     shares = [config.validation_share, config.calibration_share, config.test_share]
     sides = split_by_feeder(feeders, shares, rng)
+    if not sides[3]:
+        raise DataError("training configuration", ["test_share = 0 leaves nothing to measure the card on: raise it"])
     training, validation, thresholds, test = ([pairs[i] for i in side] for side in sides)
     model = fit(config, training, validation, logger, callbacks, progress)
     raw = Predictor(model.model, name=config.name)

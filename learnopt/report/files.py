@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from learnopt.errors import UnsupportedError
+from learnopt.io.files import write_atomically
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.report.diagram import draw
 from learnopt.report.diagram_html import one_line_plot
@@ -22,21 +21,6 @@ from learnopt.report.one_line import escaped, one_line
 
 FORMATS = ("png", "svg", "pdf", "html")
 _DPI = 160
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file by way of a temporary file beside it."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)  # mkstemp is private, a report is for others
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
@@ -95,10 +79,10 @@ def write_diagram(
         raise UnsupportedError(f"{path.name}: pictures are written as {', '.join('.' + k for k in FORMATS)}")
     scene = one_line(problem, configuration, evaluation, reference, title=title)
     if kind != "html":
-        write_atomically(path, figure_bytes(draw(scene), kind))
+        write_atomically(path, lambda partial: partial.write_bytes(figure_bytes(draw(scene), kind)))
         return
     page = (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{SAFE}<title>{escaped(scene.title)}</title>'
         f"{plotly_script()}</head><body>{plot_div(one_line_plot([scene]), 'one-line')}</body></html>"
     )
-    write_atomically(path, page.encode())
+    write_atomically(path, lambda partial: partial.write_text(page, encoding="utf-8"))

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
 from learnopt.report.diagram import draw
 from learnopt.report.diagram_html import one_line_plot
-from learnopt.report.files import SAFE, figure_bytes, plot_div, plotly_script, write_atomically
+from learnopt.report.files import SAFE, figure_bytes, plot_div, plotly_script
 from learnopt.report.layout import one_line_layout
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import OneLine, Scale, escaped, one_line, why_unsolved
@@ -44,7 +45,7 @@ def write_report(path: Path, problem: ReconfigurationProblem, result: Result) ->
 
     Works for every status: without a configuration the page says why there is none and shows the feeder as it is.
     """
-    write_atomically(path, report_html(problem, result).encode("utf-8"))
+    write_atomically(path, lambda partial: partial.write_text(report_html(problem, result), encoding="utf-8"))
 
 
 def report_html(problem: ReconfigurationProblem, result: Result) -> str:

@@ -1,0 +1,202 @@
+"""HiGHS driven directly: compiled rows are Pyomo's, bounds never pass the cutoff, no limit raises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+
+from learnopt.engines.highs import CompiledModel, Outcome
+
+
+def knapsack(sense: int = 1, offset: float = 0.0) -> pyo.ConcreteModel:
+    """Choose items of weight 3, 4, 5 within 7: best value 4 + 5 = 9, relaxation 10; minimised as its negative."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var([0, 1, 2], domain=pyo.Binary)
+    model.room = pyo.Constraint(expr=3 * model.x[0] + 4 * model.x[1] + 5 * model.x[2] <= 7)
+    model.cost = pyo.Objective(expr=offset - 4 * model.x[0] - 5 * model.x[1] - 6 * model.x[2], sense=pyo.minimize)
+    return model
+
+
+def everything() -> pyo.ConcreteModel:
+    """Minimise x + y + z under an equality, two inequalities of either sense and a range."""
+    model = pyo.ConcreteModel()
+    model.x, model.y, model.z = (pyo.Var(bounds=(0, 10)) for _ in range(3))
+    model.unused = pyo.Var(bounds=(0, 1))
+    model.equality = pyo.Constraint(expr=model.x + model.y == 3)
+    model.least = pyo.Constraint(expr=model.x >= 1)
+    model.most = pyo.Constraint(expr=model.y <= 0.5)
+    model.range = pyo.Constraint(expr=(1, model.z - model.y, 4))
+    model.cost = pyo.Objective(expr=5 + model.x + 2 * model.y + model.z)
+    return model
+
+
+def test_rows_of_every_kind():
+    """Equality, <=, >= and range rows and the constant of the objective arrive as Pyomo wrote them."""
+    pyomo_model = everything()
+    model = CompiledModel(pyomo_model)
+    run = model.solve_relaxation()
+    assert run.outcome is Outcome.OPTIMAL
+    assert run.objective == run.bound == pytest.approx(9.0)
+    columns = model.columns([pyomo_model.x, pyomo_model.y, pyomo_model.z, pyomo_model.unused])
+    assert columns[3] == -1
+    np.testing.assert_allclose(run.values[columns[:3]], [3, 0, 1], atol=1e-9)
+
+
+def test_relaxation_and_integers_alternate():
+    """The same object gives the relaxation and the integer optimum, in any order."""
+    model = CompiledModel(knapsack(offset=100.0))
+    for _ in range(2):
+        relaxed = model.solve_relaxation()
+        assert relaxed.bound == pytest.approx(100 - 9.0)
+        run = model.solve(gap=0.0)
+        assert run.outcome is Outcome.OPTIMAL
+        assert run.objective == pytest.approx(100 - 9.0)
+        assert run.bound <= run.objective + 1e-9
+
+
+def fractional() -> pyo.ConcreteModel:
+    """Minimise 2 a + 3 b, 2 a + 2 b >= 3 in binaries: 5, relaxation 3.5."""
+    model = pyo.ConcreteModel()
+    model.a, model.b = pyo.Var(domain=pyo.Binary), pyo.Var(domain=pyo.Binary)
+    model.row = pyo.Constraint(expr=2 * model.a + 2 * model.b >= 3)
+    model.cost = pyo.Objective(expr=2 * model.a + 3 * model.b)
+    return model
+
+
+def test_relaxation_is_below_the_integers():
+    """The relaxation of a fractional corner is a lower bound and has no integer values."""
+    model = CompiledModel(fractional())
+    assert model.solve_relaxation().bound == pytest.approx(3.5)
+    assert model.solve().objective == pytest.approx(5.0)
+    assert model.solve_relaxation().bound == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("cutoff", [4.0, 4.999, 5.0])
+def test_nothing_below_the_cutoff(cutoff):
+    """No solution below it: infeasible, and the cutoff itself is what is proven."""
+    run = CompiledModel(fractional()).solve(cutoff=cutoff)
+    assert run.outcome is Outcome.INFEASIBLE or run.objective >= cutoff - 1e-6
+    assert run.bound <= cutoff
+    assert run.bound == pytest.approx(cutoff, rel=1e-6)
+
+
+def test_a_solution_below_the_cutoff():
+    """It is found, with a bound at most itself; a later run without cutoff is not bound by the old one."""
+    model = CompiledModel(fractional())
+    assert model.solve(cutoff=4.0).outcome is Outcome.INFEASIBLE
+    for cutoff in (5.5, math.inf):
+        run = model.solve(cutoff=cutoff)
+        assert run.outcome is Outcome.OPTIMAL
+        assert run.objective == pytest.approx(5.0)
+        assert run.bound <= min(run.objective + 1e-9, cutoff)
+    assert model.solve(cutoff=4.0).outcome is Outcome.INFEASIBLE
+    assert model.solve_relaxation().outcome is Outcome.OPTIMAL
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_bound_below_every_point(seed):
+    """On random set-cover models: bound <= cutoff, and bound <= the brute-force optimum whatever the cutoff."""
+    rng = np.random.default_rng(seed)
+    n, rows = 8, 6
+    cost, cover = rng.uniform(1, 5, n), rng.random((rows, n)) < 0.4
+    cover[:, 0] = True
+    points = np.array(np.meshgrid(*[[0, 1]] * n)).reshape(n, -1).T
+    optimum = min((points @ cost)[(points @ cover.T >= 1).all(axis=1)])
+    pyomo_model = pyo.ConcreteModel()
+    pyomo_model.x = pyo.Var(range(n), domain=pyo.Binary)
+    pyomo_model.rows = pyo.ConstraintList()
+    for row in cover:
+        pyomo_model.rows.add(sum(pyomo_model.x[int(k)] for k in np.flatnonzero(row)) >= 1)
+    pyomo_model.cost = pyo.Objective(expr=sum(cost[k] * pyomo_model.x[k] for k in range(n)))
+    model = CompiledModel(pyomo_model)
+    assert model.solve_relaxation().bound <= optimum + 1e-9
+    for factor, heuristics in ((math.inf, True), (1.5, False), (1.001, False), (0.999, True), (0.5, False)):
+        run = model.solve(cutoff=factor * optimum, heuristics=heuristics)
+        assert run.bound <= min(optimum, factor * optimum) + 1e-9
+        assert (run.outcome is Outcome.OPTIMAL) == (factor > 1)
+
+
+def test_added_rows_cut():
+    """A row of integers that cuts off the optimum moves it; adding no rows changes nothing."""
+    pyomo_model = fractional()
+    model = CompiledModel(pyomo_model)
+    columns = model.columns([pyomo_model.a, pyomo_model.b])
+    before = model.n_rows
+    model.add_rows(np.empty((0, 2), dtype=np.int64), np.empty((0, 2)), np.empty(0))
+    assert model.n_rows == before
+    model.add_rows(columns[None, :], np.array([[2.0, 1.0]]), np.array([2.5]))
+    assert model.n_rows == before + 1
+    assert model.solve_relaxation().bound == pytest.approx(3.5)
+    model.add_rows(columns[None, :], np.array([[0.0, 1.0]]), np.array([0.75]))
+    assert model.solve_relaxation().bound == pytest.approx(2 * 0.875 + 3 * 0.75)
+    model.add_rows(columns[None, :], np.array([[-1.0, -1.0]]), np.array([-1.0]))
+    assert model.solve().outcome is Outcome.INFEASIBLE
+
+
+def test_rows_that_the_solver_refuses_are_an_error():
+    """A column that does not exist must not be dropped in silence, with the rows that came along."""
+    model = CompiledModel(fractional())
+    with pytest.raises(ValueError, match="does not take 1 rows"):
+        model.add_rows(np.array([[-1, 0]]), np.ones((1, 2)), np.zeros(1))
+
+
+def test_slack_rows_are_dropped_and_the_bound_stays():
+    """Rows that the relaxation does not lean on go, the others and the bound stay."""
+    pyomo_model = fractional()
+    model = CompiledModel(pyomo_model)
+    columns = model.columns([pyomo_model.a, pyomo_model.b])
+    first = model.n_rows
+    model.add_rows(np.tile(columns, (3, 1)), np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]), np.array([0.1, 0.9, 0.05]))
+    bound = model.solve_relaxation().bound
+    kept = model.drop_slack_rows(first)
+    assert kept.tolist() == [False, True, False]
+    assert model.n_rows == first + 1
+    assert model.solve_relaxation().bound == bound == pytest.approx(2 * 0.6 + 3 * 0.9)
+
+
+def test_fixed_columns():
+    """A fixed column stays fixed, in relaxation and integers."""
+    pyomo_model = fractional()
+    model = CompiledModel(pyomo_model)
+    model.fix(model.columns([pyomo_model.a]), np.array([0.0]))
+    assert model.solve_relaxation().outcome is Outcome.INFEASIBLE
+    assert model.solve_relaxation().bound == math.inf
+    model.fix(model.columns([pyomo_model.a, pyomo_model.b]), np.array([1.0, 1.0]))
+    assert model.solve().objective == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0.0, 1e-9])
+def test_a_time_limit_is_an_outcome(limit):
+    """Spent before it began or at once: no exception, no bound above the optimum, and the next run is free again."""
+    model = CompiledModel(fractional())
+    for _ in range(2):
+        for run in (model.solve_relaxation(time_limit=limit), model.solve(time_limit=limit, cutoff=100.0)):
+            assert run.outcome in (Outcome.LIMIT, Outcome.OPTIMAL)
+            assert run.bound <= 5.0 + 1e-9
+    assert model.solve(time_limit=60.0).objective == pytest.approx(5.0)
+
+
+def test_infeasible_before_it_is_solved():
+    """A constraint without variables that does not hold: infeasible, with the cutoff as what is proven."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 1))
+    model.fixed = pyo.Var(bounds=(0, 1))
+    model.fixed.fix(1)
+    model.row = pyo.Constraint(expr=model.fixed <= 0)
+    model.cost = pyo.Objective(expr=model.x)
+    compiled = CompiledModel(model)
+    assert compiled.solve_relaxation().outcome is Outcome.INFEASIBLE
+    run = compiled.solve(cutoff=7.0)
+    assert (run.outcome, run.bound, run.values) == (Outcome.INFEASIBLE, 7.0, None)
+
+
+def test_empty_model_costs_its_constant():
+    """No variable at all is solved: the objective is the constant."""
+    model = pyo.ConcreteModel()
+    model.cost = pyo.Objective(expr=3.0)
+    for run in (CompiledModel(model).solve(), CompiledModel(model).solve_relaxation()):
+        assert run.outcome is Outcome.OPTIMAL
+        assert (run.objective, run.bound) == (3.0, 3.0)

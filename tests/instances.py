@@ -1,0 +1,105 @@
+"""Random small problems with everything a problem can have, and all their configurations by brute force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from conftest import random_network
+
+from learnopt.formulations.arcs import Arcs
+from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
+from learnopt.network.topology import merged_nodes
+from learnopt.physics import PowerFlow, evaluate, power_flow
+
+PASSIVE = ("couplers", "voltages", "voltage limits", "ampacity", "ratings", "lock", "outage", "cost", "cap")
+"""Features under which the AC bound of the tree search applies."""
+FEATURES = ("generation", "capacitors", "charging", *PASSIVE)
+
+
+def random_problem(
+    seed: int,
+    features: Collection[str] | None = None,
+    n_bus: tuple[int, int] = (4, 12),
+    n_loops: tuple[int, int] = (1, 4),
+    load: tuple[float, float] = (0.3, 4.0),
+) -> ReconfigurationProblem:
+    """A random problem on one or two substations; a fifth of the buses have no load.
+
+    Parameters
+    ----------
+    features
+        What it has, of :data:`FEATURES`; each one with a chance of a quarter where None.
+    n_bus, n_loops, load
+        Ranges of the number of buses and loops and of the factor on the loads; 4 is near the collapse of long feeders.
+    """
+    rng = np.random.default_rng(seed)
+    has = set(features) if features is not None else {f for f in FEATURES if rng.random() < 0.25}
+    net = random_network(rng, int(rng.integers(*n_bus)), int(rng.integers(*n_loops)), int(rng.integers(1, 3)))
+    n, m = net.n_bus, net.n_branch
+    loaded = rng.uniform(*load) * (rng.random(n) > 0.2)
+    p, q = net.p_load * loaded, net.q_load * loaded
+    if "generation" in has:
+        p = np.where(rng.random(n) < 0.3, -2 * p, p)
+    if "capacitors" in has:
+        q = np.where(rng.random(n) < 0.3, -q, q)
+    scenario = replace(Scenario.nominal(net), p_load=p, q_load=q)
+    limits, rules = Limits(), {}
+    if "charging" in has:
+        net = replace(net, b=rng.uniform(0, 0.05, m) * (rng.random(m) < 0.7))
+    if "couplers" in has:
+        real = rng.random(m) > 0.2
+        net = replace(net, r=net.r * real, x=net.x * (real | (rng.random(m) < 0.3)))
+    if "voltages" in has:
+        net = replace(net, substation_vm=rng.uniform(0.98, 1.05, len(net.substations)))
+    if "voltage limits" in has:
+        high = float(rng.uniform(1.0, 1.06)) if rng.random() < 0.5 else None
+        limits = replace(limits, vm_min=float(rng.uniform(0.85, 0.97)), vm_max=high)
+    scale = float(np.abs(p).sum()) + 0.01
+    if "ampacity" in has:
+        net = replace(net, i_max=np.where(rng.random(m) < 0.6, rng.uniform(0.1, 1.0, m) * scale, np.inf))
+        limits = replace(limits, ampacity=True)
+    if "ratings" in has:
+        k = len(net.substations)
+        low, high = rng.uniform(0, 0.4 / k, k) * scale, rng.uniform(0.6, 1.5, k) * scale
+        net = replace(net, substation_s_min=low, substation_s_max=high)
+        limits = replace(limits, substations=True)
+    if "lock" in has:
+        locked = np.full(m, -1, dtype=np.int8)
+        locked[rng.choice(m, size=int(rng.integers(1, 3)), replace=False)] = rng.integers(0, 2)
+        scenario = replace(scenario, locked=locked)
+    if "outage" in has:
+        scenario = replace(scenario, out_of_service=np.arange(m) == rng.integers(m))
+    if "cost" in has:
+        rules["switching_cost"] = float(rng.uniform(0, 5))
+    if "cap" in has:
+        rules["max_operations"] = int(rng.integers(0, 5))
+    return ReconfigurationProblem(net, scenario, limits, **rules)
+
+
+def all_configurations(problem: ReconfigurationProblem) -> list[Configuration]:
+    """Every admissible configuration (AC limits not looked at), by trying all sets of branches of the right size."""
+    net = problem.network
+    choice = np.flatnonzero(problem.usable & ~problem.must_close)
+    n_open = len(choice) + int(problem.must_close.sum()) - int(merged_nodes(net).max())
+    found = []
+    for opened in combinations(choice, n_open) if 0 <= n_open <= len(choice) else ():
+        closed = problem.usable.copy()
+        closed[list(opened)] = False
+        configuration = Configuration(closed)
+        if problem.admits(configuration):
+            found.append(configuration)
+    return found
+
+
+def feasible_flows(problem: ReconfigurationProblem) -> list[tuple[Configuration, PowerFlow]]:
+    """Every configuration that the judge finds feasible, with its power flow, by increasing loss."""
+    pairs = [(c, power_flow(problem, c)) for c in all_configurations(problem) if evaluate(problem, c).feasible]
+    return sorted(((c, f) for c, f in pairs if f.converged), key=lambda pair: pair[1].loss)
+
+
+def used_arcs(arcs: Arcs, flow: PowerFlow) -> np.ndarray:
+    """Arcs whose branch feeds their head."""
+    return np.flatnonzero(flow.feed[arcs.head] == arcs.branch)

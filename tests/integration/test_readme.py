@@ -1,0 +1,52 @@
+"""What README.md shows, runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from learnopt.cli.app import run
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^\.venv/bin/learnopt .*$", README, re.M)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_commands_succeed(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of the quick start ends with exit code 0 and writes the files it names."""
+    shutil.copy(ROOT / "datasets" / "cases" / "case33.json", tmp_path / "feeder.json")
+    (tmp_path / "now.json").write_text('{"out_of_service": [22]}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run(command)
+    assert ended.value.code == 0
+    for option, value in itertools.pairwise(command):
+        if option in ("--out", "--report"):
+            assert (tmp_path / value).stat().st_size > 0
+
+
+def test_quick_start_shows_commands() -> None:
+    """The pattern above finds the commands."""
+    assert len(COMMANDS) >= 5
+
+
+def test_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python example proves the known optimum of the 33-bus system."""
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    exec(compile(example, "README.md", "exec"), {})
+    assert "optimal ac [7, 9, 14, 32, 37]" in capsys.readouterr().out
+
+
+def test_linked_files_exist() -> None:
+    """No link of README.md, ARCHITECTURE.md or CONTRIBUTING.md inside the repository is dead."""
+    dead = []
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+        dead += [f"{name}: {link}" for link in links if not (ROOT / link).exists()]
+    assert dead == []
