@@ -105,3 +105,40 @@ def case33() -> Network:
 def case16() -> Network:
     """Three feeders on three substations with capacitors: 190 radial configurations."""
     return read_case_json(CASES / "case16.json")
+
+
+@pytest.fixture(scope="session")
+def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 feeders of 10 to 20 buses with two scenarios each, labelled exactly. Read only."""
+    from learnopt.dataset.generate import GenerateConfig, generate
+    from learnopt.generator import FeederConfig, ScenarioConfig
+    from learnopt.pipeline.label import label_dataset
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    config = GenerateConfig(
+        seed=3,
+        n_feeders=30,
+        scenarios_per_feeder=2,
+        shard_size=20,
+        charging=False,
+        feeder=FeederConfig(buses=(10, 20), substations=(1, 2), loops=(2, 3)),
+        scenario=ScenarioConfig(generation_probability=0.1),
+    )
+    generate(config, folder)
+    label_dataset(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(labelled_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that saw a handful of feeders twice, calibrated on enough to fix at a risk of 0.05. Read only."""
+    from learnopt.learning.config import TrainingConfig
+    from learnopt.learning.model import ModelConfig
+    from learnopt.pipeline.train import train
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    config = TrainingConfig(
+        name="tiny", epochs=2, calibration_share=0.64, test_share=0.1, model=ModelConfig(hidden=8, layers=1)
+    )
+    train(config, labelled_dataset, folder)
+    return folder

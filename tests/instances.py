@@ -103,3 +103,15 @@ def feasible_flows(problem: ReconfigurationProblem) -> list[tuple[Configuration,
 def used_arcs(arcs: Arcs, flow: PowerFlow) -> np.ndarray:
     """Arcs whose branch feeds their head."""
     return np.flatnonzero(flow.feed[arcs.head] == arcs.branch)
+
+
+def just_rated(problem: ReconfigurationProblem, flow: PowerFlow) -> ReconfigurationProblem:
+    """The problem with ampacities that a power flow just meets: the larger end current of each branch that it uses."""
+    rating = np.full(problem.network.n_branch, np.inf)
+    for k in np.flatnonzero(flow.parent >= 0):
+        e = flow.feed[k]
+        half = 0.5j * problem.b[e]
+        ends = abs(flow.current[k] + half * flow.v[flow.parent[k]]), abs(flow.current[k] - half * flow.v[k])
+        rating[e] = max(ends) * (1 + 1e-9)
+    network = replace(problem.network, i_max=rating)
+    return problem.replace(network=network, limits=replace(problem.limits, ampacity=True))

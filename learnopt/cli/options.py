@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from learnopt.io import load, read_scenario_json
+from learnopt.io import load, read_scenarios_json
 from learnopt.network import Limits, ReconfigurationProblem
 
 stderr = Console(stderr=True)
@@ -20,7 +20,8 @@ CaseArgument: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 ScenarioOption: TypeAlias = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Scenario (JSON): loads, generation, outages, locked switches.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Scenario (JSON): loads, generation, outages, locks; or several."),
 ]
 VminOption: TypeAlias = Annotated[float | None, typer.Option(help="Lower voltage limit \\[pu], instead of the file's.")]
 VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage limit \\[pu], instead of the file's.")]
@@ -56,7 +57,7 @@ def build_problem(
     )
     return ReconfigurationProblem.of(
         network,
-        None if scenario is None else read_scenario_json(scenario, network),
+        None if scenario is None else read_scenarios_json(scenario, network),
         limits=limits,
         charging=not no_charging,
         switching_cost=switching_cost,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -24,10 +25,10 @@ from learnopt.cli.options import (
 )
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
-from learnopt.network import Certificate
-from learnopt.pipeline.solve import AUTO, solver_names, warm_up
+from learnopt.network import Certificate, Status
+from learnopt.pipeline.solve import AUTO, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
-from learnopt.report.text import result_table, result_to_dict
+from learnopt.report.text import pareto_point, pareto_table, result_table, result_to_dict
 
 NO_CONFIGURATION = 1
 
@@ -53,6 +54,10 @@ def solve(
     no_charging: NoChargingOption = False,
     switching_cost: Annotated[float, typer.Option(help="Cost of one switching operation \\[kW].")] = 0.0,
     max_operations: Annotated[int | None, typer.Option(help="Cap on switching operations.")] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Least loss for every number of operations, each point proven.")
+    ] = False,
+    k_best: Annotated[int, typer.Option(help="Prove this many best configurations.")] = 1,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
 ) -> int:
@@ -66,16 +71,34 @@ def solve(
     options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
+    if pareto and switching_cost:
+        raise DataError("options", ["--pareto and --switching-cost exclude each other: the front shows all trade-offs"])
     with stderr.status(escape(f"Solving {problem.network.name} ...")):
         warm_up(engine.value, options, checkpoint)
-        result = run_solve(problem, engine.value, options, checkpoint=checkpoint)
+        points = front(problem, engine.value, options) if pareto else []
+        if points and k_best == 1:
+            result = points[-1]
+        else:
+            result = run_solve(problem, engine.value, options, checkpoint=checkpoint, k_best=k_best)
+    conflicts: list[str] = []
+    if result.status in (Status.INFEASIBLE, Status.NO_SOLUTION):
+        from learnopt.engines.explain import explain_infeasibility
+
+        with stderr.status("Looking for the limits that conflict ..."):
+            conflicts = explain_infeasibility(problem)
+        result = replace(result, message=" ".join([result.message.rstrip(".") + ".", *conflicts]))
     if report is not None:
         from learnopt.report.html import write_report
 
         write_report(report, problem, result)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if json_output:
-        typer.echo(json.dumps(result_to_dict(problem, result), allow_nan=False))
+        answer = result_to_dict(problem, result) | {"conflicts": conflicts}
+        if pareto:
+            answer["pareto"] = [pareto_point(problem, point) for point in points]
+        typer.echo(json.dumps(answer, allow_nan=False))
     else:
         stdout.print(result_table(problem, result))
+        if points:
+            stdout.print(pareto_table(problem, points))
     return 0 if result.configuration is not None else NO_CONFIGURATION

@@ -7,6 +7,8 @@ name           method                                                      certi
 ``tree``       branch and bound over spanning trees in loop space          ``model``, or ``ac`` on request
 ``enumerate``  every radial configuration by AC power flow                 ``ac``
 ``exchange``   branch exchange from several starts                         ``none``
+``scip``       perspective DistFlow with its cone on SCIP (optional)       ``ac``
+``gurobi``     outer approximation on Gurobi (optional)                    ``ac``
 =============  ==========================================================  =============================
 
 Engines load when they are asked for, so that one of them does not cost the imports of the others.
@@ -24,6 +26,8 @@ _ENGINES = {
     "tree": ("learnopt.engines.tree_search", "TreeSearchEngine"),
     "enumerate": ("learnopt.engines.enumeration", "EnumerationEngine"),
     "exchange": ("learnopt.engines.exchange", "ExchangeEngine"),
+    "scip": ("learnopt.engines.pyomo_solver", "scip_engine"),
+    "gurobi": ("learnopt.engines.pyomo_solver", "gurobi_engine"),
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import learnopt
-from learnopt.errors import DataError
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate
 
@@ -137,8 +137,20 @@ def conclude(
     )
 
 
-def infeasible(problem: ReconfigurationProblem, engine: str, watch: Stopwatch) -> Result | None:
-    """The result for a problem whose locks and outages leave no radial configuration; None when they leave one."""
+def infeasible(
+    problem: ReconfigurationProblem, engine: str, watch: Stopwatch, several_scenarios: bool = False
+) -> Result | None:
+    """The result for a problem whose locks and outages leave no radial configuration; None when they leave one.
+
+    Raises
+    ------
+    UnsupportedError
+        If the problem has several scenarios and the engine does not say that it serves them.
+    """
+    if problem.scenarios is not None and not several_scenarios:
+        raise UnsupportedError(
+            f"engine {engine!r} takes one scenario, the problem has {len(problem.members)}: use --engine tree"
+        )
     if not problem.contradictions:
         return None
     message = "No radial configuration exists: " + "; ".join(problem.contradictions)

@@ -20,6 +20,8 @@ from learnopt.network import Bools, Floats, Ints
 
 FREE, CLOSED, OPEN = 0, 1, 2
 RUNNING, FINISHED, IMPROVED = 0, 1, 2
+TIE_SHARE = 0.05
+"""Under a cap on operations, branch on the dearest normally open branch from this share of the slack on."""
 
 
 class SearchData(NamedTuple):
@@ -45,10 +47,15 @@ class SearchData(NamedTuple):
     close_count: Ints
     """Operations of deciding closed, shape (m,)."""
     open_count: Ints
-    max_operations: int
+    max_closings: int
+    """Every radial configuration has the same number of closed branches, so closings less openings is a constant and a
+    cap on operations is one on either."""
+    max_openings: int
     constant: float
     """Added to the relaxation: losses outside the loops, constants of the metric, switching costs already decided."""
-    base_operations: int
+    base_closings: int
+    """Operations decided before the search."""
+    base_openings: int
     gain: int
     """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B."""
 
@@ -65,14 +72,20 @@ class Frames(NamedTuple):
     """Relaxation plus constants of each frame [pu], shape (depth,)."""
     gamma: Floats
     """Trunk gain of each frame [pu]."""
-    operations: Ints
+    closings: Ints
+    openings: Ints
     chosen: Ints
     """Decision opened in the frame above; -1 where the frame is to be entered."""
     scalars: Ints
     """depth, nodes, leaves, power flows, improvements."""
     best: Floats
-    """Incumbent objective, threshold factor, least value of an unresolved leaf [pu]."""
+    """Objective to beat, threshold factor, least value of an unresolved leaf [pu]."""
     best_closed: Bools
+    """Leaf that improved last, shape (n_branch,)."""
+    pool: Floats
+    """Objectives of the best leaves so far, ascending, inf where there are fewer, shape (k,): the last is to beat."""
+    pool_closed: Bools
+    """Their states, shape (k, n_branch)."""
 
 
 @njit(cache=True)
@@ -135,29 +148,35 @@ def _propagate(data: Any, frames: Any, depth: int, room: float, along: Floats, d
     state, label = frames.state[depth], frames.label[depth]
     changed = True
     while changed:
+        if (
+            frames.bound[depth] >= room
+            or frames.closings[depth] > data.max_closings
+            or frames.openings[depth] > data.max_openings
+        ):
+            return False
         changed = False
         for i in range(len(state)):
             if state[i] != FREE:
                 continue
             e = data.row[i]
             a, b = _find(label, data.tail[i]), _find(label, data.head[i])
-            if a == b:
+            if a == b or frames.closings[depth] + data.close_count[i] > data.max_closings:
                 rise = _open(data, K, F, g, e, along, direction)
                 state[i] = OPEN
                 frames.bound[depth] += rise + data.open_cost[i]
-                frames.operations[depth] += data.open_count[i]
+                frames.openings[depth] += data.open_count[i]
                 changed = True
             elif (
                 g[e] <= data.bridge
                 or frames.bound[depth] + _delta(F, g, e) + data.open_cost[i] >= room
-                or frames.operations[depth] + data.open_count[i] > data.max_operations
+                or frames.openings[depth] + data.open_count[i] > data.max_openings
             ):
                 label[a] = b
                 state[i] = CLOSED
                 frames.bound[depth] += data.close_cost[i]
-                frames.operations[depth] += data.close_count[i]
+                frames.closings[depth] += data.close_count[i]
                 changed = True
-            if frames.bound[depth] >= room or frames.operations[depth] > data.max_operations:
+            if frames.bound[depth] >= room:
                 return False
     return True
 
@@ -272,6 +291,24 @@ def _choose(data: Any, frames: Any, depth: int, slack: float) -> int:
 
 
 @njit(cache=True)
+def _dearest_tie(data: Any, frames: Any, depth: int, slack: float) -> int:
+    """The normally open branch that costs most to open, if the cap does not allow to close them all; else -1.
+
+    Either way much is decided: leaving it open raises the bound, closing it uses up the cap. -1 also where that cost is
+    small against the slack.
+    """
+    state = frames.state[depth]
+    ties, choice, most = 0, -1, TIE_SHARE * slack if slack < np.inf else -1.0
+    for i in range(len(state)):
+        if state[i] == FREE and data.close_count[i] > 0:
+            ties += 1
+            cost = _delta(frames.F[depth], frames.g[depth], data.row[i])
+            if cost > most:
+                choice, most = i, cost
+    return choice if ties > data.max_closings - frames.closings[depth] else -1
+
+
+@njit(cache=True)
 def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
     """Decide closed in a frame; False where that closes a loop."""
     label = frames.label[depth]
@@ -281,8 +318,8 @@ def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
     label[a] = b
     frames.state[depth][i] = CLOSED
     frames.bound[depth] += data.close_cost[i]
-    frames.operations[depth] += data.close_count[i]
-    return frames.operations[depth] <= data.max_operations
+    frames.closings[depth] += data.close_count[i]
+    return frames.closings[depth] <= data.max_closings
 
 
 @njit(cache=True)
@@ -290,6 +327,8 @@ def search(
     data: Any, trunk: TrunkData, frames: Any, base_closed: Bools, max_nodes: int, stop_at_improvement: bool
 ) -> int:
     """Run until the stack is empty (FINISHED), the node budget is spent (RUNNING) or the incumbent improves (IMPROVED).
+
+    A leaf is visited at most once, so the pool holds distinct configurations.
 
     ``base_closed``: network branches closed before any decision, shape (n_branch,).
     """
@@ -327,7 +366,9 @@ def search(
                     break
             if free:
                 slack = threshold - frames.gamma[depth] - frames.bound[depth]
-                i = _choose(data, frames, depth, max(slack, 1e-300))
+                i = _dearest_tie(data, frames, depth, slack)
+                if i < 0:
+                    i = _choose(data, frames, depth, max(slack, 1e-300))
                 above = depth + 1
                 frames.K[above] = frames.K[depth]
                 frames.F[above] = frames.F[depth]
@@ -337,7 +378,8 @@ def search(
                 frames.gamma[above] = frames.gamma[depth]
                 rise = _open(data, frames.K[above], frames.F[above], frames.g[above], data.row[i], along, direction)
                 frames.bound[above] = frames.bound[depth] + rise + data.open_cost[i]
-                frames.operations[above] = frames.operations[depth] + data.open_count[i]
+                frames.closings[above] = frames.closings[depth]
+                frames.openings[above] = frames.openings[depth] + data.open_count[i]
                 frames.state[above][i] = OPEN
                 frames.chosen[above] = -1
                 frames.chosen[depth] = i
@@ -356,7 +398,15 @@ def search(
                 # A power flow neither solved nor refuted: its bound stays open.
                 best[2] = min(best[2], frames.bound[depth] + frames.gamma[depth])
             elif loss < np.inf and value < best[0]:
-                best[0] = value
+                pool = frames.pool
+                rank = len(pool) - 1
+                while rank > 0 and pool[rank - 1] > value:
+                    pool[rank] = pool[rank - 1]
+                    frames.pool_closed[rank] = frames.pool_closed[rank - 1]
+                    rank -= 1
+                pool[rank] = value
+                frames.pool_closed[rank] = closed
+                best[0] = min(best[0], pool[-1])
                 frames.best_closed[:] = closed
                 scalars[4] += 1
                 scalars[0] = depth - 1

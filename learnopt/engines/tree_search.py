@@ -19,7 +19,9 @@ from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING, Frames, SearchData, open_bound, search
 from learnopt.engines.trunk import SLACK, TrunkData, metric_b
+from learnopt.errors import DataError
 from learnopt.network import (
+    Alternative,
     Bools,
     Certificate,
     Configuration,
@@ -28,7 +30,8 @@ from learnopt.network import (
     Result,
     Status,
 )
-from learnopt.physics import LoopSpace, PowerFlow, evaluate, power_flow
+from learnopt.network.topology import merged_nodes
+from learnopt.physics import LoopSpace, PowerFlow, evaluate, power_flow, power_flow_batch
 from learnopt.physics.limits import limit_arrays
 from learnopt.physics.sweep import grid_of, order_tree
 
@@ -39,6 +42,8 @@ FIRST_BUDGET = 200
 CHUNK = 2000
 """Nodes between two looks at the clock."""
 CALIBRATIONS = 8
+NEIGHBOURS = 10
+"""Exchanges tried per configuration wanted, for a first bound of the k-th best."""
 METRIC_TRIALS = 9
 
 
@@ -47,8 +52,9 @@ def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
     net = problem.network
     fed = ~net.is_substation
     found = []
-    for name, value in (("active", problem.p), ("reactive", problem.q)):
-        negative = np.flatnonzero(fed & (value < 0))
+    members = problem.members
+    for name, values in (("active", [m.p for m in members]), ("reactive", [m.q for m in members])):
+        negative = np.flatnonzero(fed & (np.min(values, axis=0) < 0))
         if len(negative):
             example = net.bus_ids[negative[0]]
             found.append(f"{len(negative)} buses have negative {name} load (for instance bus {example!r})")
@@ -83,11 +89,17 @@ class _Run:
         cost = problem.switching_cost / net.base.kw
         undecided = np.zeros(net.n_branch, dtype=bool)
         undecided[core.branches] = True
-        base_operations = int(np.count_nonzero((base_closed != normal) & counted & ~undecided))
+        decided = counted & ~undecided
+        base_closings = int(np.count_nonzero(base_closed & ~normal & decided))
+        base_openings = int(np.count_nonzero(~base_closed & normal & decided))
         counts = counted[core.branches]
         close_count = (counts & ~normal[core.branches]).astype(np.int64)
         open_count = (counts & normal[core.branches]).astype(np.int64)
-        cap = problem.max_operations
+        max_closings = max_openings = net.n_branch
+        if problem.max_operations is not None:
+            surplus = int(merged_nodes(net).max()) - int(np.count_nonzero(normal & counted))
+            max_closings = (problem.max_operations + surplus) // 2
+            max_openings = max_closings - surplus
         decisions = SearchData(
             row=row[core.branches],
             branch=core.branches,
@@ -101,36 +113,39 @@ class _Run:
             open_cost=cost * open_count.astype(float),
             close_count=close_count,
             open_count=open_count,
-            max_operations=np.iinfo(np.int64).max if cap is None else cap,
+            max_closings=max_closings,
+            max_openings=max_openings,
             constant=0.0,
-            base_operations=base_operations,
+            base_closings=base_closings,
+            base_openings=base_openings,
             gain=0,
         )
         fed = ~net.is_substation
         scale = 1.0 / root_vm**2
         low = problem.limits.vm_min
+        p, q = np.stack([m.p for m in problem.members]), np.stack([m.q for m in problem.members])
         trunk = TrunkData(
             grid=grid_of(net, problem.charging),
             limits=limit_arrays(problem),
-            s=(problem.p + 1j * problem.q)[None, :],
-            weight=np.ones(1),
+            s=p + 1j * q,
+            weight=np.array(problem.weights),
             r=net.r * scale,
             x=net.x * scale,
-            p=np.where(fed, problem.p, 0.0)[None, :],
-            q=np.where(fed, problem.q, 0.0)[None, :],
-            alpha=np.ones(1),
-            tau=np.zeros(1),
+            p=np.where(fed, p, 0.0),
+            q=np.where(fed, q, 0.0),
+            alpha=np.ones(len(p)),
+            tau=np.zeros(len(p)),
             w_min=0.0 if low is None else (low * (1 - SLACK)) ** 2 * scale,
             ell_max=(problem.i_max * (1 + SLACK)) ** 2 / scale,
-            leaf_constant=cost * base_operations,
+            leaf_constant=cost * (base_closings + base_openings),
         )
         return cls(problem, space, base_closed, decisions, trunk, root_vm)
 
-    def frames(self, columns: list[Floats], constant: float, upper: float, gap: float) -> Frames:
-        """The root frame for the injections in ``columns`` [pu], each of shape (n_bus,)."""
+    def frames(self, columns: Floats, constant: float, upper: float, gap: float, n_best: int = 1) -> Frames:
+        """The root frame for the injections in ``columns`` [pu], shape (n_bus, n_column), with a pool of ``n_best``."""
         space, data = self.space, self.decisions
         scale = 1.0 / self.root_vm**2
-        flow = np.stack([space.meshed_flow(column) for column in columns], axis=1)
+        flow = space.meshed_flow(columns)
         r = self.problem.network.r * scale
         outside = np.ones(len(r), dtype=bool)
         outside[space.core] = False
@@ -140,22 +155,25 @@ class _Run:
         # Floored resistances must not raise the bound: no branch carries more than the sum of the injections.
         if space.floored.any():
             excess = float(np.sum(space.r[space.floored] - self.problem.network.r[space.core[space.floored]])) * scale
-            relaxation -= excess * float(sum(np.abs(column).sum() ** 2 for column in columns))
+            relaxation -= excess * float(np.sum(np.abs(columns).sum(axis=0) ** 2))
         n_loops, n_core, m = space.n_loops, len(space.core), len(data.row)
         size = n_loops + 2  # one frame for each opened branch
         frames = Frames(
             K=np.empty((size, n_loops, n_loops)),
-            F=np.empty((size, n_core, len(columns))),
+            F=np.empty((size, n_core, columns.shape[1])),
             g=np.empty((size, n_core)),
             state=np.zeros((size, m), dtype=np.int8),
             label=np.tile(np.arange(data.n_nodes), (size, 1)),
             bound=np.zeros(size),
             gamma=np.zeros(size),
-            operations=np.full(size, data.base_operations),
+            closings=np.full(size, data.base_closings),
+            openings=np.full(size, data.base_openings),
             chosen=np.full(size, -1),
             scalars=np.zeros(5, dtype=np.int64),
             best=np.array([upper, 1.0 - gap, np.inf]),
             best_closed=np.zeros(self.problem.network.n_branch, dtype=bool),
+            pool=np.full(n_best, np.inf),
+            pool_closed=np.zeros((n_best, self.problem.network.n_branch), dtype=bool),
         )
         frames.K[0] = space.K / scale
         frames.F[0] = core_flow
@@ -163,27 +181,37 @@ class _Run:
         frames.bound[0] = relaxation + constant + self.trunk.leaf_constant
         return frames
 
-    def ac_metric(self, flow: PowerFlow) -> tuple[_Run, list[Floats], float]:
-        """The run with an AC bound touching a reference power flow, its injections and its constant [pu].
+    def ac_metric(self, flows: list[PowerFlow]) -> tuple[_Run, Floats, float]:
+        """The run with an AC bound touching the power flows of a reference tree, its injections and its constant [pu].
 
-        Metric B in the best of a few directions tau; metric A, valid for every tree, where the reference has no flow.
+        Metric B, each scenario with its own injections and constant, in the best of a few directions tau (tried on the
+        heaviest scenario; any is valid for all); metric A, valid for every tree, where the reference has no flow.
         """
         net, trunk = self.problem.network, self.trunk
-        best: tuple[float, float, list[Floats], float] | None = None
-        if flow.converged:
-            resistive = self.problem.usable & (net.r > 0)
-            largest = float(np.min(net.x[resistive] / net.r[resistive], initial=np.inf))
-            for tau in np.linspace(0.0, largest, METRIC_TRIALS)[::-1] if 0 < largest < np.inf else [0.0]:
-                i1, i2, constant, value = metric_b(
-                    trunk.p[0], trunk.q[0], trunk.r, tau, flow.order, flow.parent, flow.feed, len(net.substations)
-                )
-                if value > (-math.inf if best is None else best[0]):
-                    best = (value, float(tau), [i1, i2], constant)
-        if best is None:
-            return replace(self, decisions=self.decisions._replace(gain=1)), [trunk.p[0], trunk.q[0]], 0.0
-        _, tau, columns, constant = best
-        sharpened = trunk._replace(alpha=np.array([1 / math.sqrt(1 + tau**2)]), tau=np.array([tau]))
-        return replace(self, decisions=self.decisions._replace(gain=2), trunk=sharpened), columns, constant
+        n, weight = len(flows), trunk.weight
+        pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.sqrt(np.repeat(weight, 2))
+        plain = replace(self, decisions=self.decisions._replace(gain=1)), pair, 0.0
+        if not all(flow.converged for flow in flows):
+            return plain
+        flow = flows[0]  # all scenarios share the tree
+
+        def touching(scenario: int, tau: float) -> tuple[Floats, Floats, float, float]:
+            p, q = trunk.p[scenario], trunk.q[scenario]
+            return metric_b(p, q, trunk.r, tau, flow.order, flow.parent, flow.feed, len(net.substations))
+
+        resistive = self.problem.usable & (net.r > 0)
+        largest = float(np.min(net.x[resistive] / net.r[resistive], initial=np.inf))
+        trials = np.linspace(0.0, largest, METRIC_TRIALS)[::-1] if 0 < largest < np.inf else np.zeros(1)
+        heaviest = int(np.argmax(weight * [flow.loss for flow in flows]))
+        tau = float(trials[np.argmax([touching(heaviest, trial)[3] for trial in trials])])
+        metrics = [touching(scenario, tau) for scenario in range(n)]
+        if not all(math.isfinite(value) for *_, value in metrics):
+            return plain
+        columns = np.stack([column for i1, i2, _, _ in metrics for column in (i1, i2)], axis=1)
+        constant = float(sum(w * each for w, (_, _, each, _) in zip(weight, metrics, strict=True)))
+        sharpened = trunk._replace(alpha=np.full(n, 1 / math.sqrt(1 + tau**2)), tau=np.full(n, tau))
+        run = replace(self, decisions=self.decisions._replace(gain=2), trunk=sharpened)
+        return run, columns * np.sqrt(np.repeat(weight, 2)), constant
 
 
 @dataclass
@@ -203,12 +231,14 @@ class _State:
         """Take a configuration as incumbent if the AC power flow finds it feasible and better."""
         if configuration is None or configuration == self.incumbent:
             return
-        evaluation = evaluate(self.problem, configuration)
-        if evaluation.feasible and self.problem.admits(configuration):
-            # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards.
-            objective = power_flow(self.problem, configuration).loss + self.switching_pu(configuration)
-            if objective < self.objective_pu:
-                self.incumbent, self.objective_pu = configuration, objective
+        # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards.
+        objective = mean_loss(self.problem, configuration) + self.switching_pu(configuration)
+        if (
+            objective < self.objective_pu
+            and self.problem.admits(configuration)
+            and evaluate(self.problem, configuration).feasible
+        ):
+            self.incumbent, self.objective_pu = configuration, objective
 
     def switching_pu(self, configuration: Configuration) -> float:
         """Switching cost [pu]."""
@@ -218,6 +248,18 @@ class _State:
         """End without proof."""
         self.status = Status.NO_SOLUTION if self.incumbent is None else Status.FEASIBLE
         self.message = message
+
+
+def mean_loss(problem: ReconfigurationProblem, configuration: Configuration) -> float:
+    """Weighted mean AC loss over the scenarios by compiled sweeps [pu], NaN where one has no power flow."""
+    s = np.stack([member.p + 1j * member.q for member in problem.members])
+    batch = power_flow_batch(problem.network, s, configuration.closed[None, :], problem.charging)
+    return float(problem.weights @ batch.loss)
+
+
+def _flows(problem: ReconfigurationProblem, configuration: Configuration) -> list[PowerFlow]:
+    """AC power flow of each scenario."""
+    return [power_flow(member, configuration) for member in problem.members]
 
 
 def _injections(problem: ReconfigurationProblem, configuration: Configuration, flow: PowerFlow) -> NDArray:
@@ -238,12 +280,17 @@ class TreeSearchEngine:
     ----------
     random_starts
         Random trees for the first incumbent, besides the normal configuration and sequential opening.
+    k_best
+        Number of best configurations to find and to prove, 1 for the optimum alone. More than one asks for gap 0.
     """
 
     name = "tree"
 
-    def __init__(self, random_starts: int = 0) -> None:
+    def __init__(self, random_starts: int = 0, k_best: int = 1) -> None:
+        if k_best < 1:
+            raise DataError("options", [f"k_best = {k_best} must be >= 1"])
         self.random_starts = random_starts
+        self.k_best = k_best
 
     def solve(
         self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
@@ -253,29 +300,38 @@ class TreeSearchEngine:
         Where the AC bound does not cover the problem the certificate is ``model`` and the message says why.
         """
         watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch)) is not None:
+        if (failure := infeasible(problem, self.name, watch, several_scenarios=True)) is not None:
             return failure
         prove_ac = options.certify is Certificate.AC
         obstacles = ac_obstacles(problem) if prove_ac else []
-        gap = max(options.gap or 0.0, PROOF_GAP)
+        gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP)
         limit = math.inf if options.time_limit is None else options.time_limit
         state = _State(problem)
+        ranking: tuple[tuple[Alternative, ...], float | None] = (), None
         try:
             with watch.stage("incumbent"):
                 rng = np.random.default_rng(options.seed)
-                reference = find_incumbent(problem, start, rng, self.random_starts, 0.2 * limit, watch)
+                # Of several scenarios branch exchange sees the mean loads: only a start.
+                reference = find_incumbent(problem.mean, start, rng, self.random_starts, 0.2 * limit, watch)
                 state.offer(reference)
                 reference = reference or radial_start(problem)
             with watch.stage("setup"):
                 run = _Run.of(problem)
             with watch.stage("search"):
-                prove = self._prove_ac if prove_ac and not obstacles else self._prove_model
-                prove(state, run, reference, gap, limit, watch)
+                if not prove_ac or obstacles:
+                    self._prove_model(state, run, reference, gap, limit, watch)
+                else:
+                    if problem.scenarios is not None:  # for a start near the optimum
+                        self._prove_model(state, run, reference, gap, 0.3 * limit, watch)
+                    self._prove_ac(state, run, reference, gap, limit, watch)
+            if self.k_best > 1 and state.status is Status.OPTIMAL:
+                with watch.stage("ranking"):
+                    ranking = _k_best(state, run, self.k_best, limit, watch)
         except KeyboardInterrupt:
             state.status, state.message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
         if obstacles:
             state.message += f" No AC certificate from the tree search: {'; '.join(obstacles)}. Use --engine milp."
-        return conclude(
+        result = conclude(
             problem,
             self.name,
             watch,
@@ -286,18 +342,19 @@ class TreeSearchEngine:
             message=state.message,
             nodes=state.nodes,
         )
+        return replace(result, alternatives=ranking[0], rest_bound_kw=ranking[1])
 
     @staticmethod
     def _prove_ac(
         state: _State, run: _Run, reference: Configuration, gap: float, limit: float, watch: Stopwatch
     ) -> None:
         kw = state.problem.network.base.kw
-        local_search = LocalSearch(state.problem)
-        state.certificate = Certificate.AC
+        local_search = LocalSearch(state.problem.mean)
+        state.certificate, state.bound_kw = Certificate.AC, None
         budget, bound = FIRST_BUDGET, -math.inf
         while True:
             reference = state.incumbent or reference
-            sharpened, columns, constant = run.ac_metric(power_flow(state.problem, reference))
+            sharpened, columns, constant = run.ac_metric(_flows(state.problem, reference))
             frames = sharpened.frames(columns, constant, state.objective_pu, gap)
             outcome, nodes = RUNNING, frames.scalars
             while outcome == RUNNING and nodes[1] < budget and watch.elapsed < limit:
@@ -341,17 +398,20 @@ class TreeSearchEngine:
         problem = state.problem
         net = problem.network
         state.certificate = Certificate.MODEL
+        calibrated = set()
         for _ in range(CALIBRATIONS):
-            flow = power_flow(problem, reference)
-            if not flow.converged:
+            calibrated.add(reference)
+            flows = _flows(problem, reference)
+            if not all(flow.converged for flow in flows):
                 state.stopped("No configuration with a power flow was found to calibrate the load currents.")
                 return
-            injection = _injections(problem, reference, flow)
+            each = [_injections(member, reference, flow) for member, flow in zip(problem.members, flows, strict=True)]
+            injection = np.stack(each, axis=1) * np.sqrt(problem.weights)
             upper = math.inf
             if state.incumbent is not None:
                 upper = tree_loss(problem, state.incumbent, injection) + state.switching_pu(state.incumbent)
             # In units of the root voltage impedances shrink by its square, so currents grow by it.
-            columns = [injection.real * run.root_vm, injection.imag * run.root_vm]
+            columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
             frames = run.frames(columns, 0.0, upper * (1 + 2 * PROOF_GAP), gap)
             outcome = RUNNING
             while outcome != FINISHED and watch.elapsed < limit:
@@ -364,7 +424,7 @@ class TreeSearchEngine:
             if outcome != FINISHED:
                 state.stopped(f"Time limit of {limit:g} s reached.")
                 return
-            if found is None or found == reference:
+            if found is None or found in calibrated:
                 break
             reference = found
         if state.incumbent is None:
@@ -377,14 +437,70 @@ class TreeSearchEngine:
         )
 
 
+def _k_best(
+    state: _State, run: _Run, k: int, limit: float, watch: Stopwatch
+) -> tuple[tuple[Alternative, ...], float | None]:
+    """The k best configurations, judged, and a bound of all others [kW]; ``state`` must hold the optimum.
+
+    One search in which the k-th best leaf is to beat. It starts from the k-th best of the optimum and its exchange
+    neighbours, a bound of the k-th best of all. Under the AC certificate the metric touches the optimum, leaves are AC
+    power flows; under the model certificate currents are those at the voltages of the optimum.
+    """
+    problem, optimum = state.problem, state.incumbent
+    assert optimum is not None
+    prove_ac = state.certificate is Certificate.AC
+    flows = _flows(problem, optimum)
+    if prove_ac:
+        run, columns, constant = run.ac_metric(flows)
+    else:
+        injection = np.stack(
+            [_injections(member, optimum, flow) for member, flow in zip(problem.members, flows, strict=True)], axis=1
+        ) * np.sqrt(problem.weights)
+        columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
+        constant = 0.0
+
+    def worth(configuration: Configuration) -> float:
+        loss = mean_loss(problem, configuration) if prove_ac else tree_loss(problem, configuration, injection)
+        return loss + state.switching_pu(configuration)
+
+    neighbours = LocalSearch(problem.mean).neighbours(optimum, NEIGHBOURS * k)
+    known = sorted((value, i) for i, c in enumerate([optimum, *neighbours]) if not math.isnan(value := worth(c)))
+    values: list[float] = []
+    for value, i in known:
+        candidate = [optimum, *neighbours][i]
+        if len(values) < k and problem.admits(candidate) and evaluate(problem, candidate).feasible:
+            values.append(value)
+    upper = values[k - 1] * (1 + 3 * PROOF_GAP) if len(values) == k else math.inf
+    frames = run.frames(columns, constant, upper, PROOF_GAP, k)
+    outcome = RUNNING
+    while outcome != FINISHED and watch.elapsed < limit:
+        outcome = search(run.decisions, run.trunk, frames, run.base_closed, CHUNK, False)
+    state.nodes += int(frames.scalars[1])
+    kw = problem.network.base.kw
+    ranked = []
+    for closed in frames.pool_closed[np.isfinite(frames.pool)]:
+        configuration = Configuration(closed)
+        evaluation = evaluate(problem, configuration)
+        if evaluation.feasible and problem.admits(configuration):
+            cost = problem.switching_cost * problem.operations(configuration)
+            ranked.append(Alternative(configuration, evaluation.loss_kw, evaluation.loss_kw + cost))
+    ranked.sort(key=lambda alternative: alternative.objective_kw)
+    if outcome != FINISHED:
+        state.message += f" The {k} best are not proven: time limit of {limit:g} s reached."
+    elif not math.isfinite(frames.pool[-1]):
+        state.message += f" Fewer than {k} configurations respect everything asked for: these are all."
+    threshold = float(frames.best[0] * frames.best[1])
+    return tuple(ranked), min(open_bound(frames), threshold) * kw
+
+
 def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> float:
-    """Loss of a radial configuration for fixed load currents [pu]."""
+    """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n."""
     net = problem.network
     order, parent, feed = (np.empty(net.n_bus, np.int64) for _ in range(3))
     order_tree(grid_of(net), configuration.closed, order, parent, feed)
     below = np.array(injection)
     loss = 0.0
     for k in order[: len(net.substations) - 1 : -1]:
-        loss += float(net.r[feed[k]] * abs(below[k]) ** 2)
+        loss += float(net.r[feed[k]] * np.sum(np.abs(below[k]) ** 2))
         below[parent[k]] += below[k]
     return loss

@@ -355,6 +355,18 @@ def constraint_operations_cap(model: Any, data: DistFlowData) -> None:
     model.operations_cap = pyo.Constraint(expr=expression <= cap)
 
 
+def constraint_current_cone(model: Any) -> None:
+    r"""P_a^2 + Q_a^2 <= l_a w_a, a rotated second-order cone: for solvers that take it, instead of tangents.
+
+    References
+    ----------
+    Farivar & Low (2013), doi:10.1109/TPWRS.2013.2255317 (relaxation of the branch current to a cone).
+    """
+    model.current_cone = pyo.Constraint(
+        model.arcs, rule=lambda _, a: model.P[a] ** 2 + model.Q[a] ** 2 <= model.ell[a] * model.w[a]
+    )
+
+
 def tangent_row(alpha: Floats, beta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     r"""Coefficients of (l, P, Q, w) in the tangent l - 2 alpha P - 2 beta Q + (alpha^2 + beta^2) w >= 0.
 

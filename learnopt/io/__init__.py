@@ -10,7 +10,7 @@ from learnopt.io.case_json import network_from_dict, network_to_dict, read_case_
 from learnopt.io.cases import case_index, case_names, load_case
 from learnopt.io.matpower import read_matpower
 from learnopt.io.resources import data_root
-from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
+from learnopt.io.scenario_json import read_scenario_json, read_scenarios_json, scenario_to_dict
 from learnopt.network import Network
 
 READERS: Mapping[str, Callable[[Path], Network]] = {
@@ -56,5 +56,6 @@ __all__ = [
     "read_case_json",
     "read_matpower",
     "read_scenario_json",
+    "read_scenarios_json",
     "scenario_to_dict",
 ]

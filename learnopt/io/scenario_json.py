@@ -1,4 +1,4 @@
-"""Scenario files: loads, generation, outages and locked switches of one moment, by id (``datasets/README.md``)."""
+"""Scenario files: loads, generation, outages, locked switches of one or several moments (``datasets/README.md``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
-from learnopt.network import Network, Scenario
+from learnopt.network import Network, Scenario, ScenarioSet
 
 _LOCKS = {"open": 0, "closed": 1}
 
@@ -89,6 +89,43 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
 def read_scenario_json(path: Path, network: Network) -> Scenario:
     """Read a scenario file of a network."""
     return scenario_from_dict(read_json(path), network, str(path))
+
+
+def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario | ScenarioSet:
+    """Build what a scenario file describes: one scenario, or those of its list ``scenarios``, each with a ``weight``.
+
+    Raises
+    ------
+    DataError
+        With every violation of all scenarios at once.
+    """
+    if not isinstance(raw, dict) or "scenarios" not in raw:
+        return scenario_from_dict(raw, network, subject)
+    listed = raw["scenarios"]
+    if not isinstance(listed, list) or not listed:
+        raise DataError(subject, ["scenarios must be a list of at least one scenario"])
+    bad = [f"{key!r} beside 'scenarios' has no effect: write it into each scenario" for key in set(raw) - {"scenarios"}]
+    scenarios, weights = [], []
+    for k, entry in enumerate(listed):
+        weight = entry.get("weight", 1.0) if isinstance(entry, dict) else 1.0
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            bad.append(f"scenarios[{k}]: weight = {weight!r} must be a number")
+        weights.append(weight)
+        try:
+            scenarios.append(scenario_from_dict(entry, network, f"{Path(subject).stem}[{k}]"))
+        except DataError as error:
+            bad += [f"scenarios[{k}]: {violation}" for violation in error.violations]
+    if bad:
+        raise DataError(subject, sorted(bad))
+    try:
+        return ScenarioSet(tuple(scenarios), np.array(weights, dtype=float))
+    except DataError as error:
+        raise DataError(subject, error.violations) from None
+
+
+def read_scenarios_json(path: Path, network: Network) -> Scenario | ScenarioSet:
+    """Read a scenario file of a network that may list several scenarios."""
+    return scenario_set_from_dict(read_json(path), network, str(path))
 
 
 def scenario_to_dict(scenario: Scenario, network: Network) -> dict[str, Any]:

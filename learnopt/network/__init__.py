@@ -1,11 +1,12 @@
 """Records of the problem and of its answer, topology and units. Imports nothing above :mod:`learnopt.errors`."""
 
-from learnopt.network.model import Bools, Configuration, Floats, Id, Ints, Limits, Network, Scenario
+from learnopt.network.model import Bools, Configuration, Floats, Id, Ints, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.problem import ReconfigurationProblem
-from learnopt.network.result import Certificate, Evaluation, LearnedSummary, Result, Status
+from learnopt.network.result import Alternative, Certificate, Evaluation, LearnedSummary, Result, Status
 from learnopt.network.units import Base
 
 __all__ = [
+    "Alternative",
     "Base",
     "Bools",
     "Certificate",
@@ -20,5 +21,6 @@ __all__ = [
     "ReconfigurationProblem",
     "Result",
     "Scenario",
+    "ScenarioSet",
     "Status",
 ]

@@ -237,6 +237,65 @@ class Scenario:
         return self.q_load - self.q_gen
 
 
+@dataclass(frozen=True, eq=False)
+class ScenarioSet:
+    """Several load situations that one configuration must serve: the hours of a day, or samples of a forecast.
+
+    Parameters
+    ----------
+    scenarios
+        At least one; they differ in loads and generation, and share outages and locks.
+    weights
+        Shape (n_scenario,), each >= 0 with a positive sum; kept normalised to sum 1.
+
+    Raises
+    ------
+    DataError
+        If the weights do not fit, or outages or locks differ.
+    """
+
+    scenarios: tuple[Scenario, ...]
+    weights: Floats
+
+    def __post_init__(self) -> None:
+        weights = np.array(self.weights, dtype=float)
+        problems = []
+        if not self.scenarios:
+            problems.append("no scenario: give at least one")
+        if weights.shape != (len(self.scenarios),):
+            problems.append(f"{weights.size} weights for {len(self.scenarios)} scenarios: give one weight for each")
+        elif not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+            problems.append(f"weights = {weights.tolist()} must be finite and >= 0, with a positive sum")
+        for scenario in self.scenarios[1:]:
+            first = self.scenarios[0]
+            for key in ("out_of_service", "locked"):
+                if not np.array_equal(getattr(scenario, key), getattr(first, key)):
+                    problems.append(f"scenario {scenario.name!r}: {key} must be the same as in {first.name!r}")
+        if problems:
+            raise DataError("scenario set", problems)
+        object.__setattr__(self, "scenarios", tuple(self.scenarios))
+        object.__setattr__(self, "weights", weights / weights.sum())
+        _freeze(self)
+
+    @cached_property
+    def mean(self) -> Scenario:
+        """The scenario of weighted mean loads and generation."""
+
+        def average(key: str) -> Floats:
+            return np.tensordot(self.weights, np.stack([getattr(s, key) for s in self.scenarios]), 1)
+
+        first = self.scenarios[0]
+        return Scenario(
+            p_load=average("p_load"),
+            q_load=average("q_load"),
+            p_gen=average("p_gen"),
+            q_gen=average("q_gen"),
+            out_of_service=first.out_of_service,
+            locked=first.locked,
+            name=f"mean of {len(self.scenarios)} scenarios",
+        )
+
+
 @dataclass(frozen=True)
 class Limits:
     """Operating limits that a configuration must respect.

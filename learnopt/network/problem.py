@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.network.model import Bools, Configuration, Floats, Ints, Limits, Network, Scenario
+from learnopt.network.model import Bools, Configuration, Floats, Ints, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
 
 
@@ -43,6 +43,9 @@ class ReconfigurationProblem:
     ----------
     network, scenario
         The feeder and its loads, outages and locks.
+    scenarios
+        Several load situations for one configuration: the loss is their weighted mean and limits hold in each.
+        ``scenario`` then keeps the outages and locks, and the mean loads (see :meth:`of`). None = ``scenario`` alone.
     limits
         Operating limits to respect.
     charging
@@ -59,6 +62,7 @@ class ReconfigurationProblem:
     charging: bool = True
     switching_cost: float = 0.0
     max_operations: int | None = None
+    scenarios: ScenarioSet | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -70,9 +74,13 @@ class ReconfigurationProblem:
             raise DataError("problem", problems)
 
     @classmethod
-    def of(cls, network: Network, scenario: Scenario | None = None, **options: Any) -> ReconfigurationProblem:
+    def of(
+        cls, network: Network, scenario: Scenario | ScenarioSet | None = None, **options: Any
+    ) -> ReconfigurationProblem:
         """The problem as the file states it: nominal scenario and all limits of the network, unless said otherwise."""
         options.setdefault("limits", Limits.of(network))
+        if isinstance(scenario, ScenarioSet):
+            return cls(network, scenario.mean, scenarios=scenario, **options)
         return cls(network, scenario or Scenario.nominal(network), **options)
 
     def replace(self, **changes: Any) -> ReconfigurationProblem:
@@ -80,13 +88,32 @@ class ReconfigurationProblem:
         return replace(self, **changes)
 
     @cached_property
+    def members(self) -> tuple[ReconfigurationProblem, ...]:
+        """The problem of each scenario alone; this problem itself where it has only one."""
+        if self.scenarios is None:
+            return (self,)
+        out, locked = self.scenario.out_of_service, self.scenario.locked
+        loads = (replace(member, out_of_service=out, locked=locked) for member in self.scenarios.scenarios)
+        return tuple(replace(self, scenario=scenario, scenarios=None) for scenario in loads)
+
+    @cached_property
+    def mean(self) -> ReconfigurationProblem:
+        """The problem of the mean loads alone; this problem itself where it has one scenario."""
+        return self if self.scenarios is None else replace(self, scenarios=None)
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each of the ``members``, sum 1, shape (n_scenario,)."""
+        return np.ones(1) if self.scenarios is None else self.scenarios.weights
+
+    @cached_property
     def p(self) -> Floats:
-        """Net active load [pu], shape (n_bus,)."""
+        """Net active load [pu], of several scenarios the mean, shape (n_bus,)."""
         return self.scenario.p
 
     @cached_property
     def q(self) -> Floats:
-        """Net reactive load [pu], shape (n_bus,)."""
+        """Net reactive load [pu], of several scenarios the mean, shape (n_bus,)."""
         return self.scenario.q
 
     @cached_property

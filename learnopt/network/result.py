@@ -46,17 +46,19 @@ class Evaluation:
     converged
         False: the power flow has no solution or none was found; every other number is NaN.
     loss_kw
-        Active loss [kW].
+        Active loss [kW]; of several scenarios the weighted mean.
     vm
-        Voltage magnitudes [pu], shape (n_bus,).
+        Voltage magnitudes [pu], shape (n_bus,); of several scenarios the lowest.
     loading
-        Current over ampacity, larger end, shape (n_branch,); 0 where no ampacity is known.
+        Current over ampacity, larger end, shape (n_branch,); 0 where no ampacity is known; the scenarios' highest.
     current_a
-        Larger end current [A], shape (n_branch,).
+        Larger end current [A], shape (n_branch,); the highest of the scenarios.
     substation_kva
-        Apparent power drawn at each substation [kVA], shape (n_substation,).
+        Apparent power drawn at each substation [kVA], shape (n_substation,); the highest of the scenarios.
     violations
         One sentence per limit violated, by id; empty when the configuration respects the problem.
+    scenarios
+        The power flow of each scenario where the problem has several, in its order.
     """
 
     converged: bool
@@ -66,6 +68,7 @@ class Evaluation:
     current_a: Floats
     substation_kva: Floats
     violations: tuple[str, ...]
+    scenarios: tuple[Evaluation, ...] = ()
 
     @property
     def feasible(self) -> bool:
@@ -108,6 +111,21 @@ class LearnedSummary:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """One of the best configurations.
+
+    Parameters
+    ----------
+    configuration, loss_kw, objective_kw
+        As in a :class:`Result`: AC loss by the judge, and loss plus switching cost [kW].
+    """
+
+    configuration: Configuration
+    loss_kw: float
+    objective_kw: float
+
+
+@dataclass(frozen=True)
 class Result:
     """Outcome of a solve.
 
@@ -133,6 +151,11 @@ class Result:
         From the loaded problem to the result, imports and compilation excluded.
     stage_times_s
         Seconds per named stage.
+    alternatives
+        The k best configurations where they were asked for, best first, the answer among them.
+    rest_bound_kw
+        Proven lower bound of the objective of every configuration not among ``alternatives`` [kW], in the meaning of
+        ``certificate``; ``inf`` where they are all there are, None where nothing is proven.
     """
 
     status: Status
@@ -148,6 +171,8 @@ class Result:
     solve_time_s: float = 0.0
     stage_times_s: Mapping[str, float] = field(default_factory=dict)
     learned: LearnedSummary | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    rest_bound_kw: float | None = None
 
     @property
     def loss_kw(self) -> float | None:

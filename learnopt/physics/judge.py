@@ -7,6 +7,7 @@ limit of the problem is re-checked on its output.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,33 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     """AC power flow of a configuration and every limit it violates.
 
     A configuration that is not radial, and a power flow without solution, come back as ``converged = False`` with the
-    reason in ``violations``.
+    reason in ``violations``. Of several scenarios each is evaluated, and one without power flow fails them all.
     """
-    net, base = problem.network, problem.network.base
-    faults = radiality_faults(net, configuration.closed)
+    faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         return _failed(problem, faults)
+    if problem.scenarios is None:
+        return _power_flow(problem, configuration)
+    single = tuple(_power_flow(member, configuration) for member in problem.members)
+    names = [scenario.name for scenario in problem.scenarios.scenarios]
+    violations = [f"{name}: {sentence}" for name, e in zip(names, single, strict=True) for sentence in e.violations]
+    if not all(e.converged for e in single):
+        return replace(_failed(problem, violations), scenarios=single)
+    return Evaluation(
+        converged=True,
+        loss_kw=float(sum(w * e.loss_kw for w, e in zip(problem.weights, single, strict=True))),
+        vm=np.min([e.vm for e in single], axis=0),
+        loading=np.max([e.loading for e in single], axis=0),
+        current_a=np.max([e.current_a for e in single], axis=0),
+        substation_kva=np.max([e.substation_kva for e in single], axis=0),
+        violations=tuple(violations),
+        scenarios=single,
+    )
+
+
+def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+    """The power flow of a radial configuration in one scenario."""
+    net, base = problem.network, problem.network.base
     closed = np.flatnonzero(configuration.closed)
     node = initialize_array(DatasetType.input, ComponentType.node, net.n_bus)
     node["id"] = np.arange(net.n_bus)

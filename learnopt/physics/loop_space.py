@@ -122,14 +122,14 @@ class LoopSpace:
         Parameters
         ----------
         injection
-            Current or power drawn at each bus, shape (n_bus,), real or complex.
+            Current or power drawn at each bus, shape (n_bus,) or (n_bus, n_column), real or complex.
 
         Returns
         -------
-        shape (n_branch,)
+        shape (n_branch,) or (n_branch, n_column)
         """
         below = np.array(injection, copy=True)
-        flow = np.zeros(len(self.tree), dtype=below.dtype)
+        flow = np.zeros((len(self.tree), *below.shape[1:]), dtype=below.dtype)
         for bus in self.order[::-1]:
             if self.feed[bus] >= 0:
                 flow[self.feed[bus]] = self.sign[bus] * below[bus]
@@ -137,10 +137,10 @@ class LoopSpace:
         return flow
 
     def meshed_flow(self, injection: NDArray) -> NDArray:
-        """Flow on every branch with all usable branches closed, split by resistance, shape (n_branch,)."""
+        """Flow on every branch with all usable branches closed, split by resistance; shapes as of :meth:`tree_flow`."""
         flow = self.tree_flow(injection)
         if self.n_loops:
-            loop_flow = self.K @ (self.cycles.T @ (self.r * flow[self.core]))
+            loop_flow = self.K @ ((self.r * self.cycles.T) @ flow[self.core])
             flow[self.core] -= self.cycles @ loop_flow
         return flow
 

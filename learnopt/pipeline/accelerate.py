@@ -27,6 +27,7 @@ from learnopt.network import (
     Result,
     Status,
 )
+from learnopt.physics import evaluate
 from learnopt.pipeline.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
 from learnopt.pipeline.reduction import Reduction
 
@@ -34,12 +35,13 @@ UNFIXING_ROUNDS = 2
 """Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
 
 
-def exact_engine(problem: ReconfigurationProblem) -> tuple[str, str]:
-    """The engine that proves a problem soonest, and why."""
-    obstacles = ac_obstacles(problem)
-    if obstacles:
-        return "milp", f"the AC bound of the tree search does not cover it ({obstacles[0]})"
-    return "tree", "loads only, no line charging: the AC bound of the tree search covers it"
+REDUCED_TIME_LIMIT = 10.0
+"""Seconds for the MILP on a reduced problem where the user sets no limit: fast mode is for answers now."""
+
+
+def proving_engine(problem: ReconfigurationProblem) -> str:
+    """The engine that proves a problem in AC: the tree search where its bound covers it, else the MILP."""
+    return "milp" if ac_obstacles(problem) else "tree"
 
 
 @dataclass
@@ -84,7 +86,8 @@ class LearnedEngine:
         A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
         finds one that respects the limits.
         """
-        load_engine(exact_engine(problem)[0])  # before the clock starts: the first call imports a solver
+        for engine in {"tree", proving_engine(problem)}:
+            load_engine(engine)  # before the clock starts: the first call imports a solver
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch)) is not None:
             return failure
@@ -153,18 +156,26 @@ class LearnedEngine:
         best: _Best,
         watch: Stopwatch,
     ) -> tuple[Result, LearnedSummary]:
-        """Solve the problem with confident switches fixed; free the less sure ones where that is infeasible."""
+        """Solve the problem with confident switches fixed; free the less sure ones where that is infeasible.
+
+        By tree search, in the calibrated-current model where its AC bound does not reach: milliseconds either way.
+        """
         with watch.stage("decide"):
             decisions = consistent(problem, self.policy.decide(prediction), prediction.p_closed)
         for attempt in range(UNFIXING_ROUNDS + 2):
             with watch.stage("reduce"):
                 reduction = Reduction.apply(problem, decisions)
             with watch.stage("solve"):
-                engine, _ = exact_engine(problem)
+                # Without a start within the limits the tree search has nothing to prune by.
+                within = best.configuration is not None and evaluate(problem, best.configuration).feasible
+                engine = "tree" if within else proving_engine(problem)
                 begin = best.configuration
                 if begin is None or not reduction.reduced.admits(begin):
                     begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
-                inner = replace(options, certify=Certificate.AC, time_limit=self._remaining(options, watch, 0.5))
+                seconds = self._remaining(options, watch, 0.5)
+                if engine == "milp" and seconds is None:
+                    seconds = REDUCED_TIME_LIMIT
+                inner = replace(options, certify=Certificate.AC, time_limit=seconds)
                 result = load_engine(engine).solve(reduction.reduced, inner, begin)
             fixed = bool(np.any(decisions != Decision.FREE))
             if result.configuration is not None or result.status is Status.INTERRUPTED or not fixed:
@@ -192,7 +203,7 @@ class LearnedEngine:
         watch: Stopwatch,
     ) -> Result:
         """Prove the full problem from the best configuration found."""
-        engine = exact_engine(problem)[0] if certify is Certificate.AC else "tree"
+        engine = proving_engine(problem) if certify is Certificate.AC else "tree"
         inner = replace(options, certify=certify, time_limit=self._remaining(options, watch, 1.0))
         return load_engine(engine).solve(problem, inner, best.configuration)
 

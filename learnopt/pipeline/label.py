@@ -45,6 +45,7 @@ def label_dataset(
     if progress is not None:
         progress(finished, total)
     # One thread each: the processes are the parallelism. Spawned, since compiled code and solvers do not fork well.
+    others = set(multiprocessing.active_children())
     previous = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
@@ -57,7 +58,9 @@ def label_dataset(
                     if progress is not None:
                         progress(finished, total)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                # Shards appear whole or not at all, so stopping at once loses nothing but the work on these.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
                 raise
     finally:
         if previous is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from learnopt.engines import SolveOptions, engine_names, load_engine
+from learnopt.engines import Engine, SolveOptions, engine_names, load_engine
 from learnopt.errors import DataError
 from learnopt.io import network_from_dict
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 
-AUTO, LEARNED = "auto", "learned"
+AUTO, LEARNED, TREE = "auto", "learned", "tree"
+MANY_LOOPS = 25
+"""More loops than this take the MILP minutes to hours; without a time limit ``auto`` then proves the model only."""
 
 
 def solver_names() -> list[str]:
@@ -22,13 +24,22 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
     """The engine that ``auto`` takes, its options, and the reason in a sentence."""
     from learnopt.engines.tree_search import ac_obstacles
 
+    if problem.scenarios is not None:
+        covered = options.certify in (None, Certificate.AC) and not ac_obstacles(problem)
+        wanted = Certificate.AC if covered else Certificate.MODEL
+        return "tree", replace(options, certify=wanted), "it is the engine that takes several scenarios"
     if options.certify is Certificate.NONE:
         return "exchange", options, "no proof was asked for"
     if options.certify is Certificate.MODEL:
         return "tree", options, "a model certificate was asked for"
     proving = replace(options, certify=Certificate.AC)
     if obstacles := ac_obstacles(problem):
-        return "milp", proving, f"the AC bound of the tree search does not cover {obstacles[0]}"
+        reason = f"the AC bound of the tree search does not cover {obstacles[0]}"
+        asked = options.certify is Certificate.AC or options.time_limit is not None
+        if problem.network.n_loops > MANY_LOOPS and not asked:
+            model = replace(options, certify=Certificate.MODEL)
+            return "tree", model, f"{reason}, and the MILP needs a time limit here (or ask with --certify ac)"
+        return "milp", proving, reason
     return "tree", proving, "loads only and no line charging, so the AC bound of the tree search covers it"
 
 
@@ -38,6 +49,7 @@ def solve(
     options: SolveOptions | None = None,
     start: Configuration | None = None,
     checkpoint: Path | str | None = None,
+    k_best: int = 1,
 ) -> Result:
     """Solve a problem.
 
@@ -47,6 +59,8 @@ def solve(
         One of :func:`solver_names`.
     checkpoint
         For ``learned``: folder or name of a checkpoint, the reference one where absent.
+    k_best
+        More than one: prove that many best configurations (tree search only).
 
     Raises
     ------
@@ -56,6 +70,8 @@ def solve(
         If the engine does not serve this problem.
     """
     options = options or SolveOptions()
+    if k_best != 1:
+        return _tree(engine, "--k-best", k_best).solve(problem, _tree_options(problem, engine, options), start)
     if engine == AUTO:
         name, options, reason = choose_engine(problem, options)
         result = load_engine(name).solve(problem, options, start)
@@ -69,6 +85,38 @@ def solve(
     if engine not in engine_names():
         raise DataError("engine", [f"{engine!r} is not an engine: use one of {', '.join(solver_names())}"])
     return load_engine(engine).solve(problem, options, start)
+
+
+def front(problem: ReconfigurationProblem, engine: str = AUTO, options: SolveOptions | None = None) -> list[Result]:
+    """Least loss for every number of operations, each proven by the tree search.
+
+    Raises
+    ------
+    DataError
+        If another engine is named.
+    """
+    from learnopt.engines.pareto import pareto_front
+
+    options = _tree_options(problem, engine, options or SolveOptions())
+    return list(pareto_front(problem, _tree(engine, "--pareto"), options))
+
+
+def _tree(engine: str, wish: str, k_best: int = 1) -> Engine:
+    """The tree search, for what only it serves."""
+    from learnopt.engines.tree_search import TreeSearchEngine
+
+    if engine not in (AUTO, TREE):
+        raise DataError("options", [f"{wish} is served by the tree search, not by {engine!r}: use --engine tree"])
+    return TreeSearchEngine(k_best=k_best)
+
+
+def _tree_options(problem: ReconfigurationProblem, engine: str, options: SolveOptions) -> SolveOptions:
+    """For ``auto`` without a certificate asked for, the best that the tree search can give."""
+    from learnopt.engines.tree_search import ac_obstacles
+
+    if engine != AUTO or options.certify is not None:
+        return options
+    return replace(options, certify=Certificate.MODEL if ac_obstacles(problem) else Certificate.AC)
 
 
 def warm_up(engine: str, options: SolveOptions, checkpoint: Path | str | None = None) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults
-from learnopt.physics import SweepStatus, power_flow_batch
+from learnopt.physics import power_flow_batch
 from learnopt.report.tree import rooted
 
 _LOOKED_AT = 8
@@ -114,20 +114,24 @@ class _Plan:
         self.problem = problem
         self.closed = closed.copy()
         self.operations: list[Operation] = []
-        self._loads = (problem.p + 1j * problem.q)[None, :]
 
     def scores(self, states: list[Bools]) -> list[tuple[float, float]]:
-        """(lowest voltage [pu], -loss [kW]) of states; (-inf, -inf) where the power flow fails. Larger is better."""
-        base = self.problem.network.base
+        """(lowest voltage [pu], -loss [kW]) of states; (-inf, -inf) where the power flow fails. Larger is better.
+
+        Of several scenarios the lowest voltage and the weighted mean loss.
+        """
+        problem, net = self.problem, self.problem.network
         scores: list[tuple[float, float]] = []
         for first in range(0, len(states), _BATCH):
-            flow = power_flow_batch(
-                self.problem.network, self._loads, np.array(states[first : first + _BATCH]), self.problem.charging
-            )
+            closed = np.array(states[first : first + _BATCH])
+            lowest, loss = np.full(len(closed), np.inf), np.zeros(len(closed))
+            for member, weight in zip(problem.members, problem.weights, strict=True):
+                flow = power_flow_batch(net, (member.p + 1j * member.q)[None, :], closed, problem.charging)
+                lowest, loss = np.minimum(lowest, flow.vm_min), loss + weight * flow.loss  # NaN stays NaN
             scores += [
                 # Rounded: a voltage that two exchanges leave alone must count as equal.
-                (round(float(vm), 6), -float(loss) * base.kw) if status == SweepStatus.CONVERGED else (-np.inf, -np.inf)
-                for status, vm, loss in zip(flow.status, flow.vm_min, flow.loss, strict=True)
+                (round(float(vm), 6), -float(kw) * net.base.kw) if np.isfinite(kw) else (-np.inf, -np.inf)
+                for vm, kw in zip(lowest, loss, strict=True)
             ]
         return scores
 

@@ -85,10 +85,49 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
         "solve_time_s": _finite(result.solve_time_s),
         "stage_times_s": {stage: _finite(seconds) for stage, seconds in result.stage_times_s.items()},
     }
+    if result.alternatives:
+        answer["alternatives"] = [
+            {
+                "open_branches": net.open_ids(a.configuration),
+                "loss_kw": a.loss_kw,
+                "operations": problem.operations(a.configuration),
+            }
+            for a in result.alternatives
+        ]
+        answer["rest_bound_kw"] = _finite(result.rest_bound_kw)
+    if problem.scenarios is not None and found is not None:
+        answer["scenarios"] = [
+            {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
+            for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
+        ]
     if result.learned is not None:
         learned = asdict(result.learned)
         answer["learned"] = {k: _finite(v) if isinstance(v, float) else v for k, v in learned.items()}
     return answer
+
+
+def pareto_point(problem: ReconfigurationProblem, point: Result) -> dict[str, Any]:
+    """One point of the front of loss against operations, as ``solve --pareto --json`` prints it."""
+    assert point.configuration is not None
+    return {
+        "operations": problem.operations(point.configuration),
+        "loss_kw": _finite(point.loss_kw),
+        "dual_bound_kw": proven_bound_kw(point),
+        "certificate": point.certificate.value,
+        "open_branches": problem.network.open_ids(point.configuration),
+    }
+
+
+def pareto_table(problem: ReconfigurationProblem, points: list[Result]) -> RenderableType:
+    """The front of loss against operations for the terminal."""
+    table = Table(title="least loss by number of operations", title_justify="left")
+    for column in ("operations", "loss [kW]", "bound [kW]", "proof"):
+        table.add_column(column, justify="right")
+    for point in points:
+        one = pareto_point(problem, point)
+        bound = "–" if one["dual_bound_kw"] is None else number(one["dual_bound_kw"], 7)
+        table.add_row(str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"])
+    return table
 
 
 @dataclass(frozen=True)
@@ -133,7 +172,8 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
         )
     whom = f"No radial configuration of this feeder{_conditions(problem)}"
     verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
-    claim = f"{whom} can {verb} {number(bound, 6)} kW"
+    mean = "" if problem.scenarios is None else f" in the weighted mean of {len(problem.members)} scenarios"
+    claim = f"{whom} can {verb} {number(bound, 6)} kW{mean}"
     optimal = result.status is Status.OPTIMAL
     if result.certificate is Certificate.MODEL:
         approximate = (
@@ -256,5 +296,13 @@ def result_table(problem: ReconfigurationProblem, result: Result) -> RenderableT
             for o in operations:
                 plan.add_row(str(o.step), Text(str(o.branch_id)), o.action.value, state_after(o))
             parts.append(plan)
+    if result.alternatives:
+        best = Table(title="best configurations", title_justify="left")
+        for column in ("rank", "loss [kW]", "operations", "open branches"):
+            best.add_column(column, justify="left" if column == "open branches" else "right")
+        for rank, a in enumerate(result.alternatives, 1):
+            ids = ", ".join(str(i) for i in net.open_ids(a.configuration))
+            best.add_row(str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), Text(ids))
+        parts.append(best)
     parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))
     return Group(*parts)

@@ -57,7 +57,7 @@ def test_never_worse_than_its_start(seed):
 
 
 def test_start_without_power_flow_or_radiality(case33):
-    """None, never a loss: the two states of the 33-bus system without power flow, and states that are not radial."""
+    """None, never a loss: states of the 33-bus system without power flow, and states that are not radial."""
     search = LocalSearch(ReconfigurationProblem.of(case33))
     for opened in ([5, 6, 8, 13, 24], [5, 8, 12, 33, 37], [], [33, 34, 35, 36], [1, 33, 34, 35, 36]):
         assert search.improve(case33.configuration(opened)) is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import make_network
-from instances import all_configurations, feasible_flows, random_problem, used_arcs
+from instances import all_configurations, feasible_flows, just_rated, random_problem, used_arcs
 
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import Bounds, block_path_weight, derive_bounds, fed_through_block
@@ -69,6 +69,18 @@ def test_bounds_contain_every_ac_state(mix):
                     assert outside(problem, arcs, bounds, flow) == [], (mix, seed, cutoff)
     assert proven > 80, "hardly anything was proven: the test would see nothing"
     assert checked > 400
+
+
+def test_bounds_leave_room_for_charging_at_the_rating():
+    """A state that just meets its ampacities at the ends of its branches is inside, series currents and all."""
+    for seed in range(40):
+        problem = random_problem(seed, ("charging", "capacitors"), n_bus=(3, 8), load=(0.05, 1.0))
+        for _, flow in feasible_flows(problem)[:3]:
+            rated = just_rated(problem, flow)
+            arcs = Arcs.of(rated)
+            bounds = derive_bounds(rated, arcs, flow.loss * (1 + 1e-12))
+            assert bounds.proven
+            assert outside(rated, arcs, bounds, flow) == []
 
 
 def test_useful_on_published_cases(case16, case33):

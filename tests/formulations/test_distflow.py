@@ -9,7 +9,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from conftest import make_network
-from instances import feasible_flows, random_problem, used_arcs
+from instances import feasible_flows, just_rated, random_problem, used_arcs
 
 from learnopt.engines.highs import CompiledModel, Outcome
 from learnopt.engines.milp import Tangents
@@ -194,6 +194,20 @@ def test_minimum_draw_with_a_generator_at_the_substation(triangle):
     model = build_reconfiguration(data)
     place(model, data, flow)
     assert violated(model) == []
+
+
+def test_states_that_just_meet_their_ratings_are_inside():
+    """Ampacities equal to the larger end current of a state with charging: the rows at both ends hold, nearly equal."""
+    tight = 0
+    for seed in range(25):
+        problem = random_problem(seed, ("charging", "capacitors", "generation"), n_bus=(3, 8), load=(0.05, 1.0))
+        for _, flow in feasible_flows(problem)[:2]:
+            data = DistFlowData.of(just_rated(problem, flow), flow.loss * (1 + 1e-9))
+            model = build_reconfiguration(data)
+            place(model, data, flow)
+            assert violated(model) == [], seed
+            tight += sum(abs(pyo.value(row.body - row.upper)) < 1e-5 for row in model.current_limit.values())
+    assert tight > 100
 
 
 def test_ampacity_is_at_both_ends(two_bus):

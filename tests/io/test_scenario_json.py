@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from learnopt.errors import DataError
-from learnopt.io.scenario_json import read_scenario_json, scenario_from_dict, scenario_to_dict
+from learnopt.io.scenario_json import read_scenario_json, read_scenarios_json, scenario_from_dict, scenario_to_dict
 from learnopt.network import Scenario
 
 
@@ -96,3 +96,37 @@ def test_broken_files(case33, tmp_path: Path, text, messages):
     assert len(error.value.violations) == len(messages)
     for message in messages:
         assert message in str(error.value)
+
+
+def test_file_of_several_scenarios(case33, tmp_path):
+    """A list of scenarios keeps order, names and weights; one scenario stays one."""
+    entries = [{"name": "noon", "weight": 3, "loads": {"18": {"p_kw": 10}}}, {"loads": {"18": {"p_kw": 20}}}]
+    path = tmp_path / "day.json"
+    path.write_text(json.dumps({"scenarios": entries}))
+    day = read_scenarios_json(path, case33)
+    assert [s.name for s in day.scenarios] == ["noon", "day[1]"]
+    assert day.weights.tolist() == [0.75, 0.25]
+    assert day.mean.p_load[case33.bus_index["18"]] == pytest.approx(0.0125)
+    path.write_text(json.dumps(entries[0]))
+    assert isinstance(read_scenarios_json(path, case33), Scenario)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"scenarios": []}, "at least one"),
+        ({"scenarios": [{"weight": "much"}]}, "scenarios[0]: weight"),
+        ({"scenarios": [{"weight": -1}]}, "must be finite and >= 0"),
+        ({"scenarios": [{}, {"loads": {"nowhere": {}}}]}, "scenarios[1]: loads: bus 'nowhere'"),
+        ({"scenarios": [{}], "loads": {}}, "'loads' beside 'scenarios'"),
+        ({"scenarios": [{}, {"locked": {"9": "open"}}]}, "locked must be the same"),
+        ({"scenarios": [3]}, "scenarios[0]"),
+    ],
+)
+def test_faults_in_a_file_of_several_scenarios(case33, tmp_path, raw, words):
+    """A fault names the scenario it is in."""
+    path = tmp_path / "day.json"
+    path.write_text(json.dumps(raw))
+    with pytest.raises(DataError) as refused:
+        read_scenarios_json(path, case33)
+    assert words in str(refused.value)

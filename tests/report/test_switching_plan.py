@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learnopt.errors import DataError
-from learnopt.network import Configuration, Network, ReconfigurationProblem, Scenario
+from learnopt.network import Configuration, Network, ReconfigurationProblem, Scenario, ScenarioSet
 from learnopt.network.topology import is_radial, maximum_spanning_tree, radiality_faults
-from learnopt.physics import power_flow
+from learnopt.physics import evaluate, power_flow
 from learnopt.report.switching_plan import Action, PlanState, normal_state, switching_plan
 
 
@@ -121,3 +121,15 @@ def test_impossible_target_is_an_error(case33: Network) -> None:
         switching_plan(problem, case33.normal_configuration, case33.configuration([7, 9, 14, 32]))
     assert len(caught.value.violations) == 2
     assert "out of service" in caught.value.violations[0]
+
+
+def test_plan_of_several_scenarios_ends_at_their_mean_loss(case33: Network) -> None:
+    """Losses along the plan are the weighted mean, voltages the lowest of all scenarios."""
+    one = Scenario.nominal(case33)
+    day = ScenarioSet((one, replace(one, p_load=1.5 * one.p_load)), np.array([3.0, 1.0]))
+    problem = ReconfigurationProblem.of(case33, day)
+    target = case33.configuration([7, 9, 14, 32, 37])
+    last = switching_plan(problem, case33.normal_configuration, target)[-1]
+    judged = evaluate(problem, target)
+    assert last.loss_kw == pytest.approx(judged.loss_kw, rel=1e-6)
+    assert last.min_voltage_pu == pytest.approx(judged.min_voltage_pu, abs=1e-6)

@@ -1,0 +1,244 @@
+"""Why no configuration respects the limits: what must give, and by how much.
+
+Two sources, told apart in every sentence. *Proven*: dual bounds of the elastic relaxation
+(:mod:`learnopt.formulations.elastic`). *Found*: the least-violating configuration of branch exchange, as evaluated by
+the independent judge.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from learnopt.engines.base import Stopwatch
+from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
+from learnopt.engines.pyomo_solver import PyomoEngine, Tangents
+from learnopt.formulations.cuts import define_cuts, proposed_configuration, set_integrality
+from learnopt.formulations.distflow import DistFlowData
+from learnopt.formulations.elastic import (
+    ASSUMED_HIGHEST,
+    ASSUMED_LOWEST,
+    WIDEST_CURRENT,
+    WIDEST_VOLTAGE,
+    build_elastic,
+    highest_voltage,
+    widened,
+)
+from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.physics import evaluate
+from learnopt.physics.judge import LIMIT_TOLERANCE
+
+RANDOM_STARTS = 30
+ROUNDS = 12
+LEAST_PROGRESS = 1e-3
+LISTED = 5
+"""Most violations, and most buses with a bound of their own, that are named."""
+ROUNDING = 1e-6
+_TOLERABLE = f"{WIDEST_VOLTAGE:.0%} (voltage) or {WIDEST_CURRENT:.0%} (current)"
+
+
+def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float = 5.0) -> list[str]:
+    """Sentences that say which limits conflict; for problems of one scenario, empty otherwise.
+
+    Parameters
+    ----------
+    time_limit
+        Seconds for the bounds; what is proven by then is stated.
+    """
+    if problem.scenarios is not None:
+        return []
+    if problem.contradictions:
+        return list(problem.contradictions)
+    least = problem.operations(radial_start(problem))
+    if problem.max_operations is not None and least > problem.max_operations:
+        return [
+            f"Proven: a radial configuration needs at least {least} switching operations, "
+            f"the cap allows {problem.max_operations}."
+        ]
+    watch = Stopwatch()
+    best = _LeastViolation(problem)
+    best.offer(find_incumbent(problem, None, np.random.default_rng(0), RANDOM_STARTS, time_limit / 4, watch))
+    if best.total == 0.0:
+        return [_within_limits(problem, best)]
+    proven = _proven(problem, best, time_limit, watch)
+    if best.total == 0.0:
+        return [_within_limits(problem, best)]
+    return proven + _found(problem, best)
+
+
+def total_violation(problem: ReconfigurationProblem, evaluation: Evaluation) -> float:
+    """Sum of the relative violations of all limits; infinite without a power flow."""
+    if not evaluation.converged:
+        return math.inf
+    net, limits = problem.network, problem.limits
+    missed: list[np.ndarray] = []
+    vm = evaluation.vm[~net.is_substation]
+    if limits.vm_min is not None:
+        missed.append(1 - vm / limits.vm_min)
+    if limits.vm_max is not None:
+        missed.append(vm / limits.vm_max - 1)
+    if limits.ampacity:
+        missed.append(evaluation.loading - 1)
+    if limits.substations:
+        drawn = evaluation.substation_kva / net.base.kw
+        missed.append(drawn / net.substation_s_max - 1)
+        rated = net.substation_s_min > 0
+        missed.append(1 - drawn[rated] / net.substation_s_min[rated])
+    return float(sum(m[m > LIMIT_TOLERANCE].sum() for m in missed))
+
+
+class _LeastViolation:
+    """The configuration of least total violation so far."""
+
+    def __init__(self, problem: ReconfigurationProblem) -> None:
+        self._problem = problem
+        self._search = LocalSearch(problem)
+        self.configuration: Configuration | None = None
+        self.evaluation: Evaluation | None = None
+        self.total = math.inf
+
+    def offer(self, configuration: Configuration | None) -> None:
+        """Look at a configuration and at the local optimum that exchanges reach from it."""
+        if configuration is None:
+            return
+        improved = self._search.improve(configuration)
+        for candidate in (configuration, improved[0] if improved is not None else None):
+            if candidate is None or not self._problem.admits(candidate):
+                continue
+            evaluation = evaluate(self._problem, candidate)
+            if (total := total_violation(self._problem, evaluation)) < self.total:
+                self.configuration, self.evaluation, self.total = candidate, evaluation, total
+
+
+def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: float, watch: Stopwatch) -> list[str]:
+    """What the elastic relaxation proves; its configurations are offered on the way."""
+    if not problem.free.any():
+        return []  # one configuration: what is found is all there is
+    wide = widened(problem)
+    data = DistFlowData.of(wide)
+    if not data.bounds.proven:
+        return []
+    engine = PyomoEngine("highs")
+    solver = engine.load()
+    model = build_elastic(problem, data)
+    define_cuts(model)
+    tangents = Tangents(model, data)
+    tangents.at_configuration(best.configuration)
+
+    def bound(share: float) -> float:
+        """Lower bound of the objective of the model: rounds on the relaxation, then with integers."""
+        deadline = watch.elapsed + share * max(time_limit - watch.elapsed, 0.0)
+        value = -math.inf
+        for integral in (False, True):
+            set_integrality(model, integral)
+            for _ in range(ROUNDS):
+                if watch.elapsed >= deadline:
+                    return value
+                run = engine.run(solver, model, deadline - watch.elapsed)
+                if run.infeasible:
+                    return math.inf
+                previous, value = value, max(value, run.bound - ROUNDING * abs(run.bound))
+                if not run.solved:
+                    break
+                if integral:
+                    proposal = proposed_configuration(model, data)
+                    best.offer(proposal)
+                    tangents.at_configuration(proposal)
+                if not tangents.at_solution() or value <= previous + LEAST_PROGRESS * abs(value):
+                    break
+        return value
+
+    scope = "every radial configuration"
+    if problem.limits.vm_min is None:
+        scope += f" with voltages above {ASSUMED_LOWEST:g} pu"
+    if problem.limits.vm_max is None and not (data.bounds.passive_p and data.bounds.passive_q):
+        scope += f" with voltages below {ASSUMED_HIGHEST:g} pu"
+    total = bound(0.5)
+    if math.isinf(total) and total > 0:
+        return [
+            f"Proven: {scope} misses some limit by more than {_TOLERABLE}: the loads exceed what this feeder can carry."
+        ]
+    # A configuration outside the model misses one limit by more than the model allows.
+    total = math.floor(1e4 * max(min(total, *_widest(problem)), 0.0)) / 1e4  # as printed, rounded to the safe side
+    sentences = []
+    if total > 0:
+        sentences.append(f"Proven: in {scope} relative violations of the limits add up to at least {total:.2%}.")
+    limit = problem.limits.vm_min
+    if limit is not None and best.evaluation is not None and best.evaluation.converged:
+        vm = np.where(problem.network.is_substation, np.inf, best.evaluation.vm)
+        low = [int(k) for k in np.argsort(vm) if vm[k] * (1 + LIMIT_TOLERANCE) < limit][:LISTED]
+        for position, k in enumerate(low):
+            highest_voltage(model, k)
+            value = bound(1.0 / (len(low) - position))
+            reached = math.ceil(1e4 * math.sqrt(max(-value, 0.0))) / 1e4 if math.isfinite(value) else math.inf
+            if reached < limit:
+                sentences.append(
+                    f"Proven: bus {problem.network.bus_ids[k]!r} reaches at most {reached:.4f} pu, below its limit of "
+                    f"{limit:g} pu, in {scope} that misses no limit by more than {_TOLERABLE}."
+                )
+    return sentences
+
+
+def _widest(problem: ReconfigurationProblem) -> list[float]:
+    """Least violation of a configuration that lies outside the elastic model."""
+    voltage = problem.limits.vm_min is not None or problem.limits.vm_max is not None
+    rated = bool(np.isfinite(problem.i_max).any())
+    return [WIDEST_VOLTAGE] * voltage + [WIDEST_CURRENT] * rated + [math.inf]
+
+
+def _found(problem: ReconfigurationProblem, best: _LeastViolation) -> list[str]:
+    if best.configuration is None or best.evaluation is None:
+        return [
+            "No radial configuration with an AC power flow was found: the loads may exceed what the feeder can carry."
+        ]
+    net, evaluation = problem.network, best.evaluation
+    opened = ", ".join(str(i) for i in net.open_ids(best.configuration))
+    which = "Least violation found (not proven least)" if problem.free.any() else "The only radial configuration"
+    count = len(evaluation.violations)
+    sentences = [
+        f"{which}: open {opened or 'nothing'}; it misses {count} limit{'s' * (count != 1)}, by {best.total:.2%} in sum."
+    ]
+    worst = sorted(_violations(problem, evaluation), key=lambda pair: -pair[0])
+    sentences += [sentence for _, sentence in worst[:LISTED]]
+    if len(worst) > LISTED:
+        sentences.append(f"And {len(worst) - LISTED} smaller ones.")
+    return sentences
+
+
+def _violations(problem: ReconfigurationProblem, evaluation: Evaluation) -> list[tuple[float, str]]:
+    """Relative violation and sentence of each limit that a configuration violates."""
+    net, limits, found = problem.network, problem.limits, []
+    for k in np.flatnonzero(~net.is_substation):
+        vm, bus = float(evaluation.vm[k]), net.bus_ids[k]
+        if limits.vm_min is not None and vm * (1 + LIMIT_TOLERANCE) < limits.vm_min:
+            missed = 1 - vm / limits.vm_min
+            found.append((missed, f"Bus {bus!r} reaches {vm:.4f} pu there, {missed:.2%} below {limits.vm_min:g} pu."))
+        if limits.vm_max is not None and vm > limits.vm_max * (1 + LIMIT_TOLERANCE):
+            missed = vm / limits.vm_max - 1
+            found.append((missed, f"Bus {bus!r} rises to {vm:.4f} pu there, {missed:.2%} above {limits.vm_max:g} pu."))
+    if limits.ampacity:
+        for e in np.flatnonzero(evaluation.loading > 1 + LIMIT_TOLERANCE):
+            rating, current = net.i_max[e] * net.base.i_base, evaluation.current_a[e]
+            missed = float(evaluation.loading[e]) - 1
+            text = f"Branch {net.branch_ids[e]!r} carries {current:.1f} A there, {missed:.2%} above {rating:.1f} A."
+            found.append((missed, text))
+    if limits.substations:
+        for s, k in enumerate(net.substations):
+            drawn, name = float(evaluation.substation_kva[s]), net.bus_ids[k]
+            low, high = net.substation_s_min[s] * net.base.kw, net.substation_s_max[s] * net.base.kw
+            if drawn > high * (1 + LIMIT_TOLERANCE):
+                text = (
+                    f"Substation {name!r} delivers {drawn:.1f} kVA there, {drawn / high - 1:.2%} above {high:.1f} kVA."
+                )
+                found.append((drawn / high - 1, text))
+            if drawn * (1 + LIMIT_TOLERANCE) < low:
+                text = f"Substation {name!r} delivers {drawn:.1f} kVA there, {1 - drawn / low:.2%} below {low:.1f} kVA."
+                found.append((1 - drawn / low, text))
+    return found
+
+
+def _within_limits(problem: ReconfigurationProblem, best: _LeastViolation) -> str:
+    assert best.configuration is not None
+    opened = ", ".join(str(i) for i in problem.network.open_ids(best.configuration))
+    return f"The limits do not conflict: open {opened} respects them; give the engine more time or this start."

@@ -1,0 +1,66 @@
+"""Least loss for each number of switching operations, every point with its own proof."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from learnopt.engines.base import Engine, SolveOptions
+from learnopt.network import Configuration, ReconfigurationProblem, Result
+from learnopt.network.topology import merged_nodes
+
+SAME = 1e-9
+"""Relative difference below which two losses are one."""
+
+
+def pareto_front(
+    problem: ReconfigurationProblem, engine: Engine, options: SolveOptions, start: Configuration | None = None
+) -> tuple[Result, ...]:
+    """Results of rising operations and falling loss, from the fewest operations possible to the optimum.
+
+    The optimum without a cap (or within the problem's own) comes first; then caps rise until its loss is reached. All
+    radial configurations close equally many branches, so every second cap is out of reach. The bound of a point holds
+    for all configurations with at most its operations. The switching cost of the problem is left out: the front shows
+    what it would weigh.
+
+    Parameters
+    ----------
+    options
+        The time limit is that of the whole front; points that it cuts short carry the gap they reached.
+
+    Returns
+    -------
+    Results with a configuration, empty where none was found. A point is left out where a cheaper one loses no more.
+    """
+    problem = problem.replace(switching_cost=0.0)
+    deadline = None if options.time_limit is None else time.perf_counter() + options.time_limit
+
+    def solve(cap: int | None, known: Configuration | None) -> Result:
+        left = None if deadline is None else max(deadline - time.perf_counter(), 1e-3)
+        return engine.solve(problem.replace(max_operations=cap), replace(options, time_limit=left), known)
+
+    best = solve(problem.max_operations, start)
+    if best.configuration is None:
+        return ()
+    front: list[Result] = []
+    known = None
+    for cap in range(_fewest(problem), problem.operations(best.configuration), 2):
+        point = solve(cap, known)
+        if point.configuration is None or point.loss_kw is None or best.loss_kw is None:
+            continue  # no configuration within this cap respects everything
+        known = point.configuration
+        if front and not point.loss_kw < (front[-1].loss_kw or 0.0) * (1 - SAME):
+            continue
+        front.append(point)
+        if point.loss_kw <= best.loss_kw * (1 + SAME):
+            return tuple(front)
+    return (*front, best)
+
+
+def _fewest(problem: ReconfigurationProblem) -> int:
+    """Lower bound of the operations of any radial configuration, of the same parity."""
+    net = problem.network
+    closed_now = np.count_nonzero(net.normal_configuration.closed & ~problem.scenario.out_of_service)
+    return abs(int(merged_nodes(net).max()) - int(closed_now))

@@ -1,0 +1,70 @@
+r"""Rows that an engine adds to the DistFlow model between two solves, for solvers that Pyomo drives.
+
+:mod:`learnopt.engines.highs` appends the same rows to its compiled matrix instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from learnopt.formulations.distflow import DistFlowData, tangent_row
+from learnopt.network import Bools, Configuration, Floats, Ints
+
+
+def define_cuts(model: Any) -> None:
+    """Empty lists of tangents and of excluded configurations, and a cutoff that is not in force yet."""
+    model.tangents = pyo.ConstraintList()
+    model.excluded = pyo.ConstraintList()
+    model.cutoff_kw = pyo.Param(mutable=True, initialize=0.0)
+    model.cutoff = pyo.Constraint(expr=model.objective.expr <= model.cutoff_kw)
+    model.cutoff.deactivate()
+
+
+def set_cutoff(model: Any, objective_kw: float) -> None:
+    """Only configurations with an objective of at most this [kW] are of interest."""
+    model.cutoff_kw.set_value(objective_kw)
+    model.cutoff.activate()
+
+
+def add_tangents(model: Any, arcs: Iterable[int], alpha: Floats, beta: Floats) -> None:
+    r"""l_a - 2 alpha P_a - 2 beta Q_a + (alpha^2 + beta^2) w_a >= 0: touches the cone where P / w, Q / w are these."""
+    rows = np.stack(tangent_row(alpha, beta), axis=1).tolist()
+    for a, (on_ell, on_p, on_q, on_w) in zip(arcs, rows, strict=True):
+        body = on_ell * model.ell[a] + on_p * model.P[a] + on_q * model.Q[a] + on_w * model.w[a]
+        model.tangents.add(body >= 0)
+
+
+def exclude(model: Any, data: DistFlowData, configuration: Configuration) -> None:
+    """Exclude one configuration: all radial ones close equally many branches, so one closed branch must change."""
+    inside = [a for a in model.choice if configuration.closed[data.arcs.branch[a]]]
+    n_closed = len({int(data.arcs.branch[a]) for a in inside})
+    model.excluded.add(sum(model.b[a] for a in inside) <= n_closed - 1)
+
+
+def set_integrality(model: Any, integral: bool) -> None:
+    """Binary switch states, or their relaxation to the interval from 0 to 1."""
+    for variable in model.b.values():
+        variable.domain = pyo.Binary if integral else pyo.UnitInterval
+
+
+def proposed_configuration(model: Any, data: DistFlowData) -> Configuration:
+    """The configuration of the solution that the model holds."""
+    problem, branch = data.problem, data.arcs.branch
+    choice: Ints = np.array(list(model.choice), dtype=np.int64)
+    closed: Bools = problem.usable & (problem.blocks.block >= 0)
+    closed[branch[choice]] = False
+    used = [a for a in choice if model.b[a].value > 0.5]
+    closed[branch[used]] = True
+    return Configuration(closed)
+
+
+def arc_values(model: Any) -> tuple[Floats, Floats, Floats, Floats]:
+    """P, Q, l and w of every arc in the solution that the model holds, each of shape (n_arc,)."""
+    arcs = list(model.arcs)
+    groups = (model.P, model.Q, model.ell, model.w)
+    p, q, ell, w = (np.array([pyo.value(group[a], exception=False) or 0.0 for a in arcs]) for group in groups)
+    return p, q, ell, w

@@ -1,0 +1,309 @@
+"""Outer approximation: AC optimum and certificate with everything a problem can have, and an honest end otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import make_network
+from instances import FEATURES, feasible_flows, random_problem
+
+from learnopt.engines import SolveOptions, highs, milp
+from learnopt.engines.exchange import radial_start
+from learnopt.engines.highs import CompiledModel, Outcome, SolverRun
+from learnopt.engines.milp import SMALLEST_GAP, MilpEngine, MilpParams, Tangents
+from learnopt.formulations.distflow import DistFlowData, build_reconfiguration
+from learnopt.io import load_case
+from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
+from learnopt.physics import evaluate, power_flow
+
+
+def solve(problem: ReconfigurationProblem, start: Configuration | None = None, **options) -> Result:
+    """Solve with a time limit that ends an endless loop, not one that is ever reached."""
+    return MilpEngine().solve(problem, SolveOptions(**{"time_limit": 120.0, **options}), start)
+
+
+class Blind:
+    """A local search that finds nothing."""
+
+    def __init__(self, problem: ReconfigurationProblem) -> None:
+        pass
+
+    def improve(self, start: Configuration) -> None:
+        """Nothing."""
+
+    def neighbours(self, configuration: Configuration, count: int) -> list[Configuration]:
+        """None."""
+        return []
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """The normal state is the only heuristic: what is better must come out of the model."""
+    monkeypatch.setattr(milp, "find_incumbent", lambda problem, *_: radial_start(problem))
+    monkeypatch.setattr(milp, "LocalSearch", Blind)
+
+
+@pytest.mark.parametrize(("name", "loss"), [("case16", 466.127), ("case33", 139.551), ("case70", 301.645)])
+def test_published_optima(name, loss):
+    """The published optimum, proven for the AC problem within 1e-4 (the 16-bus system has capacitors)."""
+    result = solve(ReconfigurationProblem.of(load_case(name), limits=Limits()))
+    assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+    assert result.objective_kw == pytest.approx(loss, abs=1.1e-3)
+    assert result.gap <= 1e-4
+    assert result.engine_version.startswith("HiGHS ")
+
+
+def check_against_all(problem: ReconfigurationProblem, result: Result, gap: float = 1e-4) -> None:
+    """A bound below the objective of every configuration, and an answer within the gap where optimal is claimed."""
+    flows = feasible_flows(problem) if not problem.contradictions else []
+    values = [1e3 * f.loss + problem.switching_cost * problem.operations(c) for c, f in flows]
+    if not values:
+        assert result.status in (Status.INFEASIBLE, Status.NO_SOLUTION)
+        assert result.configuration is None
+        return
+    best = min(values)
+    assert result.status in (Status.OPTIMAL, Status.FEASIBLE), result.message
+    assert problem.admits(result.configuration)
+    if result.dual_bound_kw is not None:
+        assert result.dual_bound_kw <= best * (1 + 1e-6) + 1e-9
+    if result.status is Status.OPTIMAL:
+        assert result.certificate is Certificate.AC
+        assert best * (1 - 1e-6) - 1e-9 <= result.objective_kw <= best * (1 + gap + 1e-6) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_model_without_heuristics_equals_brute_force(seed, blind):
+    """Any mixture of features, the normal state as cutoff at best: the optimum comes out of the relaxation."""
+    problem = random_problem(seed, n_loops=(1, 6))
+    result = solve(problem)
+    check_against_all(problem, result)
+    start = radial_start(problem) if not problem.contradictions else None
+    if start is not None and problem.admits(start) and evaluate(problem, start).feasible:
+        # A loss is known, so currents are bounded, unless branches without resistance are in the way.
+        assert result.status is Status.OPTIMAL or (problem.network.r == 0).any()
+
+
+@pytest.mark.parametrize("seed", range(200, 220))
+def test_bound_holds_for_every_configuration_when_stopped(seed, blind, monkeypatch):
+    """Interrupted before every mixed-integer round: the bound so far is below every admissible configuration."""
+    problem = random_problem(seed, [f for f in FEATURES if f not in ("lock", "outage", "cap")][seed % 4 :: 4])
+    flows = feasible_flows(problem)
+    best = min((1e3 * f.loss + problem.switching_cost * problem.operations(c) for c, f in flows), default=np.inf)
+    real = CompiledModel.solve
+    for stop in range(4):
+        rounds = iter(range(stop))
+
+        def interrupted(model, rounds=rounds, **options):
+            if next(rounds, None) is None:
+                raise KeyboardInterrupt
+            return real(model, **options)
+
+        monkeypatch.setattr(CompiledModel, "solve", interrupted)
+        result = solve(problem)
+        if result.dual_bound_kw is not None:
+            assert result.dual_bound_kw <= best * (1 + 1e-6) + 1e-9
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-9, SMALLEST_GAP])
+def test_gaps_that_no_linear_solver_proves(triangle, case16, gap):
+    """Gap 0 ends with the smallest provable one; it used to prove the same bound for ever."""
+    for network in (triangle, case16):
+        result = solve(ReconfigurationProblem.of(network), gap=gap)
+        assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+        assert result.gap <= SMALLEST_GAP
+
+
+def test_a_wide_gap_is_enough(case33, blind):
+    """With 20 % the normal state need not be improved to the optimum, and the bound is still one."""
+    result = solve(ReconfigurationProblem.of(case33), gap=0.2)
+    assert result.status is Status.OPTIMAL
+    assert result.dual_bound_kw <= 139.552 <= result.objective_kw + 1e-3
+    assert result.gap <= 0.2
+
+
+def test_branches_without_impedance(blind):
+    """Zero-impedance bridges and pairs of couplers: a current without impedance is no column of the model.
+
+    A tangent with a missing column used to throw away all tangents added with it.
+    """
+    lines = [(0, 1, 0, 0), (1, 2, 1, 1), (2, 3, 1, 1), (1, 3, 1, 1), (3, 4, 0, 0), (2, 3, 0, 0), (2, 3, 0, 0)]
+    network = make_network(lines, {2: (500, 0), 3: (1000, 200), 4: (300, 100)})
+    problem = ReconfigurationProblem.of(network)
+    result = solve(problem)
+    check_against_all(problem, result)
+    assert result.status is Status.OPTIMAL
+    pyomo_model = build_reconfiguration(data := DistFlowData.of(problem, 0.1))
+    model = CompiledModel(pyomo_model)
+    tangents = Tangents(data, model, pyomo_model)
+    ell = model.columns([pyomo_model.ell[a] for a in range(len(data.arcs))])
+    np.testing.assert_array_equal(ell < 0, (network.r + network.x)[data.arcs.branch] == 0)
+    flow = power_flow(problem, result.configuration)
+    fed_by_lines = int((network.r[flow.feed[flow.feed >= 0]] > 0).sum())
+    assert tangents.at_power_flow(flow) == fed_by_lines
+    assert tangents.at_power_flow(flow) == 0, "each tangent once"
+    choice = np.flatnonzero(~data.arcs.fixed)
+    used = (flow.feed[data.arcs.head] == data.arcs.branch)[choice]
+    model.fix(model.columns([pyomo_model.b[int(a)] for a in choice]), used.astype(float))
+    assert model.solve_relaxation().bound == pytest.approx(1e3 * flow.loss, rel=1e-5), "a tangent is missing"
+
+
+def test_cutting_off_one_configuration_leaves_the_others(case16):
+    """The cut excludes exactly the configuration it is made for."""
+    problem = ReconfigurationProblem.of(case16, limits=Limits(vm_min=0.9))
+    pyomo_model = build_reconfiguration(data := DistFlowData.of(problem))
+    choice = np.flatnonzero(~data.arcs.fixed)
+    states = [c for c, _ in feasible_flows(problem)][:6]
+    model = CompiledModel(pyomo_model)
+    b = model.columns([pyomo_model.b[int(a)] for a in choice])
+    MilpEngine._cut_off(model, data, b, choice, states[0].closed)
+    for number, state in enumerate(states):
+        flow = power_flow(problem, state)
+        used = (flow.feed[data.arcs.head] == data.arcs.branch)[choice]
+        model.fix(b, used.astype(float))
+        assert model.solve_relaxation().outcome is (Outcome.INFEASIBLE if number == 0 else Outcome.OPTIMAL)
+
+
+def test_infeasible_limits_are_proven(case33):
+    """A voltage limit that no configuration meets, an ampacity below the load: a relaxation is infeasible."""
+    for limits, network in (
+        (Limits(vm_min=0.97), case33),
+        (Limits(vm_min=0.5, ampacity=True), replace(case33, i_max=np.full(case33.n_branch, 1e-3))),
+    ):
+        result = solve(ReconfigurationProblem(network, Scenario.nominal(network), limits))
+        assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
+        assert (result.dual_bound_kw, result.certificate) == (None, Certificate.NONE)
+        assert "relaxation of the problem is infeasible" in result.message
+
+
+def test_contradictory_locks_are_named(triangle):
+    """Two branches at a bus locked open."""
+    scenario = replace(Scenario.nominal(triangle), locked=np.array([0, 0, -1], dtype=np.int8))
+    result = solve(ReconfigurationProblem(triangle, scenario))
+    assert result.status is Status.INFEASIBLE
+    assert "1 buses cannot be fed with the open and out-of-service branches: bus 1" in result.message
+
+
+def test_loads_that_nothing_can_feed(case33):
+    """Ten times the load: no configuration, no low loss; infeasible where a voltage limit gives constants."""
+    nominal = Scenario.nominal(case33)
+    scenario = replace(nominal, p_load=10 * nominal.p_load, q_load=10 * nominal.q_load)
+    for limits, status in ((Limits(), Status.NO_SOLUTION), (Limits(vm_min=0.5), Status.INFEASIBLE)):
+        result = solve(ReconfigurationProblem(case33, scenario, limits))
+        assert (result.status, result.configuration, result.objective_kw) == (status, None, None)
+
+
+@pytest.mark.parametrize("limit", [1e-9, 1e-3, 0.05])
+def test_time_limit_with_incumbent(case33, limit):
+    """Stopped before, while and after building the model: feasible, any bound below the optimum, no exception."""
+    result = solve(ReconfigurationProblem.of(case33), time_limit=limit)
+    assert result.status is Status.FEASIBLE
+    assert f"Time limit of {limit:g} s reached" in result.message
+    assert result.objective_kw >= 139.551
+    assert result.dual_bound_kw is None or result.dual_bound_kw < 139.552
+
+
+def test_time_limit_without_incumbent(case33, monkeypatch):
+    """No solution, no claim of infeasibility, no exception."""
+    monkeypatch.setattr(milp, "find_incumbent", lambda *_: None)
+    for limits in (Limits(), Limits(vm_min=0.9)):
+        result = solve(ReconfigurationProblem.of(case33, limits=limits), time_limit=1e-9)
+        assert (result.status, result.configuration, result.gap) == (Status.NO_SOLUTION, None, None)
+
+
+def test_ctrl_c_returns_the_incumbent(case33, monkeypatch):
+    """From Python or from inside HiGHS: interrupted, with the best configuration and the bound proven so far."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    def stopped(*_, **__):
+        return SolverRun(Outcome.INTERRUPTED, np.nan, -np.inf, None)
+
+    for stop in (interrupted, stopped):
+        monkeypatch.setattr(CompiledModel, "solve", stop)
+        result = solve(ReconfigurationProblem.of(case33))
+        assert result.status is Status.INTERRUPTED
+        assert case33.open_ids(result.configuration) == [7, 9, 14, 32, 37]
+        assert result.certificate is Certificate.AC
+        assert 120 < result.dual_bound_kw < 139.552
+    monkeypatch.setattr(milp, "find_incumbent", interrupted)
+    early = solve(ReconfigurationProblem.of(case33))
+    assert (early.status, early.configuration, early.dual_bound_kw) == (Status.INTERRUPTED, None, None)
+
+
+def test_an_error_of_the_solver_is_no_exception(case33, monkeypatch):
+    """What was known before is returned, with the bound of the relaxation."""
+    monkeypatch.setattr(CompiledModel, "solve", lambda *_, **__: SolverRun(Outcome.FAILED, np.nan, -np.inf, None))
+    result = solve(ReconfigurationProblem.of(case33))
+    assert (result.status, result.certificate) == (Status.FEASIBLE, Certificate.AC)
+    assert "HiGHS reported an error" in result.message
+    assert 120 < result.dual_bound_kw < 139.552
+
+
+def test_certificate_is_withdrawn_where_a_constant_is_not_proven(triangle, monkeypatch):
+    """No limit and no incumbent: the optimum may be found, but nothing is claimed, and the message says why."""
+    monkeypatch.setattr(milp, "find_incumbent", lambda *_: None)
+    problem = ReconfigurationProblem.of(triangle, limits=Limits())
+    result = solve(problem)
+    assert triangle.open_ids(result.configuration) == [2]
+    assert (result.status, result.certificate, result.dual_bound_kw) == (Status.FEASIBLE, Certificate.NONE, None)
+    assert "enforce a minimum voltage or ampacities, or give a start" in result.message
+    helped = solve(problem.replace(limits=Limits(vm_min=0.9)))
+    assert (helped.status, helped.certificate) == (Status.OPTIMAL, Certificate.AC)
+
+
+def test_a_start_is_used_and_a_bad_one_ignored(case33, monkeypatch):
+    """The start is offered with the other incumbents; an inadmissible or infeasible one changes nothing."""
+    problem = ReconfigurationProblem.of(case33, limits=Limits(vm_min=0.93))
+    optimum = case33.configuration([7, 9, 14, 32, 37])
+    for start in (optimum, case33.configuration([1, 2, 3]), case33.normal_configuration):
+        result = solve(problem, start)
+        assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+        assert result.configuration == optimum
+
+
+def test_no_decision_at_all(two_bus):
+    """A single line, a single bus, an unloaded loop, a tie between two substations."""
+    bus = make_network([], {0: (100, 50)})
+    idle = make_network([(0, 1, 1, 1), (1, 2, 1, 1), (0, 2, 1, 1)], {})
+    tie = make_network([(0, 1, 1, 1)], {}, [0, 1])
+    for network in (two_bus, bus, idle, tie):
+        result = solve(ReconfigurationProblem.of(network))
+        assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+        assert result.objective_kw == pytest.approx(result.dual_bound_kw, rel=1e-4, abs=1e-9)
+
+
+def test_cap_below_what_must_be_operated():
+    """A line that is normally open, with a cap of zero: nothing found; infeasible with a voltage limit."""
+    network = make_network([(0, 1, 1, 0.5, {"normally_open": True})], {1: (1000, 400)})
+    for limits, status in ((Limits(), Status.NO_SOLUTION), (Limits(vm_min=0.9), Status.INFEASIBLE)):
+        result = solve(ReconfigurationProblem.of(network, limits=limits, max_operations=0))
+        assert (result.status, result.configuration) == (status, None)
+        assert solve(ReconfigurationProblem.of(network, limits=limits, max_operations=1)).status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-4, 1e-6])
+def test_light_loads(scale, blind):
+    """A feeder of watts on a base of megawatts: the solver's absolute tolerances must not turn into false bounds."""
+    for seed in range(5):
+        problem = random_problem(seed, (), n_loops=(2, 4))
+        scenario = replace(
+            problem.scenario, p_load=scale * problem.scenario.p_load, q_load=scale * problem.scenario.q_load
+        )
+        problem = problem.replace(scenario=scenario)
+        best = feasible_flows(problem)[0][1].loss * 1e3
+        result = solve(problem)
+        assert result.objective_kw <= best * (1 + 1.1e-4)
+        assert result.dual_bound_kw is None or result.dual_bound_kw <= best * (1 + 1e-6)
+
+
+def test_same_seed_same_result(case33):
+    """Twice the same run: configuration, bound and node count."""
+    runs = [
+        MilpEngine(MilpParams(random_starts=2)).solve(ReconfigurationProblem.of(case33), SolveOptions()) for _ in "ab"
+    ]
+    assert runs[0].configuration == runs[1].configuration
+    assert (runs[0].dual_bound_kw, runs[0].nodes) == (runs[1].dual_bound_kw, runs[1].nodes)
+    assert highs.VERSION in runs[0].engine_version
