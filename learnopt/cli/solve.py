@@ -85,7 +85,7 @@ def solve(
         from learnopt.engines.explain import explain_infeasibility
 
         with stderr.status("Looking for the limits that conflict ..."):
-            conflicts = explain_infeasibility(problem)
+            conflicts = explain_infeasibility(problem, min(5.0, time_limit or 5.0))
         result = replace(result, message=" ".join([result.message.rstrip(".") + ".", *conflicts]))
     if report is not None:
         from learnopt.report.html import write_report

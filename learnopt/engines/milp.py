@@ -1,8 +1,9 @@
 """Outer approximation on HiGHS: bound and AC incumbent meet, or the gap is stated.
 
-Rounds: tangents at the AC points of the incumbent and of its best neighbours; a cut loop on the linear relaxation;
-then the mixed-integer model with the incumbent as cutoff, tangents at its solution and at the AC point of the
-configuration it proposes, until nothing below the cutoff is left. Every round's dual bound is a lower bound of the AC
+Switches whose other state is proven too dear are fixed first (:mod:`learnopt.engines.probing`). Rounds: tangents at the
+AC points of the incumbent and of its best neighbours; a cut loop on the linear relaxation; then the mixed-integer model
+with the incumbent as cutoff, tangents at its solution and at the AC point of the configuration it proposes, until
+nothing below the cutoff is left. Every round's dual bound is a lower bound of the AC
 objective (:mod:`learnopt.formulations.distflow`); every configuration proposed is evaluated by AC power flow.
 """
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from learnopt.engines import highs
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
-from learnopt.engines.exchange import LocalSearch, find_incumbent
+from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
+from learnopt.engines.probing import fix_by_bounds
 from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, tangent_row
 from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
 from learnopt.physics import PowerFlow, evaluate, power_flow
@@ -34,6 +36,8 @@ class MilpParams:
 
     Parameters
     ----------
+    probing
+        Fix switches by the AC bound of the tree search first, where it covers the problem.
     random_starts
         Random trees for the incumbent: more of them make a bad cutoff unlikely, each costs milliseconds.
     neighbours
@@ -46,6 +50,7 @@ class MilpParams:
         Gap of each mixed-integer round as a share of the requested gap: the rest is left to the tangents.
     """
 
+    probing: bool = True
     random_starts: int = 8
     neighbours: int = 30
     root_rounds: int = 40
@@ -195,10 +200,20 @@ class MilpEngine:
             rng = np.random.default_rng(options.seed)
             found = find_incumbent(problem, start, rng, params.random_starts, 0.2 * limit, watch)
             search.offer(found)
+        # What the fixings exclude has at least this objective, so no bound may claim more.
+        ceiling = math.inf
+        reduced = problem
+        if params.probing and search.incumbent is not None:
+            with watch.stage("fix"):
+                ceiling = search.objective * (1 - 0.9 * gap)
+                reduced = fix_by_bounds(problem, search.incumbent, ceiling / kw)
+            if reduced.contradictions or not reduced.free.any():
+                if not reduced.contradictions:
+                    search.offer(radial_start(reduced))
+                search.bound = min(ceiling, search.objective) * (1 - ROUNDING)
+                return Status.OPTIMAL, f"AC optimum within a gap of {gap:g}, by bounds alone."
         with watch.stage("build"):
-            data = DistFlowData.of(problem, search.objective / kw)
-            if not data.bounds.proven:
-                search.bound = -math.inf
+            data = DistFlowData.of(reduced, search.objective / kw)
             pyomo_model = build_reconfiguration(data)
             model = highs.CompiledModel(pyomo_model)
             tangents = Tangents(data, model, pyomo_model)
@@ -215,6 +230,7 @@ class MilpEngine:
         tolerance = 0.1 * gap * scale / max(float(problem.network.r.sum()), 1e-9)
 
         def raise_bound(value: float) -> None:
+            value = min(value, ceiling)
             if data.bounds.proven and math.isfinite(value):
                 search.bound = max(search.bound, value - ROUNDING * abs(value))
 
@@ -260,7 +276,7 @@ class MilpEngine:
                 continue
             with watch.stage("tangents"):
                 added = tangents.at_values(run.values, tolerance)
-                closed = problem.usable & (problem.blocks.block >= 0)
+                closed = reduced.usable & (reduced.blocks.block >= 0)
                 closed[data.arcs.branch[choice]] = False
                 used = choice[run.values[b_columns] > 0.5]
                 closed[data.arcs.branch[used]] = True

@@ -1,0 +1,61 @@
+"""Fixing by bounds may lose configurations, but none below the cutoff."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import random_network
+
+from learnopt.engines import SolveOptions, load_engine
+from learnopt.engines.exchange import radial_start
+from learnopt.engines.probing import fix_by_bounds
+from learnopt.network import Certificate, Limits, ReconfigurationProblem, Status
+from learnopt.physics import power_flow
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_optimum_survives_below_the_cutoff(seed: int) -> None:
+    """With a poor incumbent the optimum is better than the cutoff and must stay admissible."""
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, int(rng.integers(5, 14)), int(rng.integers(1, 6)), int(rng.integers(1, 3)))
+    problem = ReconfigurationProblem.of(network, limits=Limits())
+    optimum = load_engine("enumerate").solve(problem, SolveOptions())
+    start = radial_start(problem)
+    flow = power_flow(problem, start)
+    assert optimum.configuration is not None
+    if not flow.converged or start == optimum.configuration:
+        pytest.skip("the present configuration is no poor incumbent here")
+    reduced = fix_by_bounds(problem, start, flow.loss)
+    assert reduced.admits(optimum.configuration)
+
+
+def test_fixes_most_of_the_33_bus_feeder(case33) -> None:
+    """At the optimum, with a cutoff just above it, little is left to decide and the optimum is still there."""
+    problem = ReconfigurationProblem.of(case33)
+    optimum = case33.configuration([7, 9, 14, 32, 37])
+    reduced = fix_by_bounds(problem, optimum, 1.0001 * power_flow(problem, optimum).loss)
+    assert reduced.admits(optimum)
+    assert np.count_nonzero(reduced.free) <= 5
+
+
+def test_better_incumbent_found_while_probing_is_no_refutation() -> None:
+    """From a poor start the MILP still ends at the enumerated optimum, never with a bound above it."""
+    for seed in range(15):
+        rng = np.random.default_rng([7, seed])
+        problem = ReconfigurationProblem.of(random_network(rng, 12, 5))
+        optimum = load_engine("enumerate").solve(problem, SolveOptions())
+        result = load_engine("milp").solve(problem, SolveOptions(), radial_start(problem))
+        assert result.status is Status.OPTIMAL
+        assert result.certificate is Certificate.AC
+        assert result.dual_bound_kw <= optimum.objective_kw * (1 + 1e-9)
+        assert result.objective_kw <= optimum.objective_kw * (1 + 1e-4)
+
+
+def test_generation_is_left_alone(case33) -> None:
+    """The AC bound does not cover negative loads, so nothing is fixed."""
+    scenario = ReconfigurationProblem.of(case33).scenario
+    generating = type(scenario)(
+        scenario.p_load, scenario.q_load, 2 * scenario.p_load, scenario.q_gen, scenario.out_of_service, scenario.locked
+    )
+    problem = ReconfigurationProblem.of(case33, generating)
+    assert fix_by_bounds(problem, case33.normal_configuration, 1.0) is problem
