@@ -184,9 +184,9 @@ class PyomoEngine:
             If the solver is not installed, or its licence does not take the model.
         """
         watch = Stopwatch()
-        solver = self.load()
         if (failure := infeasible(problem, self.name, watch)) is not None:
             return failure
+        solver = self.load()
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
         limit = math.inf if options.time_limit is None else options.time_limit
         state = _State(problem, gap, limit, watch)

@@ -19,10 +19,15 @@ from learnopt.network import Certificate, Configuration, Limits, Reconfiguration
 from learnopt.physics import evaluate, power_flow
 
 
-def solve(problem: ReconfigurationProblem, start: Configuration | None = None, **options) -> Result:
-    """Solve with a time limit that ends an endless loop, not one that is ever reached."""
-    # The relaxation on its own: what probing fixes is tested in test_probing.
-    return MilpEngine(MilpParams(probing=False)).solve(problem, SolveOptions(**{"time_limit": 120.0, **options}), start)
+def solve(
+    problem: ReconfigurationProblem, start: Configuration | None = None, probing: bool = False, **options
+) -> Result:
+    """Solve with a time limit that ends an endless loop, not one that is ever reached; without probing by default.
+
+    Probing alone settles most small problems: here the model is to be tested.
+    """
+    engine = MilpEngine(MilpParams(probing=probing))
+    return engine.solve(problem, SolveOptions(**{"time_limit": 120.0, **options}), start)
 
 
 class Blind:
@@ -46,10 +51,11 @@ def blind(monkeypatch):
     monkeypatch.setattr(milp, "LocalSearch", Blind)
 
 
+@pytest.mark.parametrize("probing", [True, False])
 @pytest.mark.parametrize(("name", "loss"), [("case16", 466.127), ("case33", 139.551), ("case70", 301.645)])
-def test_published_optima(name, loss):
+def test_published_optima(name, loss, probing):
     """The published optimum, proven for the AC problem within 1e-4 (the 16-bus system has capacitors)."""
-    result = solve(ReconfigurationProblem.of(load_case(name), limits=Limits()))
+    result = solve(ReconfigurationProblem.of(load_case(name), limits=Limits()), probing=probing)
     assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
     assert result.objective_kw == pytest.approx(loss, abs=1.1e-3)
     assert result.gap <= 1e-4
@@ -78,6 +84,7 @@ def check_against_all(problem: ReconfigurationProblem, result: Result, gap: floa
 def test_model_without_heuristics_equals_brute_force(seed, blind):
     """Any mixture of features, the normal state as cutoff at best: the optimum comes out of the relaxation."""
     problem = random_problem(seed, n_loops=(1, 6))
+    check_against_all(problem, solve(problem, probing=True))
     result = solve(problem)
     check_against_all(problem, result)
     start = radial_start(problem) if not problem.contradictions else None
@@ -107,11 +114,12 @@ def test_bound_holds_for_every_configuration_when_stopped(seed, blind, monkeypat
             assert result.dual_bound_kw <= best * (1 + 1e-6) + 1e-9
 
 
+@pytest.mark.parametrize("probing", [True, False])
 @pytest.mark.parametrize("gap", [0.0, 1e-9, SMALLEST_GAP])
-def test_gaps_that_no_linear_solver_proves(triangle, case16, gap):
+def test_gaps_that_no_linear_solver_proves(triangle, case16, gap, probing):
     """Gap 0 ends with the smallest provable one; it used to prove the same bound for ever."""
     for network in (triangle, case16):
-        result = solve(ReconfigurationProblem.of(network), gap=gap)
+        result = solve(ReconfigurationProblem.of(network), gap=gap, probing=probing)
         assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
         assert result.gap <= SMALLEST_GAP
 
@@ -302,9 +310,8 @@ def test_light_loads(scale, blind):
 
 def test_same_seed_same_result(case33):
     """Twice the same run: configuration, bound and node count."""
-    runs = [
-        MilpEngine(MilpParams(random_starts=2)).solve(ReconfigurationProblem.of(case33), SolveOptions()) for _ in "ab"
-    ]
-    assert runs[0].configuration == runs[1].configuration
-    assert (runs[0].dual_bound_kw, runs[0].nodes) == (runs[1].dual_bound_kw, runs[1].nodes)
-    assert highs.VERSION in runs[0].engine_version
+    engine, problem = MilpEngine(MilpParams(probing=False, random_starts=2)), ReconfigurationProblem.of(case33)
+    first, second = engine.solve(problem, SolveOptions()), engine.solve(problem, SolveOptions())
+    assert first.configuration == second.configuration
+    assert (first.dual_bound_kw, first.nodes) == (second.dual_bound_kw, second.nodes)
+    assert highs.VERSION in first.engine_version
