@@ -239,7 +239,10 @@ class MilpEngine:
             for _ in range(params.root_rounds):
                 run = model.solve_relaxation(limit - watch.elapsed)
                 if run.outcome is highs.Outcome.INFEASIBLE:
-                    return self._infeasible_model(search, data)
+                    if search.incumbent is None or reduced.admits(search.incumbent):
+                        return self._infeasible_model(search, data)
+                    raise_bound(ceiling)  # the fixings excluded the incumbent, and nothing else is left
+                    break
                 if run.values is None or run.outcome is not highs.Outcome.OPTIMAL:
                     break
                 raise_bound(run.bound)
