@@ -39,8 +39,8 @@ PROOF_GAP = 1e-9
 """Relative gap of a proof at "gap 0": nodes are pruned at this distance below the incumbent."""
 FIRST_BUDGET = 200
 """Nodes after which a run without better incumbent gets four times more."""
-CHUNK = 2000
-"""Nodes between two looks at the clock."""
+CHUNK_WORK = 4e7
+"""Entries of the loop matrix that are touched between two looks at the clock: a second at most."""
 CALIBRATIONS = 8
 NEIGHBOURS = 10
 """Exchanges tried per configuration wanted, for a first bound of the k-th best."""
@@ -140,6 +140,11 @@ class _Run:
             leaf_constant=cost * (base_closings + base_openings),
         )
         return cls(problem, space, base_closed, decisions, trunk, root_vm)
+
+    @property
+    def chunk(self) -> int:
+        """Nodes between two looks at the clock."""
+        return max(10, int(CHUNK_WORK / (self.space.cycles.size + 1000)))
 
     def frames(self, columns: Floats, constant: float, upper: float, gap: float, n_best: int = 1) -> Frames:
         """The root frame for the injections in ``columns`` [pu], shape (n_bus, n_column), with a pool of ``n_best``."""
@@ -358,7 +363,7 @@ class TreeSearchEngine:
             frames = sharpened.frames(columns, constant, state.objective_pu, gap)
             outcome, nodes = RUNNING, frames.scalars
             while outcome == RUNNING and nodes[1] < budget and watch.elapsed < limit:
-                chunk = min(CHUNK, budget - int(nodes[1]))
+                chunk = min(run.chunk, budget - int(nodes[1]))
                 outcome = search(sharpened.decisions, sharpened.trunk, frames, run.base_closed, chunk, True)
                 if outcome == IMPROVED:
                     found, value, before = Configuration(frames.best_closed), float(frames.best[0]), state.objective_pu
@@ -415,7 +420,7 @@ class TreeSearchEngine:
             frames = run.frames(columns, 0.0, upper * (1 + 2 * PROOF_GAP), gap)
             outcome = RUNNING
             while outcome != FINISHED and watch.elapsed < limit:
-                outcome = search(run.decisions, run.trunk, frames, run.base_closed, CHUNK, False)
+                outcome = search(run.decisions, run.trunk, frames, run.base_closed, run.chunk, False)
             state.nodes += int(frames.scalars[1])
             bound = min(open_bound(frames), float(frames.best[0] * frames.best[1]))
             state.bound_kw = bound * net.base.kw if math.isfinite(bound) else None
@@ -474,7 +479,7 @@ def _k_best(
     frames = run.frames(columns, constant, upper, PROOF_GAP, k)
     outcome = RUNNING
     while outcome != FINISHED and watch.elapsed < limit:
-        outcome = search(run.decisions, run.trunk, frames, run.base_closed, CHUNK, False)
+        outcome = search(run.decisions, run.trunk, frames, run.base_closed, run.chunk, False)
     state.nodes += int(frames.scalars[1])
     kw = problem.network.base.kw
     ranked = []

@@ -63,7 +63,7 @@ def test_published_optima_without_heuristics(name, blind):
 def test_restarts_change_nothing(case33, blind, monkeypatch, budget, chunk):
     """Whatever the budgets of the runs, the same optimum and proof."""
     monkeypatch.setattr(tree_search, "FIRST_BUDGET", budget)
-    monkeypatch.setattr(tree_search, "CHUNK", chunk)
+    monkeypatch.setattr(tree_search._Run, "chunk", chunk)
     result = solve(ReconfigurationProblem.of(case33))
     assert result.status is Status.OPTIMAL
     assert case33.open_ids(result.configuration) == [7, 9, 14, 32, 37]
@@ -145,7 +145,7 @@ def test_ac_bound_holds_for_every_configuration_when_stopped(seed, blind, monkey
     problem = random_problem(seed, ("couplers", "voltages", "cost"), n_loops=(3, 6), load=(1.0, 4.0))
     flows = feasible_flows(problem)
     best = min((1e3 * f.loss + problem.switching_cost * problem.operations(c) for c, f in flows), default=np.inf)
-    monkeypatch.setattr(tree_search, "CHUNK", 1)
+    monkeypatch.setattr(tree_search._Run, "chunk", 1)
     real, left = tree_search.search, [0]
 
     def counting(*arguments):
