@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.errors import UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
+from learnopt.network.union_find import find_set
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
 
@@ -34,21 +35,13 @@ def count_configurations(problem: ReconfigurationProblem) -> float:
 
 
 @njit(cache=True)
-def _find(label: Ints, node: int) -> int:
-    while label[node] != node:
-        label[node] = label[label[node]]
-        node = label[node]
-    return node
-
-
-@njit(cache=True)
 def _connected(label: Ints, tail: Ints, head: Ints, first: int, scratch: Ints, n_sets: int) -> bool:
     """The sets become one when all branches from ``first`` on are added."""
     if n_sets == 1:
         return True
     scratch[:] = label
     for e in range(first, len(tail)):
-        a, b = _find(scratch, tail[e]), _find(scratch, head[e])
+        a, b = find_set(scratch, tail[e]), find_set(scratch, head[e])
         if a != b:
             scratch[a] = b
             n_sets -= 1
@@ -115,7 +108,7 @@ def _enumerate(
                         best[:] = closed
         elif depth < m:
             e = depth
-            a, b = _find(label[depth], tail[e]), _find(label[depth], head[e])
+            a, b = find_set(label[depth], tail[e]), find_set(label[depth], head[e])
             if a != b:
                 state[depth] = 1
                 label[depth + 1] = label[depth]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from learnopt.engines.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.network import Bools, Floats, Ints
+from learnopt.network.union_find import find_set
 
 FREE, CLOSED, OPEN = 0, 1, 2
 RUNNING, FINISHED, IMPROVED = 0, 1, 2
@@ -89,14 +90,6 @@ class Frames(NamedTuple):
 
 
 @njit(cache=True)
-def _find(label: Ints, node: int) -> int:
-    while label[node] != node:
-        label[node] = label[label[node]]
-        node = label[node]
-    return node
-
-
-@njit(cache=True)
 def _open(data: Any, K: Floats, F: Floats, g: Floats, e: int, along: Floats, direction: Floats) -> float:
     """Open the loop-space row ``e``: rank-one update; returns the rise of the relaxation, inf where e is a bridge."""
     if g[e] <= data.bridge:
@@ -159,7 +152,7 @@ def _propagate(data: Any, frames: Any, depth: int, room: float, along: Floats, d
             if state[i] != FREE:
                 continue
             e = data.row[i]
-            a, b = _find(label, data.tail[i]), _find(label, data.head[i])
+            a, b = find_set(label, data.tail[i]), find_set(label, data.head[i])
             if a == b or frames.closings[depth] + data.close_count[i] > data.max_closings:
                 rise = _open(data, K, F, g, e, along, direction)
                 state[i] = OPEN
@@ -203,7 +196,7 @@ def _choose(data: Any, frames: Any, depth: int, slack: float) -> int:
     start = np.zeros(n_nodes + 1, np.int64)
     for j in range(count):
         i = free[j]
-        a[j], b[j] = _find(label, data.tail[i]), _find(label, data.head[i])
+        a[j], b[j] = find_set(label, data.tail[i]), find_set(label, data.head[i])
         start[a[j] + 1] += 1
         start[b[j] + 1] += 1
         cost[j] = _delta(F, g, data.row[i]) + data.open_cost[i] - data.close_cost[i]
@@ -312,7 +305,7 @@ def _dearest_tie(data: Any, frames: Any, depth: int, slack: float) -> int:
 def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
     """Decide closed in a frame; False where that closes a loop."""
     label = frames.label[depth]
-    a, b = _find(label, data.tail[i]), _find(label, data.head[i])
+    a, b = find_set(label, data.tail[i]), find_set(label, data.head[i])
     if a == b:
         return False
     label[a] = b

@@ -33,6 +33,7 @@ import numpy as np
 from numba import njit
 
 from learnopt.network import Bools, Floats, Ints
+from learnopt.network.union_find import find_set
 
 
 @dataclass(frozen=True)
@@ -115,20 +116,12 @@ def log_partition_batch(
 
 
 @njit(cache=True)
-def _find(parent: Ints, node: int) -> int:
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
-
-
-@njit(cache=True)
 def _kruskal(n_nodes: int, tail: Ints, head: Ints, order: Ints, tree: Bools) -> None:
     """Spanning tree that takes the edges in the given order."""
     parent = np.arange(n_nodes)
     tree[:] = False
     for e in order:
-        a, b = _find(parent, tail[e]), _find(parent, head[e])
+        a, b = find_set(parent, tail[e]), find_set(parent, head[e])
         if a != b:
             parent[a] = b
             tree[e] = True
