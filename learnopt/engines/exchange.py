@@ -311,12 +311,8 @@ class ExchangeEngine:
         with watch.stage("exchange"):
             best = find_incumbent(problem, start, rng, self.random_starts, options.time_limit, watch)
         message = "Local optimum of branch exchange; nothing is proven about other configurations."
-        return conclude(problem, self.name, watch, configuration=best, status=feasible_or_none(best), message=message)
-
-
-def feasible_or_none(configuration: Configuration | None) -> Status:
-    """Status of a run without proof."""
-    return Status.NO_SOLUTION if configuration is None else Status.FEASIBLE
+        status = Status.NO_SOLUTION if best is None else Status.FEASIBLE
+        return conclude(problem, self.name, watch, configuration=best, status=status, message=message)
 
 
 def find_incumbent(

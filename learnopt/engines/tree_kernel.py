@@ -52,8 +52,6 @@ class SearchData(NamedTuple):
     """Every radial configuration has the same number of closed branches, so closings less openings is a constant and a
     cap on operations is one on either."""
     max_openings: int
-    constant: float
-    """Added to the relaxation: losses outside the loops, constants of the metric, switching costs already decided."""
     base_closings: int
     """Operations decided before the search."""
     base_openings: int

@@ -115,7 +115,6 @@ class _Run:
             open_count=open_count,
             max_closings=max_closings,
             max_openings=max_openings,
-            constant=0.0,
             base_closings=base_closings,
             base_openings=base_openings,
             gain=0,
