@@ -17,6 +17,8 @@ from learnopt.physics import PowerFlow, evaluate, power_flow
 PASSIVE = ("couplers", "voltages", "voltage limits", "ampacity", "ratings", "lock", "outage", "cost", "cap")
 """Features under which the AC bound of the tree search applies."""
 FEATURES = ("generation", "capacitors", "charging", *PASSIVE)
+EQUIPMENT = ("transformers", "shunts")
+"""Further features, drawn apart so that the instances of a seed stay what they were without them."""
 
 
 def random_problem(
@@ -31,7 +33,7 @@ def random_problem(
     Parameters
     ----------
     features
-        What it has, of :data:`FEATURES`; each one with a chance of a quarter where None.
+        What it has, of :data:`FEATURES` and :data:`EQUIPMENT`; each of the first with a chance of a quarter where None.
     n_bus, n_loops, load
         Ranges of the number of buses and loops and of the factor on the loads; 4 is near the collapse of long feeders.
     """
@@ -49,6 +51,20 @@ def random_problem(
     limits, rules = Limits(), {}
     if "charging" in has:
         net = replace(net, b=rng.uniform(0, 0.05, m) * (rng.random(m) < 0.7))
+    apart = np.random.default_rng([seed, 1])
+    if "transformers" in has:
+        some = apart.random(m) < 0.4
+        net = replace(
+            net,
+            ratio=np.where(some, apart.uniform(0.93, 1.07, m), 1.0),
+            g=np.where(some, apart.uniform(0, 0.02, m), 0.0),
+            b=np.where(some, apart.uniform(-0.03, 0.0, m), net.b),
+            kv=apart.choice([10.0, 20.0], n),
+        )
+    if "shunts" in has:
+        some = apart.random(n) < 0.4
+        g, b = apart.uniform(0, 0.1, n), apart.uniform(-0.1, 0.3, n)
+        net = replace(net, g_shunt=np.where(some, g, 0.0), b_shunt=np.where(some, b, 0.0))
     if "couplers" in has:
         real = rng.random(m) > 0.2
         net = replace(net, r=net.r * real, x=net.x * (real | (rng.random(m) < 0.3)))
@@ -110,8 +126,11 @@ def just_rated(problem: ReconfigurationProblem, flow: PowerFlow) -> Reconfigurat
     rating = np.full(problem.network.n_branch, np.inf)
     for k in np.flatnonzero(flow.parent >= 0):
         e = flow.feed[k]
-        half = 0.5j * problem.b[e]
-        ends = abs(flow.current[k] + half * flow.v[flow.parent[k]]), abs(flow.current[k] - half * flow.v[k])
+        net = problem.network
+        half = 0.5 * (net.g[e] + 1j * problem.b[e])
+        up, down = (1, net.ratio[e]) if net.from_bus[e] == k else (net.ratio[e], 1)
+        sending, arriving = flow.v[flow.parent[k]] / up, flow.v[k] / down
+        ends = abs(flow.current[k] + half * sending) / up, abs(flow.current[k] - half * arriving) / down
         rating[e] = max(ends) * (1 + 1e-9)
     network = replace(problem.network, i_max=rating)
     return problem.replace(network=network, limits=replace(problem.limits, ampacity=True))

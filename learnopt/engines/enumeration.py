@@ -77,7 +77,7 @@ def _enumerate(
     """
     n, m = len(s), len(branches)
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n)
+    shunt = np.empty(n, np.complex128)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
     scratch = np.empty(n_nodes, np.int64)
     depth = progress[2]

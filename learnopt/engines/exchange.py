@@ -134,7 +134,7 @@ def _improve(
     """
     n = len(s)
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n)
+    shunt = np.empty(n, np.complex128)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
     operations = 0
     for e in range(len(closed)):

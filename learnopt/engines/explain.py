@@ -219,7 +219,7 @@ def _violations(problem: ReconfigurationProblem, evaluation: Evaluation) -> list
             found.append((missed, f"Bus {bus!r} rises to {vm:.4f} pu there, {missed:.2%} above {limits.vm_max:g} pu."))
     if limits.ampacity:
         for e in np.flatnonzero(evaluation.loading > 1 + LIMIT_TOLERANCE):
-            rating, current = net.i_max[e] * net.base.i_base, evaluation.current_a[e]
+            rating, current = net.i_max[e] * net.i_base[e], evaluation.current_a[e]
             missed = float(evaluation.loading[e]) - 1
             text = f"Branch {net.branch_ids[e]!r} carries {current:.1f} A there, {missed:.2%} above {rating:.1f} A."
             found.append((missed, text))

@@ -71,6 +71,7 @@ class Tangents:
         number = [isinstance(m.w[a], float) for a in span]
         self._w = np.array([-1 if number[a] else model.columns([m.w[a]])[0] for a in span], dtype=np.int64)
         self._w_number = np.array([m.w[a] if number[a] else math.nan for a in span])
+        self._scale = arcs.sending_scale
         self._seen: set[tuple[int, float, float]] = set()
 
     def _add(self, arc: Ints, alpha: Floats, beta: Floats) -> int:
@@ -86,10 +87,10 @@ class Tangents:
             one, on_p, on_q, on_w = tangent_row(alpha[some], beta[some])
             columns, values, lower = [self._ell[a], self._p[a], self._q[a]], [one, on_p, on_q], np.zeros(len(some))
             if numeric:
-                lower = -on_w * self._w_number[a]
+                lower = -on_w * self._scale[a] * self._w_number[a]
             else:
                 columns.append(self._w[a])
-                values.append(on_w)
+                values.append(on_w * self._scale[a])
             self._model.add_rows(np.stack(columns, axis=1), np.stack(values, axis=1), lower)
         return len(fresh)
 
@@ -97,12 +98,13 @@ class Tangents:
         """Touch the cone where a configuration operates; returns the number of new tangents."""
         used = np.flatnonzero(flow.feed[self._arcs.head] == self._arcs.branch)
         tail, head = self._arcs.tail[used], self._arcs.head[used]
-        ratio = flow.current[head].conjugate() / flow.v[tail].conjugate()  # S / |V|^2 at the sending end
+        sending = flow.v[tail] * np.sqrt(self._scale[used])
+        ratio = flow.current[head].conjugate() / sending.conjugate()  # S / |V|^2 before the impedance
         return self._add(used, ratio.real, ratio.imag)
 
     def at_values(self, values: Floats, tolerance: float) -> int:
         """Touch the cone where a solution of the model lies outside it by more than a tolerance [pu]."""
-        w = np.where(self._w >= 0, values[self._w], self._w_number)
+        w = self._scale * np.where(self._w >= 0, values[self._w], self._w_number)
         p, q, ell = values[self._p], values[self._q], values[self._ell]
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = (p**2 + q**2) / w

@@ -237,7 +237,7 @@ class PyomoEngine:
             define_cuts(model)
             tangents = None
             if self.choice.conic:
-                constraint_current_cone(model)
+                constraint_current_cone(model, data)
             else:
                 tangents = Tangents(model, data)
                 points = [state.incumbent or found]
@@ -368,7 +368,7 @@ class Tangents:
         keys = [(int(a), float(f"{alpha[i]:.5g}"), float(f"{beta[i]:.5g}")) for i, a in enumerate(arcs)]
         fresh = [i for i, key in enumerate(keys) if key not in self._seen]
         self._seen.update(keys)
-        add_tangents(self._model, arcs[fresh].tolist(), alpha[fresh], beta[fresh])
+        add_tangents(self._model, self._data, arcs[fresh].tolist(), alpha[fresh], beta[fresh])
         return len(fresh)
 
     def at_configuration(self, configuration: Configuration | None) -> int:
@@ -380,12 +380,13 @@ class Tangents:
             return 0
         arcs = self._data.arcs
         used = np.flatnonzero(flow.feed[arcs.head] == arcs.branch)
-        ratio = flow.current[arcs.head[used]].conjugate() / flow.v[arcs.tail[used]].conjugate()  # S / |V|^2
+        sending = flow.v[arcs.tail[used]] * np.sqrt(arcs.sending_scale[used])
+        ratio = flow.current[arcs.head[used]].conjugate() / sending.conjugate()  # S / |V|^2 before the impedance
         return self._add(used, ratio.real, ratio.imag)
 
     def at_solution(self) -> int:
         """Touch the cone where the model's solution lies outside it; returns the number of new tangents."""
-        p, q, ell, w = arc_values(self._model)
+        p, q, ell, w = arc_values(self._model, self._data)
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = (p**2 + q**2) / w
             cut = np.flatnonzero((w > 1e-5) & (needed - ell > 1e-9 + 1e-4 * needed))

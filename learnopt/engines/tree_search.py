@@ -58,9 +58,13 @@ def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
         if len(negative):
             example = net.bus_ids[negative[0]]
             found.append(f"{len(negative)} buses have negative {name} load (for instance bus {example!r})")
-    charged = np.flatnonzero(problem.usable & (problem.b > 0))
-    if len(charged):
-        found.append(f"{len(charged)} branches have line charging")
+    for what, where in (
+        ("branches have line charging or iron losses", problem.usable & ((problem.b != 0) | (net.g != 0))),
+        ("branches have a transformer off its nominal ratio", problem.usable & (net.ratio != 1)),
+        ("buses have a shunt", fed & ((net.g_shunt != 0) | (net.b_shunt != 0))),
+    ):
+        if count := np.count_nonzero(where):
+            found.append(f"{count} {what}")
     return found
 
 
@@ -267,13 +271,13 @@ def _flows(problem: ReconfigurationProblem, configuration: Configuration) -> lis
 
 
 def _injections(problem: ReconfigurationProblem, configuration: Configuration, flow: PowerFlow) -> NDArray:
-    """Load and charging currents [pu] at the voltages of a power flow, zero at substations, complex, shape (n_bus,)."""
+    """Load and shunt currents [pu] at the voltages of a power flow, zero at substations, complex, shape (n_bus,)."""
     net = problem.network
-    shunt = np.zeros(net.n_bus)
-    half = np.where(configuration.closed, problem.b / 2, 0.0)
-    np.add.at(shunt, net.from_bus, half)
+    shunt = net.g_shunt + 1j * net.b_shunt
+    half = np.where(configuration.closed, (net.g + 1j * problem.b) / 2, 0.0)
+    np.add.at(shunt, net.from_bus, half / net.ratio**2)
     np.add.at(shunt, net.to_bus, half)
-    current = ((problem.p + 1j * problem.q) / flow.v).conj() + 1j * shunt * flow.v
+    current = ((problem.p + 1j * problem.q) / flow.v).conj() + shunt * flow.v
     return np.where(net.is_substation, 0.0, current)
 
 

@@ -217,7 +217,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
     n = trunk.s.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
-    shunt = np.empty(n)
+    shunt = np.empty(n, np.complex128)
     if not order_tree(trunk.grid, closed, order, parent, feed):
         return np.inf, True
     total = 0.0

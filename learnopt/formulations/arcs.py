@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learnopt.network import Bools, Ints, ReconfigurationProblem
+from learnopt.network import Bools, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import merged_nodes
 
 
@@ -25,6 +25,9 @@ class Arcs:
         bool, shape (n_arc,): the arc is in every radial configuration.
     block
         Block of each arc, shape (n_arc,).
+    sending_scale, receiving_scale
+        Squared voltage behind the ideal transformer over that of the tail, and of the head over that behind the
+        impedance, shape (n_arc,): 1 / ratio^2 where the arc leaves the from end, ratio^2 where it arrives there; or 1.
     """
 
     branch: Ints
@@ -32,6 +35,8 @@ class Arcs:
     head: Ints
     fixed: Bools
     block: Ints
+    sending_scale: Floats
+    receiving_scale: Floats
 
     @classmethod
     def of(cls, problem: ReconfigurationProblem) -> Arcs:
@@ -47,7 +52,9 @@ class Arcs:
         branch, tail, head = (a[possible][order] for a in (branch, tail, head))
         single = np.bincount(branch, minlength=net.n_branch)[branch] == 1
         fixed = single & (problem.must_close | blocks.bridges)[branch]
-        return cls(branch, tail, head, fixed, blocks.block[branch])
+        forward, squared = tail == net.from_bus[branch], net.ratio[branch] ** 2
+        sending, receiving = np.where(forward, 1 / squared, 1.0), np.where(forward, 1.0, squared)
+        return cls(branch, tail, head, fixed, blocks.block[branch], sending, receiving)
 
     def __len__(self) -> int:
         return len(self.branch)

@@ -9,9 +9,13 @@ Voltage
     with r = 0 are added with their largest current). The path runs through known blocks; inside a block its weight is
     at most that of a maximum spanning tree of the block. An enforced limit may be tighter.
     Without negative loads and charging no voltage exceeds that of the substations.
+    Ideal transformers: divide voltages by, and multiply currents with, the product of the ratios on the path from the
+    root, and the path is one without transformers. The product and its inverse are at most :math:`\sigma`, the product
+    of :math:`\max(t_e, 1/t_e)` over the path, bounded by the same spanning trees. So voltages and currents as above
+    hold with a factor :math:`\sigma` each.
 Current
-    :math:`|J_e| \le \sqrt{U / r_e}`; at most the ampacity plus half the charging current; at most the sum of
-    :math:`|S_k| / V_{\min}` and of the charging currents of everything its block feeds.
+    :math:`|J_e| \le \sqrt{U / r_e}`; at most the ampacity plus the current of half its shunt; at most the sum of
+    :math:`|S_k| / V_{\min}` and of the shunt currents of everything its block feeds.
 Power
     What a branch sends is what the buses below draw plus the losses below. Active losses are at most U, reactive ones
     at most :math:`U \max x/r` plus those of branches without resistance; injections and charging below count
@@ -54,7 +58,7 @@ class Bounds:
     reason
         Why not, else empty.
     passive_p, passive_q
-        No negative active (reactive) load anywhere, and no charging for the reactive one.
+        No negative active (reactive) load anywhere, and no capacitive shunt for the reactive one.
     """
 
     w_min: Floats
@@ -131,41 +135,49 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     r, x, charging = net.r, net.x, problem.b
     fed = ~net.is_substation
     p, q = np.where(fed, problem.p, 0.0), np.where(fed, problem.q, 0.0)
+    g_bus, b_bus = np.where(fed, net.g_shunt, 0.0), np.where(fed, net.b_shunt, 0.0)
+    shunt = np.hypot(net.g, charging)
     z2 = r**2 + x**2
     passive_p = bool((p >= 0).all())
-    passive_q = bool((q >= 0).all() and not charging[problem.usable].any())
+    passive_q = bool((q >= 0).all() and (b_bus <= 0).all() and (charging[problem.usable] <= 0).all())
     root_low, root_high = float(net.substation_vm.min()), float(net.substation_vm.max())
     low_limit = limits.vm_min / (1 + LIMIT_TOLERANCE) if limits.vm_min is not None else 0.0
     high_limit = limits.vm_max * (1 + LIMIT_TOLERANCE) if limits.vm_max is not None else np.inf
     in_block = problem.blocks.block >= 0
     # A branch in no block (index -1) feeds nothing.
     apparent = np.append(fed_through_block(problem, np.abs(p + 1j * q)), 0.0)[problem.blocks.block]
-    charged = fed_through_block(problem, np.zeros(net.n_bus), np.where(in_block, charging, 0.0))
+    charged = fed_through_block(problem, np.hypot(g_bus, b_bus), np.where(in_block, shunt, 0.0))
     charged = np.append(charged, 0.0)[problem.blocks.block]
+    # Largest product of the ratios on a path from a substation to each bus, or of their inverses.
+    stretch = np.exp(block_path_weight(problem, np.abs(np.log(net.ratio))))
+    widest = float(stretch.max())
 
     # Currents and voltages support each other: two passes are enough to use each for the other once.
     vm_low, vm_high = np.full(net.n_bus, low_limit), np.full(net.n_bus, high_limit)
     if passive_p and passive_q:
-        vm_high = np.minimum(vm_high, root_high)
+        vm_high = np.minimum(vm_high, root_high * stretch)
     current = np.full(net.n_branch, np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(2):
             ends_high = np.maximum(vm_high[net.from_bus], vm_high[net.to_bus])
-            half_charge = np.where(charging > 0, charging / 2 * ends_high, 0.0)
+            half_charge = np.where(shunt > 0, shunt / 2 * ends_high * widest, 0.0)
             current = np.minimum(current, np.where(r > 0, np.sqrt(loss_cutoff / r), np.inf))
-            current = np.minimum(current, problem.i_max * (1 + LIMIT_TOLERANCE) + half_charge)
+            rated = problem.i_max * (1 + LIMIT_TOLERANCE)
+            current = np.minimum(current, np.minimum(rated, rated * net.ratio) + half_charge)
             lowest, highest = float(vm_low[fed].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
             drawn = np.where(apparent > 0, apparent / lowest, 0.0)
-            current = np.minimum(current, drawn + np.where(charged > 0, charged * highest, 0.0))
+            drawn = drawn + np.where(charged > 0, charged * highest * widest, 0.0)
+            current = np.minimum(current, drawn * widest)
             resistive = np.where(in_block & (r > 0), z2 / np.where(r > 0, r, 1.0), 0.0)
             reactive = np.where(in_block & (r == 0) & (x > 0), x * current, 0.0)
             drop = np.sqrt(loss_cutoff * block_path_weight(problem, resistive)) + block_path_weight(problem, reactive)
-            vm_low = np.maximum(vm_low, root_low - np.nan_to_num(drop, nan=np.inf))
-            vm_high = np.minimum(vm_high, root_high + np.nan_to_num(drop, nan=np.inf))
+            drop = np.where(np.isnan(drop), np.inf, drop) * stretch
+            vm_low = np.maximum(vm_low, (root_low - drop) / stretch)
+            vm_high = np.minimum(vm_high, (root_high + drop) * stretch)
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
 
     # A bound far beyond anything physical is worth as little as none, and would ruin the model's numerics.
-    flat = apparent + charged * root_high
+    flat = (apparent + charged * root_high) * widest
     useless = in_block & ~(current <= USELESS_FACTOR * flat.max(initial=0.0))
     proven, reason = True, ""
     if useless.any() or not (vm_high <= USELESS_FACTOR * root_high).all():
@@ -180,19 +192,21 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     w_min, w_max = np.maximum(vm_low, 0.0) ** 2, vm_high**2
 
     branch = arcs.branch
-    power = vm_high[arcs.tail] * current[branch]
+    power = vm_high[arcs.tail] * np.sqrt(arcs.sending_scale) * current[branch]
     ell_max = current[branch] ** 2
     active_loss = min(loss_cutoff, float(np.sum(r[in_block] * current[in_block] ** 2)))
     ratio = float(np.max(x[in_block] / np.where(r > 0, r, np.inf)[in_block], initial=0.0))
     lossless = in_block & (r == 0)
     reactive_loss = ratio * active_loss + float(np.sum(x[lossless] * current[lossless] ** 2))
+    # Voltages behind a transformer are those of one of its ends, or less than the ratio away from them.
+    w_shunt = np.where(in_block, float(w_max.max()) * widest**2, 0.0)
     below = {
         name: fed_through_block(problem, value, extra)[arcs.block]
         for name, value, extra in (
-            ("p+", np.maximum(p, 0), None),
+            ("p+", np.maximum(p, 0) + g_bus * w_max, net.g * w_shunt),
             ("p-", np.maximum(-p, 0), None),
-            ("q+", np.maximum(q, 0), None),
-            ("q-", np.maximum(-q, 0), np.where(in_block, charging, 0.0) * float(w_max.max())),
+            ("q+", np.maximum(q, 0) + np.maximum(-b_bus, 0) * w_max, np.maximum(-charging, 0) * w_shunt),
+            ("q-", np.maximum(-q, 0) + np.maximum(b_bus, 0) * w_max, np.maximum(charging, 0) * w_shunt),
         )
     }
     head_p, head_q = p[arcs.head], q[arcs.head]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from learnopt.formulations.distflow import DistFlowData, tangent_row
+from learnopt.formulations.distflow import DistFlowData, sending_voltage_sqr, tangent_row
 from learnopt.network import Bools, Configuration, Floats, Ints
 
 
@@ -30,12 +30,12 @@ def set_cutoff(model: Any, objective_kw: float) -> None:
     model.cutoff.activate()
 
 
-def add_tangents(model: Any, arcs: Iterable[int], alpha: Floats, beta: Floats) -> None:
+def add_tangents(model: Any, data: DistFlowData, arcs: Iterable[int], alpha: Floats, beta: Floats) -> None:
     r"""l_a - 2 alpha P_a - 2 beta Q_a + (alpha^2 + beta^2) w_a >= 0: touches the cone where P / w, Q / w are these."""
     rows = np.stack(tangent_row(alpha, beta), axis=1).tolist()
     for a, (on_ell, on_p, on_q, on_w) in zip(arcs, rows, strict=True):
-        body = on_ell * model.ell[a] + on_p * model.P[a] + on_q * model.Q[a] + on_w * model.w[a]
-        model.tangents.add(body >= 0)
+        power = on_p * model.P[a] + on_q * model.Q[a]
+        model.tangents.add(on_ell * model.ell[a] + power + on_w * sending_voltage_sqr(model, data, a) >= 0)
 
 
 def exclude(model: Any, data: DistFlowData, configuration: Configuration) -> None:
@@ -62,9 +62,9 @@ def proposed_configuration(model: Any, data: DistFlowData) -> Configuration:
     return Configuration(closed)
 
 
-def arc_values(model: Any) -> tuple[Floats, Floats, Floats, Floats]:
-    """P, Q, l and w of every arc in the solution that the model holds, each of shape (n_arc,)."""
+def arc_values(model: Any, data: DistFlowData) -> tuple[Floats, Floats, Floats, Floats]:
+    """P, Q, l and w before the impedance of every arc in the solution that the model holds, each of shape (n_arc,)."""
     arcs = list(model.arcs)
     groups = (model.P, model.Q, model.ell, model.w)
     p, q, ell, w = (np.array([pyo.value(group[a], exception=False) or 0.0 for a in arcs]) for group in groups)
-    return p, q, ell, w
+    return p, q, ell, w * data.arcs.sending_scale

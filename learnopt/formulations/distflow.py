@@ -14,7 +14,11 @@ Read it as the paper would print it. Sets: buses i, substations r, arcs a = (i -
     & v_j = \textstyle\sum_{a \to j} u_a, \quad u_a = w_a - 2 (r_a P_a + x_a Q_a) + |z_a|^2 \ell_a \\
     & P_a^2 + Q_a^2 \le \ell_a w_a
 
-with :math:`b^c` the line charging and :math:`u_a` the receiving-end voltage of an arc in use, else 0. The cone is
+with :math:`b^c` the line charging and :math:`u_a` the receiving-end voltage of an arc in use, else 0. Not printed:
+conductances g of branches enter the active balance as b^c does the reactive one, with their power in the objective;
+the shunt of a bus adds :math:`g_j v_j` to :math:`p_j` and :math:`-b_j v_j` to :math:`q_j`; an ideal transformer of
+ratio t at the from end divides the squared voltage behind it by :math:`t^2`, so that :math:`w_a` stands for
+:math:`w_a / t^2` in an arc leaving that end and :math:`v_j = t^2 u_a` where it arrives there. The cone is
 replaced by tangents :math:`\ell_a \ge 2\alpha P_a + 2\beta Q_a - (\alpha^2 + \beta^2) w_a`, each valid for every
 configuration: the model is always a relaxation, so its dual bound is a lower bound of the AC objective whenever the
 constants of :mod:`learnopt.formulations.bounds` are proven.
@@ -142,8 +146,13 @@ def variable_arc_voltage_sqr(model: Any, data: DistFlowData) -> None:
     model.w = {a: model.w_arc[a] if a in model.choice else model.v[int(arcs.tail[a])] for a in model.arcs}
 
 
+def sending_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
+    r"""Squared voltage before the impedance of an arc in use, behind an ideal transformer at its tail; else 0."""
+    return float(data.arcs.sending_scale[arc]) * model.w[arc]
+
+
 def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
-    r"""u_a = w_a - 2 (r P_a + x Q_a) + |z|^2 l_a: squared receiving-end voltage of an arc in use, else 0.
+    r"""u_a = w_a - 2 (r P_a + x Q_a) + |z|^2 l_a: squared voltage behind the impedance of an arc in use, else 0.
 
     References
     ----------
@@ -151,7 +160,8 @@ def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
     """
     net, e = data.problem.network, data.arcs.branch[arc]
     r, x = net.r[e], net.x[e]
-    return model.w[arc] - 2 * (r * model.P[arc] + x * model.Q[arc]) + (r**2 + x**2) * model.ell[arc]
+    sending = sending_voltage_sqr(model, data, arc)
+    return sending - 2 * (r * model.P[arc] + x * model.Q[arc]) + (r**2 + x**2) * model.ell[arc]
 
 
 def operations_expression(model: Any, data: DistFlowData) -> Any:
@@ -171,6 +181,9 @@ def objective_loss_and_switching(model: Any, data: DistFlowData) -> None:
     problem, arcs = data.problem, data.arcs
     weight = problem.network.base.kw * problem.network.r[arcs.branch]
     loss = sum(weight[a] * model.ell[a] for a in model.arcs if weight[a] > 0)
+    iron = problem.network.base.kw * problem.network.g[arcs.branch] / 2
+    for a in np.flatnonzero(iron > 0).tolist():
+        loss += iron[a] * (sending_voltage_sqr(model, data, a) + receiving_voltage_sqr(model, data, a))
     if problem.switching_cost > 0:
         loss += problem.switching_cost * operations_expression(model, data)
     model.objective = pyo.Objective(expr=loss + 0.0, sense=pyo.minimize)
@@ -225,19 +238,25 @@ def constraint_no_orphans(model: Any, data: DistFlowData) -> None:
 
 def constraint_power_balance(model: Any, data: DistFlowData) -> None:
     r"""What arrives at a bus over its parent, less what leaves to its children, is its load."""
-    problem, arcs = data.problem, data.arcs
-    r, x = problem.network.r[arcs.branch], problem.network.x[arcs.branch]
-    half = problem.b[arcs.branch] / 2
+    problem, arcs, net = data.problem, data.arcs, data.problem.network
+    r, x = net.r[arcs.branch], net.x[arcs.branch]
+    half_g, half_b = net.g[arcs.branch] / 2, problem.b[arcs.branch] / 2
+
+    def shunts(bus: int, half: Floats, own: float) -> Any:
+        """Sum of admittance times squared voltage over what is connected to a bus."""
+        total = sum(half[a] * receiving_voltage_sqr(model, data, a) for a in model.into[bus] if half[a] != 0)
+        total += sum(half[a] * sending_voltage_sqr(model, data, a) for a in model.out_of[bus] if half[a] != 0)
+        return total + own * model.v[bus] if own != 0 else total
 
     def active(_: Any, bus: int) -> Any:
         arriving = sum(model.P[a] - r[a] * model.ell[a] for a in model.into[bus])
-        return arriving - sum(model.P[a] for a in model.out_of[bus]) == float(problem.p[bus])
+        drawn = float(problem.p[bus]) + shunts(bus, half_g, float(net.g_shunt[bus]))
+        return arriving - sum(model.P[a] for a in model.out_of[bus]) == drawn
 
     def reactive(_: Any, bus: int) -> Any:
         arriving = sum(model.Q[a] - x[a] * model.ell[a] for a in model.into[bus])
-        charging = sum(half[a] * receiving_voltage_sqr(model, data, a) for a in model.into[bus] if half[a] > 0)
-        charging += sum(half[a] * model.w[a] for a in model.out_of[bus] if half[a] > 0)
-        return arriving - sum(model.Q[a] for a in model.out_of[bus]) + charging == float(problem.q[bus])
+        drawn = float(problem.q[bus]) - shunts(bus, half_b, float(net.b_shunt[bus]))
+        return arriving - sum(model.Q[a] for a in model.out_of[bus]) == drawn
 
     model.active_balance = pyo.Constraint(model.buses, rule=active)
     model.reactive_balance = pyo.Constraint(model.buses, rule=reactive)
@@ -245,9 +264,12 @@ def constraint_power_balance(model: Any, data: DistFlowData) -> None:
 
 def constraint_voltage_drop(model: Any, data: DistFlowData) -> None:
     r"""v_j = sum of u_a over the arcs into j: no big-M, since one term is not zero."""
+    scale = data.arcs.receiving_scale
     model.voltage_drop = pyo.Constraint(
         model.buses,
-        rule=lambda _, k: model.v[k] == sum(receiving_voltage_sqr(model, data, a) for a in model.into[k]),
+        rule=lambda _, k: (
+            model.v[k] == sum(float(scale[a]) * receiving_voltage_sqr(model, data, a) for a in model.into[k])
+        ),
     )
 
 
@@ -292,26 +314,56 @@ def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
             model.power_on_off.add(model.ell[a] <= bounds.ell_max[a] * model.b[a])
 
 
-def constraint_current_limit(model: Any, data: DistFlowData) -> None:
-    r"""Ampacity at both ends of an arc with charging; without, it is the bound of l_a.
+def end_currents_sqr(model: Any, data: DistFlowData, arc: int) -> list[Any]:
+    r"""Squared currents at the ends of an arc; the series current alone where they do not differ.
 
-    With the shunt the squared end currents are linear in the variables: :math:`\ell - b^c Q + (b^c/2)^2 w` where the
-    arc leaves and :math:`\ell + b^c (Q - x\ell) + (b^c/2)^2 u` where it arrives.
+    With the shunt y = g + j b they are linear in the variables: :math:`\ell + g P - b Q + |y/2|^2 w` where the arc
+    leaves and :math:`\ell - g (P - r\ell) + b (Q - x\ell) + |y/2|^2 u` where it arrives; the from end sees the current
+    of the transformer, less by its ratio.
     """
+    problem, arcs, net = data.problem, data.arcs, data.problem.network
+    e = arcs.branch[arc]
+    b, g, r, x = problem.b[e], net.g[e], net.r[e], net.x[e]
+    if b == 0 and g == 0 and net.ratio[e] == 1:
+        return [model.ell[arc]]
+    quarter, P, Q, ell = (g**2 + b**2) / 4, model.P[arc], model.Q[arc], model.ell[arc]
+    sending = ell + g * P - b * Q + quarter * sending_voltage_sqr(model, data, arc)
+    receiving = ell - g * (P - r * ell) + b * (Q - x * ell) + quarter * receiving_voltage_sqr(model, data, arc)
+    return [float(arcs.sending_scale[arc]) * sending, float(1 / arcs.receiving_scale[arc]) * receiving]
+
+
+def constraint_current_limit(model: Any, data: DistFlowData) -> None:
+    r"""Ampacity at both ends of an arc where their currents differ; else it is the bound of l_a."""
     problem, arcs = data.problem, data.arcs
     model.current_limit = pyo.ConstraintList()
     for a in model.arcs:
-        e = arcs.branch[a]
-        charging = problem.b[e]
-        limit = (problem.i_max[e] * (1 + LIMIT_TOLERANCE)) ** 2
-        if not math.isfinite(limit) or charging == 0:
-            continue
-        quarter, x = charging**2 / 4, problem.network.x[e]
-        sending = model.ell[a] - charging * model.Q[a] + quarter * model.w[a]
-        arriving = receiving_voltage_sqr(model, data, a)
-        receiving = model.ell[a] + charging * (model.Q[a] - x * model.ell[a]) + quarter * arriving
-        model.current_limit.add(sending <= limit * closed(model, a))
-        model.current_limit.add(receiving <= limit * closed(model, a))
+        limit = (problem.i_max[arcs.branch[a]] * (1 + LIMIT_TOLERANCE)) ** 2
+        ends = end_currents_sqr(model, data, a)
+        if math.isfinite(limit) and len(ends) > 1:
+            for current in ends:
+                model.current_limit.add(current <= limit * closed(model, a))
+
+
+def substation_power(model: Any, data: DistFlowData, substation: int) -> tuple[Any, Any]:
+    r"""Active and reactive power drawn at a substation (its index among the substations) [pu], and its own load."""
+    problem, net = data.problem, data.problem.network
+    k = int(net.substations[substation])
+    own = net.substation_vm[substation] ** 2 * (net.g_shunt[k] - 1j * net.b_shunt[k]) + problem.p[k] + 1j * problem.q[k]
+    active, reactive = float(own.real), float(own.imag)
+    for a in model.out_of[k]:
+        e = data.arcs.branch[a]
+        sending = sending_voltage_sqr(model, data, a)
+        active += model.P[a] + float(net.g[e] / 2) * sending
+        reactive += model.Q[a] - float(problem.b[e] / 2) * sending
+    return active, reactive
+
+
+def draws_forward(data: DistFlowData, substation: int) -> bool:
+    """Nothing can push active or reactive power back into a substation."""
+    problem, net = data.problem, data.problem.network
+    k = net.substations[substation]
+    own = bool(problem.p[k] >= 0 and problem.q[k] >= 0 and net.b_shunt[k] <= 0)
+    return own and data.bounds.passive_p and data.bounds.passive_q
 
 
 def constraint_substation_rating(model: Any, data: DistFlowData) -> None:
@@ -319,26 +371,21 @@ def constraint_substation_rating(model: Any, data: DistFlowData) -> None:
 
     Both are relaxations: the engine cuts off a configuration that still violates a rating.
     """
-    problem, bounds = data.problem, data.bounds
-    net = problem.network
+    problem, net = data.problem, data.problem.network
     model.substation_rating = pyo.ConstraintList()
     if not problem.limits.substations:
         return
-    half = problem.b[data.arcs.branch] / 2
     for s, k in enumerate(net.substations):
         s_min, s_max = net.substation_s_min[s], net.substation_s_max[s]
-        out = model.out_of[int(k)]
-        if not out or (s_min == 0 and not math.isfinite(s_max)):
+        if not model.out_of[int(k)] or (s_min == 0 and not math.isfinite(s_max)):
             continue
-        active = float(problem.p[k]) + sum(model.P[a] for a in out)
-        reactive = float(problem.q[k]) + sum(model.Q[a] - half[a] * model.w[a] for a in out)
+        active, reactive = substation_power(model, data, s)
         if math.isfinite(s_max):
             for angle in np.arange(RATING_DIRECTIONS) * (2 * np.pi / RATING_DIRECTIONS):
                 model.substation_rating.add(
                     math.cos(angle) * active + math.sin(angle) * reactive <= s_max * (1 + LIMIT_TOLERANCE)
                 )
-        drawn_forward = bounds.passive_p and bounds.passive_q and problem.p[k] >= 0 and problem.q[k] >= 0
-        if s_min > 0 and drawn_forward:
+        if s_min > 0 and draws_forward(data, s):
             model.substation_rating.add(active + reactive >= s_min / (1 + LIMIT_TOLERANCE))
 
 
@@ -355,7 +402,7 @@ def constraint_operations_cap(model: Any, data: DistFlowData) -> None:
     model.operations_cap = pyo.Constraint(expr=expression <= cap)
 
 
-def constraint_current_cone(model: Any) -> None:
+def constraint_current_cone(model: Any, data: DistFlowData) -> None:
     r"""P_a^2 + Q_a^2 <= l_a w_a, a rotated second-order cone: for solvers that take it, instead of tangents.
 
     References
@@ -363,7 +410,8 @@ def constraint_current_cone(model: Any) -> None:
     Farivar & Low (2013), doi:10.1109/TPWRS.2013.2255317 (relaxation of the branch current to a cone).
     """
     model.current_cone = pyo.Constraint(
-        model.arcs, rule=lambda _, a: model.P[a] ** 2 + model.Q[a] ** 2 <= model.ell[a] * model.w[a]
+        model.arcs,
+        rule=lambda _, a: model.P[a] ** 2 + model.Q[a] ** 2 <= model.ell[a] * sending_voltage_sqr(model, data, a),
     )
 
 

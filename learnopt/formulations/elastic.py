@@ -27,7 +27,9 @@ from learnopt.formulations.distflow import (
     DistFlowData,
     build_reconfiguration,
     closed,
-    receiving_voltage_sqr,
+    draws_forward,
+    end_currents_sqr,
+    substation_power,
 )
 from learnopt.network import Limits, ReconfigurationProblem
 
@@ -89,7 +91,7 @@ def elastic_voltage(model: Any, problem: ReconfigurationProblem) -> None:
 
 
 def elastic_current(model: Any, problem: ReconfigurationProblem, data: DistFlowData) -> None:
-    r"""Ampacities with a slack per branch, at both ends where charging makes them differ."""
+    r"""Ampacities with a slack per branch, at both ends where their currents differ."""
     arcs = data.arcs
     slack: dict[int, Any] = {}
     for a in model.arcs:
@@ -99,33 +101,24 @@ def elastic_current(model: Any, problem: ReconfigurationProblem, data: DistFlowD
         if e not in slack:
             slack[e] = model.slacks.add()
         limit = problem.i_max[e] ** 2 * (closed(model, a) + (2 + WIDEST_CURRENT) * slack[e])
-        charging, x = problem.b[e], problem.network.x[e]
-        if charging == 0:
-            model.elastic.add(model.ell[a] <= limit)
-            continue
-        quarter = charging**2 / 4
-        arriving = receiving_voltage_sqr(model, data, a)
-        model.elastic.add(model.ell[a] - charging * model.Q[a] + quarter * model.w[a] <= limit)
-        model.elastic.add(model.ell[a] + charging * (model.Q[a] - x * model.ell[a]) + quarter * arriving <= limit)
+        for current in end_currents_sqr(model, data, a):
+            model.elastic.add(current <= limit)
 
 
 def elastic_substation(model: Any, problem: ReconfigurationProblem, data: DistFlowData) -> None:
     r"""Substation ratings with a slack each: polygon around s_max; s_min for passive feeders only."""
-    net, bounds = problem.network, data.bounds
+    net = problem.network
     if not problem.limits.substations:
         return
-    half = problem.b[data.arcs.branch] / 2
     for s, k in enumerate(net.substations):
         s_min, s_max = float(net.substation_s_min[s]), float(net.substation_s_max[s])
-        out = model.out_of[int(k)]
-        if not out or (s_min == 0 and not np.isfinite(s_max)):
+        if not model.out_of[int(k)] or (s_min == 0 and not np.isfinite(s_max)):
             continue
-        active = float(problem.p[k]) + sum(model.P[a] for a in out)
-        reactive = float(problem.q[k]) + sum(model.Q[a] - half[a] * model.w[a] for a in out)
+        active, reactive = substation_power(model, data, s)
         if np.isfinite(s_max):
             slack = model.slacks.add()
             for angle in np.arange(RATING_DIRECTIONS) * (2 * np.pi / RATING_DIRECTIONS):
                 drawn = float(np.cos(angle)) * active + float(np.sin(angle)) * reactive
                 model.elastic.add(drawn <= s_max * (1 + slack))
-        if s_min > 0 and bounds.passive_p and bounds.passive_q and problem.p[k] >= 0 and problem.q[k] >= 0:
+        if s_min > 0 and draws_forward(data, s):
             model.elastic.add(active + reactive >= s_min * (1 - model.slacks.add()))

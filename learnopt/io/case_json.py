@@ -31,6 +31,13 @@ class BusRecord(_Record):
     id: FileId
     p_kw: Number = 0.0
     q_kvar: Number = 0.0
+    shunt_p_kw: Number = 0.0
+    shunt_q_kvar: Number = 0.0
+    kv: Number | None = None
+    name: StrictStr = ""
+    x: Number | None = None
+    y: Number | None = None
+    customers: StrictInt | None = None
 
 
 class BranchRecord(_Record):
@@ -45,6 +52,9 @@ class BranchRecord(_Record):
     switchable: StrictBool | None = None
     ampacity_a: Number | None = None
     b_us: Number | None = None
+    g_us: Number | None = None
+    ratio: Number | None = None
+    name: StrictStr = ""
 
 
 class VoltageLimitsRecord(_Record):
@@ -145,6 +155,14 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
     for bus in case.buses:
         finite(bus.p_kw, f"bus {bus.id!r}: p_kw")
         finite(bus.q_kvar, f"bus {bus.id!r}: q_kvar")
+        finite(bus.shunt_p_kw, f"bus {bus.id!r}: shunt_p_kw", 0.0, " >= 0 [kW at 1 pu]")
+        finite(bus.shunt_q_kvar, f"bus {bus.id!r}: shunt_q_kvar")
+        finite(bus.x, f"bus {bus.id!r}: x")
+        finite(bus.y, f"bus {bus.id!r}: y")
+        if bus.kv is not None and not 1e-3 <= bus.kv <= 1e4:
+            bad.append(f"bus {bus.id!r}: kv = {bus.kv} must be a finite number [kV line-to-line], from 0.001 to 10000")
+        if bus.customers is not None and bus.customers < 0:
+            bad.append(f"bus {bus.id!r}: customers = {bus.customers} must be >= 0")
     for branch in case.branches:
         what = f"branch {branch.id!r}"
         for end, value in (("from", branch.from_), ("to", branch.to)):
@@ -154,7 +172,15 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(f"{what}: from and to are both {branch.to!r}")
         finite(branch.r_ohm, f"{what}: r_ohm", 0.0, " >= 0 [ohm]")
         finite(branch.x_ohm, f"{what}: x_ohm", 0.0, " >= 0 [ohm] (series capacitors are not modelled)")
-        finite(branch.b_us, f"{what}: b_us", 0.0, " >= 0 [microsiemens]")
+        finite(branch.g_us, f"{what}: g_us", 0.0, " >= 0 [microsiemens]")
+        if branch.ratio is None and branch.g_us is None:
+            finite(branch.b_us, f"{what}: b_us", 0.0, " >= 0 [microsiemens] (only a transformer may have less)")
+        else:
+            finite(branch.b_us, f"{what}: b_us")
+        if branch.ratio is not None and not 0.1 <= branch.ratio <= 10:
+            bad.append(
+                f"{what}: ratio = {branch.ratio} must be from 0.1 to 10: it is off-nominal, 1 at the neutral tap"
+            )
         if branch.ampacity_a is not None and not branch.ampacity_a > 0:
             bad.append(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
     limits = case.voltage_limits or VoltageLimitsRecord()
@@ -181,10 +207,18 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         raise DataError(subject, bad)
 
     base = Base(v_base=case.base_kv)
+    kv = np.array([case.base_kv if b.kv is None else b.kv for b in case.buses])
+    from_bus = np.array([index[str(b.from_)] for b in case.branches], dtype=np.int64)
+    z_base = kv[from_bus] ** 2 / base.s_base
+    i_base = base.i_base * base.v_base / kv[from_bus]
     rated = [data.get(str(s), SubstationRecord()) for s in case.substations]
 
-    def per_unit(values: list[float | None], unit: float, absent: float = 0.0) -> np.ndarray:
-        return np.array([absent if v is None else v / unit for v in values], dtype=float)
+    def per_unit(values: list[float | None], unit: float | np.ndarray, absent: float = 0.0) -> np.ndarray:
+        units = np.broadcast_to(unit, len(values))
+        return np.array([absent if v is None else v / u for v, u in zip(values, units, strict=True)], dtype=float)
+
+    located = [(b.x, b.y) for b in case.buses if b.x is not None and b.y is not None]
+    counted = [b.customers for b in case.buses if b.customers is not None]
 
     network = Network(
         name=case.name,
@@ -195,12 +229,12 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         p_load=per_unit([b.p_kw for b in case.buses], base.kw),
         q_load=per_unit([b.q_kvar for b in case.buses], base.kw),
         branch_ids=tuple(b.id for b in case.branches),
-        from_bus=np.array([index[str(b.from_)] for b in case.branches], dtype=np.int64),
+        from_bus=from_bus,
         to_bus=np.array([index[str(b.to)] for b in case.branches], dtype=np.int64),
-        r=per_unit([b.r_ohm for b in case.branches], base.z_base),
-        x=per_unit([b.x_ohm for b in case.branches], base.z_base),
-        b=per_unit([b.b_us for b in case.branches], base.us),
-        i_max=per_unit([b.ampacity_a for b in case.branches], base.i_base, math.inf),
+        r=per_unit([b.r_ohm for b in case.branches], z_base),
+        x=per_unit([b.x_ohm for b in case.branches], z_base),
+        b=per_unit([b.b_us for b in case.branches], 1e6 / z_base),
+        i_max=per_unit([b.ampacity_a for b in case.branches], i_base, math.inf),
         switchable=np.array([b.switchable is not False for b in case.branches], dtype=bool),
         normally_open=np.array([b.normally_open for b in case.branches], dtype=bool),
         substations=np.array([index[str(s)] for s in case.substations], dtype=np.int64),
@@ -209,6 +243,15 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         substation_s_max=per_unit([r.s_max_kva for r in rated], base.kw, math.inf),
         vm_min=limits.vmin_pu,
         vm_max=limits.vmax_pu,
+        g=per_unit([b.g_us for b in case.branches], 1e6 / z_base),
+        ratio=per_unit([b.ratio for b in case.branches], 1.0, 1.0),
+        g_shunt=per_unit([b.shunt_p_kw for b in case.buses], base.kw),
+        b_shunt=per_unit([-b.shunt_q_kvar for b in case.buses], base.kw),
+        kv=kv,
+        bus_names=tuple(b.name for b in case.buses),
+        branch_names=tuple(b.name for b in case.branches),
+        coordinates=np.array(located, dtype=float) if len(located) == len(case.buses) else None,
+        customers=np.array([b.customers or 0 for b in case.buses], dtype=np.int64) if counted else None,
     )
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
@@ -275,9 +318,34 @@ def read_case_json(path: Path) -> Network:
 def network_to_dict(network: Network) -> dict[str, Any]:
     """The case file of a network: reading it back gives the same network to rounding (1e-12 relative)."""
     base = network.base
+    z_base = network.branch_kv**2 / base.s_base
 
     def si(value: float, unit: float) -> float:
         return float(f"{value * unit:.12g}")
+
+    def bus_extras(k: int) -> dict[str, Any]:
+        extras: dict[str, Any] = {}
+        if network.g_shunt[k] or network.b_shunt[k]:
+            extras = {"shunt_p_kw": si(network.g_shunt[k], base.kw), "shunt_q_kvar": si(-network.b_shunt[k], base.kw)}
+        if network.kv[k] != base.v_base:
+            extras["kv"] = float(network.kv[k])
+        if network.bus_names[k]:
+            extras["name"] = network.bus_names[k]
+        if network.coordinates is not None:
+            extras |= {"x": float(network.coordinates[k, 0]), "y": float(network.coordinates[k, 1])}
+        if network.customers is not None:
+            extras["customers"] = int(network.customers[k])
+        return extras
+
+    def branch_extras(e: int) -> dict[str, Any]:
+        extras: dict[str, Any] = {}
+        if network.g[e]:
+            extras["g_us"] = si(network.g[e], 1e6 / z_base[e])
+        if network.ratio[e] != 1 or network.b[e] < 0:
+            extras["ratio"] = float(network.ratio[e])
+        if network.branch_names[e]:
+            extras["name"] = network.branch_names[e]
+        return extras
 
     case: dict[str, Any] = {
         "name": network.name,
@@ -286,7 +354,12 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         "base_kv": base.v_base,
         "substations": [network.bus_ids[k] for k in network.substations],
         "buses": [
-            {"id": bus, "p_kw": si(network.p_load[k], base.kw), "q_kvar": si(network.q_load[k], base.kw)}
+            {
+                "id": bus,
+                "p_kw": si(network.p_load[k], base.kw),
+                "q_kvar": si(network.q_load[k], base.kw),
+                **bus_extras(k),
+            }
             for k, bus in enumerate(network.bus_ids)
         ],
         "branches": [
@@ -294,12 +367,13 @@ def network_to_dict(network: Network) -> dict[str, Any]:
                 "id": branch,
                 "from": network.bus_ids[network.from_bus[e]],
                 "to": network.bus_ids[network.to_bus[e]],
-                "r_ohm": si(network.r[e], base.z_base),
-                "x_ohm": si(network.x[e], base.z_base),
-                "b_us": si(network.b[e], base.us),
+                "r_ohm": si(network.r[e], z_base[e]),
+                "x_ohm": si(network.x[e], z_base[e]),
+                "b_us": si(network.b[e], 1e6 / z_base[e]),
                 "normally_open": bool(network.normally_open[e]),
                 "switchable": bool(network.switchable[e]),
-                "ampacity_a": si(network.i_max[e], base.i_base) if math.isfinite(network.i_max[e]) else None,
+                "ampacity_a": si(network.i_max[e], network.i_base[e]) if math.isfinite(network.i_max[e]) else None,
+                **branch_extras(e),
             }
             for e, branch in enumerate(network.branch_ids)
         ],

@@ -8,18 +8,17 @@ What is read, and how:
 buses of type 3     substations, at the voltage ``VG`` of their generator (``VM`` of the bus without one)
 buses of type 4     isolated: dropped with their branches
 other generators    in service: negative load ``PG``, ``QG``; voltage control is not modelled
-shunts              ``GS`` load, ``BS`` negative reactive load, both at 1 pu
+shunts              ``GS`` and ``BS``: admittances of the bus
 ``BR_STATUS`` 0     normally open
 ``RATE_A``          current limit at nominal voltage; 0 = none
 ``VMIN``, ``VMAX``  the limits that respect every bus but the substations: highest ``VMIN``, lowest ``VMAX``. None where
                     these leave no room (some cases have ``VMIN = VMAX = 1`` at every bus)
-``TAP``             0 and 1 only; a phase shift does not change a radial power flow and is left out
+``TAP``             ratio of the branch; a phase shift does not change a radial power flow and is left out
 switchable          not in the format: every branch counts as switchable
 ==================  ==================================================================================================
 
-Ids are the bus numbers of the file, and the row of a branch, from 1. Networks of several voltage levels are referred to
-the one most buses have. A file whose base voltages are all line-to-neutral (``12/sqrt(3)``) is per phase, its powers
-count three times.
+Ids are the bus numbers of the file, and the row of a branch, from 1. The base voltage is the one most buses have. A
+file whose base voltages are all line-to-neutral (``12/sqrt(3)``) is per phase, its powers count three times.
 
 References
 ----------
@@ -36,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.errors import DataError, UnsupportedError
+from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict
 from learnopt.io.matlab import run_script
 from learnopt.network import Floats, Network
@@ -75,7 +74,7 @@ def read_matpower(path: Path) -> Network:
     DataError
         Text that is not a version 2 case file, or whose numbers break the rules of a case; all violations at once.
     UnsupportedError
-        Statements beyond assignments and arithmetic, and transformers off their nominal ratio.
+        Statements beyond assignments and arithmetic.
     """
     subject = str(path)
     try:
@@ -134,12 +133,10 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
     roots = bus["BUS_TYPE"] == _REF
     if not roots.any():
         raise DataError(subject, ["no reference bus: at least one bus must have type 3, it becomes the substation"])
-    _check_taps(branch, branch_id, subject)
-
     base_kv, per_phase = _base_voltage(bus["BASE_KV"])
     kilo = 3e3 if per_phase else 1e3
-    z_base = base_kv**2 / (base_mva * kilo / 1e3)
-    p, q = bus["PD"] + bus["GS"], bus["QD"] - bus["BS"]
+    kv = (bus["BASE_KV"] * sqrt(3.0)).round(3) if per_phase else bus["BASE_KV"]
+    p, q = bus["PD"].copy(), bus["QD"].copy()
     row = {number: k for k, number in enumerate(bus["BUS_I"])}
     unknown = [f"generator at bus {g:g}: there is no such bus" for g in gen["GEN_BUS"] if g not in row]
     if unknown:
@@ -157,24 +154,34 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
         p[row[number]] -= pg
         q[row[number]] -= qg
 
+    branch_kv = np.array([kv[row[f]] if f in row else base_kv for f in branch["F_BUS"]])
+    z_base = branch_kv**2 / (base_mva * kilo / 1e3)
     case: dict[str, Any] = {
         "base_kv": base_kv,
         "substations": [_id(b) for b in voltage],
         "substation_data": {str(_id(b)): {"v_pu": float(vm)} for b, (vm,) in voltage.items()},
         "buses": [
-            {"id": _id(b), "p_kw": float(pb * kilo), "q_kvar": float(qb * kilo)}
-            for b, pb, qb in zip(bus["BUS_I"], p, q, strict=True)
+            {
+                "id": _id(bus["BUS_I"][k]),
+                "p_kw": float(p[k] * kilo),
+                "q_kvar": float(q[k] * kilo),
+                "shunt_p_kw": float(bus["GS"][k] * kilo),
+                "shunt_q_kvar": float(-bus["BS"][k] * kilo),
+                "kv": float(kv[k]),
+            }
+            for k in range(len(kv))
         ],
         "branches": [
             {
                 "id": int(branch_id[e]),
                 "from": _id(branch["F_BUS"][e]),
                 "to": _id(branch["T_BUS"][e]),
-                "r_ohm": float(branch["BR_R"][e] * z_base),
-                "x_ohm": float(branch["BR_X"][e] * z_base),
-                "b_us": float(branch["BR_B"][e] / z_base * 1e6),
+                "r_ohm": float(branch["BR_R"][e] * z_base[e]),
+                "x_ohm": float(branch["BR_X"][e] * z_base[e]),
+                "b_us": float(branch["BR_B"][e] / z_base[e] * 1e6),
+                "ratio": float(branch["TAP"][e]) or None,
                 "normally_open": not branch["BR_STATUS"][e] > 0,
-                "ampacity_a": float(branch["RATE_A"][e] * kilo / (sqrt(3.0) * base_kv)) or None,
+                "ampacity_a": float(branch["RATE_A"][e] * kilo / (sqrt(3.0) * branch_kv[e])) or None,
             }
             for e in range(len(branch_id))
         ],
@@ -184,25 +191,6 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
         if 0 < low < high:
             case["voltage_limits"] = {"vmin_pu": low, "vmax_pu": high}
     return case
-
-
-def _check_taps(branch: _Table, branch_id: np.ndarray, subject: str) -> None:
-    """Ratios of 1 only.
-
-    Raises
-    ------
-    UnsupportedError
-        Naming the branches with another ratio.
-    """
-    off = np.flatnonzero(~np.isin(branch["TAP"], (0.0, 1.0)))
-    if len(off):
-        names = ", ".join(f"{branch_id[e]} ({branch['TAP'][e]:g})" for e in off[:10]) + (
-            " ..." if len(off) > 10 else ""
-        )
-        raise UnsupportedError(
-            f"{subject}: transformers off their nominal ratio are not modelled: branch {names}. "
-            "Set TAP to 1 there, or cut the file at the medium-voltage busbar and give its voltage as VG of bus type 3"
-        )
 
 
 def _base_voltage(kv: Floats) -> tuple[float, bool]:

@@ -7,7 +7,7 @@ everything is an index. Balanced network, single-phase equivalent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,10 @@ Id = int | float | str
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+
+_ABSENT = np.zeros(0)
+"""Stands for "not given" until the record fills in its default."""
 
 
 def _freeze(instance: Any) -> None:
@@ -77,7 +81,7 @@ class Network:
     r, x
         Series resistance and reactance [pu], shape (n_branch,), both >= 0.
     b
-        Line charging, total of both ends [pu], shape (n_branch,).
+        Line charging, total of both ends [pu], shape (n_branch,); negative: the magnetising reactance of a transformer.
     i_max
         Ampacity [pu], shape (n_branch,); ``inf`` where none is known.
     switchable
@@ -92,6 +96,24 @@ class Network:
         Limits of apparent power drawn at each substation [pu] (0 and ``inf`` where absent).
     vm_min, vm_max
         Voltage limits of the file [pu], None where absent.
+    g
+        Shunt conductance of a branch, total of both ends [pu], shape (n_branch,), >= 0: iron losses of a transformer.
+        It is there while the branch is closed, and its power counts as loss. 0 where absent.
+    ratio
+        Off-nominal ratio of an ideal transformer at the from end, shape (n_branch,), > 0: V_from / ratio feeds the
+        series impedance and the shunts. 1 where absent.
+    g_shunt, b_shunt
+        Shunt admittance of a bus [pu], shape (n_bus,): it draws p = g v^2 and q = -b v^2, which is load and no loss;
+        g >= 0. 0 where absent.
+    kv
+        Nominal line-to-line voltage of each bus [kV], shape (n_bus,), that of the base where absent. Ohms and amperes
+        of a branch are those of its from end.
+    bus_names, branch_names
+        Names for people, "" where there is none.
+    coordinates
+        Place of each bus on a map or a drawing, shape (n_bus, 2), None where absent.
+    customers
+        Customers fed at each bus, shape (n_bus,), None where unknown.
     """
 
     name: str
@@ -116,8 +138,30 @@ class Network:
     vm_max: float | None = None
     title: str = ""
     source: str = ""
+    g: Floats = field(default_factory=lambda: _ABSENT)
+    ratio: Floats = field(default_factory=lambda: _ABSENT)
+    g_shunt: Floats = field(default_factory=lambda: _ABSENT)
+    b_shunt: Floats = field(default_factory=lambda: _ABSENT)
+    kv: Floats = field(default_factory=lambda: _ABSENT)
+    bus_names: tuple[str, ...] = ()
+    branch_names: tuple[str, ...] = ()
+    coordinates: Floats | None = None
+    customers: Ints | None = None
 
     def __post_init__(self) -> None:
+        n, m = self.n_bus, self.n_branch
+        defaults = (
+            ("g", m, 0.0),
+            ("ratio", m, 1.0),
+            ("g_shunt", n, 0.0),
+            ("b_shunt", n, 0.0),
+            ("kv", n, self.base.v_base),
+        )
+        for name, size, value in defaults:
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, np.full(size, value))
+        object.__setattr__(self, "bus_names", self.bus_names or ("",) * n)
+        object.__setattr__(self, "branch_names", self.branch_names or ("",) * m)
         _freeze(self)
 
     def __repr__(self) -> str:
@@ -140,6 +184,16 @@ class Network:
     def n_loops(self) -> int:
         """Loops with all substations merged: |E| - |N| + |R|, the number of branches that a radial state opens."""
         return self.n_branch - self.n_bus + len(self.substations)
+
+    @cached_property
+    def branch_kv(self) -> Floats:
+        """Nominal voltage that the ohms and amperes of each branch belong to [kV], shape (n_branch,)."""
+        return self.kv[self.from_bus]
+
+    @cached_property
+    def i_base(self) -> Floats:
+        """Amperes of one per unit on each branch, shape (n_branch,)."""
+        return self.base.i_base * self.base.v_base / self.branch_kv
 
     @cached_property
     def bus_index(self) -> Mapping[str, int]:

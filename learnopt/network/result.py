@@ -52,7 +52,7 @@ class Evaluation:
     loading
         Current over ampacity, larger end, shape (n_branch,); 0 where no ampacity is known; the scenarios' highest.
     current_a
-        Larger end current [A], shape (n_branch,); the highest of the scenarios.
+        Larger end current [A], at the voltage of the from end, shape (n_branch,); the highest of the scenarios.
     substation_kva
         Apparent power drawn at each substation [kVA], shape (n_substation,); the highest of the scenarios.
     violations

@@ -6,6 +6,7 @@ limit of the problem is re-checked on its output.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -57,30 +58,50 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
 def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
     """The power flow of a radial configuration in one scenario."""
     net, base = problem.network, problem.network.base
-    closed = np.flatnonzero(configuration.closed)
+    # A line is enough for most branches; those with a transformer or iron losses need the general one.
+    plain = (net.ratio == 1) & (net.kv[net.from_bus] == net.kv[net.to_bus]) & (net.g == 0) & (problem.b >= 0)
+    closed = np.flatnonzero(configuration.closed & plain)
+    general = np.flatnonzero(configuration.closed & ~plain)
+    ids = itertools.count(net.n_bus)
     node = initialize_array(DatasetType.input, ComponentType.node, net.n_bus)
     node["id"] = np.arange(net.n_bus)
-    node["u_rated"] = 1e3 * base.v_base
+    node["u_rated"] = 1e3 * net.kv
     line = initialize_array(DatasetType.input, ComponentType.line, len(closed))
-    line["id"] = net.n_bus + np.arange(len(closed))
+    line["id"] = list(itertools.islice(ids, len(closed)))
     line["from_node"] = net.from_bus[closed]
     line["to_node"] = net.to_bus[closed]
     line["from_status"] = line["to_status"] = 1
-    r, x = net.r[closed] * base.z_base, net.x[closed] * base.z_base
-    line["r1"] = r
-    line["x1"] = np.where(np.hypot(r, x) < _COUPLER_X, _COUPLER_X, x)
-    line["c1"] = problem.b[closed] / base.z_base / (2 * math.pi * _FREQUENCY)
+    z_base = net.branch_kv**2 / base.s_base
+    r, x = net.r * z_base, net.x * z_base
+    x = np.where(np.hypot(r, x) < _COUPLER_X, _COUPLER_X, x)
+    line["r1"], line["x1"] = r[closed], x[closed]
+    line["c1"] = (problem.b / z_base)[closed] / (2 * math.pi * _FREQUENCY)
     line["tan1"] = 0.0
+    transformer = initialize_array(DatasetType.input, ComponentType.generic_branch, len(general))
+    transformer["id"] = list(itertools.islice(ids, len(general)))
+    transformer["from_node"], transformer["to_node"] = net.from_bus[general], net.to_bus[general]
+    transformer["from_status"] = transformer["to_status"] = 1
+    z_to = net.kv[net.to_bus[general]] ** 2 / base.s_base  # impedances of this component belong to its to end
+    step = z_to / z_base[general]
+    transformer["r1"], transformer["x1"] = r[general] * step, x[general] * step
+    transformer["g1"], transformer["b1"] = net.g[general] / z_to, problem.b[general] / z_to
+    transformer["k"], transformer["theta"] = net.ratio[general], 0.0
+    shunted = np.flatnonzero((net.g_shunt != 0) | (net.b_shunt != 0))
+    shunt = initialize_array(DatasetType.input, ComponentType.shunt, len(shunted))
+    shunt["id"] = list(itertools.islice(ids, len(shunted)))
+    shunt["node"], shunt["status"] = shunted, 1
+    z_shunted = net.kv[shunted] ** 2 / base.s_base
+    shunt["g1"], shunt["b1"] = net.g_shunt[shunted] / z_shunted, net.b_shunt[shunted] / z_shunted
     loaded = np.flatnonzero((problem.p != 0) | (problem.q != 0))
     load = initialize_array(DatasetType.input, ComponentType.sym_load, len(loaded))
-    load["id"] = net.n_bus + len(closed) + np.arange(len(loaded))
+    load["id"] = list(itertools.islice(ids, len(loaded)))
     load["node"] = loaded
     load["status"] = 1
     load["type"] = LoadGenType.const_power
     load["p_specified"] = 1e3 * base.kw * problem.p[loaded]
     load["q_specified"] = 1e3 * base.kw * problem.q[loaded]
     source = initialize_array(DatasetType.input, ComponentType.source, len(net.substations))
-    source["id"] = net.n_bus + len(closed) + len(loaded) + np.arange(len(net.substations))
+    source["id"] = list(itertools.islice(ids, len(net.substations)))
     source["node"] = net.substations
     source["status"] = 1
     source["u_ref"] = net.substation_vm
@@ -91,6 +112,11 @@ def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -
         ComponentType.sym_load: load,
         ComponentType.source: source,
     }
+    data |= {
+        kind: array
+        for kind, array in ((ComponentType.generic_branch, transformer), (ComponentType.shunt, shunt))
+        if len(array)
+    }
     try:
         output = _newton_raphson(PowerGridModel(data, system_frequency=_FREQUENCY))
     except PowerGridError as error:
@@ -98,11 +124,13 @@ def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -
 
     vm = np.array(output[ComponentType.node]["u_pu"])
     loss_kw, current = 0.0, np.zeros(net.n_branch)
-    if len(closed):
-        branch = output[ComponentType.line]
-        loss_kw = float(np.sum(branch["p_from"] + branch["p_to"])) / 1e3
-        current[closed] = np.maximum(branch["i_from"], branch["i_to"])
-    ampacity = net.i_max * base.i_base
+    step = net.kv[net.to_bus] / net.branch_kv
+    for kind, some in ((ComponentType.line, closed), (ComponentType.generic_branch, general)):
+        if len(some):
+            branch = output[kind]
+            loss_kw += float(np.sum(branch["p_from"] + branch["p_to"])) / 1e3
+            current[some] = np.maximum(branch["i_from"], branch["i_to"] * step[some])
+    ampacity = net.i_max * net.i_base
     loading = np.where(np.isfinite(ampacity), current / ampacity, 0.0)
     delivered = np.array(output[ComponentType.source]["s"]) / 1e3
     violations = _limit_violations(problem, vm, loading, current, delivered)
@@ -133,7 +161,7 @@ def _limit_violations(
             found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is above {limits.vm_max} pu")
     if limits.ampacity:
         for e in np.flatnonzero(loading > slack):
-            rating = net.i_max[e] * net.base.i_base
+            rating = net.i_max[e] * net.i_base[e]
             found.append(f"branch {net.branch_ids[e]!r}: current {current_a[e]:.1f} A exceeds {rating:.1f} A")
     if limits.substations:
         low, high = net.substation_s_min * net.base.kw, net.substation_s_max * net.base.kw

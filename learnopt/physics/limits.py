@@ -66,12 +66,16 @@ def total_violation(
         branch = feed[k]
         rating = limits.i_max[branch]
         if rating < np.inf:
-            half = 0.5j * grid.b[branch]
-            sending = abs(current[k] + half * v[parent[k]])
-            receiving = abs(current[k] - half * v[k])
-            ratio = max(sending, receiving) / rating
-            if ratio > 1.0 + slack:
-                total += ratio - 1.0
+            half, ratio = 0.5 * grid.y[branch], grid.ratio[branch]
+            if grid.tail[branch] == k:
+                sending = abs(current[k] + half * v[parent[k]])
+                receiving = abs(current[k] - half * v[k] / ratio) / ratio
+            else:
+                sending = abs(current[k] + half * v[parent[k]] / ratio) / ratio
+                receiving = abs(current[k] - half * v[k])
+            loading = max(sending, receiving) / rating
+            if loading > 1.0 + slack:
+                total += loading - 1.0
     for i in range(n_roots):
         # A substation with rating zero..infinity is the common case: nothing to add.
         if limits.s_max[i] < np.inf or limits.s_min[i] > 0.0:

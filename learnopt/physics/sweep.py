@@ -1,8 +1,9 @@
 r"""Backward/forward sweep for radial networks, compiled, for one or many configurations or scenarios.
 
-Constant-power loads, fixed substation voltages, line charging as half a shunt at each end of a *closed* branch (an
-open branch is disconnected at both ends). With :math:`I_k = (S_k / V_k)^* + \mathrm{j} b_k V_k` the backward pass sums
-currents towards the root, the forward pass subtracts voltage drops, until no voltage moves by more than the tolerance.
+Constant-power loads, bus shunts, fixed substation voltages, branch shunts (line charging) half at each end of a
+*closed* branch (an open branch is disconnected at both ends), ideal transformers at the from end of a branch. With
+:math:`I_k = (S_k / V_k)^* + y_k V_k` the backward pass sums currents towards the root, the forward pass subtracts
+voltage drops, until no voltage moves by more than the tolerance.
 
 A sweep that does not converge is a failure, never a low loss.
 
@@ -50,8 +51,18 @@ class Grid(NamedTuple):
     """Bus at the far end of each entry, shape (2 n_branch,)."""
     impedance: NDArray[np.complex128]
     """Series impedance, shape (n_branch,)."""
-    b: Floats
-    """Line charging, both ends together, shape (n_branch,)."""
+    y: NDArray[np.complex128]
+    """Shunt admittance of a branch, both ends together, shape (n_branch,)."""
+    bus_y: NDArray[np.complex128]
+    """Shunt admittance of a bus, shape (n_bus,)."""
+    shunted: bool
+    """Some shunt is not zero."""
+    tail: Ints
+    """From end of each branch, where its ideal transformer is, shape (n_branch,)."""
+    ratio: Floats
+    """Its ratio, shape (n_branch,)."""
+    stepped: bool
+    """Some ratio is not one."""
     roots: Ints
     """Substation buses."""
     root_vm: Floats
@@ -64,12 +75,19 @@ def grid_of(network: Network, charging: bool = True) -> Grid:
     ends = np.concatenate([network.from_bus, network.to_bus])
     order = np.argsort(ends, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=n))]).astype(np.int64)
+    y = network.g + 1j * (network.b if charging else np.zeros(m))
+    bus_y = network.g_shunt + 1j * network.b_shunt
     return Grid(
         start=start,
         via=np.concatenate([np.arange(m), np.arange(m)])[order].astype(np.int64),
         other=np.concatenate([network.to_bus, network.from_bus])[order].astype(np.int64),
         impedance=network.r + 1j * network.x,
-        b=np.array(network.b) if charging else np.zeros(m),
+        y=y,
+        bus_y=bus_y,
+        shunted=bool(y.any() or bus_y.any()),
+        tail=np.array(network.from_bus),
+        ratio=np.array(network.ratio),
+        stepped=bool((network.ratio != 1).any()),
         roots=np.array(network.substations),
         root_vm=np.array(network.substation_vm),
     )
@@ -116,45 +134,68 @@ def sweep_tree(
     order: Ints,
     parent: Ints,
     feed: Ints,
-    shunt: Floats,
+    shunt: NDArray[np.complex128],
     v: NDArray[np.complex128],
     current: NDArray[np.complex128],
     tolerance: float,
     max_sweeps: int,
 ) -> float:
-    """Sweep an ordered tree; fills ``v`` and ``current`` (series current into each bus), returns the loss or NaN.
+    """Sweep an ordered tree; fills ``v`` and ``current`` (series current towards each bus), returns the loss or NaN.
 
     ``shunt`` is scratch space, shape (n_bus,). A start in ``v`` is not used: every call is flat-start.
     """
     n = len(order)
     n_roots = len(grid.roots)
-    charged = False
-    for k in range(n):
-        shunt[k] = 0.0
-    for position in range(n_roots, n):
-        k = order[position]
-        half = 0.5 * grid.b[feed[k]]
-        if half != 0.0:
-            charged = True
-            shunt[k] += half
-            shunt[parent[k]] += half
+    # An ideal transformer multiplies the voltage on its way down: by ``up`` before the impedance, by ``down`` after it.
+    up, down = np.ones(n if grid.stepped else 0), np.ones(n if grid.stepped else 0)
+    if grid.stepped:
+        for position in range(n_roots, n):
+            k = order[position]
+            ratio = grid.ratio[feed[k]]
+            if grid.tail[feed[k]] == k:
+                down[k] = ratio
+            else:
+                up[k] = 1.0 / ratio
+    if grid.shunted:
+        for k in range(n):
+            shunt[k] = grid.bus_y[k]
+        for position in range(n_roots, n):
+            k = order[position]
+            half = 0.5 * grid.y[feed[k]]
+            if grid.stepped:
+                shunt[k] += half / down[k] ** 2
+                shunt[parent[k]] += half * up[k] ** 2
+            else:
+                shunt[k] += half
+                shunt[parent[k]] += half
     for i in range(n_roots):
         v[grid.roots[i]] = grid.root_vm[i]
     for position in range(n_roots, n):
         k = order[position]
         v[k] = v[parent[k]]
+        if grid.stepped:
+            v[k] *= up[k] * down[k]
     for _ in range(max_sweeps):
         for k in range(n):
             current[k] = (s[k] / v[k]).conjugate()
-            if charged:
-                current[k] += 1j * shunt[k] * v[k]
-        for position in range(n - 1, n_roots - 1, -1):
-            k = order[position]
-            current[parent[k]] += current[k]
+            if grid.shunted:
+                current[k] += shunt[k] * v[k]
+        if grid.stepped:
+            for position in range(n - 1, n_roots - 1, -1):
+                k = order[position]
+                current[k] *= down[k]
+                current[parent[k]] += up[k] * current[k]
+        else:
+            for position in range(n - 1, n_roots - 1, -1):
+                k = order[position]
+                current[parent[k]] += current[k]
         change = 0.0
         for position in range(n_roots, n):
             k = order[position]
-            fresh = v[parent[k]] - grid.impedance[feed[k]] * current[k]
+            if grid.stepped:
+                fresh = (v[parent[k]] * up[k] - grid.impedance[feed[k]] * current[k]) * down[k]
+            else:
+                fresh = v[parent[k]] - grid.impedance[feed[k]] * current[k]
             step = abs(fresh.real - v[k].real) + abs(fresh.imag - v[k].imag)
             if step > change:
                 change = step
@@ -166,6 +207,13 @@ def sweep_tree(
             for position in range(n_roots, n):
                 k = order[position]
                 loss += grid.impedance[feed[k]].real * (current[k].real ** 2 + current[k].imag ** 2)
+                g = 0.5 * grid.y[feed[k]].real
+                if g != 0.0:
+                    sending, arriving = abs(v[parent[k]]), abs(v[k])
+                    if grid.stepped:
+                        sending *= up[k]
+                        arriving /= down[k]
+                    loss += g * (sending**2 + arriving**2)
             return loss
     return np.nan
 
@@ -182,7 +230,8 @@ def _sweep_one(
     current = np.zeros(n, np.complex128)
     if not order_tree(grid, closed, order, parent, feed):
         return 2, np.nan, v, current, order, parent, feed
-    loss = sweep_tree(grid, s, order, parent, feed, np.empty(n), v, current, TOLERANCE, MAX_SWEEPS)
+    shunt = np.empty(n, np.complex128)
+    loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
     return (1 if np.isnan(loss) else 0), loss, v, current, order, parent, feed
 
 
@@ -199,7 +248,7 @@ def _sweep_many(
     order = np.empty(n, np.int64)
     parent = np.empty(n, np.int64)
     feed = np.empty(n, np.int64)
-    shunt = np.empty(n)
+    shunt = np.empty(n, np.complex128)
     v = np.empty(n, np.complex128)
     current = np.empty(n, np.complex128)
     known = False
@@ -231,8 +280,8 @@ class PowerFlow:
     v
         Bus voltages [pu], complex, shape (n_bus,).
     current
-        Series current from the parent into each bus [pu], complex, shape (n_bus,); at a substation the current it
-        delivers to its tree.
+        Current of the series impedance from the parent towards each bus [pu], complex, shape (n_bus,); at a substation
+        the current it delivers to its tree.
     order, parent, feed
         Buses with roots first, parent bus (-1 at roots), branch to the parent (-1 at roots), shape (n_bus,).
     """

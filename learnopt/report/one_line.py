@@ -57,7 +57,7 @@ def branch_loss_kw(problem: ReconfigurationProblem, evaluation: Evaluation) -> F
     net = problem.network
     if not evaluation.converged:
         return np.zeros(net.n_branch)
-    heat = net.r * (evaluation.current_a / net.base.i_base) ** 2
+    heat = net.r * (evaluation.current_a / net.i_base) ** 2
     total = float(heat.sum())
     return heat * (evaluation.loss_kw / total) if total > 0 else heat
 
@@ -207,7 +207,7 @@ class OneLine:
         if self.closed[e] and self.solved is not None:
             lines.append(f"{number(self.solved.current_a[e])} A, loss {number(self.loss_kw[e])} kW")
             if np.isfinite(net.i_max[e]):
-                rating = number(net.i_max[e] * net.base.i_base)
+                rating = number(net.i_max[e] * net.i_base[e])
                 lines.append(f"loading {100 * self.solved.loading[e]:.1f} % of {rating} A")
         return lines
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import make_network, random_network
-from instances import PASSIVE, random_problem
+from instances import EQUIPMENT, FEATURES, PASSIVE, random_problem
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.enumeration import EnumerationEngine
@@ -119,6 +119,20 @@ def test_special_cases(name, engine):
 def test_random_problems(seed):
     """Generation, capacitors, charging, couplers, limits, locks, outages, costs and caps, a random mixture of them."""
     problem = random_problem(seed + 1000, n_loops=(1, 6))
+    oracle = EnumerationEngine().solve(problem, SolveOptions())
+    for engine in ENGINES[1:]:
+        check(engine, problem, solve(engine, problem), oracle)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_equipment(seed):
+    """Transformers off nominal, iron losses, several voltage levels and bus shunts, with anything else."""
+    rng = np.random.default_rng(seed)
+    features = [
+        *(f for f in FEATURES if rng.random() < 0.2),
+        *(EQUIPMENT if seed % 3 == 0 else [EQUIPMENT[seed % 3 - 1]]),
+    ]
+    problem = random_problem(seed + 4000, features, n_loops=(1, 6))
     oracle = EnumerationEngine().solve(problem, SolveOptions())
     for engine in ENGINES[1:]:
         check(engine, problem, solve(engine, problem), oracle)

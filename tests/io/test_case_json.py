@@ -6,12 +6,14 @@ import copy
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import random_network
+from instances import EQUIPMENT, random_problem
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict, read_case_json
@@ -79,6 +81,11 @@ BROKEN = [
     (put("branches", 1, "r_ohm", -0.1), "branch 2: r_ohm = -0.1 must be a finite number >= 0"),
     (put("branches", 1, "x_ohm", -0.1), "series capacitors are not modelled"),
     (put("branches", 1, "b_us", -1), "branch 2: b_us = -1.0 must be a finite number >= 0"),
+    (put("branches", 1, "g_us", -1), "branch 2: g_us = -1.0 must be a finite number >= 0"),
+    (put("branches", 1, "ratio", 0), "branch 2: ratio = 0.0 must be from 0.1 to 10"),
+    (put("buses", 1, "kv", 0), "bus 1: kv = 0.0 must be a finite number [kV line-to-line]"),
+    (put("buses", 1, "shunt_p_kw", -5), "bus 1: shunt_p_kw = -5.0 must be a finite number >= 0"),
+    (put("buses", 1, "customers", -5), "bus 1: customers = -5 must be >= 0"),
     (put("branches", 1, "ampacity_a", 0), "branch 2: ampacity_a = 0.0 must be > 0 [A], or null where unknown"),
     (put("branches", 1, "normally_open", 1), "branches[1].normally_open (id 2) is 1"),
     (put("branches", 1, "switchable", "yes"), 'branches[1].switchable (id 2) is "yes"'),
@@ -202,10 +209,18 @@ def test_round_trip(seed):
     rng = np.random.default_rng(seed)
     limits = {"vmin_pu": 0.9, "vmax_pu": None}
     network = random_network(rng, 12, 4, n_substations=2, voltage_limits=limits, base_kv=12.66)
+    equipped = random_problem(seed, EQUIPMENT).network
+    if seed % 2:
+        named = {
+            "bus_names": tuple(f"bus {k}" for k in range(equipped.n_bus)),
+            "coordinates": rng.random((equipped.n_bus, 2)),
+        }
+        network = replace(equipped, customers=np.arange(equipped.n_bus), vm_min=0.9, **named)
     again = network_from_dict(network_to_dict(network), "again")
-    for field in ("p_load", "q_load", "r", "x", "b", "i_max", "substation_s_max"):
+    numbers = ("p_load", "q_load", "r", "x", "b", "i_max", "substation_s_max", "g", "ratio", "g_shunt", "b_shunt", "kv")
+    for field in (*numbers, *(("coordinates", "customers") if seed % 2 else ())):
         np.testing.assert_allclose(getattr(again, field), getattr(network, field), rtol=1e-11)
-    for field in ("bus_ids", "branch_ids", "vm_min", "vm_max", "title", "source"):
+    for field in ("bus_ids", "branch_ids", "vm_min", "vm_max", "title", "source", "bus_names", "branch_names"):
         assert getattr(again, field) == getattr(network, field)
     for field in ("from_bus", "to_bus", "switchable", "normally_open", "substations"):
         np.testing.assert_array_equal(getattr(again, field), getattr(network, field))

@@ -12,7 +12,7 @@ from learnopt.errors import DataError, LearnoptError, UnsupportedError
 from learnopt.io import load_case
 from learnopt.io.matpower import read_matpower
 from learnopt.network import Limits, Network, ReconfigurationProblem
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, power_flow
 
 DISTRIBUTION = [
     "10ba",
@@ -140,11 +140,22 @@ def test_every_distribution_case_is_read(package, case):
     assert 0 < evaluation.loss_kw < 0.25 * 1e3 * np.abs(problem.p).sum()
 
 
-@pytest.mark.parametrize("case", ["4_dist", "14", "39", "59", "118", "145", "_RTS_GMLC"])
-def test_transformer_ratios_are_refused(package, case):
-    """A ratio off nominal is named by branch, with what to do."""
-    with pytest.raises(UnsupportedError, match=r"not modelled: branch \d+ \([01]\.\d+\).*Set TAP to 1"):
-        read_matpower(package / f"case{case}.m")
+def test_transformer_ratio_and_voltage_levels(tmp_path):
+    """TAP divides the voltage at the from end; BASE_KV of a bus gives the ohms of the branches that leave it."""
+    plain = read(tmp_path)
+    network = read(tmp_path, ("1 2 0.3 0.6 0 0    0 0 0 0 1", "1 2 0.3 0.6 0 0    0 0 1.05 0 1"))
+    assert network.ratio.tolist() == [1.05, 1.0, 1.0]
+    flow, reference = (
+        power_flow(ReconfigurationProblem.of(n, limits=Limits()), n.normal_configuration) for n in (network, plain)
+    )
+    assert abs(flow.v[1]) == pytest.approx(abs(reference.v[1]) / 1.05, rel=2e-3)
+    stepped = read(tmp_path, ("1 1   0 12.5 1 1.1 0.9   %", "1 1   0 0.4 1 1.1 0.9   %"))
+    assert stepped.kv.tolist() == [12.5, 0.4, 12.5]
+    judged, same = (
+        evaluate(ReconfigurationProblem.of(n, limits=Limits()), n.normal_configuration) for n in (stepped, plain)
+    )
+    assert judged.loss_kw == pytest.approx(same.loss_kw, rel=1e-9)
+    assert judged.current_a[1] == pytest.approx(same.current_a[1] * 12.5 / 0.4, rel=1e-9)
 
 
 @pytest.mark.parametrize("case", ["5", "6ww", "9", "30", "_ACTIVSg200"])
@@ -176,16 +187,18 @@ def test_arithmetic_of_cells(tmp_path: Path):
     assert read(tmp_path, ("1 2 0.3 0.6", "1 2 -0.3^2+.39 pi-pi+0.6")).r[0] == pytest.approx(network.r[0])
 
 
-def test_generators_and_shunts_become_loads(tmp_path: Path):
-    """Generators in service off the substation and shunts change the net load of their bus."""
+def test_generators_become_loads(tmp_path: Path):
+    """Generators in service off the substation change the net load of their bus, shunts are admittances."""
     generators = "mpc.gen = [1 0 0 10 -10 1.02 100 1; 2 0.1 0.05 9 -9 1 100 1; 3 7 7 9 -9 1 100 0];"
     network = read(
         tmp_path,
         ("mpc.gen = [1 0 0 10 -10 1.02 100 1 10 0];", generators),
         ("3, 1, 100, 50, 0, 0", "3, 1, 100, 50, 0.02, 0.03"),
     )
-    np.testing.assert_allclose(network.p_load, [0, 0.3, 0.12])
-    np.testing.assert_allclose(network.q_load, [0, 0.15, 0.02])
+    np.testing.assert_allclose(network.p_load, [0, 0.3, 0.1])
+    np.testing.assert_allclose(network.q_load, [0, 0.15, 0.05])
+    np.testing.assert_allclose(network.g_shunt, [0, 0, 0.02])
+    np.testing.assert_allclose(network.b_shunt, [0, 0, 0.03])
 
 
 def test_several_sources_and_isolated_buses(tmp_path: Path):
@@ -230,7 +243,7 @@ def test_meaningless_voltage_limits_are_dropped(tmp_path: Path):
         ("2 1 400 200", "2 1 400 'x'", DataError, "'x' is text where a number is expected"),
         ("mpc.bus(1, BASE_KV)", "mpc.bus(9, BASE_KV)", DataError, "index 9 is not a whole number from 1 to 3"),
         ("mpc.bus(1, BASE_KV)", "mpc.bus(1, BASEKV)", DataError, "BASEKV has no value"),
-        ("5.2  0 0 1 0", "5.2  0 0 0.95 0", UnsupportedError, "branch 2 (0.95)"),
+        ("5.2  0 0 1 0", "5.2  0 0 12.0 0", DataError, "branch 2: ratio = 12.0 must be from 0.1 to 10"),
         ("Vbase = ", "if true\nVbase = ", UnsupportedError, "line 23: 'if true' is not understood"),
         ("Vbase = ", "mpc = loadcase('x');\nVbase = ", DataError, "loadcase has no value"),
         ("Vbase = ", "eval('x = 1');\nVbase = ", UnsupportedError, "is not understood"),

@@ -8,11 +8,14 @@ from math import sqrt
 import numpy as np
 import pytest
 from conftest import make_network, random_network
+from instances import EQUIPMENT, all_configurations, random_problem
 
 from learnopt.io import case_names, load_case
 from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import SweepStatus, evaluate, power_flow, power_flow_batch
+from learnopt.physics.limits import limit_arrays, total_violation
+from learnopt.physics.sweep import grid_of
 
 
 def test_two_bus_closed_formula(two_bus):
@@ -155,3 +158,21 @@ def test_batch_equals_single(case33):
                 assert batch.vm_min[i] == pytest.approx(np.abs(flow.v).min(), rel=1e-14)
     with pytest.raises(ValueError, match="do not pair"):
         power_flow_batch(case33, loads[:3], closed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_sweep_and_judge_agree_on_all_equipment(seed):
+    """Transformers, iron losses, voltage levels and shunts: two power flows, one answer, the same violations."""
+    problem = random_problem(seed, ["generation", "charging", "ampacity", "voltage limits", *EQUIPMENT])
+    for configuration in all_configurations(problem)[:20]:
+        flow, judged = power_flow(problem, configuration), evaluate(problem, configuration)
+        assert flow.converged == judged.converged
+        if not flow.converged:
+            continue
+        assert judged.loss_kw == pytest.approx(flow.loss * problem.network.base.kw, rel=1e-6)
+        np.testing.assert_allclose(np.abs(flow.v), judged.vm, rtol=1e-7)
+        grid = grid_of(problem.network, problem.charging)
+        s = problem.p + 1j * problem.q
+        order, parent, feed = flow.order, flow.parent, flow.feed
+        excess = total_violation(grid, limit_arrays(problem), s, order, parent, feed, flow.v, flow.current)
+        assert (excess == 0) == judged.feasible
