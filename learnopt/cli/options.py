@@ -28,6 +28,10 @@ VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage
 NoLimitsOption: TypeAlias = Annotated[
     bool, typer.Option("--no-limits", help="Enforce none of the file's limits (voltage, ampacity, substation rating).")
 ]
+ControlsOption: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="KINDS", help="Controls to set with the switches: none, all, or taps,capacitors,generators."),
+]
 NoChargingOption: TypeAlias = Annotated[
     bool, typer.Option("--no-charging", help="Ignore the line charging of the file.")
 ]
@@ -42,6 +46,7 @@ def build_problem(
     no_charging: bool = False,
     switching_cost: float = 0.0,
     max_operations: int | None = None,
+    controls: str = "none",
 ) -> ReconfigurationProblem:
     """The problem that a command line describes.
 
@@ -62,6 +67,7 @@ def build_problem(
         charging=not no_charging,
         switching_cost=switching_cost,
         max_operations=max_operations,
+        controls=network.controls.only(controls),
     )
 
 

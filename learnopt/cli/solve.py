@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from learnopt.cli.options import (
     CaseArgument,
+    ControlsOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
@@ -58,6 +59,7 @@ def solve(
         bool, typer.Option("--pareto", help="Least loss for every number of operations, each point proven.")
     ] = False,
     k_best: Annotated[int, typer.Option(help="Prove this many best configurations.")] = 1,
+    controls: ControlsOption = "none",
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
 ) -> int:
@@ -66,7 +68,7 @@ def solve(
     Exit code 0: a configuration was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
     problem = build_problem(
-        case, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations
+        case, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls
     )  # fmt: skip
     options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
     if report is not None and (report.is_dir() or not report.parent.is_dir()):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import learnopt
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
 
 
@@ -96,6 +96,7 @@ def conclude(
     message: str = "",
     nodes: int = 0,
     engine_version: str = learnopt.__version__,
+    settings: Settings | None = None,
 ) -> Result:
     """Result of a solve, with the configuration evaluated by the independent judge.
 
@@ -106,7 +107,7 @@ def conclude(
     evaluation, objective = None, None
     if configuration is not None:
         with watch.stage("judge"):
-            evaluation = evaluate(problem, configuration)
+            evaluation = evaluate(problem.applied(settings), configuration)
         reasons = [*problem.faults(configuration), *evaluation.violations]
         if reasons:
             more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
@@ -134,19 +135,26 @@ def conclude(
         nodes=nodes,
         solve_time_s=watch.elapsed,
         stage_times_s=dict(watch.stages),
+        settings=settings if configuration is not None and problem.controls else None,
     )
 
 
 def infeasible(
-    problem: ReconfigurationProblem, engine: str, watch: Stopwatch, several_scenarios: bool = False
+    problem: ReconfigurationProblem,
+    engine: str,
+    watch: Stopwatch,
+    several_scenarios: bool = False,
+    controls: bool = False,
 ) -> Result | None:
     """The result for a problem whose locks and outages leave no radial configuration; None when they leave one.
 
     Raises
     ------
     UnsupportedError
-        If the problem has several scenarios and the engine does not say that it serves them.
+        If the problem has several scenarios or controls and the engine does not say that it serves them.
     """
+    if problem.controls and not controls:
+        raise UnsupportedError(f"engine {engine!r} sets switches only, the problem has controls: use --engine milp")
     if problem.scenarios is not None and not several_scenarios:
         raise UnsupportedError(
             f"engine {engine!r} takes one scenario, the problem has {len(problem.members)}: use --engine tree"

@@ -6,18 +6,16 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from learnopt.errors import DataError
+from learnopt.io.controls_json import ControlsRecord, FileId, Number, controls_from_record, controls_to_dict
 from learnopt.network import Base, Id, Network
 from learnopt.network.topology import merged_nodes, network_blocks
 
-Number = Annotated[float, Field(strict=True)]
-"""A JSON number; NaN and infinity are looked for later, by name of the object."""
-FileId = StrictInt | StrictStr | Annotated[float, Field(strict=True)]
 _UNION_MEMBERS = {"int", "str", "float", "bool"}
 
 
@@ -72,7 +70,7 @@ class SubstationRecord(_Record):
     s_max_kva: Number | None = None
 
 
-class CaseRecord(_Record):
+class CaseRecord(ControlsRecord):
     """A whole case file. Unknown keys are ignored."""
 
     name: StrictStr
@@ -203,10 +201,13 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(
                 f"substation_data {key!r}: s_min_kva = {record.s_min_kva} exceeds s_max_kva = {record.s_max_kva}"
             )
+    base = Base(v_base=case.base_kv)
+    branch_index = {str(b.id): e for e, b in enumerate(case.branches)}
+    controls, wrong = controls_from_record(case, index, branch_index, base)
+    bad += wrong
     if bad:
         raise DataError(subject, bad)
 
-    base = Base(v_base=case.base_kv)
     kv = np.array([case.base_kv if b.kv is None else b.kv for b in case.buses])
     from_bus = np.array([index[str(b.from_)] for b in case.branches], dtype=np.int64)
     z_base = kv[from_bus] ** 2 / base.s_base
@@ -252,6 +253,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         branch_names=tuple(b.name for b in case.branches),
         coordinates=np.array(located, dtype=float) if len(located) == len(case.buses) else None,
         customers=np.array([b.customers or 0 for b in case.buses], dtype=np.int64) if counted else None,
+        controls=controls,
     )
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
@@ -390,4 +392,4 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         }
         for s, k in enumerate(network.substations)
     }
-    return case
+    return case | controls_to_dict(network)

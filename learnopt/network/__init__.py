@@ -1,6 +1,8 @@
 """Records of the problem and of its answer, topology and units. Imports nothing above :mod:`learnopt.errors`."""
 
-from learnopt.network.model import Bools, Configuration, Floats, Id, Ints, Limits, Network, Scenario, ScenarioSet
+from learnopt.network.aliases import Bools, Floats, Id, Ints
+from learnopt.network.controls import Capacitor, Controls, Generator, Settings, Tap
+from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.result import Alternative, Certificate, Evaluation, LearnedSummary, Result, Status
 from learnopt.network.units import Base
@@ -9,10 +11,13 @@ __all__ = [
     "Alternative",
     "Base",
     "Bools",
+    "Capacitor",
     "Certificate",
     "Configuration",
+    "Controls",
     "Evaluation",
     "Floats",
+    "Generator",
     "Id",
     "Ints",
     "LearnedSummary",
@@ -22,5 +27,7 @@ __all__ = [
     "Result",
     "Scenario",
     "ScenarioSet",
+    "Settings",
     "Status",
+    "Tap",
 ]

@@ -15,15 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnopt.errors import DataError
+from learnopt.network.aliases import Bools, Floats, Id, Ints
+from learnopt.network.controls import Controls
 from learnopt.network.units import Base
-
-Id = int | float | str
-"""Identifier of a bus or branch, as in the user's file; keeps its type."""
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
 
 _ABSENT = np.zeros(0)
 """Stands for "not given" until the record fills in its default."""
@@ -114,6 +108,8 @@ class Network:
         Place of each bus on a map or a drawing, shape (n_bus, 2), None where absent.
     customers
         Customers fed at each bus, shape (n_bus,), None where unknown.
+    controls
+        Taps, capacitors and generators that the feeder has; a problem says which of them are to be set.
     """
 
     name: str
@@ -147,6 +143,7 @@ class Network:
     branch_names: tuple[str, ...] = ()
     coordinates: Floats | None = None
     customers: Ints | None = None
+    controls: Controls = field(default_factory=Controls)
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.network.model import Bools, Configuration, Floats, Ints, Limits, Network, Scenario, ScenarioSet
+from learnopt.network.aliases import Bools, Floats, Ints
+from learnopt.network.controls import Controls, Settings
+from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
 
 
@@ -46,6 +48,8 @@ class ReconfigurationProblem:
     scenarios
         Several load situations for one configuration: the loss is their weighted mean and limits hold in each.
         ``scenario`` then keeps the outages and locks, and the mean loads (see :meth:`of`). None = ``scenario`` alone.
+    controls
+        Taps, capacitors and generators to be set together with the switches; none by default.
     limits
         Operating limits to respect.
     charging
@@ -63,6 +67,7 @@ class ReconfigurationProblem:
     switching_cost: float = 0.0
     max_operations: int | None = None
     scenarios: ScenarioSet | None = None
+    controls: Controls = field(default_factory=Controls)
 
     def __post_init__(self) -> None:
         problems = []
@@ -86,6 +91,34 @@ class ReconfigurationProblem:
     def replace(self, **changes: Any) -> ReconfigurationProblem:
         """A variant of this problem."""
         return replace(self, **changes)
+
+    def applied(self, settings: Settings | None) -> ReconfigurationProblem:
+        """The problem with its controls at these values, and none left to set; itself where it has none.
+
+        Parameters
+        ----------
+        settings
+            None = neutral: taps nearest to 1, capacitors and generators off.
+        """
+        if not self.controls:
+            return self
+        settings = settings or self.controls.neutral
+        net, scenario = self.network, self.scenario
+        ratio, b_shunt = net.ratio.copy(), net.b_shunt.copy()
+        p_gen, q_gen = scenario.p_gen.copy(), scenario.q_gen.copy()
+        for tap, value in zip(self.controls.taps, settings.taps, strict=True):
+            ratio[tap.branch] = 1.0 / value
+        for capacitor, value in zip(self.controls.capacitors, settings.capacitors, strict=True):
+            b_shunt[capacitor.bus] += value
+        for generator, (p, q) in zip(self.controls.generators, settings.generators, strict=True):
+            p_gen[generator.bus] += p
+            q_gen[generator.bus] += q
+        return replace(
+            self,
+            network=replace(net, ratio=ratio, b_shunt=b_shunt),
+            scenario=replace(scenario, p_gen=p_gen, q_gen=q_gen),
+            controls=Controls(),
+        )
 
     @cached_property
     def members(self) -> tuple[ReconfigurationProblem, ...]:

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from learnopt.network.model import Configuration, Floats
+from learnopt.network.aliases import Floats
+from learnopt.network.controls import Settings
+from learnopt.network.model import Configuration
 
 
 class Status(StrEnum):
@@ -156,6 +158,8 @@ class Result:
     rest_bound_kw
         Proven lower bound of the objective of every configuration not among ``alternatives`` [kW], in the meaning of
         ``certificate``; ``inf`` where they are all there are, None where nothing is proven.
+    settings
+        Values of the problem's controls, None where it has none.
     """
 
     status: Status
@@ -173,6 +177,7 @@ class Result:
     learned: LearnedSummary | None = None
     alternatives: tuple[Alternative, ...] = ()
     rest_bound_kw: float | None = None
+    settings: Settings | None = None
 
     @property
     def loss_kw(self) -> float | None:

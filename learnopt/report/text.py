@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from learnopt.network import Certificate, Evaluation, ReconfigurationProblem, Result, Status
+from learnopt.network import Certificate, Evaluation, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
 from learnopt.report.numbers import number, percent
 from learnopt.report.switching_plan import Operation, PlanState, normal_state, switching_plan
@@ -36,10 +36,10 @@ def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
 
 
 def plan_of(problem: ReconfigurationProblem, result: Result) -> list[Operation]:
-    """Operations from the normal configuration to the result; empty without a configuration."""
+    """Operations from the normal configuration to the result, controls set first; empty without a configuration."""
     if result.configuration is None:
         return []
-    return switching_plan(problem, normal_state(problem), result.configuration)
+    return switching_plan(problem.applied(result.settings), normal_state(problem), result.configuration)
 
 
 def rated(problem: ReconfigurationProblem) -> bool:
@@ -85,6 +85,8 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
         "solve_time_s": _finite(result.solve_time_s),
         "stage_times_s": {stage: _finite(seconds) for stage, seconds in result.stage_times_s.items()},
     }
+    if result.settings is not None:
+        answer |= settings_to_dict(problem, result.settings)
     if result.alternatives:
         answer["alternatives"] = [
             {
@@ -104,6 +106,26 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
         learned = asdict(result.learned)
         answer["learned"] = {k: _finite(v) if isinstance(v, float) else v for k, v in learned.items()}
     return answer
+
+
+def settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Every control with its value: taps [pu], capacitors [kvar at 1 pu], generators [kW, kvar]."""
+    net, controls = problem.network, problem.controls
+    kw = net.base.kw
+    return {
+        "taps": [
+            {"branch": net.branch_ids[tap.branch], "tap_pu": value}
+            for tap, value in zip(controls.taps, settings.taps, strict=True)
+        ],
+        "capacitors": [
+            {"bus": net.bus_ids[bank.bus], "kvar": round(value * kw, 9)}
+            for bank, value in zip(controls.capacitors, settings.capacitors, strict=True)
+        ],
+        "generators": [
+            {"id": g.id, "bus": net.bus_ids[g.bus], "on": on, "p_kw": p * kw, "q_kvar": q * kw}
+            for g, (p, q), on in zip(controls.generators, settings.generators, settings.on, strict=True)
+        ],
+    }
 
 
 def pareto_point(problem: ReconfigurationProblem, point: Result) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""Settings of the controls for a given configuration: coordinate search on compiled AC power flows.
+
+Discrete controls try every value, continuous ones are searched by golden section over their range, one after the
+other, until a pass changes nothing. A local optimum, never a proof; what it finds is an incumbent for engines that
+prove.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learnopt.engines.exchange import PENALTY
+from learnopt.network import Configuration, Controls, Floats, ReconfigurationProblem, Settings
+from learnopt.physics.limits import limit_arrays, total_violation
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+
+GOLDEN = (5**0.5 - 1) / 2
+RESOLUTION = 1e-5
+"""Share of its range at which a continuous control is settled."""
+PASSES = 30
+
+
+def to_vector(settings: Settings) -> Floats:
+    """Taps, capacitors, active and reactive injections and on/off (1 or 0) in one row."""
+    p, q = zip(*settings.generators, strict=True) if settings.generators else ((), ())
+    return np.array([*settings.taps, *settings.capacitors, *p, *q, *settings.on], dtype=float)
+
+
+def from_vector(controls: Controls, x: Floats) -> Settings:
+    """Settings of a row of :func:`to_vector`; a generator that is off injects nothing."""
+    sizes = np.cumsum([len(controls.taps), len(controls.capacitors), *3 * [len(controls.generators)]])[:-1]
+    taps, capacitors, p, q, on = np.split(x, sizes)
+    running = on > 0.5
+    generators = zip(np.where(running, p, 0.0).tolist(), np.where(running, q, 0.0).tolist(), strict=True)
+    return Settings(tuple(taps.tolist()), tuple(capacitors.tolist()), tuple(generators), tuple(running.tolist()))
+
+
+class Dispatch:
+    """Best settings for one configuration of a problem with controls.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is not radial.
+    """
+
+    def __init__(self, problem: ReconfigurationProblem, configuration: Configuration) -> None:
+        net, self.controls = problem.network, problem.controls
+        self._limits = limit_arrays(problem)
+        grid = grid_of(net, problem.charging)
+        self._grid = grid._replace(
+            shunted=grid.shunted or bool(self.controls.capacitors), stepped=grid.stepped or bool(self.controls.taps)
+        )
+        self._bus_y, self._s = grid.bus_y.copy(), problem.p + 1j * problem.q
+        self._tree = (np.empty(net.n_bus, np.int64), np.empty(net.n_bus, np.int64), np.empty(net.n_bus, np.int64))
+        if not order_tree(self._grid, configuration.closed, *self._tree):
+            raise ValueError("the configuration is not radial")
+        self._scratch = tuple(np.empty(net.n_bus, np.complex128) for _ in range(3))
+        c = self.controls
+        generators = c.generators
+        self._choices: list[Floats | None] = [
+            *(tap.positions for tap in c.taps),
+            *(np.array(bank.choices) for bank in c.capacitors),
+            *2 * len(generators) * [None],
+            *(np.array([0.0, 1.0]) if g.switchable else np.array([1.0]) for g in generators),
+        ]
+        ranges = [(t.low, t.high) for t in c.taps] + [(0.0, 0.0) for _ in c.capacitors]
+        ranges += [(g.p_min, g.p_max) for g in generators] + [(g.q_min, g.q_max) for g in generators]
+        self._ranges = ranges + [(0.0, 1.0) for _ in generators]
+        first = len(c.taps) + len(c.capacitors)
+        # An injection is tried with its generator running.
+        self._switch = {
+            first + k: first + 2 * len(generators) + k % len(generators) for k in range(2 * len(generators))
+        }
+
+    def merit(self, settings: Settings) -> float:
+        """Loss and penalised violations [pu], infinite without a power flow."""
+        grid, s = self._grid, self._s.copy()
+        grid.bus_y[:] = self._bus_y
+        for tap, value in zip(self.controls.taps, settings.taps, strict=True):
+            grid.ratio[tap.branch] = 1.0 / value
+        for bank, value in zip(self.controls.capacitors, settings.capacitors, strict=True):
+            grid.bus_y[bank.bus] += 1j * value
+        for generator, (p, q) in zip(self.controls.generators, settings.generators, strict=True):
+            s[generator.bus] -= p + 1j * q
+        shunt, v, current = self._scratch
+        order, parent, feed = self._tree
+        loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        if np.isnan(loss):
+            return np.inf
+        excess = 0.0
+        if self._limits.active:
+            excess = total_violation(grid, self._limits, s, order, parent, feed, v, current)
+        return float(loss + (PENALTY * (1.0 + excess) if excess > 0 else 0.0))
+
+    def improve(self, start: Settings | None = None) -> tuple[Settings, float]:
+        """Local optimum from a start (neutral settings where absent), and its merit [pu]."""
+        x = to_vector(start or self.controls.neutral)
+        best = self._at(x)
+        for _ in range(PASSES):
+            before = best
+            for k, choices in enumerate(self._choices):
+                for value in self._golden(x, k) if choices is None else choices:
+                    trial = self._moved(x, k, value)
+                    if (merit := self._at(trial)) < best:
+                        x, best = trial, merit
+            if not best < before * (1 - 1e-9):
+                break
+        return from_vector(self.controls, x), best
+
+    def _moved(self, x: Floats, k: int, value: float) -> Floats:
+        trial = x.copy()
+        trial[k] = value
+        if k in self._switch:
+            trial[self._switch[k]] = 1.0
+        return trial
+
+    def _at(self, x: Floats) -> float:
+        return self.merit(from_vector(self.controls, x))
+
+    def _golden(self, x: Floats, k: int) -> list[float]:
+        """Ends of the range of a continuous control, and where golden section takes its merit to be least."""
+        low, high = self._ranges[k]
+        a, b = low, high
+        while b - a > RESOLUTION * (high - low):
+            left, right = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
+            if self._at(self._moved(x, k, left)) <= self._at(self._moved(x, k, right)):
+                b = right
+            else:
+                a = left
+        return [low, (a + b) / 2, high]
