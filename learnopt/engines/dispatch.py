@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.engines.exchange import PENALTY
+from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Configuration, Controls, Floats, ReconfigurationProblem, Settings
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
@@ -96,6 +96,8 @@ class Dispatch:
     def improve(self, start: Settings | None = None) -> tuple[Settings, float]:
         """Local optimum from a start (neutral settings where absent), and its merit [pu]."""
         x = to_vector(start or self.controls.neutral)
+        for k in self._switch:  # a generator that is off stands ready within its range
+            x[k] = np.clip(x[k], *self._ranges[k])
         best = self._at(x)
         for _ in range(PASSES):
             before = best
@@ -129,3 +131,26 @@ class Dispatch:
             else:
                 a = left
         return [low, (a + b) / 2, high]
+
+
+def settle(
+    problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None = None
+) -> tuple[Configuration, Settings, float] | None:
+    """Switches and controls improved in turns until neither finds more; None where the start has no power flow.
+
+    Returns
+    -------
+    Configuration, settings and merit [pu] (loss plus switching cost plus penalised violations).
+    """
+    settings = settings or problem.controls.neutral
+    best = np.inf
+    while True:
+        found = LocalSearch(problem.applied(settings)).improve(configuration)
+        if found is None:
+            return None if np.isinf(best) else (configuration, settings, best)
+        trial, _ = found
+        values, merit = Dispatch(problem, trial).improve(settings)
+        merit += problem.switching_cost / problem.network.base.kw * problem.operations(trial)
+        if not merit < best * (1 - 1e-9):
+            return configuration, settings, best
+        configuration, settings, best = trial, values, merit

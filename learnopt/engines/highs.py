@@ -78,6 +78,7 @@ class CompiledModel:
             self._infeasible = True
             form = WriterFactory("compile_standard_form").write(_empty_model(), mixed_form=True)
         self._column = {id(variable): k for k, variable in enumerate(form.columns)}
+        self._variables = form.columns
         self.n_columns = len(form.columns)
         matrix = form.A.tocsr()
         n_rows = matrix.shape[0]
@@ -107,6 +108,11 @@ class CompiledModel:
     def columns(self, variables: Sequence[Any]) -> Ints:
         """Column of each Pyomo variable; -1 for one that appears in no row and not in the objective."""
         return np.array([self._column.get(id(v), -1) for v in variables], dtype=np.int64)
+
+    def load(self, values: Floats) -> None:
+        """Give a solution to the variables of the Pyomo model."""
+        for variable, value in zip(self._variables, values.tolist(), strict=True):
+            variable.set_value(value, skip_validation=True)
 
     def add_rows(self, columns: Ints, coefficients: Floats, lower: Floats) -> None:
         """Append rows of equal length: ``sum(coefficients * x[columns]) >= lower``.

@@ -17,10 +17,28 @@ import numpy as np
 
 from learnopt.engines import highs
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.dispatch import settle
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.probing import fix_by_bounds
-from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, tangent_row
-from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
+from learnopt.formulations.controls import settings_of_solution
+from learnopt.formulations.distflow import (
+    DistFlowData,
+    build_reconfiguration,
+    sending_term,
+    tangent_row,
+    tap_voltages_sqr,
+)
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Floats,
+    Ints,
+    Network,
+    ReconfigurationProblem,
+    Result,
+    Settings,
+    Status,
+)
 from learnopt.physics import PowerFlow, evaluate, power_flow
 
 DEFAULT_GAP = 1e-4
@@ -68,10 +86,11 @@ class Tangents:
         self._model = model
         self._arcs = arcs
         self._ell, self._p, self._q = (model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))
-        number = [isinstance(m.w[a], float) for a in span]
-        self._w = np.array([-1 if number[a] else model.columns([m.w[a]])[0] for a in span], dtype=np.int64)
-        self._w_number = np.array([m.w[a] if number[a] else math.nan for a in span])
-        self._scale = arcs.sending_scale
+        terms = [sending_term(m, data, a) for a in span]
+        number = [isinstance(variable, float) for variable, _ in terms]
+        self._w = np.array([-1 if number[a] else model.columns([terms[a][0]])[0] for a in span], dtype=np.int64)
+        self._w_number = np.array([terms[a][0] if number[a] else math.nan for a in span])
+        self._scale = np.array([factor for _, factor in terms])
         self._seen: set[tuple[int, float, float]] = set()
 
     def _add(self, arc: Ints, alpha: Floats, beta: Floats) -> int:
@@ -94,11 +113,12 @@ class Tangents:
             self._model.add_rows(np.stack(columns, axis=1), np.stack(values, axis=1), lower)
         return len(fresh)
 
-    def at_power_flow(self, flow: PowerFlow) -> int:
-        """Touch the cone where a configuration operates; returns the number of new tangents."""
+    def at_power_flow(self, flow: PowerFlow, network: Network) -> int:
+        """Touch the cone where a configuration of a network operates; returns the number of new tangents."""
         used = np.flatnonzero(flow.feed[self._arcs.head] == self._arcs.branch)
         tail, head = self._arcs.tail[used], self._arcs.head[used]
-        sending = flow.v[tail] * np.sqrt(self._scale[used])
+        branch = self._arcs.branch[used]
+        sending = flow.v[tail] / np.where(tail == network.from_bus[branch], network.ratio[branch], 1.0)
         ratio = flow.current[head].conjugate() / sending.conjugate()  # S / |V|^2 before the impedance
         return self._add(used, ratio.real, ratio.imag)
 
@@ -118,23 +138,24 @@ class _Search:
 
     problem: ReconfigurationProblem
     incumbent: Configuration | None = None
+    settings: Settings | None = None  # of the incumbent, where the problem has controls
     objective: float = math.inf  # of the incumbent, judged [kW]
     bound: float = -math.inf  # of the full problem [kW]
     nodes: int = 0
-    seen: set[Configuration] = field(default_factory=set)
+    seen: set[tuple[Configuration, Settings | None]] = field(default_factory=set)
 
-    def offer(self, configuration: Configuration | None) -> bool:
+    def offer(self, configuration: Configuration | None, settings: Settings | None = None) -> bool:
         """Take a configuration as incumbent if the judge finds it feasible and better."""
-        if configuration is None or configuration in self.seen:
+        if configuration is None or (configuration, settings) in self.seen:
             return False
-        self.seen.add(configuration)
-        evaluation = evaluate(self.problem, configuration)
+        self.seen.add((configuration, settings))
+        evaluation = evaluate(self.problem.applied(settings), configuration)
         if not evaluation.feasible or not self.problem.admits(configuration):
             return False
         objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
         if objective >= self.objective:
             return False
-        self.incumbent, self.objective = configuration, objective
+        self.incumbent, self.settings, self.objective = configuration, settings, objective
         return True
 
     @property
@@ -167,7 +188,7 @@ class MilpEngine:
         which). Ctrl-C returns the incumbent.
         """
         watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch)) is not None:
+        if (failure := infeasible(problem, self.name, watch, controls=True)) is not None:
             return failure
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
         search = _Search(problem)
@@ -190,6 +211,7 @@ class MilpEngine:
             message=reason,
             nodes=search.nodes,
             engine_version=f"HiGHS {highs.VERSION}",
+            settings=search.settings,
         )
 
     def _prove(
@@ -201,11 +223,14 @@ class MilpEngine:
         with watch.stage("incumbent"):
             rng = np.random.default_rng(options.seed)
             found = find_incumbent(problem, start, rng, params.random_starts, 0.2 * limit, watch)
-            search.offer(found)
+            settings = None
+            if problem.controls and found is not None and (settled := settle(problem, found)) is not None:
+                found, settings, _ = settled
+            search.offer(found, settings)
         # What the fixings exclude has at least this objective, so no bound may claim more.
         ceiling = math.inf
         reduced = problem
-        if params.probing and search.incumbent is not None:
+        if params.probing and search.incumbent is not None and not problem.controls:
             with watch.stage("fix"):
                 ceiling = search.objective * (1 - 0.9 * gap)
                 reduced = fix_by_bounds(problem, search.incumbent, ceiling / kw)
@@ -222,11 +247,12 @@ class MilpEngine:
             choice = np.flatnonzero(~data.arcs.fixed)
             b_columns = model.columns([pyomo_model.b[int(a)] for a in choice])
             points = [search.incumbent or found]
+            applied = problem.applied(settings)
             if points[0] is not None:
-                points += LocalSearch(problem).neighbours(points[0], params.neighbours)
+                points += LocalSearch(applied).neighbours(points[0], params.neighbours)
             for configuration in points:
-                if configuration is not None and (flow := power_flow(problem, configuration)).converged:
-                    tangents.at_power_flow(flow)
+                if configuration is not None and (flow := power_flow(applied, configuration)).converged:
+                    tangents.at_power_flow(flow, applied.network)
         # A squared current that is off by this much changes no loss by more than a tenth of the gap.
         scale = search.objective / kw if math.isfinite(search.objective) else float(np.abs(problem.p).sum()) * 0.05
         tolerance = 0.1 * gap * scale / max(float(problem.network.r.sum()), 1e-9)
@@ -285,12 +311,25 @@ class MilpEngine:
                 closed[data.arcs.branch[choice]] = False
                 used = choice[run.values[b_columns] > 0.5]
                 closed[data.arcs.branch[used]] = True
-                proposal = Configuration(closed)
-                repeated = proposal in search.seen
-                flow = power_flow(problem, proposal)
+                proposal, settings = Configuration(closed), None
+                if problem.controls:
+                    model.load(run.values)
+                    settings = settings_of_solution(pyomo_model, problem.controls, *tap_voltages_sqr(pyomo_model, data))
+                repeated = (proposal, settings) in search.seen
+                applied = problem.applied(settings)
+                flow = power_flow(applied, proposal)
                 if flow.converged:
-                    added += tangents.at_power_flow(flow)
-                search.offer(proposal)
+                    added += tangents.at_power_flow(flow, applied.network)
+                search.offer(proposal, settings)
+                if problem.controls:
+                    if flow.converged and (settled := settle(problem, proposal, settings)) is not None:
+                        search.offer(*settled[:2])
+                        better = problem.applied(settled[1])
+                        if (flow := power_flow(better, settled[0])).converged:
+                            added += tangents.at_power_flow(flow, better.network)
+                    if not added:  # other settings of this configuration may still be better: it cannot be cut off
+                        return self._stopped(search), "The relaxation of the controls is met: no tangent cuts deeper."
+                    continue
                 if flow.converged and (improved := LocalSearch(problem).improve(proposal)) is not None:
                     search.offer(improved[0])
                 if repeated or not flow.converged or not added:

@@ -51,7 +51,7 @@ def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
     """Why the AC bound of the tree search does not cover a problem; empty when it does."""
     net = problem.network
     fed = ~net.is_substation
-    found = []
+    found = ["controls besides the switches"] if problem.controls else []
     members = problem.members
     for name, values in (("active", [m.p for m in members]), ("reactive", [m.q for m in members])):
         negative = np.flatnonzero(fed & (np.min(values, axis=0) < 0))

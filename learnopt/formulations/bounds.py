@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.formulations.arcs import Arcs
+from learnopt.formulations.controls import LoadRanges
 from learnopt.network import Bools, Floats, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics.judge import LIMIT_TOLERANCE
@@ -134,22 +135,35 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     loss_cutoff = max(loss_cutoff, 0.0)  # the judge rounds a loss of zero to either side
     r, x, charging = net.r, net.x, problem.b
     fed = ~net.is_substation
-    p, q = np.where(fed, problem.p, 0.0), np.where(fed, problem.q, 0.0)
-    g_bus, b_bus = np.where(fed, net.g_shunt, 0.0), np.where(fed, net.b_shunt, 0.0)
+    ranges = LoadRanges.of(problem)
+    p_low, p_high, q_low, q_high, g_bus, b_low, b_high = (
+        np.where(fed, values, 0.0)
+        for values in (
+            ranges.p_low,
+            ranges.p_high,
+            ranges.q_low,
+            ranges.q_high,
+            net.g_shunt,
+            ranges.b_low,
+            ranges.b_high,
+        )
+    )
+    largest = np.hypot(np.maximum(np.abs(p_low), np.abs(p_high)), np.maximum(np.abs(q_low), np.abs(q_high)))
     shunt = np.hypot(net.g, charging)
     z2 = r**2 + x**2
-    passive_p = bool((p >= 0).all())
-    passive_q = bool((q >= 0).all() and (b_bus <= 0).all() and (charging[problem.usable] <= 0).all())
+    passive_p = bool((p_low >= 0).all())
+    passive_q = bool((q_low >= 0).all() and (b_high <= 0).all() and (charging[problem.usable] <= 0).all())
     root_low, root_high = float(net.substation_vm.min()), float(net.substation_vm.max())
     low_limit = limits.vm_min / (1 + LIMIT_TOLERANCE) if limits.vm_min is not None else 0.0
     high_limit = limits.vm_max * (1 + LIMIT_TOLERANCE) if limits.vm_max is not None else np.inf
     in_block = problem.blocks.block >= 0
     # A branch in no block (index -1) feeds nothing.
-    apparent = np.append(fed_through_block(problem, np.abs(p + 1j * q)), 0.0)[problem.blocks.block]
-    charged = fed_through_block(problem, np.hypot(g_bus, b_bus), np.where(in_block, shunt, 0.0))
+    apparent = np.append(fed_through_block(problem, largest), 0.0)[problem.blocks.block]
+    charged = fed_through_block(problem, np.hypot(g_bus, np.maximum(-b_low, b_high)), np.where(in_block, shunt, 0.0))
     charged = np.append(charged, 0.0)[problem.blocks.block]
     # Largest product of the ratios on a path from a substation to each bus, or of their inverses.
-    stretch = np.exp(block_path_weight(problem, np.abs(np.log(net.ratio))))
+    most = np.maximum(np.abs(np.log(ranges.ratio_low)), np.abs(np.log(ranges.ratio_high)))
+    stretch = np.exp(block_path_weight(problem, most))
     widest = float(stretch.max())
 
     # Currents and voltages support each other: two passes are enough to use each for the other once.
@@ -163,7 +177,7 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
             half_charge = np.where(shunt > 0, shunt / 2 * ends_high * widest, 0.0)
             current = np.minimum(current, np.where(r > 0, np.sqrt(loss_cutoff / r), np.inf))
             rated = problem.i_max * (1 + LIMIT_TOLERANCE)
-            current = np.minimum(current, np.minimum(rated, rated * net.ratio) + half_charge)
+            current = np.minimum(current, np.minimum(rated, rated * ranges.ratio_high) + half_charge)
             lowest, highest = float(vm_low[fed].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
             drawn = np.where(apparent > 0, apparent / lowest, 0.0)
             drawn = drawn + np.where(charged > 0, charged * highest * widest, 0.0)
@@ -192,7 +206,8 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     w_min, w_max = np.maximum(vm_low, 0.0) ** 2, vm_high**2
 
     branch = arcs.branch
-    power = vm_high[arcs.tail] * np.sqrt(arcs.sending_scale) * current[branch]
+    forward = arcs.tail == net.from_bus[branch]
+    power = vm_high[arcs.tail] / np.where(forward, ranges.ratio_low[branch], 1.0) * current[branch]
     ell_max = current[branch] ** 2
     active_loss = min(loss_cutoff, float(np.sum(r[in_block] * current[in_block] ** 2)))
     ratio = float(np.max(x[in_block] / np.where(r > 0, r, np.inf)[in_block], initial=0.0))
@@ -203,13 +218,13 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     below = {
         name: fed_through_block(problem, value, extra)[arcs.block]
         for name, value, extra in (
-            ("p+", np.maximum(p, 0) + g_bus * w_max, net.g * w_shunt),
-            ("p-", np.maximum(-p, 0), None),
-            ("q+", np.maximum(q, 0) + np.maximum(-b_bus, 0) * w_max, np.maximum(-charging, 0) * w_shunt),
-            ("q-", np.maximum(-q, 0) + np.maximum(b_bus, 0) * w_max, np.maximum(charging, 0) * w_shunt),
+            ("p+", np.maximum(p_high, 0) + g_bus * w_max, net.g * w_shunt),
+            ("p-", np.maximum(-p_low, 0), None),
+            ("q+", np.maximum(q_high, 0) + np.maximum(-b_low, 0) * w_max, np.maximum(-charging, 0) * w_shunt),
+            ("q-", np.maximum(-q_low, 0) + np.maximum(b_high, 0) * w_max, np.maximum(charging, 0) * w_shunt),
         )
     }
-    head_p, head_q = p[arcs.head], q[arcs.head]
+    head_p, head_q = p_low[arcs.head], q_low[arcs.head]
     return Bounds(
         w_min=w_min,
         w_max=w_max,
@@ -226,8 +241,8 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
 
 
 def orphan_candidates(problem: ReconfigurationProblem) -> Bools:
-    """Buses that the power balance alone does not tie to a substation: p <= 0, shape (n_bus,).
+    """Buses that the power balance alone does not tie to a substation: p <= 0 is possible, shape (n_bus,).
 
     A set of buses cut off from every substation must hold one, since its net load plus losses is zero.
     """
-    return (problem.p <= 0) & ~problem.network.is_substation
+    return (LoadRanges.of(problem).p_low <= 0) & ~problem.network.is_substation

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
+from learnopt.formulations import controls
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import Bounds, derive_bounds, orphan_candidates
 from learnopt.network import Floats, ReconfigurationProblem
@@ -74,6 +75,7 @@ def build_reconfiguration(data: DistFlowData) -> pyo.ConcreteModel:
     variable_arc_current_sqr(model, data)
     variable_bus_voltage_sqr(model, data)
     variable_arc_voltage_sqr(model, data)
+    variable_controls(model, data)
 
     objective_loss_and_switching(model, data)
 
@@ -87,6 +89,7 @@ def build_reconfiguration(data: DistFlowData) -> pyo.ConcreteModel:
     constraint_current_limit(model, data)
     constraint_substation_rating(model, data)
     constraint_operations_cap(model, data)
+    constraint_controls(model, data)
     return model
 
 
@@ -146,9 +149,56 @@ def variable_arc_voltage_sqr(model: Any, data: DistFlowData) -> None:
     model.w = {a: model.w_arc[a] if a in model.choice else model.v[int(arcs.tail[a])] for a in model.arcs}
 
 
+def variable_controls(model: Any, data: DistFlowData) -> None:
+    """Capacitor steps, taps and generator outputs, where the problem has some."""
+    settable = data.problem.controls
+    controls.variable_tap_voltage_sqr(model, settable, data.arcs.branch)
+    controls.variable_capacitor_voltage_sqr(model, settable)
+    controls.variable_generator_power(model, settable)
+
+
+def constraint_controls(model: Any, data: DistFlowData) -> None:
+    """What ties the controls to voltages and to each other."""
+    settable, bounds = data.problem.controls, data.bounds
+    controls.constraint_capacitor_step(model, settable, bounds.w_min, bounds.w_max)
+    controls.constraint_generator_range(model, settable)
+    controls.constraint_tap(model, settable, *tap_voltages_sqr(model, data), high=float(bounds.w_max.max()))
+
+
+def tap_voltages_sqr(model: Any, data: DistFlowData) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Squared voltage of the from bus and behind the transformer, by arc of a branch with a tap changer."""
+    before, after = {}, {}
+    for a in model.tap_arcs:
+        if leaves_from_end(data, a):
+            before[a], after[a] = model.w[a], model.tap_v[a]
+        else:
+            before[a], after[a] = model.tap_v[a], receiving_voltage_sqr(model, data, a)
+    return before, after
+
+
+def leaves_from_end(data: DistFlowData, arc: int) -> bool:
+    """The arc leaves the from end of its branch, where the transformer is."""
+    return bool(data.arcs.tail[arc] == data.problem.network.from_bus[data.arcs.branch[arc]])
+
+
+def sending_term(model: Any, data: DistFlowData, arc: int) -> tuple[Any, float]:
+    r"""Squared voltage before the impedance of an arc in use, behind a transformer at its tail: variable and factor."""
+    if arc in model.tap_of_arc and leaves_from_end(data, arc):
+        return model.tap_v[arc], 1.0
+    return model.w[arc], float(data.arcs.sending_scale[arc])
+
+
 def sending_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
     r"""Squared voltage before the impedance of an arc in use, behind an ideal transformer at its tail; else 0."""
-    return float(data.arcs.sending_scale[arc]) * model.w[arc]
+    variable, factor = sending_term(model, data, arc)
+    return factor * variable
+
+
+def arriving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
+    r"""What an arc in use makes the squared voltage of its head, behind an ideal transformer there; else 0."""
+    if arc in model.tap_of_arc and not leaves_from_end(data, arc):
+        return model.tap_v[arc]
+    return float(data.arcs.receiving_scale[arc]) * receiving_voltage_sqr(model, data, arc)
 
 
 def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
@@ -251,11 +301,13 @@ def constraint_power_balance(model: Any, data: DistFlowData) -> None:
     def active(_: Any, bus: int) -> Any:
         arriving = sum(model.P[a] - r[a] * model.ell[a] for a in model.into[bus])
         drawn = float(problem.p[bus]) + shunts(bus, half_g, float(net.g_shunt[bus]))
+        drawn -= controls.injected_power(model, problem.controls, bus)[0]
         return arriving - sum(model.P[a] for a in model.out_of[bus]) == drawn
 
     def reactive(_: Any, bus: int) -> Any:
         arriving = sum(model.Q[a] - x[a] * model.ell[a] for a in model.into[bus])
         drawn = float(problem.q[bus]) - shunts(bus, half_b, float(net.b_shunt[bus]))
+        drawn -= controls.injected_power(model, problem.controls, bus)[1]
         return arriving - sum(model.Q[a] for a in model.out_of[bus]) == drawn
 
     model.active_balance = pyo.Constraint(model.buses, rule=active)
@@ -264,12 +316,9 @@ def constraint_power_balance(model: Any, data: DistFlowData) -> None:
 
 def constraint_voltage_drop(model: Any, data: DistFlowData) -> None:
     r"""v_j = sum of u_a over the arcs into j: no big-M, since one term is not zero."""
-    scale = data.arcs.receiving_scale
     model.voltage_drop = pyo.Constraint(
         model.buses,
-        rule=lambda _, k: (
-            model.v[k] == sum(float(scale[a]) * receiving_voltage_sqr(model, data, a) for a in model.into[k])
-        ),
+        rule=lambda _, k: model.v[k] == sum(arriving_voltage_sqr(model, data, a) for a in model.into[k]),
     )
 
 
@@ -324,12 +373,16 @@ def end_currents_sqr(model: Any, data: DistFlowData, arc: int) -> list[Any]:
     problem, arcs, net = data.problem, data.arcs, data.problem.network
     e = arcs.branch[arc]
     b, g, r, x = problem.b[e], net.g[e], net.r[e], net.x[e]
-    if b == 0 and g == 0 and net.ratio[e] == 1:
+    if b == 0 and g == 0 and net.ratio[e] == 1 and arc not in model.tap_of_arc:
         return [model.ell[arc]]
     quarter, P, Q, ell = (g**2 + b**2) / 4, model.P[arc], model.Q[arc], model.ell[arc]
     sending = ell + g * P - b * Q + quarter * sending_voltage_sqr(model, data, arc)
     receiving = ell - g * (P - r * ell) + b * (Q - x * ell) + quarter * receiving_voltage_sqr(model, data, arc)
-    return [float(arcs.sending_scale[arc]) * sending, float(1 / arcs.receiving_scale[arc]) * receiving]
+    at_tail, at_head = float(arcs.sending_scale[arc]), float(1 / arcs.receiving_scale[arc])
+    if arc in model.tap_of_arc:  # the from end sees the tap times the current: at least its lowest value
+        low = problem.controls.taps[model.tap_of_arc[arc]].low ** 2
+        at_tail, at_head = (low, 1.0) if leaves_from_end(data, arc) else (1.0, low)
+    return [at_tail * sending, at_head * receiving]
 
 
 def constraint_current_limit(model: Any, data: DistFlowData) -> None:
@@ -349,7 +402,8 @@ def substation_power(model: Any, data: DistFlowData, substation: int) -> tuple[A
     problem, net = data.problem, data.problem.network
     k = int(net.substations[substation])
     own = net.substation_vm[substation] ** 2 * (net.g_shunt[k] - 1j * net.b_shunt[k]) + problem.p[k] + 1j * problem.q[k]
-    active, reactive = float(own.real), float(own.imag)
+    injected_p, injected_q = controls.injected_power(model, problem.controls, k)
+    active, reactive = float(own.real) - injected_p, float(own.imag) - injected_q
     for a in model.out_of[k]:
         e = data.arcs.branch[a]
         sending = sending_voltage_sqr(model, data, a)
@@ -362,7 +416,7 @@ def draws_forward(data: DistFlowData, substation: int) -> bool:
     """Nothing can push active or reactive power back into a substation."""
     problem, net = data.problem, data.problem.network
     k = net.substations[substation]
-    own = bool(problem.p[k] >= 0 and problem.q[k] >= 0 and net.b_shunt[k] <= 0)
+    own = bool(problem.p[k] >= 0 and problem.q[k] >= 0 and net.b_shunt[k] <= 0 and not problem.controls)
     return own and data.bounds.passive_p and data.bounds.passive_q
 
 

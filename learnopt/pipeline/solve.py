@@ -24,6 +24,8 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
     """The engine that ``auto`` takes, its options, and the reason in a sentence."""
     from learnopt.engines.tree_search import ac_obstacles
 
+    if problem.controls:
+        return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
     if problem.scenarios is not None:
         covered = options.certify in (None, Certificate.AC) and not ac_obstacles(problem)
         wanted = Certificate.AC if covered else Certificate.MODEL

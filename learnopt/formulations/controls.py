@@ -1,0 +1,211 @@
+r"""Controls in the DistFlow model, each exactly: capacitor banks, tap changers, dispatchable generators.
+
+.. math::
+
+    \text{bank at } j:\ & \textstyle\sum_s y_s = 1,\quad \sum_s u_s = v_j,\quad
+        v^{\min}_j y_s \le u_s \le v^{\max}_j y_s,\quad \text{injection } \sum_s q_s u_s \\
+    \text{tap of arc } a:\ & \tau_{\min}^2 w_a \le \tilde w_a \le \tau_{\max}^2 w_a
+        \text{ (any value)},\quad
+        \tilde w_a = \textstyle\sum_s \tau_s^2 \omega_{as},\ \sum_s \omega_{as} = w_a,\
+        0 \le \omega_{as} \le v^{\max} y_s \text{ (positions)} \\
+    \text{generator:}\ & p^{\min} o \le P \le p^{\max} o,\quad q^{\min} o \le Q \le q^{\max} o
+
+with :math:`y, o` binary. A bank injects :math:`q_s v_j` (its kvar are rated at 1 pu); the voltage behind a transformer
+is :math:`\tau` times that of the from bus, so a continuous tap is linear in squared voltages, and so is a position once
+it is chosen. Disaggregated this way every row is the convex hull of its disjunction (Balas 1985,
+doi:10.1137/0606047), and the model with controls stays a relaxation of the AC problem with controls: its bound covers
+every setting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from learnopt.network import Controls, Floats, ReconfigurationProblem, Settings
+
+
+@dataclass(frozen=True)
+class LoadRanges:
+    """What the controls can make of loads, shunts and ratios: equal ends where there is none.
+
+    Parameters
+    ----------
+    p_low, p_high, q_low, q_high
+        Net load of each bus [pu], shape (n_bus,).
+    b_low, b_high
+        Shunt susceptance of each bus [pu], shape (n_bus,).
+    ratio_low, ratio_high
+        Transformer ratio of each branch, shape (n_branch,).
+    """
+
+    p_low: Floats
+    p_high: Floats
+    q_low: Floats
+    q_high: Floats
+    b_low: Floats
+    b_high: Floats
+    ratio_low: Floats
+    ratio_high: Floats
+
+    @classmethod
+    def of(cls, problem: ReconfigurationProblem) -> LoadRanges:
+        """The ranges over all settings."""
+        net, controls = problem.network, problem.controls
+        p_low, p_high, q_low, q_high = (v.copy() for v in (problem.p, problem.p, problem.q, problem.q))
+        b_low, b_high = net.b_shunt.copy(), net.b_shunt.copy()
+        ratio_low, ratio_high = net.ratio.copy(), net.ratio.copy()
+        for g in controls.generators:
+            off = (0.0,) if g.switchable else ()
+            p_low[g.bus] -= max(g.p_max, *off, g.p_max)
+            p_high[g.bus] -= min(g.p_min, *off, g.p_min)
+            q_low[g.bus] -= max(g.q_max, *off, g.q_max)
+            q_high[g.bus] -= min(g.q_min, *off, g.q_min)
+        for bank in controls.capacitors:
+            b_high[bank.bus] += max(bank.choices)
+        for tap in controls.taps:
+            ratio_low[tap.branch], ratio_high[tap.branch] = 1 / tap.high, 1 / tap.low
+        return cls(p_low, p_high, q_low, q_high, b_low, b_high, ratio_low, ratio_high)
+
+
+def variable_capacitor_voltage_sqr(model: Any, controls: Controls) -> None:
+    """y_s: step s of a bank is the one connected, "off" among them; u_s: squared voltage of its bus if so, else 0."""
+    pairs = [(k, s) for k, bank in enumerate(controls.capacitors) for s in range(len(bank.choices))]
+    model.capacitor_steps = pyo.Set(initialize=pairs, dimen=2, ordered=True)
+    model.capacitor_on = pyo.Var(model.capacitor_steps, domain=pyo.Binary)
+    model.capacitor_v = pyo.Var(model.capacitor_steps, domain=pyo.NonNegativeReals)
+
+
+def constraint_capacitor_step(model: Any, controls: Controls, w_min: Floats, w_max: Floats) -> None:
+    """One step of each bank; the squared voltage of its bus belongs to this step."""
+    model.capacitor_step = pyo.ConstraintList()
+    for k, bank in enumerate(controls.capacitors):
+        steps = range(len(bank.choices))
+        model.capacitor_step.add(sum(model.capacitor_on[k, s] for s in steps) == 1)
+        model.capacitor_step.add(sum(model.capacitor_v[k, s] for s in steps) == model.v[bank.bus])
+        for s in steps:
+            model.capacitor_step.add(model.capacitor_v[k, s] <= float(w_max[bank.bus]) * model.capacitor_on[k, s])
+            model.capacitor_step.add(model.capacitor_v[k, s] >= float(w_min[bank.bus]) * model.capacitor_on[k, s])
+
+
+def variable_generator_power(model: Any, controls: Controls) -> None:
+    """P, Q of each generator [pu], and whether it runs."""
+    model.generators = pyo.Set(initialize=range(len(controls.generators)), ordered=True)
+    model.generator_on = pyo.Var(model.generators, domain=pyo.Binary)
+    model.generator_p = pyo.Var(model.generators)
+    model.generator_q = pyo.Var(model.generators)
+    for k, g in enumerate(controls.generators):
+        for power, low, high in ((model.generator_p[k], g.p_min, g.p_max), (model.generator_q[k], g.q_min, g.q_max)):
+            power.setlb(min(low, 0.0) if g.switchable else low)
+            power.setub(max(high, 0.0) if g.switchable else high)
+        if not g.switchable:
+            model.generator_on[k].fix(1)
+
+
+def constraint_generator_range(model: Any, controls: Controls) -> None:
+    """Injections within their range while the generator runs, else zero."""
+    model.generator_range = pyo.ConstraintList()
+    for k, g in enumerate(controls.generators):
+        if g.switchable:
+            for power, low, high in (
+                (model.generator_p[k], g.p_min, g.p_max),
+                (model.generator_q[k], g.q_min, g.q_max),
+            ):
+                model.generator_range.add(power <= high * model.generator_on[k])
+                model.generator_range.add(power >= low * model.generator_on[k])
+
+
+def injected_power(model: Any, controls: Controls, bus: int) -> tuple[Any, Any]:
+    """What the controls of a bus inject: active and reactive power [pu]."""
+    mine = [k for k, g in enumerate(controls.generators) if g.bus == bus]
+    p = sum((model.generator_p[k] for k in mine), 0.0)
+    q = sum((model.generator_q[k] for k in mine), 0.0)
+    for k, bank in enumerate(controls.capacitors):
+        if bank.bus == bus:
+            q += sum(rated * model.capacitor_v[k, s] for s, rated in enumerate(bank.choices) if rated)
+    return p, q
+
+
+def variable_tap_voltage_sqr(model: Any, controls: Controls, branch: Any) -> None:
+    """Squared voltage on the transformer's side of the arcs of a branch with a tap changer.
+
+    ``tap_v`` of an arc that leaves the from end is what lies behind the transformer; of one that arrives there it is
+    the squared voltage of the bus itself, as far as this arc feeds it.
+    """
+    arcs = {a: k for k, tap in enumerate(controls.taps) for a in model.arcs if branch[a] == tap.branch}
+    model.tap_of_arc = arcs
+    model.tap_arcs = pyo.Set(initialize=list(arcs), ordered=True)
+    model.tap_v = pyo.Var(model.tap_arcs, domain=pyo.NonNegativeReals)
+    positions = [
+        (k, s) for k, tap in enumerate(controls.taps) if tap.positions is not None for s in range(len(tap.positions))
+    ]
+    model.tap_positions = pyo.Set(initialize=positions, dimen=2, ordered=True)
+    model.tap_on = pyo.Var(model.tap_positions, domain=pyo.Binary)
+    shares = [(a, s) for a, k in arcs.items() for kk, s in positions if kk == k]
+    model.tap_shares = pyo.Set(initialize=shares, dimen=2, ordered=True)
+    model.tap_share = pyo.Var(model.tap_shares, domain=pyo.NonNegativeReals)
+
+
+def constraint_tap(model: Any, controls: Controls, before: dict[int, Any], after: dict[int, Any], high: float) -> None:
+    """The voltage behind a transformer is the tap times that of the from bus, on each arc of its branch.
+
+    Parameters
+    ----------
+    before, after
+        By arc: squared voltage of the from bus, and behind the transformer; 0 for an arc not in use.
+    high
+        Largest squared voltage of a from bus [pu].
+    """
+    model.tap = pyo.ConstraintList()
+    positions = [tap.positions for tap in controls.taps]
+    for k, values in enumerate(positions):
+        if values is not None:
+            model.tap.add(sum(model.tap_on[k, s] for s in range(len(values))) == 1)
+    for a, k in model.tap_of_arc.items():
+        values = positions[k]
+        if values is None:
+            model.tap.add(after[a] <= controls.taps[k].high ** 2 * before[a])
+            model.tap.add(after[a] >= controls.taps[k].low ** 2 * before[a])
+            continue
+        model.tap.add(sum(model.tap_share[a, s] for s in range(len(values))) == before[a])
+        model.tap.add(sum(float(t) ** 2 * model.tap_share[a, s] for s, t in enumerate(values)) == after[a])
+        for s in range(len(values)):
+            model.tap.add(model.tap_share[a, s] <= high * model.tap_on[k, s])
+
+
+def settings_of_solution(model: Any, controls: Controls, before: dict[int, Any], after: dict[int, Any]) -> Settings:
+    """Settings of the solution that the model holds.
+
+    Parameters
+    ----------
+    before, after
+        As of :func:`constraint_tap`.
+    """
+
+    def value(expression: Any) -> float:
+        return float(pyo.value(expression, exception=False) or 0.0)
+
+    def chosen(states: Any, k: int, values: Any) -> float:
+        return float(values[np.argmax([value(states[k, s]) for s in range(len(values))])])
+
+    taps = []
+    for k, tap in enumerate(controls.taps):
+        if tap.positions is not None:
+            taps.append(chosen(model.tap_on, k, tap.positions))
+            continue
+        mine = [a for a, kk in model.tap_of_arc.items() if kk == k]
+        low, behind = (max((value(side[a]) for a in mine), default=0.0) for side in (before, after))
+        taps.append(float(np.clip((behind / low) ** 0.5 if low > 1e-6 else 1.0, tap.low, tap.high)))
+    capacitors = tuple(chosen(model.capacitor_on, k, bank.choices) for k, bank in enumerate(controls.capacitors))
+    on = tuple(not g.switchable or value(model.generator_on[k]) > 0.5 for k, g in enumerate(controls.generators))
+    generators = tuple(
+        (
+            float(np.clip(value(model.generator_p[k]), g.p_min, g.p_max)) if on[k] else 0.0,
+            float(np.clip(value(model.generator_q[k]), g.q_min, g.q_max)) if on[k] else 0.0,
+        )
+        for k, g in enumerate(controls.generators)
+    )
+    return Settings(tuple(taps), capacitors, generators, on)
