@@ -84,6 +84,7 @@ class Tangents:
         span = range(len(arcs))
         m = pyomo_model
         self._model = model
+        self._network = data.problem.network
         self._arcs = arcs
         self._ell, self._p, self._q = (model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))
         terms = [sending_term(m, data, a) for a in span]
@@ -113,8 +114,15 @@ class Tangents:
             self._model.add_rows(np.stack(columns, axis=1), np.stack(values, axis=1), lower)
         return len(fresh)
 
-    def at_power_flow(self, flow: PowerFlow, network: Network) -> int:
-        """Touch the cone where a configuration of a network operates; returns the number of new tangents."""
+    def at_power_flow(self, flow: PowerFlow, network: Network | None = None) -> int:
+        """Touch the cone where a configuration operates; returns the number of new tangents.
+
+        Parameters
+        ----------
+        network
+            The network with its controls set, where the problem has some.
+        """
+        network = network or self._network
         used = np.flatnonzero(flow.feed[self._arcs.head] == self._arcs.branch)
         tail, head = self._arcs.tail[used], self._arcs.head[used]
         branch = self._arcs.branch[used]
