@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from learnopt.io import load, read_scenarios_json
+from learnopt.io import load, read_scenarios
 from learnopt.network import Limits, ReconfigurationProblem
 
 stderr = Console(stderr=True)
@@ -21,7 +21,7 @@ CaseArgument: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 ScenarioOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Scenario (JSON): loads, generation, outages, locks; or several."),
+    typer.Option(metavar="FILE", help="Scenario(s): JSON, or load profiles (.csv, .parquet)."),
 ]
 VminOption: TypeAlias = Annotated[float | None, typer.Option(help="Lower voltage limit \\[pu], instead of the file's.")]
 VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage limit \\[pu], instead of the file's.")]
@@ -60,9 +60,12 @@ def build_problem(
         limits.ampacity,
         limits.substations,
     )
+    loads, notes = (None, ()) if scenario is None else read_scenarios(scenario, network)
+    for note in notes:
+        stderr.print(f"{scenario}: {note}", highlight=False, markup=False)
     return ReconfigurationProblem.of(
         network,
-        None if scenario is None else read_scenarios_json(scenario, network),
+        loads,
         limits=limits,
         charging=not no_charging,
         switching_cost=switching_cost,

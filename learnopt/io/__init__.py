@@ -9,8 +9,9 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict, read_case_json
 from learnopt.io.cases import case_index, case_names, load_case
 from learnopt.io.matpower import read_matpower
+from learnopt.io.profiles import Profiles, read_profiles, read_scenarios
 from learnopt.io.resources import data_root
-from learnopt.io.scenario_json import read_scenario_json, read_scenarios_json, scenario_to_dict
+from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
 from learnopt.network import Network
 
 READERS: Mapping[str, Callable[[Path], Network]] = {
@@ -46,6 +47,7 @@ def load(source: str | Path) -> Network:
 
 __all__ = [
     "READERS",
+    "Profiles",
     "case_index",
     "case_names",
     "data_root",
@@ -55,7 +57,8 @@ __all__ = [
     "network_to_dict",
     "read_case_json",
     "read_matpower",
+    "read_profiles",
     "read_scenario_json",
-    "read_scenarios_json",
+    "read_scenarios",
     "scenario_to_dict",
 ]
