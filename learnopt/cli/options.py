@@ -16,7 +16,11 @@ stderr = Console(stderr=True)
 stdout = Console()
 
 CaseArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="CASE_OR_FILE", help="Named case ([b]learnopt cases[/b]) or a case file (.json, .m).")
+    str,
+    typer.Argument(
+        metavar="CASE_OR_FILE",
+        help="Named case ([b]learnopt cases[/b]), file (.json, .m), simbench:CODE or pandapower:NAME.",
+    ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 ScenarioOption: TypeAlias = Annotated[

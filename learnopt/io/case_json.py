@@ -307,14 +307,18 @@ def read_case_json(path: Path) -> Network:
     DataError
         With every violation at once; one sentence where the file is JSON of another kind.
     """
-    raw = read_json(path)
+    return case_from_json(read_json(path), str(path))
+
+
+def case_from_json(raw: Any, subject: str) -> Network:
+    """Build a network from a parsed JSON file; errors as in :func:`read_case_json`."""
     if not isinstance(raw, dict) or "buses" not in raw:
         found = f"its keys are {', '.join(list(raw)[:6])}" if isinstance(raw, dict) and raw else "it has no keys"
         raise DataError(
-            str(path),
+            subject,
             [f"not a case file: 'buses' is missing ({found}); datasets/README.md says what a case file holds"],
         )
-    return network_from_dict(raw, str(path))
+    return network_from_dict(raw, subject)
 
 
 def network_to_dict(network: Network) -> dict[str, Any]:

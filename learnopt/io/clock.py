@@ -142,7 +142,7 @@ def _summers(stamps: Times, count: Ints) -> list[_Summer]:
     if not 0 < step <= HOUR or HOUR % step:
         return []
     steps = np.diff(stamps).astype(np.int64)
-    skips = [k + 1 for k in np.flatnonzero(steps == step + HOUR) if _sunday_night(stamps[k] + step, _SPRING)]
+    skips = [k + 1 for k in np.flatnonzero(steps == step + HOUR).tolist() if _sunday_night(stamps[k] + step, _SPRING)]
     length = HOUR // step
     twice = np.flatnonzero(count == 2)
     returns = [
@@ -216,12 +216,12 @@ def _fill_missing(times: Times, values: Floats, columns: Sequence[str], notes: l
     share = missing.mean(axis=0)
     bad = [
         f"column {columns[c]!r}: {share[c]:.0%} of the values are missing: give them or leave the column out"
-        for c in np.flatnonzero(share > _MOST_MISSING)
+        for c in np.flatnonzero(share > _MOST_MISSING).tolist()
     ]
     if bad:
         raise DataError(subject, bad)
     filled = values.copy()
-    holed = np.flatnonzero(missing.any(axis=0))
+    holed = np.flatnonzero(missing.any(axis=0)).tolist()
     for c in holed:
         known = ~missing[:, c]
         filled[~known, c] = _interpolate(times[~known], times[known], values[known, c])

@@ -1,0 +1,70 @@
+"""One entry for networks: named cases, files of every format, SimBench grids and pandapower networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from learnopt.errors import DataError
+from learnopt.io.case_json import case_from_json, read_json
+from learnopt.io.cases import case_names, load_case
+from learnopt.io.matpower import read_matpower
+from learnopt.io.pandapower import case_from_pandapower_json, pandapower_case
+from learnopt.io.pandapower_tables import is_pandapower_json
+from learnopt.io.simbench import simbench_case
+from learnopt.network import Network
+
+Imported = tuple[Network, tuple[str, ...]]
+"""A network, and what was assumed, merged or left out on the way, one sentence each."""
+
+
+def _read_json(path: Path) -> Imported:
+    """A case file, or a net of ``pandapower.to_json``: what the file holds decides."""
+    raw = read_json(path)
+    if is_pandapower_json(raw):
+        case = case_from_pandapower_json(raw, str(path))
+        return case.network, case.notes
+    return case_from_json(raw, str(path)), ()
+
+
+READERS: Mapping[str, Callable[[Path], Imported]] = {
+    ".json": _read_json,
+    ".m": lambda path: (read_matpower(path), ()),
+}
+"""Reader of each file ending: a new format is one line here."""
+
+
+def load(source: str | Path) -> Network:
+    """Network of a named case, of a file, or of a code (``simbench:1-MV-urban--0-sw``, ``pandapower:mv_oberrhein``).
+
+    Raises
+    ------
+    DataError
+        If there is nothing of that name, if the format is unknown, or if the file breaks the rules of its format.
+    UnsupportedError
+        If the file asks for something that learnopt does not model, or a package is missing.
+    """
+    return load_with_notes(source)[0]
+
+
+def load_with_notes(source: str | Path) -> Imported:
+    """As :func:`load`, with what was assumed, merged or left out on the way."""
+    name = str(source)
+    if name in case_names():
+        return load_case(name), ()
+    for prefix, reader in (("simbench:", simbench_case), ("pandapower:", pandapower_case)):
+        if name.startswith(prefix):
+            case = reader(name.removeprefix(prefix))
+            return case.network, case.notes
+    path = Path(source)
+    known = (
+        f"learnopt reads the named cases {', '.join(case_names())} and files ending in {', '.join(READERS)}, "
+        "simbench:CODE and pandapower:NAME"
+    )
+    if path.is_dir():
+        raise DataError(name, [f"is a folder, not a case file; {known}"])
+    if not path.exists():
+        raise DataError(name, [f"there is no such file and no named case of that name; {known}"])
+    if path.suffix.lower() not in READERS:
+        raise DataError(name, [f"the file format {path.suffix or 'without ending'!r} is not known; {known}"])
+    return READERS[path.suffix.lower()](path)

@@ -1,0 +1,178 @@
+"""Loops inside stations: couplers and transformers that are closed in parallel and no decision of reconfiguration.
+
+A radial configuration has no loop at all, but substations are built with some: double busbars with both disconnectors
+closed, two transformers on one busbar. As long as such a loop consists of closed couplers of zero impedance and closed
+transformers only, it is contracted without changing any power flow: the couplers' buses become one, transformers
+side by side become their parallel connection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from learnopt.errors import UnsupportedError
+from learnopt.network.topology import DisjointSets, blocks
+
+Bus = Hashable
+
+
+@dataclass(frozen=True)
+class Link:
+    """A branch on its way from a node-breaker model into a network.
+
+    Parameters
+    ----------
+    id, kind, name
+        ``line 12`` is of kind ``line``.
+    from_bus, to_bus
+        Buses of the source.
+    z, y
+        Series impedance and shunt admittance (both ends together), per unit of 1 MVA behind the ratio.
+    ratio
+        Off-nominal ratio at the from end.
+    ampacity
+        A at the from end; ``inf`` where unknown.
+    switchable, is_open
+        It has a switch; a switch of it is open.
+    fed_end
+        Of an open branch with one closed end: the bus of that end, from which it stays energised.
+    """
+
+    id: str
+    kind: str
+    name: str
+    from_bus: Bus
+    to_bus: Bus
+    z: complex
+    y: complex = 0j
+    ratio: float = 1.0
+    ampacity: float = math.inf
+    switchable: bool = False
+    is_open: bool = False
+    fed_end: Bus | None = None
+
+    @property
+    def coupler(self) -> bool:
+        """A switch without impedance."""
+        return self.kind == "switch" and self.z == 0
+
+
+def contract_stations(
+    buses: Sequence[Bus], links: Sequence[Link], sources: Sequence[Bus], subject: str
+) -> tuple[dict[Bus, Bus], list[Link], list[str]]:
+    """Contract loops of closed couplers and transformers, and merge what then lies in parallel and cannot be switched.
+
+    Parameters
+    ----------
+    buses, links, sources
+        The network; sources become substations. Sources joined by closed couplers are one.
+
+    Returns
+    -------
+    bus_of
+        The bus that stands for each bus afterwards.
+    links
+        With these buses, without contracted couplers.
+    notes
+        What was merged.
+
+    Raises
+    ------
+    UnsupportedError
+        If transformers of different ratio work in parallel.
+    """
+    merged = _coupled(buses, links, sources)
+    notes = []
+    bus_of = {bus: bus for bus in buses}
+    for together in merged:
+        head = next((bus for bus in together if bus in set(sources)), together[0])
+        bus_of.update(dict.fromkeys(together, head))
+        notes.append(f"buses {', '.join(map(str, together))} are joined by closed couplers in a station: bus {head}")
+    kept = []
+    for link in links:
+        moved = replace(
+            link,
+            from_bus=bus_of[link.from_bus],
+            to_bus=bus_of[link.to_bus],
+            fed_end=None if link.fed_end is None else bus_of[link.fed_end],
+        )
+        if moved.from_bus != moved.to_bus:
+            kept.append(moved)
+        elif not link.coupler or link.is_open:
+            notes.append(f"{link.id} has both ends on bus {moved.from_bus} and is left out")
+    return bus_of, _parallel(kept, notes, subject), notes
+
+
+def _coupled(buses: Sequence[Bus], links: Sequence[Link], sources: Sequence[Bus]) -> list[list[Bus]]:
+    """Sets of buses to be one: couplers in a loop of closed couplers and transformers, and sources that are coupled."""
+    number = {bus: k + 1 for k, bus in enumerate(buses)}  # node 0 is an outer point that every station hangs on
+    station = [link for link in links if not link.is_open and (link.coupler or link.kind == "trafo")]
+    tail = [number[link.from_bus] for link in station]
+    head = [number[link.to_bus] for link in station]
+    sets = DisjointSets(len(buses) + 1)
+    for a, b in zip(tail, head, strict=True):
+        sets.join(a, b)
+    roots = sorted({sets.find(k) for k in range(1, len(buses) + 1)})
+    ends = np.array([tail + [0] * len(roots), head + roots], dtype=np.int64)
+    structure = blocks(len(buses) + 1, ends[0], ends[1], np.ones(ends.shape[1], dtype=bool))
+    looped = ~structure.bridges[: len(station)]
+    couplers = DisjointSets(len(buses) + 1)
+    for a, b, link in zip(tail, head, station, strict=True):
+        if link.coupler:
+            couplers.join(a, b)
+    together = DisjointSets(len(buses) + 1)
+    fed_twice = [couplers.find(number[source]) for source in sources]
+    for a, b, link, in_loop in zip(tail, head, station, looped, strict=True):
+        if link.coupler and (in_loop or fed_twice.count(couplers.find(a)) > 1):
+            together.join(a, b)
+    members: dict[int, list[Bus]] = {}
+    for bus in buses:
+        members.setdefault(together.find(number[bus]), []).append(bus)
+    return [group for group in members.values() if len(group) > 1]
+
+
+def _parallel(links: Sequence[Link], notes: list[str], subject: str) -> list[Link]:
+    """Links side by side as one where they can only be closed together: transformers, and lines without a switch."""
+    groups: dict[tuple[str, frozenset[Bus]], list[Link]] = {}
+    for link in links:
+        fixed = link.kind == "trafo" or (link.kind == "line" and not link.switchable)
+        if fixed and not link.is_open:
+            groups.setdefault((link.kind, frozenset((link.from_bus, link.to_bus))), []).append(link)
+    replaced: dict[str, Link | None] = {}
+    for group in groups.values():
+        if len(group) == 1:
+            continue
+        one = _side_by_side(group, subject)
+        replaced.update({link.id: None for link in group[1:]} | {group[0].id: one})
+        notes.append(f"{one.id} work in parallel and are one branch that stays closed")
+    result = [replaced.get(link.id, link) for link in links]
+    return [link for link in result if link is not None]
+
+
+def _side_by_side(group: Sequence[Link], subject: str) -> Link:
+    """The parallel connection: admittances add up, the current divides in their proportion."""
+    first = group[0]
+    ratios = {round(link.ratio, 9) if link.from_bus == first.from_bus else math.nan for link in group}
+    if len(ratios) > 1 and any(link.ratio != 1 for link in group):
+        names = ", ".join(f"{link.id} ({link.ratio:.4f})" for link in group)
+        raise UnsupportedError(
+            f"{subject}: transformers of different ratio in parallel drive a current through each other: {names}. "
+            "Put them on the same tap, or open one of them"
+        )
+    if any(link.z == 0 for link in group):
+        raise UnsupportedError(f"{subject}: {group[0].id} has no impedance and works in parallel with {group[1].id}")
+    admittances = [1 / link.z for link in group]
+    total = sum(admittances)
+    return replace(
+        first,
+        id=" + ".join(link.id for link in group),
+        name=" + ".join(link.name for link in group if link.name),
+        z=1 / total,
+        y=sum(link.y for link in group),
+        ampacity=min(link.ampacity * abs(total) / abs(a) for link, a in zip(group, admittances, strict=True)),
+        switchable=False,
+    )
