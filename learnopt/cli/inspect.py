@@ -1,0 +1,100 @@
+"""``learnopt inspect``: what was read and what looks wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from learnopt.cli.options import CaseArgument, JsonOption, stderr, stdout
+from learnopt.io import load_with_notes
+from learnopt.network import ReconfigurationProblem
+from learnopt.pipeline.inspection import Inspection, Severity, inspect_network
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+
+
+def inspect(
+    case: CaseArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the present state: .png, .svg, .pdf or .html.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> int:
+    """What was read, and what looks wrong, by severity.
+
+    Exit code 0: nothing but warnings and notes; 1: an error that has to be repaired first; 2: the file cannot be read.
+    """
+    network, notes = load_with_notes(case)
+    found = inspect_network(network, notes)
+    if out is not None:
+        _draw(found, out)
+    errors = found.of(Severity.ERROR)
+    if json_output:
+        answer: dict[str, Any] = found.facts | {"findings": [asdict(finding) for finding in found.findings]}
+        if errors:
+            answer["errors"] = [f"{finding.object}: {finding.value}" for finding in errors]
+        typer.echo(json.dumps(answer, allow_nan=False))
+    else:
+        stdout.print(_facts(found))
+        stdout.print(_findings(found))
+    return 1 if errors else 0
+
+
+def _draw(found: Inspection, out: Path) -> None:
+    if found.evaluation is None or not found.evaluation.converged:
+        stderr.print("No drawing: the present state is not radial or has no power flow.", highlight=False)
+        return
+    from learnopt.report.files import write_diagram
+
+    problem = ReconfigurationProblem.of(found.network)
+    write_diagram(out, problem, found.network.normal_configuration, found.evaluation, None)
+    stderr.print(f"Drawing written to {out}", highlight=False, markup=False)
+
+
+def _facts(found: Inspection) -> Table:
+    facts = found.facts
+    levels = ", ".join(f"{kv} kV ({count} buses)" for kv, count in facts["kv_levels"].items())
+    low, high = facts["voltage_limits_pu"]
+    limits = "none" if low is None and high is None else f"{low} to {high} pu"
+    rows = {
+        "read": f"{facts['buses']} buses, {facts['branches']} branches, {facts['transformers']} transformers, "
+        f"{facts['couplers']} couplers, {len(facts['substations'])} substations",
+        "voltage levels": levels,
+        "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state",
+        "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open",
+        "load": f"{facts['load_kw']:,.1f} kW, {facts['load_kvar']:,.1f} kvar",
+        "generation": f"{facts['generation_kw']:,.1f} kW",
+        "charging": f"{facts['charging_kvar']:,.1f} kvar of lines, {facts['capacitors_kvar']:,.1f} kvar of capacitors",
+        "limits": f"voltage {limits}; {facts['rated_branches']} branches with an ampacity",
+        "present state": _state(facts),
+    }
+    table = Table("", escape(facts["case"]), title=escape(facts["title"]) or None)
+    for name, text in rows.items():
+        table.add_row(name, escape(text))
+    return table
+
+
+def _state(facts: dict[str, Any]) -> str:
+    if facts["loss_kw"] is None:
+        return "no power flow" if facts["radial"] else "not radial"
+    loading = "" if facts["max_loading"] is None else f", highest loading {facts['max_loading']:.0%}"
+    return (
+        f"radial, {facts['loss_kw']:,.2f} kW lost, "
+        f"{facts['min_voltage_pu']:.4f} to {facts['max_voltage_pu']:.4f} pu{loading}"
+    )
+
+
+def _findings(found: Inspection) -> Table | str:
+    if not found.findings:
+        return "Nothing looks wrong."
+    table = Table("severity", "object", "found", "advice")
+    for finding in found.findings:
+        cells = (escape(finding.object), escape(finding.value), escape(finding.advice))
+        table.add_row(f"[{_STYLES[finding.severity]}]{finding.severity.value}[/]", *cells)
+    return table
