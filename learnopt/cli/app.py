@@ -10,6 +10,7 @@ import typer
 
 import learnopt
 from learnopt.cli import data, feeder, learn
+from learnopt.cli.convert import convert
 from learnopt.cli.inspect import inspect
 from learnopt.cli.solve import solve
 from learnopt.errors import LearnoptError
@@ -46,6 +47,7 @@ def root(
 app.command()(feeder.cases)
 app.command()(solve)
 app.command()(inspect)
+app.command()(convert)
 app.command()(feeder.check)
 app.command()(feeder.draw)
 app.command()(data.generate)

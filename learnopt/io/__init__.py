@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from learnopt.io.case_json import network_from_dict, network_to_dict, read_case_json
 from learnopt.io.cases import case_index, case_names, load_case
+from learnopt.io.csv_folder import read_csv_folder, write_csv_folder
 from learnopt.io.matpower import read_matpower
 from learnopt.io.pandapower import network_from_pandapower
 from learnopt.io.profiles import Profiles, read_profiles, read_scenarios
@@ -24,9 +25,11 @@ __all__ = [
     "network_from_pandapower",
     "network_to_dict",
     "read_case_json",
+    "read_csv_folder",
     "read_matpower",
     "read_profiles",
     "read_scenario_json",
     "read_scenarios",
     "scenario_to_dict",
+    "write_csv_folder",
 ]

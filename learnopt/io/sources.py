@@ -8,6 +8,7 @@ from pathlib import Path
 from learnopt.errors import DataError
 from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
+from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder
 from learnopt.io.matpower import read_matpower
 from learnopt.io.pandapower import case_from_pandapower_json, pandapower_case
 from learnopt.io.pandapower_tables import is_pandapower_json
@@ -59,10 +60,12 @@ def load_with_notes(source: str | Path) -> Imported:
     path = Path(source)
     known = (
         f"learnopt reads the named cases {', '.join(case_names())} and files ending in {', '.join(READERS)}, "
-        "simbench:CODE and pandapower:NAME"
+        f"folders with {', '.join(f'{table}.csv' for table in REQUIRED)}, simbench:CODE and pandapower:NAME"
     )
+    if is_csv_folder(path):
+        return read_csv_folder(path), ()
     if path.is_dir():
-        raise DataError(name, [f"is a folder, not a case file; {known}"])
+        raise DataError(name, [f"is a folder without tables of a case; {known}"])
     if not path.exists():
         raise DataError(name, [f"there is no such file and no named case of that name; {known}"])
     if path.suffix.lower() not in READERS:

@@ -107,7 +107,7 @@ def test_load_says_what_it_knows(tmp_path: Path):
     for source, message in (
         ("case34", "there is no such file and no named case"),
         (tmp_path / "absent.json", "there is no such file"),
-        (tmp_path, "is a folder"),
+        (tmp_path, "is a folder without tables"),
         (tmp_path / "feeder.xlsx", "the file format '.xlsx' is not known"),
     ):
         with pytest.raises(DataError, match=r"case533 and files ending in .*\.json.*\.m") as error:

@@ -1,0 +1,29 @@
+"""``learnopt convert``: a network of any source as a file that people can edit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learnopt.cli.options import CaseArgument, stderr
+from learnopt.io import load_with_notes, network_to_dict, write_csv_folder
+from learnopt.io.files import write_atomically
+
+
+def convert(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Case file (.json), or a new folder of CSV tables.")],
+) -> None:
+    """Write a network as a JSON case file or as a folder of CSV tables."""
+    network, notes = load_with_notes(case)
+    for note in notes:
+        stderr.print(f"{case}: {note}", highlight=False, markup=False)
+    if out.suffix.lower() == ".json":
+        text = json.dumps(network_to_dict(network), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    else:
+        write_csv_folder(network, out)
+    stderr.print(f"Written to {out}", highlight=False, markup=False)

@@ -1,0 +1,282 @@
+"""Folders of CSV tables: the case file as a spreadsheet sees it (every column: ``docs/formats.md``).
+
+``buses.csv``, ``branches.csv`` and ``substations.csv`` are required. A table has the keys of the case file as columns;
+an empty cell is an absent key. Comma, semicolon or tab; with semicolons a decimal comma is understood.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from learnopt.errors import DataError
+from learnopt.io.case_json import network_from_dict, network_to_dict
+from learnopt.network import Network
+
+Row = dict[str, Any]
+
+
+def _number(text: str) -> float:
+    return float(text)
+
+
+def _identifier(text: str) -> int | float | str:
+    """A number where the text is how a number is written, else the text."""
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        if str(value) == text and math.isfinite(value):
+            return value
+    return text
+
+
+def _flag(text: str) -> bool:
+    state = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text.lower())
+    if state is None:
+        raise ValueError
+    return state
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split()]
+
+
+_KINDS: Mapping[Callable[[str], Any], str] = {
+    _number: "a number",
+    _flag: "true or false",
+    int: "a whole number",
+    _numbers: "numbers separated by blanks",
+}
+TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
+    "buses": {
+        "id": _identifier,
+        "name": str,
+        "kv": _number,
+        "p_kw": _number,
+        "q_kvar": _number,
+        "shunt_p_kw": _number,
+        "shunt_q_kvar": _number,
+        "x": _number,
+        "y": _number,
+        "customers": int,
+    },
+    "branches": {
+        "id": _identifier,
+        "name": str,
+        "from": _identifier,
+        "to": _identifier,
+        "r_ohm": _number,
+        "x_ohm": _number,
+        "b_us": _number,
+        "g_us": _number,
+        "ratio": _number,
+        "ampacity_a": _number,
+        "normally_open": _flag,
+        "switchable": _flag,
+    },
+    "substations": {"bus": _identifier, "v_pu": _number, "s_min_kva": _number, "s_max_kva": _number},
+    "loads": {"bus": _identifier, "name": str, "p_kw": _number, "q_kvar": _number},
+    "case": {
+        "name": str,
+        "title": str,
+        "source": str,
+        "base_kv": _number,
+        "vmin_pu": _number,
+        "vmax_pu": _number,
+    },
+    "capacitors": {"bus": _identifier, "steps_kvar": _numbers},
+    "taps": {"branch": _identifier, "min_pu": _number, "max_pu": _number, "step_pu": _number},
+    "generators": {
+        "id": _identifier,
+        "bus": _identifier,
+        "p_min_kw": _number,
+        "p_max_kw": _number,
+        "q_min_kvar": _number,
+        "q_max_kvar": _number,
+        "switchable": _flag,
+    },
+}
+"""Columns of each table and how a cell is read."""
+_NEEDED = {
+    "buses": ("id",),
+    "branches": ("id", "from", "to", "r_ohm", "x_ohm"),
+    "substations": ("bus",),
+    "loads": ("bus",),
+    "capacitors": ("bus", "steps_kvar"),
+    "taps": ("branch", "min_pu", "max_pu"),
+    "generators": ("id", "bus", "p_max_kw"),
+}
+_LISTS = ("buses", "branches", "capacitors", "taps", "generators")
+"""Tables that are lists of the case file as they are."""
+REQUIRED = ("buses", "branches", "substations")
+
+
+def is_csv_folder(path: Path) -> bool:
+    """A folder with at least one of the required tables."""
+    return path.is_dir() and any((path / f"{table}.csv").is_file() for table in REQUIRED)
+
+
+def read_csv_folder(path: Path) -> Network:
+    """Read a folder of tables.
+
+    Raises
+    ------
+    DataError
+        With every violation of all tables: missing tables and columns, cells that cannot be read, and what a case file
+        may not hold either.
+    """
+    bad = [f"{table}.csv is missing" for table in REQUIRED if not (path / f"{table}.csv").is_file()]
+    tables = {
+        table: _read_table(path / f"{table}.csv", table, bad) for table in TABLES if (path / f"{table}.csv").is_file()
+    }
+    if len(tables.get("case", [{}])) != 1:
+        bad.append(f"case.csv must have one row below its header, it has {len(tables['case'])}")
+    if bad:
+        raise DataError(str(path), bad)
+    return network_from_dict(_case(tables, path), str(path))
+
+
+def _case(tables: Mapping[str, list[Row]], path: Path) -> dict[str, Any]:
+    """The case file of the tables."""
+    general: Row = {"name": path.resolve().name} | tables.get("case", [{}])[0]
+    levels = Counter(bus["kv"] for bus in tables["buses"] if "kv" in bus)
+    if levels:
+        general.setdefault("base_kv", levels.most_common(1)[0][0])
+    if "base_kv" not in general:
+        raise DataError(
+            str(path), ["no nominal voltage: give kv in buses.csv, or base_kv in case.csv [kV line-to-line]"]
+        )
+    case: dict[str, Any] = {key: general[key] for key in ("name", "title", "source", "base_kv") if key in general}
+    limits = {key: general[key] for key in ("vmin_pu", "vmax_pu") if key in general}
+    if limits:
+        case["voltage_limits"] = limits
+    case["substations"] = [row["bus"] for row in tables["substations"]]
+    case["substation_data"] = {
+        str(row["bus"]): {key: value for key, value in row.items() if key != "bus"} for row in tables["substations"]
+    }
+    buses = {str(row["id"]): row for row in tables["buses"]}
+    unknown = [row["bus"] for row in tables.get("loads", []) if str(row["bus"]) not in buses]
+    if unknown:
+        raise DataError(str(path), [f"loads.csv: bus {bus!r} is not in buses.csv" for bus in dict.fromkeys(unknown)])
+    for row in tables.get("loads", []):
+        for key in ("p_kw", "q_kvar"):
+            bus = buses[str(row["bus"])]
+            bus[key] = bus.get(key, 0.0) + row.get(key, 0.0)
+    return case | {
+        key: tables[key] for key in ("buses", "branches", "capacitors", "taps", "generators") if key in tables
+    }
+
+
+def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:
+    """Rows without their empty cells; what is wrong is added to ``bad``."""
+    columns = TABLES[table]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        bad.append(f"{path.name}: not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}")
+        return []
+    except OSError as error:
+        bad.append(f"{path.name}: cannot be read: {error.strerror or error}")
+        return []
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    try:
+        header, *lines = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)) or [[]]
+    except csv.Error as error:
+        bad.append(f"{path.name}: not a CSV table: {error}")
+        return []
+    header = [name.strip() for name in header]
+    bad.extend(f"{path.name}: column {name!r} is missing" for name in _NEEDED.get(table, ()) if name not in header)
+    bad.extend(f"{path.name}: column {name!r} is there twice" for name, n in Counter(header).items() if n > 1 and name)
+    for name in header:
+        meant = [] if name in columns else get_close_matches(name.lower(), columns, n=1, cutoff=0.8)
+        bad.extend(f"{path.name}: {name!r} is not a column; {other!r} is" for other in meant)
+    rows = []
+    for number, cells in enumerate(lines, start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            bad.append(f"{path.name}, line {number}: {len(cells)} cells, the header has {len(header)}")
+            continue
+        rows.append(_read_row(header, cells, columns, f"{path.name}, line {number}", delimiter == ";", bad))
+        bad.extend(
+            f"{path.name}, line {number}: {name} is missing"
+            for name in _NEEDED.get(table, ())
+            if name in header and name not in rows[-1] and not cells[header.index(name)].strip()
+        )
+    return rows
+
+
+def _read_row(
+    header: Iterable[str],
+    cells: Iterable[str],
+    columns: Mapping[str, Callable[[str], Any]],
+    place: str,
+    decimal_comma: bool,
+    bad: list[str],
+) -> Row:
+    row: Row = {}
+    for name, raw in zip(header, cells, strict=True):
+        cell = raw.strip()
+        if name not in columns or not cell:
+            continue
+        kind = columns[name]
+        if decimal_comma and kind in (_number, _numbers):
+            cell = cell.replace(",", ".")
+        try:
+            row[name] = kind(cell)
+        except ValueError:
+            bad.append(f"{place}: {name} = {raw!r} is not {_KINDS[kind]}")
+    return row
+
+
+def write_csv_folder(network: Network, path: Path) -> None:
+    """Write a network as a new folder of tables, which reads back as the same case.
+
+    Raises
+    ------
+    DataError
+        If the folder exists, or if an id would not come back as it is (text that looks like a number).
+    """
+    if path.exists():
+        raise DataError(str(path), ["exists already: give a folder that does not"])
+    unclear = [i for i in (*network.bus_ids, *network.branch_ids) if _identifier(_cell(i).strip()) != i]
+    if unclear:
+        raise DataError(str(path), [f"id {i!r} would read back as something else: rename it" for i in unclear[:10]])
+    case = network_to_dict(network)
+    general = {key: case[key] for key in ("name", "title", "source", "base_kv")} | case.get("voltage_limits", {})
+    substations = [{"bus": bus} | case["substation_data"][str(bus)] for bus in case["substations"]]
+    tables = {"case": [general], "substations": substations} | {key: case[key] for key in _LISTS if key in case}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        for table, rows in tables.items():
+            _write_table(partial / f"{table}.csv", TABLES[table], rows)
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_table(path: Path, columns: Mapping[str, Any], rows: list[Row]) -> None:
+    used = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(used)
+        writer.writerows([_cell(row.get(name)) for name in used] for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
