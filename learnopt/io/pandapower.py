@@ -1,4 +1,4 @@
-"""pandapower nets: JSON files of ``pandapower.to_json``, net objects, and the networks that pandapower ships.
+"""Nets of pandapower: JSON files of ``pandapower.to_json``, net objects, and the networks that pandapower ships.
 
 ==================  ====================================================================================
 branches            ``line 12``, ``trafo 3`` and ``switch 7`` (bus-bus) after kind and index in the net

@@ -172,6 +172,8 @@ def _split_table(table: Any) -> tuple[list[Any], dict[str, list[Any]]] | None:
         index, columns, data = parsed["index"], parsed["columns"], parsed["data"]
         if len(data) != len(index) or any(len(row) != len(columns) for row in data):
             return None
+        if not all(isinstance(i, (int, str)) and not isinstance(i, bool) for i in index):
+            return None
         return index, {str(name): [row[c] for row in data] for c, name in enumerate(columns)}
     except (ValueError, TypeError, KeyError):
         return None

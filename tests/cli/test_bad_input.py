@@ -66,6 +66,19 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "limits crossed": ("f.json", changed(put("voltage_limits", {"vmin_pu": 1.1, "vmax_pu": 0.9})), "exceeds"),
     "empty MATPOWER": ("f.m", b"", "mpc.bus is missing"),
     "binary MATPOWER": ("f.m", bytes(range(256)), "f.m"),
+    "empty pandapower net": ("f.json", b'{"_class": "pandapowerNet"}', "no content"),
+    "pandapower net without buses": ("f.json", b'{"_class": "pandapowerNet", "_object": {}}', "the net has no bus"),
+    "ancient pandapower net": (
+        "f.json",
+        b'{"_class": "pandapowerNet", "_object": {"version": "1.2.0"}}',
+        "written by pandapower 1.2.0",
+    ),
+    "damaged pandapower table": (
+        "f.json",
+        b'{"_class": "pandapowerNet", "_object": {"bus": {"_class": "DataFrame", "_object": "{"}}}',
+        "table 'bus' is damaged",
+    ),
+    "table of a folder alone": ("buses.csv", b"id\n1\n", "the file format '.csv' is not known"),
     "unknown format": ("f.xlsx", b"PK", "not known"),
 }
 
@@ -76,12 +89,12 @@ def test_broken_case_files(capsys: CapSys, tmp_path: Path, name: str) -> None:
     file, content, said = FILES[name]
     path = tmp_path / file
     path.write_bytes(content)
-    for command in (["solve", path], ["check", path], ["draw", path, "--out", tmp_path / "x.png"]):
+    for command in (["solve", path], ["check", path], ["inspect", path], ["draw", path, "--out", tmp_path / "x.png"]):
         outcome = invoke(capsys, *command)
         assert (outcome.code, outcome.out) == (2, ""), command
         assert said in outcome.err
         assert file in outcome.err
-    for command in ("solve", "check"):
+    for command in ("solve", "check", "inspect"):
         outcome = invoke(capsys, command, path, "--json")
         assert outcome.code == 2
         assert outcome.json.keys() == {"errors"}
