@@ -11,6 +11,7 @@ import typer
 import learnopt
 from learnopt.cli import data, feeder, learn
 from learnopt.cli.convert import convert
+from learnopt.cli.horizon import horizon
 from learnopt.cli.inspect import inspect
 from learnopt.cli.solve import solve
 from learnopt.errors import LearnoptError
@@ -50,6 +51,7 @@ app.command()(inspect)
 app.command()(convert)
 app.command()(feeder.check)
 app.command()(feeder.draw)
+app.command()(horizon)
 app.command()(data.generate)
 app.command()(data.label)
 app.command()(learn.train)

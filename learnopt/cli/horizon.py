@@ -1,0 +1,117 @@
+"""``learnopt horizon``: a day or a week, switching operations counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from learnopt.cli.options import (
+    CaseArgument,
+    JsonOption,
+    NoChargingOption,
+    NoLimitsOption,
+    VmaxOption,
+    VminOption,
+    build_problem,
+    stderr,
+    stdout,
+)
+from learnopt.errors import DataError
+
+NO_PLAN = 1
+_SIMBENCH = "simbench:"
+
+
+def horizon(
+    case: CaseArgument,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Loads over time (.csv, .parquet, simbench:CODE); a SimBench case has its own."
+        ),
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="First instant (ISO date or time).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps; all of the profile if absent.")] = None,
+    step_hours: Annotated[float | None, typer.Option(help="Hours per step; loads are averaged over it.")] = (None),
+    window: Annotated[
+        int | None, typer.Option(help="Steps known ahead when each step is decided; all of them if absent.")
+    ] = None,
+    switching_cost: Annotated[float, typer.Option(help="Cost of one switching operation \\[kWh].")] = 0.0,
+    max_operations: Annotated[int | None, typer.Option(help="Cap on the operations of the whole horizon.")] = None,
+    max_operations_per_step: Annotated[int | None, typer.Option(help="Cap on the operations before each step.")] = None,
+    gap: Annotated[float, typer.Option(help="Relative gap to stop at.")] = 1e-3,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds; the best plan found by then is returned.")] = None,
+    k_best: Annotated[int, typer.Option(help="Configurations proven per step, as candidates.")] = 4,
+    vmin: VminOption = None,
+    vmax: VmaxOption = None,
+    no_limits: NoLimitsOption = False,
+    no_charging: NoChargingOption = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what is proven there; an interrupted run goes on.")
+    ] = None,
+    json_output: JsonOption = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+) -> int:
+    """Plan the configurations of a day or a week: energy lost plus switching is least, with a proven bound.
+
+    Exit code 0: a plan was returned; 1: none exists or none was found in the limits; 2: bad input.
+    """
+    from learnopt.engines import SolveOptions
+    from learnopt.io import read_profiles
+    from learnopt.network import Certificate
+    from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
+    from learnopt.pipeline.horizon.steps import horizon_steps
+    from learnopt.pipeline.solve import warm_up
+    from learnopt.report.horizon import horizon_table, horizon_to_dict, write_horizon_report
+
+    if profile is None:
+        if not case.startswith(_SIMBENCH):
+            raise DataError("options", ["--profile is missing: only simbench: cases bring loads over time with them"])
+        profile = case
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
+    if out is not None and out.exists() and not out.is_dir():
+        raise DataError(str(out), ["is a file: give a folder"])
+    base = build_problem(case, None, vmin, vmax, no_limits, no_charging)
+    profiles = read_profiles(profile, base.network)
+    for note in profiles.notes:
+        stderr.print(f"{profile}: {note}", highlight=False, markup=False)
+    times, scenarios, hours = horizon_steps(profiles, start, steps, step_hours)
+    problem = HorizonProblem(
+        base.network,
+        scenarios,
+        hours,
+        base.limits,
+        base.charging,
+        switching_cost,
+        max_operations,
+        max_operations_per_step,
+    )
+    with stderr.status(escape(f"Planning {problem.n_steps} steps of {base.network.name} ...")) as status:
+        warm_up("tree", SolveOptions(certify=Certificate.AC))
+        plan = plan_horizon(
+            problem,
+            window=window,
+            gap=gap,
+            time_limit=time_limit,
+            k_best=k_best,
+            out=out,
+            progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
+        )
+    answer = horizon_to_dict(problem, plan, times)
+    if out is not None:
+        from learnopt.pipeline.horizon.store import write_plan
+
+        write_plan(out, answer)
+    if report is not None:
+        write_horizon_report(report, problem, plan, times)
+        stderr.print(f"Report written to {report}", highlight=False, markup=False)
+    if json_output:
+        typer.echo(json.dumps(answer, allow_nan=False))
+    else:
+        stdout.print(horizon_table(problem, plan, times))
+    return 0 if plan.configurations else NO_PLAN

@@ -1,0 +1,45 @@
+"""AC losses of many configurations in many scenarios, with the limits looked at: compiled, for pools of candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
+from learnopt.physics.limits import limit_arrays, total_violation
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+
+
+@njit(cache=True)
+def _losses(grid: Any, limits: Any, s: NDArray[np.complex128], closed: Bools, loss: Floats) -> None:
+    n = s.shape[1]
+    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    shunt = np.empty(n, np.complex128)
+    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
+    loss[:] = np.inf
+    for c in range(len(closed)):
+        if not order_tree(grid, closed[c], order, parent, feed):
+            continue
+        for k in range(len(s)):
+            value = sweep_tree(grid, s[k], order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+            if np.isnan(value):
+                continue
+            if limits.active and total_violation(grid, limits, s[k], order, parent, feed, v, current) > 0.0:
+                continue
+            loss[c, k] = value
+
+
+def feasible_losses(problem: ReconfigurationProblem, configurations: list[Configuration]) -> Floats:
+    """AC loss of each configuration in each scenario [kW], shape (n_configuration, n_scenario).
+
+    Infinite where the configuration is not radial, has no power flow or violates a limit in that scenario.
+    """
+    s = np.stack([member.p + 1j * member.q for member in problem.members])
+    loss = np.empty((len(configurations), len(s)))
+    if configurations:
+        closed = np.stack([configuration.closed for configuration in configurations])
+        _losses(grid_of(problem.network, problem.charging), limit_arrays(problem), s, closed, loss)
+    return loss * problem.network.base.kw

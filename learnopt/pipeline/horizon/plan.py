@@ -1,0 +1,309 @@
+"""The plan of a horizon: candidates from proofs of every step, dynamic programming, and a bound that closes the gap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from learnopt.engines import SolveOptions, Stopwatch
+from learnopt.engines.priced import priced_bound
+from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles
+from learnopt.errors import DataError
+from learnopt.network import Certificate, Configuration, Ints, ReconfigurationProblem, Result, Status
+from learnopt.physics import evaluate
+from learnopt.pipeline.horizon.bound import Prices, best_at, find_prices
+from learnopt.pipeline.horizon.pool import Pool
+from learnopt.pipeline.horizon.problem import HorizonPlan, HorizonProblem
+from learnopt.pipeline.horizon.store import HorizonFolder, StepRecord
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done and how many there are."""
+
+ROUNDS = 30
+"""Rounds of the bound; a handful is usual."""
+STATIC_SHARE = 0.3
+"""Share of the time limit for the best single configuration."""
+
+
+def plan_horizon(
+    problem: HorizonProblem,
+    *,
+    window: int | None = None,
+    gap: float = 1e-3,
+    time_limit: float | None = None,
+    k_best: int = 4,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> HorizonPlan:
+    """Plan a horizon.
+
+    1. Tree search proves the least loss of every step and its ``k_best`` configurations, each step starting from the
+       answer of the one before; then the best single configuration of all steps, switching to it included.
+    2. Dynamic programming over all candidates gives the plan.
+    3. Rounds of Lagrangian decomposition (:mod:`learnopt.pipeline.horizon.bound`) raise the bound and add candidates,
+       until the gap is reached or no candidate is new.
+
+    Parameters
+    ----------
+    window
+        Steps known ahead: each step is decided in turn with the loads of so many steps from it on (model predictive
+        control). None = all are known from the start. The bound is always that of full knowledge.
+    gap
+        Relative gap at which the rounds stop.
+    time_limit
+        Seconds for everything; None = no limit.
+    k_best
+        Configurations proven per step.
+    out
+        Folder that keeps what is proven of each step; an interrupted run goes on from there.
+
+    Raises
+    ------
+    DataError
+        If the window, the gap, the time limit or the folder does not fit.
+    """
+    bad = []
+    if window is not None and not 1 <= window <= problem.n_steps:
+        bad.append(f"window = {window} must be from 1 to the {problem.n_steps} steps of the profile")
+    if not (math.isfinite(gap) and gap >= 0):
+        bad.append(f"gap = {gap} must be a finite number >= 0")
+    if time_limit is not None and not time_limit > 0:
+        bad.append(f"time_limit = {time_limit} must be > 0 [s]")
+    if k_best < 1:
+        bad.append(f"k_best = {k_best} must be >= 1")
+    if bad:
+        raise DataError("horizon", bad)
+    folder = None if out is None else HorizonFolder(out, problem, k_best)
+    run = _Run(problem, math.inf if time_limit is None else time_limit, k_best, folder, progress)
+    return run.plan(window, gap)
+
+
+class _Run:
+    """One call of :func:`plan_horizon`."""
+
+    def __init__(
+        self,
+        problem: HorizonProblem,
+        limit: float,
+        k_best: int,
+        folder: HorizonFolder | None,
+        progress: Progress | None,
+    ) -> None:
+        self.problem = problem
+        self.limit = limit
+        self.k_best = k_best
+        self.folder = folder
+        self.report = progress or (lambda _what, _done, _total: None)
+        self.watch = Stopwatch()
+        self.pool = Pool(problem)
+        self.certificate = Certificate.MODEL if ac_obstacles(problem.together) else Certificate.AC
+        self.nodes = 0
+        self.rounds = 0
+
+    def plan(self, window: int | None, gap: float) -> HorizonPlan:
+        with self.watch.stage("steps"):
+            records = self._steps()
+        failed = [t for t, record in enumerate(records) if not record.configurations]
+        if failed:
+            return self._failure(records, failed)
+        with self.watch.stage("static"):
+            static = self._static()
+        with self.watch.stage("bound"):
+            bound = self._bound(records, gap)
+        path = self.pool.best()
+        if window is not None and window < self.problem.n_steps:
+            with self.watch.stage("rolling"):
+                path = self._rolling(window)
+        if path is None:
+            message = (
+                "No sequence of the candidates found respects the caps on operations; none is proven not to exist."
+            )
+            return replace(self._empty(Status.NO_SOLUTION, message), certificate=Certificate.NONE)
+        with self.watch.stage("judge"):
+            return self._judged(path, records, static, bound, gap, window)
+
+    def _solve(
+        self, problem: ReconfigurationProblem, start: Configuration | None, k_best: int, share: float = 1.0
+    ) -> Result:
+        left = None
+        if math.isfinite(self.limit):
+            left = max(min(share * self.limit, self.limit - self.watch.elapsed), 1e-3)
+        result = TreeSearchEngine(k_best=k_best).solve(
+            problem, SolveOptions(certify=self.certificate, time_limit=left), start
+        )
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        self.nodes += result.nodes
+        return result
+
+    def _steps(self) -> list[StepRecord]:
+        """Proof of each step, with the answer of the step before as start."""
+        records: list[StepRecord] = []
+        start: Configuration | None = None
+        for t, step in enumerate(self.problem.steps):
+            self.report("steps", t, self.problem.n_steps)
+            record = None if self.folder is None else self.folder.read(t)
+            if record is None:
+                result = self._solve(step, start, self.k_best)
+                found = [] if result.configuration is None else [result.configuration]
+                found += [a.configuration for a in result.alternatives if a.configuration not in found]
+                record = StepRecord(
+                    result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found)
+                )
+                if self.folder is not None and record.settled:
+                    self.folder.write(t, record)
+            records.append(record)
+            self.pool.add(record.configurations, known=t)
+            if record.configurations:
+                start = record.configurations[0]
+        self.pool.add([self.problem.initial], known=0)
+        self.report("steps", self.problem.n_steps, self.problem.n_steps)
+        return records
+
+    def _static(self) -> Result:
+        """Best single configuration of all steps, the cost of switching to it included."""
+        path = self.pool.best()
+        start = None if path is None else self.pool.configurations[int(np.bincount(path).argmax())]
+        result = self._solve(self.problem.together, start, 1, STATIC_SHARE)
+        if result.configuration is not None:
+            self.pool.add([result.configuration], known=self.problem.n_steps)
+        return result
+
+    def _bound(self, records: list[StepRecord], gap: float) -> float:
+        """Proven lower bound of every plan [kWh]; raises it until the gap is reached or nothing new is found."""
+        problem, pool = self.problem, self.pool
+        hours = problem.hours
+        ac = self.certificate is Certificate.AC
+        alone = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
+        best = plain = float(np.nan_to_num(hours @ np.array(alone), nan=-math.inf))
+        prices: Prices | None = None
+        calibrated: list[int] | None = None
+        coarse = 1e-3
+        while self.rounds < ROUNDS and self.watch.elapsed < self.limit:
+            path = pool.best()
+            if path is None:
+                break
+            objective = pool.objective_kwh(path)
+            if not ac and path.tolist() != calibrated:
+                # The currents of the model are those of the plan: another plan, another model.
+                best, calibrated = plain, path.tolist()
+            if best >= objective * (1 - gap) - 1e-12:
+                break
+            prices = find_prices(pool, prices)
+            # Far from the gap asked for, rough proofs do.
+            coarse = min(coarse, max(0.1 * gap, 0.05 * (1 - best / objective)))
+            reference, total = best_at(pool, prices), prices.constant(pool)
+            found: list[Configuration] = []
+            for t, step in enumerate(problem.steps):
+                self.report(f"bound, round {self.rounds + 1}", t, problem.n_steps)
+                priced = priced_bound(
+                    step,
+                    prices.by_step[t] / hours[t],
+                    pool.configurations[reference[t]],
+                    pool.configurations[path[t]],
+                    gap=coarse,
+                )
+                total += priced.bound_kw * hours[t]
+                self.nodes += priced.nodes
+                found += priced.found
+            self.rounds += 1
+            best = max(best, total)
+            if not pool.add(found, known=problem.n_steps):
+                if coarse <= 0.1 * gap:
+                    break
+                coarse *= 0.1
+        return best
+
+    def _rolling(self, window: int) -> Ints | None:
+        """The plan of limited knowledge; the best single configuration of each window is a candidate too."""
+        problem, pool = self.problem, self.pool
+        state, used, path = problem.initial, 0, []
+        for t in range(problem.n_steps):
+            self.report("rolling", t, problem.n_steps)
+            ahead = problem.ahead(t, window, state, used)
+            result = self._solve(ahead.together, state, 1)
+            if result.configuration is not None:
+                pool.add([result.configuration], known=t + window - 1)
+            choice = pool.next_step(ahead, t)
+            if choice is None:
+                return None
+            used += problem.operations(state, pool.configurations[choice])
+            state = pool.configurations[choice]
+            path.append(choice)
+        return np.array(path, dtype=np.int64)
+
+    def _judged(
+        self, path: Ints, records: list[StepRecord], static: Result, bound: float, gap: float, window: int | None
+    ) -> HorizonPlan:
+        problem, pool = self.problem, self.pool
+        configurations = tuple(pool.configurations[k] for k in path)
+        evaluations = tuple(evaluate(step, c) for step, c in zip(problem.steps, configurations, strict=True))
+        refused = [t for t, e in enumerate(evaluations) if not e.feasible]
+        if refused:
+            message = f"Step {refused[0]}: {'; '.join(evaluations[refused[0]].violations[:3])}"
+            return self._empty(Status.NO_SOLUTION, f"The independent power flow does not accept the plan. {message}")
+        energy = float(problem.hours @ np.array([e.loss_kw for e in evaluations]))
+        operations = tuple(int(n) for n in pool.operations(path))
+        objective = energy + problem.switching_cost * sum(operations)
+        known = math.isfinite(bound)
+        bound = min(bound, objective)
+        settled = known and bound >= objective * (1 - gap) - 1e-9
+        normal = evaluate(problem.together.replace(max_operations=None), problem.initial)
+        hours = float(problem.hours.sum())
+        return HorizonPlan(
+            status=Status.OPTIMAL if settled else Status.FEASIBLE,
+            certificate=self.certificate if known else Certificate.NONE,
+            message=self._message(settled, window),
+            configurations=configurations,
+            evaluations=evaluations,
+            operations=operations,
+            energy_kwh=energy,
+            objective_kwh=objective,
+            dual_bound_kwh=bound if known else None,
+            step_bound_kw=np.array([math.nan if r.bound_kw is None else r.bound_kw for r in records]),
+            normal_kwh=normal.loss_kw * hours if normal.feasible else None,
+            normal_violations=sum(not e.feasible for e in normal.scenarios or (normal,)),
+            static=static.configuration,
+            static_kwh=None if static.loss_kw is None else static.loss_kw * hours,
+            static_objective_kwh=None if static.objective_kw is None else static.objective_kw * hours,
+            static_bound_kwh=None if static.dual_bound_kw is None else static.dual_bound_kw * hours,
+            candidates=len(pool.configurations),
+            rounds=self.rounds,
+            nodes=self.nodes,
+            solve_time_s=self.watch.elapsed,
+            stage_times_s=dict(self.watch.stages),
+        )
+
+    def _message(self, settled: bool, window: int | None) -> str:
+        sentences = []
+        if window is not None and window < self.problem.n_steps:
+            sentences.append(f"Each step was decided with {window} steps known; the bound is that of full knowledge.")
+        elif not settled and self.watch.elapsed >= self.limit:
+            sentences.append(f"Time limit of {self.limit:g} s reached.")
+        elif not settled:
+            sentences.append("The bound stopped rising before the gap was reached.")
+        if self.certificate is Certificate.MODEL:
+            sentences.append("The bound holds for load currents held at the voltages of the plan.")
+        return " ".join(sentences)
+
+    def _failure(self, records: list[StepRecord], failed: list[int]) -> HorizonPlan:
+        excluded = [t for t in failed if records[t].status is Status.INFEASIBLE]
+        t = (excluded or failed)[0]
+        name = self.problem.scenarios[t].name
+        message = f"{len(excluded or failed)} of {self.problem.n_steps} steps have no configuration, first {name!r}: "
+        status = Status.INFEASIBLE if excluded else Status.NO_SOLUTION
+        return self._empty(status, message + records[t].message)
+
+    def _empty(self, status: Status, message: str) -> HorizonPlan:
+        return HorizonPlan(
+            status=status,
+            message=message,
+            candidates=len(self.pool.configurations),
+            nodes=self.nodes,
+            solve_time_s=self.watch.elapsed,
+            stage_times_s=dict(self.watch.stages),
+        )

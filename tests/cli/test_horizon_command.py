@@ -1,0 +1,91 @@
+"""``learnopt horizon`` from the outside: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from invocation import invoke
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Path:
+    """Six hours of rising load."""
+    path = tmp_path / "day.csv"
+    rows = [f"2026-01-05T{hour:02d}:00,{0.5 + 0.1 * hour:.2f}" for hour in range(6)]
+    path.write_text("\n".join(["time,scale", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_plan_as_json_report_and_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path, day: Path) -> None:
+    """One JSON object whose figures agree with each other; the page and the folder hold the same plan."""
+    page, folder = tmp_path / "plan.html", tmp_path / "kept"
+    given = ("horizon", "case33", "--profile", day, "--switching-cost", 1, "--report", page, "--out", folder)
+    outcome = invoke(capsys, *given, "--json")
+    assert outcome.code == 0
+    answer = outcome.json
+    assert answer["certificate"] == "ac"
+    assert answer["steps"] == len(answer["plan"]) == 6
+    assert answer["energy_kwh"] == pytest.approx(sum(s["loss_kw"] * s["hours"] for s in answer["plan"]))
+    assert answer["objective_kwh"] == pytest.approx(answer["energy_kwh"] + answer["operations"])
+    assert answer["dual_bound_kwh"] <= answer["objective_kwh"] <= answer["static"]["objective_kwh"] + 1e-9
+    assert answer["days"][0]["operations"] == answer["operations"] == sum(s["operations"] for s in answer["plan"])
+    first = answer["plan"][0]
+    assert first["operations"] == len(first["closed"]) + len(first["opened"])
+    text = page.read_text(encoding="utf-8")
+    assert "Switches over time" in text
+    assert "http://" not in text.split("<script>")[0]
+    kept = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    assert kept["plan"] == answer["plan"]
+    assert len(list((folder / "steps").iterdir())) == 6
+    table = invoke(capsys, *given)
+    assert table.code == 0
+    assert "switching" in table.out
+
+
+def test_cap_of_nothing_keeps_the_normal_state(capsys: pytest.CaptureFixture[str], day: Path) -> None:
+    """Without a single operation the plan is the normal configuration, proven."""
+    answer = invoke(capsys, "horizon", "case33", "--profile", day, "--max-operations", 0, "--json").json
+    assert answer["operations"] == 0
+    assert answer["status"] == "optimal"
+    assert answer["energy_kwh"] == pytest.approx(answer["normal_energy_kwh"])
+
+
+def test_no_plan_is_exit_code_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, day: Path) -> None:
+    """Limits that no configuration respects: status, reason and a report, not an error."""
+    page = tmp_path / "none.html"
+    outcome = invoke(capsys, "horizon", "case33", "--profile", day, "--vmin", 0.999, "--json", "--report", page)
+    assert outcome.code == 1
+    assert outcome.json["status"] == "infeasible"
+    assert outcome.json["plan"] == []
+    assert "There is no plan." in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--window", -1), "window = -1 must be from 1 to the 6 steps"),
+        (("--window", 7), "window = 7 must be from 1 to the 6 steps"),
+        (("--switching-cost", -2), "switching_cost = -2.0 must be"),
+        (("--max-operations", -2), "max_operations = -2 must be >= 0"),
+        (("--steps", 9), "steps = 9 must be from 1 to the 6"),
+        (("--steps", 0), "steps = 0 must be from 1"),
+        (("--start", "yesterday"), "'yesterday' is not an ISO date"),
+        (("--start", "2030-01-01"), "is not within the profile"),
+        (("--step-hours", 0.3), "step_hours = 0.3 must be a multiple of the 1 h"),
+        (("--gap", -1), "gap = -1.0 must be"),
+        (("--out", __file__), "is a file: give a folder"),
+    ],
+)
+def test_bad_input(capsys: pytest.CaptureFixture[str], day: Path, arguments: tuple, sentence: str) -> None:
+    """Each is refused with what is wrong and what would be right."""
+    outcome = invoke(capsys, "horizon", "case33", "--profile", day, *arguments, "--json")
+    assert outcome.code == 2
+    assert any(sentence in error for error in outcome.json["errors"]), outcome.json
+
+
+def test_profile_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = invoke(capsys, "horizon", "case33", "--json")
+    assert outcome.code == 2
+    assert "--profile is missing" in outcome.json["errors"][0]
