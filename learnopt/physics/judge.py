@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from power_grid_model import ComponentType, DatasetType, LoadGenType, PowerGridModel, initialize_array
-from power_grid_model.errors import IterationDiverge, PowerGridError
+from power_grid_model.errors import IterationDiverge, PowerGridBatchError, PowerGridError
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
@@ -36,9 +36,9 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         return _failed(problem, faults)
+    single = _power_flows(problem, configuration)
     if problem.scenarios is None:
-        return _power_flow(problem, configuration)
-    single = tuple(_power_flow(member, configuration) for member in problem.members)
+        return single[0]
     names = [scenario.name for scenario in problem.scenarios.scenarios]
     violations = [f"{name}: {sentence}" for name, e in zip(names, single, strict=True) for sentence in e.violations]
     if not all(e.converged for e in single):
@@ -55,8 +55,8 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     )
 
 
-def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
-    """The power flow of a radial configuration in one scenario."""
+def _power_flows(problem: ReconfigurationProblem, configuration: Configuration) -> tuple[Evaluation, ...]:
+    """The power flow of a radial configuration in each scenario: one model, loads updated in a batch."""
     net, base = problem.network, problem.network.base
     # A line is enough for most branches; those with a transformer or iron losses need the general one.
     plain = (net.ratio == 1) & (net.kv[net.from_bus] == net.kv[net.to_bus]) & (net.g == 0) & (problem.b >= 0)
@@ -92,14 +92,16 @@ def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -
     shunt["node"], shunt["status"] = shunted, 1
     z_shunted = net.kv[shunted] ** 2 / base.s_base
     shunt["g1"], shunt["b1"] = net.g_shunt[shunted] / z_shunted, net.b_shunt[shunted] / z_shunted
-    loaded = np.flatnonzero((problem.p != 0) | (problem.q != 0))
+    members = problem.members
+    p, q = np.stack([member.p for member in members]), np.stack([member.q for member in members])
+    loaded = np.flatnonzero(((p != 0) | (q != 0)).any(axis=0))
     load = initialize_array(DatasetType.input, ComponentType.sym_load, len(loaded))
     load["id"] = list(itertools.islice(ids, len(loaded)))
     load["node"] = loaded
     load["status"] = 1
     load["type"] = LoadGenType.const_power
-    load["p_specified"] = 1e3 * base.kw * problem.p[loaded]
-    load["q_specified"] = 1e3 * base.kw * problem.q[loaded]
+    load["p_specified"] = 1e3 * base.kw * p[0, loaded]
+    load["q_specified"] = 1e3 * base.kw * q[0, loaded]
     source = initialize_array(DatasetType.input, ComponentType.source, len(net.substations))
     source["id"] = list(itertools.islice(ids, len(net.substations)))
     source["node"] = net.substations
@@ -117,32 +119,48 @@ def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -
         for kind, array in ((ComponentType.generic_branch, transformer), (ComponentType.shunt, shunt))
         if len(array)
     }
+    options: dict[str, Any] = {}
+    if len(members) > 1 and len(loaded):
+        update = initialize_array(DatasetType.update, ComponentType.sym_load, (len(members), len(loaded)))
+        update["id"] = load["id"]
+        update["p_specified"], update["q_specified"] = 1e3 * base.kw * p[:, loaded], 1e3 * base.kw * q[:, loaded]
+        options["update_data"] = {ComponentType.sym_load: update}
     try:
-        output = _newton_raphson(PowerGridModel(data, system_frequency=_FREQUENCY))
+        output = _newton_raphson(PowerGridModel(data, system_frequency=_FREQUENCY), options)
     except PowerGridError as error:
-        return _failed(problem, [f"the AC power flow has no solution or none was found ({str(error).splitlines()[0]})"])
+        if len(members) > 1:  # which of them, and why, they say one by one
+            return tuple(_power_flows(member, configuration)[0] for member in members)
+        reason = str(error).splitlines()[0]
+        return (_failed(problem, [f"the AC power flow has no solution or none was found ({reason})"]),)
 
-    vm = np.array(output[ComponentType.node]["u_pu"])
-    loss_kw, current = 0.0, np.zeros(net.n_branch)
+    # One row per scenario; a single one, and scenarios without any load, have only one.
+    rows = {kind: np.atleast_2d(values) for kind, values in output.items()}
+    branches = ((ComponentType.line, closed), (ComponentType.generic_branch, general))
     step = net.kv[net.to_bus] / net.branch_kv
-    for kind, some in ((ComponentType.line, closed), (ComponentType.generic_branch, general)):
-        if len(some):
-            branch = output[kind]
-            loss_kw += float(np.sum(branch["p_from"] + branch["p_to"])) / 1e3
-            current[some] = np.maximum(branch["i_from"], branch["i_to"] * step[some])
     ampacity = net.i_max * net.i_base
-    loading = np.where(np.isfinite(ampacity), current / ampacity, 0.0)
-    delivered = np.array(output[ComponentType.source]["s"]) / 1e3
-    violations = _limit_violations(problem, vm, loading, current, delivered)
-    return Evaluation(True, loss_kw, vm, loading, current, delivered, tuple(violations))
+    evaluations = []
+    for k, member in enumerate(members):
+        row = k if options else 0
+        vm = np.array(rows[ComponentType.node][row]["u_pu"])
+        loss_kw, current = 0.0, np.zeros(net.n_branch)
+        for kind, some in branches:
+            if len(some):
+                branch = rows[kind][row]
+                loss_kw += float(np.sum(branch["p_from"] + branch["p_to"])) / 1e3
+                current[some] = np.maximum(branch["i_from"], branch["i_to"] * step[some])
+        loading = np.where(np.isfinite(ampacity), current / ampacity, 0.0)
+        delivered = np.array(rows[ComponentType.source][row]["s"]) / 1e3
+        violations = _limit_violations(member, vm, loading, current, delivered)
+        evaluations.append(Evaluation(True, loss_kw, vm, loading, current, delivered, tuple(violations)))
+    return tuple(evaluations)
 
 
-def _newton_raphson(model: PowerGridModel) -> Any:
+def _newton_raphson(model: PowerGridModel, options: dict[str, Any]) -> Any:
     """Power flow; couplers in a row can keep rounding errors above the first tolerance, hence the second."""
     try:
-        return model.calculate_power_flow(error_tolerance=1e-10, max_iterations=50)
-    except IterationDiverge:
-        return model.calculate_power_flow(error_tolerance=1e-8, max_iterations=50)
+        return model.calculate_power_flow(error_tolerance=1e-10, max_iterations=50, **options)
+    except (IterationDiverge, PowerGridBatchError):
+        return model.calculate_power_flow(error_tolerance=1e-8, max_iterations=50, **options)
 
 
 def _limit_violations(

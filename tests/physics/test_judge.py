@@ -8,8 +8,9 @@ from math import sqrt
 import numpy as np
 import pytest
 from conftest import make_network
+from instances import all_configurations, random_problem
 
-from learnopt.network import Limits, ReconfigurationProblem, Scenario
+from learnopt.network import Limits, ReconfigurationProblem, Scenario, ScenarioSet
 from learnopt.physics import evaluate
 
 
@@ -132,3 +133,28 @@ def test_states_that_are_not_radial(triangle):
         assert reason in result.violations[0]
         assert np.isnan(result.loss_kw)
         assert np.isnan(result.vm).all()
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_scenarios_together_are_scenarios_one_by_one(seed: int) -> None:
+    """The batch gives each scenario exactly what it gets alone, also where one of them has no power flow."""
+    rng = np.random.default_rng(seed)
+    problem = random_problem(seed)
+    scenarios = []
+    for k in range(4):
+        factor = rng.uniform(0.0, 1.5, len(problem.p)) * (40.0 if k == 3 and seed % 5 == 0 else 1.0) * (seed % 7 > 0)
+        base = problem.scenario
+        scenarios.append(replace(base, p_load=base.p_load * factor, q_load=base.q_load * factor, name=f"scenario {k}"))
+    together = ScenarioSet(tuple(scenarios), np.array([1.0, 2.0, 0.0, 1.0]))
+    several = problem.replace(scenario=together.mean, scenarios=together)
+    for configuration in all_configurations(problem)[:3]:
+        found = evaluate(several, configuration)
+        for member, batched in zip(several.members, found.scenarios, strict=True):
+            alone = evaluate(member, configuration)
+            assert batched.converged == alone.converged
+            assert batched.violations == alone.violations
+            np.testing.assert_allclose(batched.loss_kw, alone.loss_kw, rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(batched.vm, alone.vm, rtol=1e-9)
+            np.testing.assert_allclose(batched.current_a, alone.current_a, rtol=1e-7, atol=1e-7)
+            np.testing.assert_allclose(batched.substation_kva, alone.substation_kva, rtol=1e-9, atol=1e-7)
+        assert found.converged == all(e.converged for e in found.scenarios)
