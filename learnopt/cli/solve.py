@@ -27,7 +27,8 @@ from learnopt.cli.options import (
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Status
-from learnopt.pipeline.solve import AUTO, front, solver_names, warm_up
+from learnopt.pipeline.risk import Risk, solve_risk
+from learnopt.pipeline.solve import AUTO, TREE, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
 from learnopt.report.text import pareto_point, pareto_table, result_table, result_to_dict
 
@@ -59,6 +60,10 @@ def solve(
         bool, typer.Option("--pareto", help="Least loss for every number of operations, each point proven.")
     ] = False,
     k_best: Annotated[int, typer.Option(help="Prove this many best configurations.")] = 1,
+    risk: Annotated[
+        Risk | None, typer.Option(help="Of several scenarios: least expected loss, CVaR or worst case, and its price.")
+    ] = None,
+    risk_level: Annotated[float, typer.Option(help="Level of the CVaR: 0.9 is the mean of the worst tenth.")] = 0.9,
     controls: ControlsOption = "none",
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
@@ -75,10 +80,14 @@ def solve(
         raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
     if pareto and switching_cost:
         raise DataError("options", ["--pareto and --switching-cost exclude each other: the front shows all trade-offs"])
+    if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
+        raise DataError("options", ["--risk is served by the tree search alone, without --pareto and --k-best"])
     with stderr.status(escape(f"Solving {problem.network.name} ...")):
         warm_up(engine.value, options, checkpoint)
         points = front(problem, engine.value, options) if pareto else []
-        if points and k_best == 1:
+        if risk is not None:
+            result = solve_risk(problem, risk, risk_level, options)
+        elif points and k_best == 1:
             result = points[-1]
         else:
             result = run_solve(problem, engine.value, options, checkpoint=checkpoint, k_best=k_best)

@@ -113,6 +113,37 @@ class LearnedSummary:
 
 
 @dataclass(frozen=True)
+class RiskSummary:
+    """What uncertainty costs (key ``risk`` of ``solve --json``); None = not computed or not proven.
+
+    Parameters
+    ----------
+    measure
+        What was minimised: ``expected``, ``cvar`` or ``worst``.
+    level
+        Level of the CVaR where that was minimised.
+    expected_kw, cvar_kw, worst_kw
+        Loss of the configuration: weighted mean, CVaR at the level asked for, largest [kW].
+    price_of_robustness_kw
+        Its expected objective above the least possible one [kW].
+    stochastic_solution_kw
+        Value of the stochastic solution [kW]: what the optimum of the mean loads costs more, expected, than the
+        configuration of least expected objective; None also where it violates a limit in some scenario.
+    perfect_information_kw
+        Expected value of perfect information [kW]: what the best configuration of each scenario would save, expected.
+    """
+
+    measure: str
+    level: float | None
+    expected_kw: float
+    cvar_kw: float
+    worst_kw: float
+    price_of_robustness_kw: float
+    stochastic_solution_kw: float | None
+    perfect_information_kw: float | None
+
+
+@dataclass(frozen=True)
 class Alternative:
     """One of the best configurations.
 
@@ -175,6 +206,7 @@ class Result:
     solve_time_s: float = 0.0
     stage_times_s: Mapping[str, float] = field(default_factory=dict)
     learned: LearnedSummary | None = None
+    risk: RiskSummary | None = None
     alternatives: tuple[Alternative, ...] = ()
     rest_bound_kw: float | None = None
     settings: Settings | None = None

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from learnopt.network import Certificate, Evaluation, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network import Certificate, Evaluation, ReconfigurationProblem, Result, RiskSummary, Settings, Status
 from learnopt.physics import evaluate
 from learnopt.report.numbers import number, percent
 from learnopt.report.switching_plan import Operation, PlanState, normal_state, switching_plan
@@ -102,6 +102,8 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
             {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
             for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
         ]
+    if result.risk is not None:
+        answer["risk"] = {k: _finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
     if result.learned is not None:
         learned = asdict(result.learned)
         answer["learned"] = {k: _finite(v) if isinstance(v, float) else v for k, v in learned.items()}
@@ -297,6 +299,23 @@ def state_after(operation: Operation) -> str:
     return "no power flow solution" if operation.loss_kw is None else f"{number(operation.loss_kw)} kW"
 
 
+def _risk_table(risk: RiskSummary) -> Table:
+    """What uncertainty costs."""
+    table = Table(title=f"over the scenarios (least {risk.measure})", title_justify="left")
+    table.add_column("")
+    table.add_column("kW", justify="right")
+    for name, value in (
+        ("expected loss", risk.expected_kw),
+        ("conditional value at risk", risk.cvar_kw),
+        ("worst loss", risk.worst_kw),
+        ("price of robustness", risk.price_of_robustness_kw),
+        ("value of the stochastic solution", risk.stochastic_solution_kw),
+        ("expected value of perfect information", risk.perfect_information_kw),
+    ):
+        table.add_row(name, number(value, 5))
+    return table
+
+
 def result_table(problem: ReconfigurationProblem, result: Result) -> RenderableType:
     """A summary for the terminal: figures before and after, verdict, switching plan."""
     net = problem.network
@@ -326,5 +345,7 @@ def result_table(problem: ReconfigurationProblem, result: Result) -> RenderableT
             ids = ", ".join(str(i) for i in net.open_ids(a.configuration))
             best.add_row(str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), Text(ids))
         parts.append(best)
+    if result.risk is not None:
+        parts.append(_risk_table(result.risk))
     parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))
     return Group(*parts)

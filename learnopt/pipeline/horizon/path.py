@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from learnopt.network import Floats, Ints
 
 
 @njit(cache=True)
-def _capped(loss: Floats, first: Ints, distance: Ints, cost: float, cap: int, step_cap: int, choice: Ints) -> Ints:
+def _capped(
+    loss: Floats, first: Ints, distance: Ints, cost: float, cap: int, step_cap: int, choice: NDArray[np.int16]
+) -> Floats:
     """Values of the last step, and the best predecessors in ``choice``, shape (n_step, n, cap + 1); -1 = none."""
     n_steps, n = loss.shape
     value = np.full((n, cap + 1), np.inf)

@@ -1,0 +1,273 @@
+r"""One configuration for uncertain loads: least expected loss, least conditional value at risk, least worst case.
+
+The conditional value at risk at level :math:`\alpha` is the mean of the worst :math:`1 - \alpha` of the probability,
+
+.. math:: \mathrm{CVaR}_\alpha(x) = \max_{w \in W} \sum_s w_s \, \mathrm{loss}_s(x), \qquad
+          W = \{ w \ge 0, \; \sum_s w_s = 1, \; w_s \le \pi_s / (1 - \alpha) \} ,
+
+and the worst case is its limit, W the whole simplex. Every :math:`w \in W` makes a problem of weighted mean loss whose
+proven bound is a bound of the least risk:
+
+1. Cutting planes find the weights: over the configurations seen, a linear program gives the :math:`w` at which the
+   least weighted mean is largest; the tree search solves the problem of these weights, and its answer is seen too.
+2. Configurations and weights have a duality gap. Where it is open, the k best configurations of the last weights are
+   enumerated in order: all others have a weighted mean, hence a risk, of at least ``rest_bound_kw``.
+
+References
+----------
+Rockafellar & Uryasev (2000), doi:10.21314/JOR.2000.038 (CVaR); Birge & Louveaux (2011), chapter 4,
+doi:10.1007/978-1-4614-0237-4 (value of the stochastic solution, expected value of perfect information).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from scipy.optimize import linprog
+
+from learnopt.engines import SolveOptions, Stopwatch, conclude
+from learnopt.engines.tree_search import PROOF_GAP, TreeSearchEngine, ac_obstacles
+from learnopt.errors import DataError
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Floats,
+    ReconfigurationProblem,
+    Result,
+    RiskSummary,
+    ScenarioSet,
+    Status,
+)
+from learnopt.physics import evaluate
+from learnopt.physics.batch import feasible_losses
+
+CUTS = 60
+"""Cutting planes before the k best take over."""
+FIRST_K, LAST_K = 8, 1024
+
+
+class Risk(StrEnum):
+    """What is to be least over the scenarios."""
+
+    EXPECTED = "expected"
+    """The weighted mean of the losses."""
+    CVAR = "cvar"
+    """The mean of the worst share 1 - level of the probability."""
+    WORST = "worst"
+    """The largest loss of the scenarios that have a weight."""
+
+
+def risk_of(losses: Floats, weights: Floats, risk: Risk, level: float) -> float:
+    """Risk of losses, shape (n_scenario,), with probabilities ``weights``."""
+    if risk is Risk.EXPECTED:
+        return float(weights @ losses)
+    if risk is Risk.WORST:
+        return float(losses[weights > 0].max())
+    left, total = 1.0 - level, 0.0
+    for s in np.argsort(-losses, kind="stable"):
+        share = min(left, float(weights[s]))
+        total += share * float(losses[s])
+        left -= share
+        if left <= 0:
+            break
+    return total / (1.0 - level - max(left, 0.0))
+
+
+def solve_risk(
+    problem: ReconfigurationProblem, risk: Risk, level: float = 0.9, options: SolveOptions | None = None
+) -> Result:
+    """Solve a problem of several scenarios for a risk, and say what uncertainty costs.
+
+    The objective of the result is the risk plus the switching cost; limits hold in every scenario. ``options.certify``
+    is ``ac`` where the AC bound of the tree search covers the problem, unless said otherwise.
+
+    Raises
+    ------
+    DataError
+        If the problem has one scenario only, or the level is not in (0, 1).
+    """
+    options = options or SolveOptions()
+    bad = [] if 0 < level < 1 else [f"risk_level = {level} must be above 0 and below 1"]
+    if problem.scenarios is None:
+        bad.append("a risk needs several scenarios: give a scenario file with a list, or load profiles")
+    if bad:
+        raise DataError("risk", bad)
+    certify = options.certify or (Certificate.MODEL if ac_obstacles(problem) else Certificate.AC)
+    study = _Study(problem, risk, level, replace(options, certify=certify))
+    result = study.expected()
+    if result.configuration is None:
+        return result
+    if risk is not Risk.EXPECTED:
+        result = study.averse(result)
+    return replace(result, risk=study.summary(result), solve_time_s=study.watch.elapsed)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A configuration that was met: loss of each scenario, and switching cost [kW]."""
+
+    configuration: Configuration
+    losses: Floats
+    switching: float
+
+
+class _Study:
+    """Everything that is computed about one problem."""
+
+    def __init__(self, problem: ReconfigurationProblem, risk: Risk, level: float, options: SolveOptions) -> None:
+        self.problem, self.risk, self.level, self.options = problem, risk, level, options
+        self.watch = Stopwatch()
+        self.limit = math.inf if options.time_limit is None else options.time_limit
+        self.seen: dict[Configuration, _Seen] = {}
+        self.nodes = 0
+
+    def expected(self) -> Result:
+        """The least expected loss."""
+        with self.watch.stage("expected"):
+            self.neutral = self._solve(self.problem, None)
+        return self.neutral
+
+    def averse(self, start: Result) -> Result:
+        """The least risk, by cutting planes and then by enumeration."""
+        gap = max(self.options.gap or 0.0, 10 * PROOF_GAP)
+        bound, weights, result, answer = -math.inf, self.problem.weights, start, start.configuration
+        certificate = start.certificate
+        with self.watch.stage("cutting planes"):
+            for _ in range(CUTS):
+                if result.certificate is not certificate:
+                    certificate = Certificate.NONE
+                if result.dual_bound_kw is not None:
+                    bound = max(bound, result.dual_bound_kw * (1 - PROOF_GAP))
+                best = min(self._value(seen) for seen in self.seen.values())
+                ceiling, weights = self._weights()
+                # Where the configurations seen allow no larger bound the weights are as good as they get.
+                if bound >= best * (1 - gap) or ceiling <= bound + gap * abs(bound) or self._late():
+                    break
+                result = self._solve(self._weighted(weights), answer)
+                if result.status is Status.INTERRUPTED or result.configuration is None:
+                    break
+        with self.watch.stage("enumeration"):
+            k = FIRST_K
+            while bound < self._best() * (1 - gap) and k <= LAST_K and not self._late():
+                ranked = self._solve(self._weighted(weights), answer, k)
+                for alternative in ranked.alternatives:
+                    self._see(alternative.configuration)
+                if ranked.rest_bound_kw is None or ranked.status is Status.INTERRUPTED:
+                    break
+                rest = ranked.rest_bound_kw * (1 - PROOF_GAP)
+                bound = max(bound, min(rest, self._best()))
+                k *= 4
+        best_seen = min(self.seen.values(), key=self._value)
+        settled = certificate is not Certificate.NONE and bound >= self._best() * (1 - gap)
+        name = {Risk.WORST: "worst case", Risk.CVAR: f"CVaR at level {self.level:g}"}[self.risk]
+        message = f"Least {name} of {len(self.problem.members)} scenarios."
+        if not settled:
+            why = f"time limit of {self.limit:g} s" if self._late() else f"{LAST_K} configurations"
+            message = f"Smallest {name} found; the proof ended at the {why}."
+        elif certificate is Certificate.MODEL:
+            message += " Proven for load currents held at the voltages of the optima of weighted means."
+        found = conclude(
+            self.problem,
+            "tree",
+            self.watch,
+            configuration=best_seen.configuration,
+            status=Status.OPTIMAL if settled else Status.FEASIBLE,
+            message=message,
+            nodes=self.nodes,
+        )
+        if found.evaluation is None:
+            return found
+        losses = np.array([e.loss_kw for e in found.evaluation.scenarios])
+        objective = risk_of(losses, self.problem.weights, self.risk, self.level) + best_seen.switching
+        known = certificate is not Certificate.NONE and math.isfinite(bound)
+        return replace(
+            found,
+            objective_kw=objective,
+            dual_bound_kw=min(bound, objective) if known else None,
+            certificate=certificate if known else Certificate.NONE,
+        )
+
+    def summary(self, result: Result) -> RiskSummary:
+        """Risks of the answer and the price of robustness; figures that a run out of time leaves open are None."""
+        problem, weights = self.problem, self.problem.weights
+        assert result.evaluation is not None
+        assert self.neutral.objective_kw is not None
+        losses = np.array([e.loss_kw for e in result.evaluation.scenarios])
+        switching = problem.switching_cost * problem.operations(result.configuration or self.neutral.configuration)  # type: ignore[arg-type]
+        with self.watch.stage("value of information"):
+            mean = self._solve(problem.mean, self.neutral.configuration)
+            of_mean = None
+            if mean.configuration is not None:
+                tried = evaluate(problem, mean.configuration)
+                if tried.feasible:
+                    of_mean = tried.loss_kw + problem.switching_cost * problem.operations(mean.configuration)
+            alone = []
+            for member in problem.members:
+                single = self._solve(member, self.neutral.configuration)
+                alone.append(single.objective_kw if single.status is Status.OPTIMAL else None)
+        wait_and_see = None if None in alone else float(weights @ np.array(alone, dtype=float))
+        neutral = self.neutral.objective_kw
+        return RiskSummary(
+            measure=self.risk.value,
+            level=self.level if self.risk is Risk.CVAR else None,
+            expected_kw=float(weights @ losses),
+            cvar_kw=risk_of(losses, weights, Risk.CVAR, self.level),
+            worst_kw=float(losses[weights > 0].max()),
+            price_of_robustness_kw=max(float(weights @ losses) + switching - neutral, 0.0),
+            stochastic_solution_kw=None if of_mean is None else of_mean - neutral,
+            perfect_information_kw=None if wait_and_see is None else neutral - wait_and_see,
+        )
+
+    def _solve(self, problem: ReconfigurationProblem, start: Configuration | None, k_best: int = 1) -> Result:
+        left = None if math.isinf(self.limit) else max(self.limit - self.watch.elapsed, 1e-3)
+        result = TreeSearchEngine(k_best=k_best).solve(problem, replace(self.options, time_limit=left), start)
+        self.nodes += result.nodes
+        if result.configuration is not None and problem.scenarios is not None:
+            self._see(result.configuration)
+        return result
+
+    def _see(self, configuration: Configuration) -> None:
+        if configuration in self.seen:
+            return
+        losses = feasible_losses(self.problem, [configuration])[0]
+        if np.isfinite(losses).all():
+            switching = self.problem.switching_cost * self.problem.operations(configuration)
+            self.seen[configuration] = _Seen(configuration, losses, switching)
+
+    def _value(self, seen: _Seen) -> float:
+        return risk_of(seen.losses, self.problem.weights, self.risk, self.level) + seen.switching
+
+    def _best(self) -> float:
+        return min(self._value(seen) for seen in self.seen.values())
+
+    def _late(self) -> bool:
+        return self.watch.elapsed >= self.limit
+
+    def _weights(self) -> tuple[float, Floats]:
+        """The weights at which the least weighted mean of the configurations seen is largest, and that mean [kW]."""
+        probability = self.problem.weights
+        n = len(probability)
+        upper = (probability > 0).astype(float)
+        if self.risk is Risk.CVAR:
+            upper = np.minimum(probability / (1.0 - self.level), 1.0)
+        rows = [np.append(-seen.losses, 1.0) for seen in self.seen.values()]
+        # Maximise theta, theta <= w' losses + switching of every configuration.
+        solved = linprog(
+            np.append(np.zeros(n), -1.0),
+            A_ub=np.array(rows),
+            b_ub=np.array([seen.switching for seen in self.seen.values()]),
+            A_eq=np.append(np.ones(n), 0.0)[None, :],
+            b_eq=[1.0],
+            bounds=[*((0.0, u) for u in upper), (None, None)],
+        )
+        weights = np.clip(solved.x[:n], 0.0, upper)
+        return -float(solved.fun), weights / weights.sum()
+
+    def _weighted(self, weights: Floats) -> ReconfigurationProblem:
+        """The problem of weighted mean loss; rounding of the weights is far below what is taken off its bound."""
+        assert self.problem.scenarios is not None
+        scenarios = ScenarioSet(self.problem.scenarios.scenarios, weights)
+        return self.problem.replace(scenario=scenarios.mean, scenarios=scenarios)
