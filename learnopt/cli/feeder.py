@@ -29,6 +29,7 @@ from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
 from learnopt.report.switching_plan import normal_state
+from learnopt.report.text import balance_to_dict
 
 OpenOption = Annotated[
     str | None,
@@ -116,6 +117,7 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dic
         if known
         else None,
         "operations": problem.operations(configuration),
+        **balance_to_dict(problem, configuration, evaluation),
         "violations": list(dict.fromkeys(faults)),
     }
 

@@ -27,6 +27,7 @@ from learnopt.cli.options import (
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Status
+from learnopt.pipeline.balance import solve_balanced
 from learnopt.pipeline.risk import Risk, solve_risk
 from learnopt.pipeline.solve import AUTO, TREE, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
@@ -65,6 +66,9 @@ def solve(
     ] = None,
     risk_level: Annotated[float, typer.Option(help="Level of the CVaR: 0.9 is the mean of the worst tenth.")] = 0.9,
     controls: ControlsOption = "none",
+    balance_weight: Annotated[
+        float | None, typer.Option(help="Price of the balance index of the feeders \\[kW]: least loss + price * index.")
+    ] = None,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
 ) -> int:
@@ -80,6 +84,8 @@ def solve(
         raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
     if pareto and switching_cost:
         raise DataError("options", ["--pareto and --switching-cost exclude each other: the front shows all trade-offs"])
+    if balance_weight is not None and (risk is not None or pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
+        raise DataError("options", ["--balance-weight goes with the tree search alone, without --risk and rankings"])
     if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
         raise DataError("options", ["--risk is served by the tree search alone, without --pareto and --k-best"])
     with stderr.status(escape(f"Solving {problem.network.name} ...")):
@@ -87,6 +93,8 @@ def solve(
         points = front(problem, engine.value, options) if pareto else []
         if risk is not None:
             result = solve_risk(problem, risk, risk_level, options)
+        elif balance_weight is not None:
+            result = solve_balanced(problem, balance_weight, options)
         elif points and k_best == 1:
             result = points[-1]
         else:

@@ -11,8 +11,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from learnopt.network import Certificate, Evaluation, ReconfigurationProblem, Result, RiskSummary, Settings, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Evaluation,
+    ReconfigurationProblem,
+    Result,
+    RiskSummary,
+    Settings,
+    Status,
+)
 from learnopt.physics import evaluate
+from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.numbers import number, percent
 from learnopt.report.switching_plan import Operation, PlanState, normal_state, switching_plan
 
@@ -87,6 +97,8 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
     }
     if result.settings is not None:
         answer |= settings_to_dict(problem, result.settings)
+    if found is not None and result.configuration is not None:
+        answer |= balance_to_dict(problem, result.configuration, found)
     if result.alternatives:
         answer["alternatives"] = [
             {
@@ -127,6 +139,18 @@ def settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> dic
             {"id": g.id, "bus": net.bus_ids[g.bus], "on": on, "p_kw": p * kw, "q_kvar": q * kw}
             for g, (p, q), on in zip(controls.generators, settings.generators, settings.on, strict=True)
         ],
+    }
+
+
+def balance_to_dict(
+    problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation
+) -> dict[str, Any]:
+    """Feeder currents by the id of the branch at the head, and their balance index; null without a power flow."""
+    net = problem.network
+    currents = feeder_currents(net, configuration, evaluation.current_a) if evaluation.converged else None
+    return {
+        "load_balance_index": balance_index(net, configuration, evaluation),
+        "feeder_currents_a": None if currents is None else {str(net.branch_ids[e]): i for e, i in currents.items()},
     }
 
 
