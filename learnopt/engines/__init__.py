@@ -7,6 +7,7 @@ name           method                                                      certi
 ``tree``       branch and bound over spanning trees in loop space          ``model``, or ``ac`` on request
 ``enumerate``  every radial configuration by AC power flow                 ``ac``
 ``exchange``   branch exchange from several starts                         ``none``
+``hybrid``     ``milp`` for part of the time, then iterated branch exchange   ``ac``
 ``scip``       perspective DistFlow with its cone on SCIP (optional)       ``ac``
 ``gurobi``     outer approximation on Gurobi (optional)                    ``ac``
 =============  ==========================================================  =============================
@@ -26,6 +27,7 @@ _ENGINES = {
     "tree": ("learnopt.engines.tree_search", "TreeSearchEngine"),
     "enumerate": ("learnopt.engines.enumeration", "EnumerationEngine"),
     "exchange": ("learnopt.engines.exchange", "ExchangeEngine"),
+    "hybrid": ("learnopt.engines.hybrid", "HybridEngine"),
     "scip": ("learnopt.engines.pyomo_solver", "scip_engine"),
     "gurobi": ("learnopt.engines.pyomo_solver", "gurobi_engine"),
 }
