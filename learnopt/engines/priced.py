@@ -51,6 +51,7 @@ def priced_bound(
     prices_kw: Floats,
     reference: Configuration,
     calibration: Configuration,
+    certify: Certificate = Certificate.AC,
     gap: float = PROOF_GAP,
 ) -> PricedBound:
     """Bound loss plus prices from below, starting from a configuration that is good at these prices.
@@ -64,7 +65,9 @@ def priced_bound(
     reference
         A feasible configuration: its value is to beat, and the AC metric touches it.
     calibration
-        Where the AC bound does not cover the problem: load currents are held at the voltages of this configuration.
+        For the ``model`` certificate: load currents are held at the voltages of this configuration.
+    certify
+        ``ac`` or ``model``; where the AC bound does not cover the problem the certificate is ``model``.
     gap
         Relative distance below the value to beat at which subtrees are given up.
     """
@@ -78,7 +81,7 @@ def priced_bound(
         close_cost=np.maximum(prices[core], 0.0), open_cost=np.maximum(-prices[core], 0.0)
     )
     run = replace(run, decisions=decisions)
-    prove_ac = not ac_obstacles(problem)
+    prove_ac = certify is Certificate.AC and not ac_obstacles(problem)
     cost = float(decisions.close_cost @ reference.closed[core] + decisions.open_cost @ ~reference.closed[core])
     if prove_ac:
         flows = _flows(problem, reference)

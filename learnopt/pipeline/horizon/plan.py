@@ -161,6 +161,8 @@ class _Run:
             if record.configurations:
                 start = record.configurations[0]
         self.pool.add([self.problem.initial], known=0)
+        if any(record.certificate is not Certificate.AC for record in records):
+            self.certificate = Certificate.MODEL
         self.report("steps", self.problem.n_steps, self.problem.n_steps)
         return records
 
@@ -179,7 +181,8 @@ class _Run:
         hours = problem.hours
         ac = self.certificate is Certificate.AC
         alone = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
-        best = plain = float(np.nan_to_num(hours @ np.array(alone), nan=-math.inf))
+        plain = float(np.nan_to_num(hours @ np.array(alone), nan=-math.inf))
+        best = plain if ac else -math.inf
         prices: Prices | None = None
         calibrated: list[int] | None = None
         coarse = 1e-3
@@ -190,12 +193,14 @@ class _Run:
             objective = pool.objective_kwh(path)
             if not ac and path.tolist() != calibrated:
                 # The currents of the model are those of the plan: another plan, another model.
-                best, calibrated = plain, path.tolist()
+                own = all(pool.configurations[k] == r.configurations[0] for k, r in zip(path, records, strict=True))
+                best, calibrated = plain if own else -math.inf, path.tolist()
             if best >= objective * (1 - gap) - 1e-12:
                 break
             prices = find_prices(pool, prices)
             # Far from the gap asked for, rough proofs do.
-            coarse = min(coarse, max(0.1 * gap, 0.05 * (1 - best / objective)))
+            if math.isfinite(best) and objective > 0:
+                coarse = min(coarse, max(0.1 * gap, 0.05 * (1 - best / objective)))
             reference, total = best_at(pool, prices), prices.constant(pool)
             found: list[Configuration] = []
             for t, step in enumerate(problem.steps):
@@ -205,6 +210,7 @@ class _Run:
                     prices.by_step[t] / hours[t],
                     pool.configurations[reference[t]],
                     pool.configurations[path[t]],
+                    self.certificate,
                     gap=coarse,
                 )
                 total += priced.bound_kw * hours[t]
