@@ -22,6 +22,8 @@ def test_commands_succeed(command: list[str], tmp_path: Path, monkeypatch: pytes
     """Every command of the quick start ends with exit code 0 and writes the files it names."""
     shutil.copy(ROOT / "datasets" / "cases" / "case33.json", tmp_path / "feeder.json")
     (tmp_path / "now.json").write_text('{"out_of_service": [22]}')
+    (tmp_path / "several.json").write_text('{"scenarios": [{}, {"loads": {"18": {"p_kw": 900, "q_kvar": 300}}}]}')
+    (tmp_path / "day.csv").write_text("time,scale\n2026-01-05T00:00,0.4\n2026-01-05T01:00,0.9\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         run(command)
