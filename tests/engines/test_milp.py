@@ -150,8 +150,8 @@ def test_branches_without_impedance(blind):
     np.testing.assert_array_equal(ell < 0, (network.r + network.x)[data.arcs.branch] == 0)
     flow = power_flow(problem, result.configuration)
     fed_by_lines = int((network.r[flow.feed[flow.feed >= 0]] > 0).sum())
-    assert tangents.at_power_flow(flow) == fed_by_lines
-    assert tangents.at_power_flow(flow) == 0, "each tangent once"
+    assert tangents.at_power_flow(flow, network) == fed_by_lines
+    assert tangents.at_power_flow(flow, network) == 0, "each tangent once"
     choice = np.flatnonzero(~data.arcs.fixed)
     used = (flow.feed[data.arcs.head] == data.arcs.branch)[choice]
     model.fix(model.columns([pyomo_model.b[int(a)] for a in choice]), used.astype(float))
