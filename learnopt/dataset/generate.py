@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -111,6 +111,7 @@ def generate(
     directory: Path,
     networks: Sequence[Network] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    shards: Collection[int] | None = None,
 ) -> Manifest:
     """Write the instances of a dataset, or those that an interrupted run left out; returns the manifest.
 
@@ -124,6 +125,8 @@ def generate(
         Feeders in the order of ``config.cases``, where those are not named cases of learnopt.
     progress
         Called with the number of instances on disk and in total, after every shard.
+    shards
+        Only these, for a large dataset that is made piece by piece; all where absent.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def generate(
     missing = missing_shards(directory)
     done = manifest.n_instances - sum(len(manifest.places(shard)) for shard in missing)
     feeders: dict[int, Network] = dict(enumerate(networks))
-    for shard in missing:
+    for shard in missing if shards is None else [k for k in missing if k in shards]:
         places = manifest.places(shard)
         if not networks:
             wanted = dict.fromkeys(feeder for feeder, _ in places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -35,7 +35,9 @@ class FeederConfig:
     Parameters
     ----------
     buses, substations, loops
-        Sizes, uniform integers. Loops are capped at one per four buses.
+        Sizes, uniform integers. Loops and substations are capped at one per four buses.
+    size_law
+        ``log-uniform``: as many feeders of 10 to 100 as of 100 to 1000 buses; ``uniform``: mostly large ones.
     base_kv
         Voltages to choose from, line-to-line [kV].
     cable_share
@@ -67,6 +69,7 @@ class FeederConfig:
     """
 
     buses: tuple[int, int] = (20, 200)
+    size_law: Literal["uniform", "log-uniform"] = "uniform"
     substations: tuple[int, int] = (1, 4)
     loops: tuple[int, int] = (2, 25)
     base_kv: tuple[float, ...] = (10.0, 11.0, 12.66, 20.0)
@@ -108,14 +111,14 @@ class FeederConfig:
             problems.append(f"max_loading = {self.max_loading} must lie in (0, 1]")
         if self.max_attempts < 1:
             problems.append(f"max_attempts = {self.max_attempts} must be >= 1")
-        if self.loops[0] > (self.buses[0] - self.substations[1]) // BUSES_PER_LOOP:
+        if self.loops[0] > (self.buses[0] - _most_substations(self, self.buses[0])) // BUSES_PER_LOOP:
             problems.append(
                 f"loops from {self.loops[0]} need at least {BUSES_PER_LOOP} buses each: with {self.buses[0]} buses and "
-                f"{self.substations[1]} substations there is no room; raise buses or lower loops or substations"
+                f"up to {self.substations[1]} substations there is no room; raise buses or lower loops or substations"
             )
-        if self.buses[0] < BUSES_PER_SUBSTATION * self.substations[1]:
+        if self.buses[0] < BUSES_PER_SUBSTATION * self.substations[0]:
             problems.append(
-                f"buses from {self.buses[0]} are too few for {self.substations[1]} substations: "
+                f"buses from {self.buses[0]} are too few for {self.substations[0]} substations: "
                 f"give at least {BUSES_PER_SUBSTATION} per substation"
             )
         if problems:
@@ -169,11 +172,18 @@ def random_feeder(config: FeederConfig, rng: np.random.Generator, name: str = "s
     )
 
 
+def _most_substations(config: FeederConfig, n_bus: int) -> int:
+    return max(config.substations[0], min(config.substations[1], n_bus // BUSES_PER_SUBSTATION))
+
+
 def _draw(config: FeederConfig, rng: np.random.Generator, name: str) -> Network | None:
     """One attempt; None where the voltage target is missed."""
     flat = bool(rng.random() < config.flat_share)
-    n_bus = int(rng.integers(*config.buses, endpoint=True))
-    n_substation = int(rng.integers(*config.substations, endpoint=True))
+    if config.size_law == "uniform":
+        n_bus = int(rng.integers(*config.buses, endpoint=True))
+    else:
+        n_bus = round(_log_uniform(config.buses, rng))
+    n_substation = int(rng.integers(config.substations[0], _most_substations(config, n_bus), endpoint=True))
     most = min(config.loops[1], (n_bus - n_substation) // BUSES_PER_LOOP)
     n_loops = int(rng.integers(config.loops[0], most, endpoint=True))
     base = Base(float(rng.choice(config.base_kv)))

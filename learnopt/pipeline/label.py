@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def label_dataset(
     options: SolveOptions = LABEL_OPTIONS,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    shards: Collection[int] | None = None,
 ) -> Manifest:
     """Solve every instance of a dataset that has no label yet.
 
@@ -36,12 +38,14 @@ def label_dataset(
         Processes; each takes one shard at a time.
     progress
         Called with the number of labelled shards and of all shards.
+    shards
+        Only these, for a large dataset that is made piece by piece; all where absent.
     """
     load_engine(engine)
     total = read_manifest(directory).n_shards
     done = labelled_shards(directory)
-    missing = [shard for shard in range(total) if shard not in done]
-    finished = total - len(missing)
+    missing = [shard for shard in (range(total) if shards is None else sorted(shards)) if shard not in done]
+    finished = len(done)
     if progress is not None:
         progress(finished, total)
     # One thread each: the processes are the parallelism. Spawned, since compiled code and solvers do not fork well.
@@ -49,7 +53,8 @@ def label_dataset(
     previous = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        with ProcessPoolExecutor(max(1, workers), mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(max(1, workers), mp_context=context, initializer=_end_with_parent) as pool:
             tasks = [pool.submit(_label_shard, directory, shard, engine, options) for shard in missing]
             try:
                 for task in as_completed(tasks):
@@ -68,6 +73,18 @@ def label_dataset(
         else:
             os.environ["OMP_NUM_THREADS"] = previous
     return finish_labels(directory)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends, however that happens: a killed run leaves no workers behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def wait() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=wait, daemon=True).start()
 
 
 def _label_shard(directory: Path, shard: int, engine: str, options: SolveOptions) -> None:
