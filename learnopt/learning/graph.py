@@ -131,7 +131,7 @@ class Chains:
         degree = np.diff(links.start)
         passing = degree == 2
         passing[0] = False
-        chain, position = _walk_chains(graph.tail, graph.head, links.start, links.branch, passing)
+        chain, position, _ = walk_chains(graph.tail, graph.head, links.start, links.branch, passing)
         inner = np.full(graph.n_nodes, -1, dtype=np.int64)
         inner[graph.tail] = chain
         inner[graph.head] = chain
@@ -140,9 +140,19 @@ class Chains:
 
 
 @njit(cache=True)
-def _walk_chains(tail: Ints, head: Ints, start: Ints, branch: Ints, passing: Bools) -> tuple[Ints, Ints]:
+def walk_chains(tail: Ints, head: Ints, start: Ints, branch: Ints, passing: Bools) -> tuple[Ints, Ints, Ints]:
+    """Chain and place in it of each branch, and the two end nodes of each chain, shape (n_chain, 2).
+
+    Parameters
+    ----------
+    start, branch
+        Incident branches per node, as compressed rows.
+    passing
+        Nodes in the middle of a chain: those with two branches, but not all of a closed ring.
+    """
     chain = np.full(len(tail), -1, np.int64)
     position = np.zeros(len(tail), np.int64)
+    ends = np.empty((len(tail), 2), np.int64)
     count = 0
     for first in range(len(tail)):
         # A walk begins at a branch with an end where no chain passes; the graph is connected, so every chain has one.
@@ -150,6 +160,7 @@ def _walk_chains(tail: Ints, head: Ints, start: Ints, branch: Ints, passing: Boo
             continue
         e, place = first, 0
         node = tail[first] if passing[tail[first]] else head[first]
+        ends[count, 0] = tail[first] + head[first] - node
         while True:
             chain[e] = count
             position[e] = place
@@ -158,5 +169,6 @@ def _walk_chains(tail: Ints, head: Ints, start: Ints, branch: Ints, passing: Boo
             e = branch[start[node]] + branch[start[node] + 1] - e
             place += 1
             node = tail[e] + head[e] - node
+        ends[count, 1] = node
         count += 1
-    return chain, position
+    return chain, position, ends[:count]

@@ -51,6 +51,25 @@ def test_log_partition_and_marginals_equal_enumeration(spread: float) -> None:
         assert trees.log_probability(trees.most_probable) == pytest.approx(log_weight.max() - log_z, abs=1e-10)
 
 
+def test_chains_rings_and_blocks_are_exact() -> None:
+    """Two blocks that share a node, a ring that hangs on one node, chains and parallel edges: as enumerated."""
+    tail = np.array([0, 1, 2, 0, 3, 0, 2, 4, 5, 6, 0, 7, 8, 7])
+    head = np.array([1, 2, 3, 3, 1, 2, 4, 5, 6, 2, 7, 8, 0, 8])
+    all_trees = enumerate_trees(9, tail, head)
+    for seed, spread in enumerate((0.0, 2.0, 50.0)):
+        theta = np.random.default_rng(seed).uniform(-spread, spread, len(tail))
+        log_weight = all_trees @ theta
+        probability = np.exp(log_weight - np.logaddexp.reduce(log_weight))
+        trees = SpanningTrees.of(9, tail, head, theta)
+        assert len(trees.open_process.ring) == 1
+        assert len(trees.open_process.member_start) == 3
+        assert trees.log_z == pytest.approx(np.logaddexp.reduce(log_weight), rel=1e-12)
+        np.testing.assert_allclose(trees.p_open, probability @ ~all_trees, rtol=1e-9)
+        drawn = trees.sample(4000, np.random.default_rng(seed))
+        np.testing.assert_allclose(drawn.mean(0), trees.p_closed, atol=0.04)
+        assert {row.tobytes() for row in drawn} <= {row.tobytes() for row in all_trees}
+
+
 def test_samples_have_the_frequencies_of_the_trees() -> None:
     """Samples are spanning trees, drawn with their exact probabilities (chi-square on every tree)."""
     theta = np.random.default_rng(3).uniform(-1, 1, len(TAIL))
