@@ -1,8 +1,9 @@
 """What the model sees: physics of the meshed network, free of size, units and names.
 
 Everything comes from one linear solve (:class:`learnopt.physics.LoopSpace`) with all usable branches closed, net powers
-p + jq at flat voltage as injections. Only ratios: scaling all loads, all impedances or the per-unit base changes
-nothing.
+p + jq at flat voltage as injections, and from the loss relaxed over the spanning tree polytope
+(:mod:`learnopt.physics.tree_polytope`), which knows how many branches have to open. Only ratios: scaling all loads, all
+impedances or the per-unit base changes nothing.
 
 Left out on purpose: loop numbers (they depend on the spanning tree behind the loops), the answer of a heuristic (the
 model would copy it) and the normal state, which is noise on generated feeders and a habit on real ones: what is optimal
@@ -22,6 +23,7 @@ from torch_geometric.data import Data
 from learnopt.learning.graph import Chains, DecisionGraph
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.physics import LoopSpace
+from learnopt.physics.tree_polytope import fractional_tree
 
 _FLOOR = 1e-8
 """Shares below this are the same to the model; the floor keeps logarithms finite where nothing flows."""
@@ -50,7 +52,7 @@ class FeatureSchema:
 
 
 FEATURE_SCHEMA = FeatureSchema(
-    version=1,
+    version=2,
     node=(
         Feature("is_root", "the node holds the substations", "0 or 1"),
         Feature("load_p", "net active load of everything contracted here over mean apparent load", "asinh"),
@@ -72,6 +74,10 @@ FEATURE_SCHEMA = FeatureSchema(
         Feature("chain_resistance", "r over the resistance of its chain", "0 to 1"),
         Feature("chain_load", "apparent load inside its chain over total apparent load", "log10"),
         Feature("end_load", "apparent load at both end nodes over mean apparent load", "asinh"),
+        Feature("fraction_closed", "z of the relaxed loss over the spanning tree polytope", "0 to 1"),
+        Feature("fraction_open_chain", "sum of 1 - z over its chain", "0 to 1"),
+        Feature("fraction_open_share", "1 - z over its sum over the chain", "0 to 1"),
+        Feature("fraction_opening_cost", "rise of the relaxed loss when the branch opens, over that loss", "log10"),
         Feature("block_loops", "independent loops of its block (biconnected component)", "log2"),
         Feature("block_density", "loops over undecided branches of its block", "0 to 1"),
     ),
@@ -92,22 +98,23 @@ class FeederData(Data):
         Branch features, the same from both ends, float32, shape (n_undecided, n_branch_feature).
     flow
         Meshed active flow from tail to head over total apparent load, float32, shape (n_undecided, 1).
-    chain
-        Chain of each branch, shape (n_undecided,); incremented by ``n_chains`` in a batch.
+    chain, block
+        Chain and block (biconnected component) of each branch, shape (n_undecided,); incremented by ``n_chains`` and
+        ``n_blocks`` in a batch.
     branch_index
         Position in its own network, shape (n_undecided,); never incremented.
     closed
         Label, bool, shape (n_undecided,); absent without a label.
-    n_chains
-        Number of chains.
+    n_chains, n_blocks
+        Number of chains and of blocks.
     """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> int:
         """Offset of the indices of the next graph in a batch: explicit, because names ending in ``index`` get one."""
         if key == "edge_index":
             return int(self.num_nodes or 0)
-        if key == "chain":
-            return int(self.n_chains)
+        if key in ("chain", "block"):
+            return int(self.n_chains if key == "chain" else self.n_blocks)
         return 0
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> int:
@@ -159,7 +166,8 @@ def feeder_data(
             np.log2(1 + chains.degree),
         ]
     )
-    columns = _branch_columns(problem, graph, chains, space, flow / total)
+    _, block = np.unique(problem.blocks.block[index], return_inverse=True)
+    columns = _branch_columns(problem, graph, chains, block, space, flow / total)
     columns["potential_mean"] = (end_drop[0] + end_drop[1]) / 2
     columns["potential_difference"] = _log(np.abs(end_drop[0] - end_drop[1]))
     columns["chain_load"] = _log(_chain_sum(chains, apparent)[chains.chain] / total)
@@ -171,8 +179,10 @@ def feeder_data(
         edge_attr=torch.from_numpy(edge_attr.astype(np.float32)),
         flow=torch.from_numpy((flow[index].real / total).astype(np.float32)[:, None]),
         chain=torch.from_numpy(chains.chain),
+        block=torch.from_numpy(block),
         branch_index=torch.from_numpy(index),
         n_chains=len(chains.length),
+        n_blocks=int(block.max(initial=-1)) + 1,
     )
     if label is not None:
         data.closed = torch.from_numpy(label.closed[index])
@@ -187,7 +197,12 @@ def extract_all(
 
 
 def _branch_columns(
-    problem: ReconfigurationProblem, graph: DecisionGraph, chains: Chains, space: LoopSpace, flow: np.ndarray
+    problem: ReconfigurationProblem,
+    graph: DecisionGraph,
+    chains: Chains,
+    block: Ints,
+    space: LoopSpace,
+    flow: np.ndarray,
 ) -> dict[str, Floats]:
     """Columns of the undecided branches that come from the loop space and the topology."""
     index = graph.branch_index
@@ -202,7 +217,9 @@ def _branch_columns(
     np.minimum.at(cheapest, chains.chain, cost)
     length = chains.length[chains.chain]
     chain_r = np.bincount(chains.chain, r, len(chains.length))
-    block = problem.blocks.block[index]
+    relaxed = fractional_tree(problem, space, flow)
+    z = relaxed.closed[row]
+    chain_open = np.bincount(chains.chain, 1.0 - z, len(chains.length))[chains.chain]
     block_branches = np.bincount(block, minlength=1)
     block_loops = _loops_per_block(graph, block, len(block_branches))
     return {
@@ -215,6 +232,10 @@ def _branch_columns(
         "chain_length": np.log2(1.0 + length),
         "chain_position": 1.0 - np.abs(2.0 * (chains.position + 0.5) / length - 1.0),
         "chain_resistance": r / chain_r[chains.chain],
+        "fraction_closed": z,
+        "fraction_open_chain": chain_open,
+        "fraction_open_share": (1.0 - z) / np.maximum(chain_open, _FLOOR),
+        "fraction_opening_cost": _log(relaxed.opening_cost[row]),
         "block_loops": np.log2(1.0 + block_loops[block]),
         "block_density": block_loops[block] / block_branches[block],
     }
