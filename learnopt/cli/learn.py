@@ -26,30 +26,32 @@ def train(
     from learnopt.tracking import loss_figure, reliability_figure, track_run
 
     wanted = TrainingConfig.load(config)
-    folders = {"data": data or Path(wanted.data or "."), "checkpoint": out or Path(wanted.checkpoint or ".")}
+    named = (wanted.data,) if isinstance(wanted.data, str) else wanted.data
+    datasets = [data] if data else [Path(folder) for folder in named if folder]
+    checkpoint = out or Path(wanted.checkpoint or ".")
     missing = [
-        f"no {key} folder: set {key} in the file or give the option" for key, path in folders.items() if path == Path()
+        f"no {key} folder: set {key} in the file or give the option"
+        for key, absent in (("data", not datasets), ("checkpoint", checkpoint == Path()))
+        if absent
     ]
     if missing:
         raise DataError(str(config), missing)
     with track_run(store, "learnopt", wanted.name) as run:
         run.log_parameters(wanted.as_dict())
-        outcome = run_train(
-            wanted, folders["data"], folders["checkpoint"], run.lightning_logger(), progress=not json_output
-        )
+        outcome = run_train(wanted, datasets, checkpoint, run.lightning_logger(), progress=not json_output)
         run.log_manifest(outcome.card.data)
         run.log_metrics(outcome.card.metrics)
         run.log_metrics(outcome.card.calibration, prefix="calibration.")
         run.log_figure(loss_figure(outcome.history), "loss")
         run.log_figure(reliability_figure(outcome.reliability), "reliability")
-        run.log_checkpoint(folders["checkpoint"])
+        run.log_checkpoint(checkpoint)
     test = outcome.card.metrics["test"]
     if json_output:
-        answer = {"checkpoint": str(folders["checkpoint"]), "run_id": run.run_id, "metrics": outcome.card.metrics}
+        answer = {"checkpoint": str(checkpoint), "run_id": run.run_id, "metrics": outcome.card.metrics}
         typer.echo(json.dumps(answer, default=str))
         return
     stdout.print(
-        f"Checkpoint {folders['checkpoint']}: exact tree in {100 * test['tree_rate']:.1f} % of {test['n']} "
+        f"Checkpoint {checkpoint}: exact tree in {100 * test['tree_rate']:.1f} % of {test['n']} "
         f"test instances, mean regret {test['mean_regret_percent']:.3f} %.",
         highlight=False,
         markup=False,

@@ -29,6 +29,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 
 from learnopt.errors import DataError
+from learnopt.learning.features import extract
 from learnopt.learning.predict import Prediction, Predictor
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
@@ -104,17 +105,22 @@ class Calibration:
 
 
 def fit_temperature(predictions: Sequence[Prediction], labels: Sequence[Configuration]) -> float:
-    """Temperature of largest likelihood per loop, relative to that of the predictions."""
-    decided = [(p, y) for p, y in zip(predictions, labels, strict=True) if p.graph.n_loops]
+    """Temperature of largest likelihood per loop, relative to that of the predictions; members count like instances."""
+    decided = [
+        (p.graph, trees, y)
+        for p, y in zip(predictions, labels, strict=True)
+        if p.graph.n_loops
+        for trees in (p.trees, *p.others)
+    ]
     if not decided:
         return 1.0
-    graphs = [p.graph for p, _ in decided]
+    graphs = [graph for graph, _, _ in decided]
     node_start = np.concatenate([[0], np.cumsum([g.n_nodes for g in graphs])])
     edge_start = np.concatenate([[0], np.cumsum([g.n_undecided for g in graphs])])
     tail = np.concatenate([g.tail + k for g, k in zip(graphs, node_start, strict=False)])
     head = np.concatenate([g.head + k for g, k in zip(graphs, node_start, strict=False)])
-    theta = np.concatenate([p.trees.theta for p, _ in decided])
-    closed = np.concatenate([y.closed[p.graph.branch_index] for p, y in decided])
+    theta = np.concatenate([trees.theta for _, trees, _ in decided])
+    closed = np.concatenate([y.closed[graph.branch_index] for graph, _, y in decided])
     score = np.add.reduceat(theta * closed, edge_start[:-1])
     loops = np.array([g.n_loops for g in graphs])
 
@@ -162,7 +168,9 @@ def calibrate(
     threshold_feeders: Sequence[str],
     alphas: Sequence[float] = ALPHAS,
 ) -> Calibration:
-    """Temperature from one set of feeders, thresholds from another that nothing was fitted to.
+    """Temperature from one set of feeders, thresholds and novelty from another that nothing was fitted to.
+
+    The novelty belongs to the model and is set there.
 
     Parameters
     ----------
@@ -184,6 +192,8 @@ def calibrate(
     temperature = fit_temperature([raw.predict(p) for p, _ in temperature_pairs], [y for _, y in temperature_pairs])
     cooled = Predictor(predictor.model, temperature)
     labels = [y for _, y in threshold_pairs]
+    further = [extract(problem) for problem, _ in threshold_pairs]
+    predictor.model.novelty.calibrate([feeder for feeder in further if feeder.edge_index.shape[1]])
     before = [raw.predict(p) for p, _ in threshold_pairs]
     after = [cooled.predict(p) for p, _ in threshold_pairs]
     mistakes = [worst_mistake(p, y) for p, y in zip(after, labels, strict=True)]

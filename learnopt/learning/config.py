@@ -41,7 +41,7 @@ class TrainingConfig:
     test_share
         Share of the feeders kept for the metrics of the card.
     data
-        Folder of the labelled dataset, relative to where training is started.
+        Folder of the labelled dataset, or several, relative to where training is started.
     checkpoint
         Folder to write the checkpoint to.
     accelerator
@@ -63,7 +63,7 @@ class TrainingConfig:
     validation_share: float = 0.15
     calibration_share: float = 0.15
     test_share: float = 0.1
-    data: str = ""
+    data: str | tuple[str, ...] = ""
     checkpoint: str = ""
     accelerator: str = "cpu"
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,6 +16,10 @@ from torch_geometric.utils import scatter
 from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.learning.features import FEATURE_SCHEMA, FeederData
+from learnopt.learning.novelty import Novelty
+
+_POOLS = {"none": (), "chains": ("chain",), "blocks": ("chain", "block")}
+"""Groups of branches that are averaged in every round."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,14 @@ class ModelConfig:
     hidden
         Width. 32 is enough for a demonstration, 64 for the reference model.
     layers
-        Rounds of message passing (gnn) or hidden layers (mlp); chains are pooled in every round, so that four rounds
-        see past long feeders.
+        Rounds of message passing (gnn) or hidden layers (mlp).
     dropout
         Share of hidden values dropped while training.
+    pooling
+        What a branch hears from in every round besides its two buses: ``none``; the mean of its chain (``chains``), so
+        that four rounds see past long feeders; the mean of its block too (``blocks``). Of no effect on an mlp.
+    members
+        Networks that are trained apart, from different seeds; their probabilities are averaged.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = FORBID_UNKNOWN
@@ -41,6 +49,8 @@ class ModelConfig:
     hidden: int = 64
     layers: int = 4
     dropout: float = 0.0
+    pooling: Literal["none", "chains", "blocks"] = "chains"
+    members: int = 1
 
     def __post_init__(self) -> None:
         problems = []
@@ -50,6 +60,10 @@ class ModelConfig:
             problems.append(f"hidden = {self.hidden} must be >= 1")
         if self.layers < 1:
             problems.append(f"layers = {self.layers} must be >= 1")
+        if self.pooling not in _POOLS:
+            problems.append(f"pooling = {self.pooling!r} must be one of {', '.join(_POOLS)}")
+        if self.members < 1:
+            problems.append(f"members = {self.members} must be >= 1")
         if not 0 <= self.dropout < 1:
             problems.append(f"dropout = {self.dropout} must be in [0, 1)")
         if problems:
@@ -87,16 +101,18 @@ def _mlp(n_in: int, hidden: int, n_out: int, dropout: float = 0.0) -> nn.Sequent
 
 
 class SwitchModel(nn.Module):
-    """What every model shares: standardised features in, one theta per undecided branch out."""
+    """What every model shares: standardised features in, one theta per undecided branch and member out."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.standardise_node = Standardiser(len(FEATURE_SCHEMA.node))
         self.standardise_branch = Standardiser(len(FEATURE_SCHEMA.branch))
+        self.novelty = Novelty()
 
     def fit_scaling(self, feeders: list[FeederData]) -> None:
-        """Take the feature scaling from training feeders."""
+        """Take the feature scaling, and what is usual, from training feeders."""
+        self.novelty.fit(feeders)
         self.standardise_node.fit(torch.cat([f.x for f in feeders]))
         self.standardise_branch.fit(torch.cat([f.edge_attr for f in feeders]))
 
@@ -107,29 +123,31 @@ class MessageRound(MessagePassing):
     .. math::
         m_{ij} &= \mathrm{MLP}_m(h_j, e_{ij}, f_{j \to i}), \qquad
         h_i \leftarrow h_i + \mathrm{MLP}_h(h_i, \mathrm{mean}_j m_{ij}) \\
-        e_{ij} &\leftarrow e_{ij} + \mathrm{MLP}_e(e_{ij}, h_i + h_j, |h_i - h_j|, \mathrm{mean}_{chain} e)
+        e_{ij} &\leftarrow e_{ij} + \mathrm{MLP}_e(e_{ij}, h_i + h_j, |h_i - h_j|, \mathrm{mean}_{chain} e,
+        \mathrm{mean}_{block} e)
 
     f is signed by direction, everything else is the same from both ends, so the orientation of a branch in the file
     has no influence.
     """
 
-    def __init__(self, hidden: int, dropout: float) -> None:
+    def __init__(self, hidden: int, dropout: float, pools: tuple[str, ...]) -> None:
         super().__init__(aggr="mean")
+        self.pools = pools
         self.message_mlp = _mlp(2 * hidden + 1, hidden, hidden, dropout)
         self.node_mlp = _mlp(2 * hidden, hidden, hidden, dropout)
-        self.branch_mlp = _mlp(4 * hidden, hidden, hidden, dropout)
+        self.branch_mlp = _mlp((3 + len(pools)) * hidden, hidden, hidden, dropout)
         self.node_norm = nn.LayerNorm(hidden)
         self.branch_norm = nn.LayerNorm(hidden)
 
-    def forward(self, h: Tensor, e: Tensor, batch: FeederData | Batch, n_chains: int) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Tensor, e: Tensor, batch: FeederData | Batch, groups: dict[str, int]) -> tuple[Tensor, Tensor]:
         """Updated nodes (n_nodes, hidden) and branches (n_undecided, hidden)."""
         tail, head = batch.edge_index
         both_ways = torch.cat([batch.edge_index, batch.edge_index.flip(0)], dim=1)
         flow = torch.cat([batch.flow, -batch.flow])
         heard = self.propagate(both_ways, h=h, e=torch.cat([e, e]), flow=flow, size=(len(h), len(h)))
         h = self.node_norm(h + self.node_mlp(torch.cat([h, heard], dim=1)))
-        chain = scatter(e, batch.chain, dim=0, dim_size=n_chains, reduce="mean")[batch.chain]
-        ends = torch.cat([e, h[tail] + h[head], (h[tail] - h[head]).abs(), chain], dim=1)
+        around = [scatter(e, batch[k], dim=0, dim_size=groups[k], reduce="mean")[batch[k]] for k in self.pools]
+        ends = torch.cat([e, h[tail] + h[head], (h[tail] - h[head]).abs(), *around], dim=1)
         return h, self.branch_norm(e + self.branch_mlp(ends))
 
     def message(self, h_j: Tensor, e: Tensor, flow: Tensor) -> Tensor:
@@ -145,16 +163,17 @@ class SwitchGNN(SwitchModel):
         super().__init__(config)
         self.node_in = nn.Linear(len(FEATURE_SCHEMA.node), config.hidden)
         self.branch_in = nn.Linear(len(FEATURE_SCHEMA.branch), config.hidden)
-        self.rounds = nn.ModuleList(MessageRound(config.hidden, config.dropout) for _ in range(config.layers))
+        pools = _POOLS[config.pooling]
+        self.rounds = nn.ModuleList(MessageRound(config.hidden, config.dropout, pools) for _ in range(config.layers))
         self.readout = _mlp(config.hidden + len(FEATURE_SCHEMA.branch), config.hidden, 1)
 
     def forward(self, batch: FeederData | Batch) -> Tensor:
         """theta, shape (n_undecided,)."""
         features = self.standardise_branch(batch.edge_attr)
         h, e = self.node_in(self.standardise_node(batch.x)), self.branch_in(features)
-        n_chains = int(torch.as_tensor(batch.n_chains).sum())
+        groups = {k: int(torch.as_tensor(batch[f"n_{k}s"]).sum()) for k in ("chain", "block")}
         for layer in self.rounds:
-            h, e = layer(h, e, batch, n_chains)
+            h, e = layer(h, e, batch, groups)
         theta: Tensor = self.readout(torch.cat([e, features], dim=1)).squeeze(1)
         return theta
 
@@ -180,6 +199,18 @@ class EdgeMLP(SwitchModel):
         return theta
 
 
+class Ensemble(SwitchModel):
+    """Networks that were trained apart; they share the scaling of the first."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.members = nn.ModuleList(build_model(replace(config, members=1)) for _ in range(config.members))
+
+    def forward(self, batch: FeederData | Batch) -> Tensor:
+        """The theta of every member, shape (n_members, n_undecided)."""
+        return torch.stack([member(batch) for member in self.members])
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Torch on one thread: these tensors are too small to share, and threads that wait cost most on a busy machine."""
@@ -193,4 +224,6 @@ def one_thread() -> Iterator[None]:
 
 def build_model(config: ModelConfig) -> SwitchModel:
     """The model that a configuration describes, with fresh weights."""
+    if config.members > 1:
+        return Ensemble(config)
     return SwitchGNN(config) if config.kind == "gnn" else EdgeMLP(config)

@@ -28,11 +28,17 @@ class Prediction:
         Distribution over its spanning trees.
     thresholds
         Confidence threshold tau for each stated risk alpha, None where the calibration feeders were too few for it.
+    others
+        Distributions of the further members of an ensemble; the belief is the mean over all of them.
+    novelty
+        How unlike the training feeders this one is: above 1 for one in a hundred of the calibration feeders.
     """
 
     graph: DecisionGraph
     trees: SpanningTrees
     thresholds: Mapping[float, float | None] = field(default_factory=dict)
+    others: tuple[SpanningTrees, ...] = ()
+    novelty: float = 0.0
 
     @cached_property
     def free(self) -> Bools:
@@ -44,21 +50,31 @@ class Prediction:
     @cached_property
     def p_closed(self) -> Floats:
         """Probability that a branch is closed, shape (n_branch,); 1 or 0 where the problem leaves no choice."""
-        return self.graph.spread(self.trees.p_closed, 1.0, 0.0)
+        return self.graph.spread(1.0 - self.p_open, 1.0, 0.0)
+
+    @cached_property
+    def p_open(self) -> Floats:
+        """Probability that an undecided branch is open, precise where it is small, shape (n_undecided,)."""
+        return np.mean([trees.p_open for trees in (self.trees, *self.others)], axis=0)
 
     @cached_property
     def theta(self) -> Floats:
-        """Weight of each branch, shape (n_branch,); inf or -inf where the problem leaves no choice."""
+        """Weight of each branch (first member), shape (n_branch,); inf or -inf where the problem leaves no choice."""
         return self.graph.spread(self.trees.theta, np.inf, -np.inf)
 
     @cached_property
     def most_probable(self) -> Configuration:
-        """The configuration of largest probability; radial."""
-        return self.graph.expand(self.trees.most_probable)
+        """The configuration of largest probability, of an ensemble that with most branches right on average; radial."""
+        if not self.others:
+            return self.graph.expand(self.trees.most_probable)
+        graph = self.graph
+        return graph.expand(SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, -self.p_open).most_probable)
 
     def sample(self, n: int, rng: np.random.Generator) -> list[Configuration]:
-        """Independent draws; radial."""
-        return [self.graph.expand(closed) for closed in self.trees.sample(n, rng)]
+        """Independent draws, in turn from each member of an ensemble; radial."""
+        members = (self.trees, *self.others)
+        each = [trees.sample(len(range(k, n, len(members))), rng) for k, trees in enumerate(members)]
+        return [self.graph.expand(each[k % len(members)][k // len(members)]) for k in range(n)]
 
     def confident(self, tau: float) -> tuple[Bools, Bools]:
         """Free branches that are closed, and that are open, with probability >= tau > 1/2, bool, shape (n_branch,)."""
@@ -87,7 +103,7 @@ class Predictor:
     name: str = "model"
 
     def predict(self, problem: ReconfigurationProblem) -> Prediction:
-        """What the model believes about a problem: one forward pass and one small determinant.
+        """What the model believes about a problem: one forward pass and one small determinant (per member).
 
         Raises
         ------
@@ -96,21 +112,29 @@ class Predictor:
         """
         graph = DecisionGraph.of(problem)
         with torch.inference_mode(), one_thread():
-            theta = self.model(feeder_data(problem, graph)).double().numpy() / self.temperature
-        return Prediction(graph, SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, theta), self.thresholds)
+            data = feeder_data(problem, graph)
+            theta = np.atleast_2d(self.model(data).double().numpy() / self.temperature)
+            novelty = self.model.novelty(data)
+        first, *others = (SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, row) for row in theta)
+        return Prediction(graph, first, self.thresholds, tuple(others), novelty)
 
-    def predict_step_by_step(self, problem: ReconfigurationProblem) -> Configuration:
+    def predict_step_by_step(self, problem: ReconfigurationProblem, at_once: float = 1.0) -> Configuration:
         """Open the surest branch, look again at the network without it, and so on until it is radial.
 
-        As many forward passes as there are loops, and closer to the optimum than :attr:`Prediction.most_probable`: each
-        opening moves the flows that the next one depends on. Train with ``partial_states`` for this use.
+        Closer to the optimum than :attr:`Prediction.most_probable`: each opening moves the flows that the next one
+        depends on. As many forward passes as there are loops, unless branches that are open with probability
+        >= ``at_once`` are opened together. Train with ``partial_states`` for this use.
         """
         state = problem
         while True:
             prediction = self.predict(state)
-            if prediction.graph.n_loops == 0:
+            graph = prediction.graph
+            if graph.n_loops == 0:
                 return prediction.most_probable
-            surest = prediction.graph.branch_index[np.argmax(prediction.trees.p_open)]
+            # Branches that one tree opens leave every bus connected, whichever of them are opened.
+            chords = ~prediction.most_probable.closed[graph.branch_index]
+            p_open = np.where(chords, prediction.p_open, -1.0)
+            opened = (p_open >= at_once) | (np.arange(len(p_open)) == np.argmax(p_open))
             locked = state.scenario.locked.copy()
-            locked[surest] = 0
+            locked[graph.branch_index[opened]] = 0
             state = state.replace(scenario=replace(state.scenario, locked=locked))

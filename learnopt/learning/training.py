@@ -23,15 +23,18 @@ from learnopt.errors import DataError
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.features import FeederData, extract
 from learnopt.learning.likelihood import batch_arrays, negative_log_likelihood
-from learnopt.learning.model import SwitchModel, build_model, one_thread
+from learnopt.learning.model import Ensemble, SwitchModel, build_model, one_thread
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.physics import LoopSpace
 
 Pair = tuple[ReconfigurationProblem, Configuration]
 """A problem and its optimal configuration."""
 
 _WARM_UP = 0.05
 _CLIP = 1.0
+_ORDER_NOISE = 1.5
+"""Standard deviation of the logarithm of opening costs when partial states are drawn."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class TrainedModel:
     config
         What it was trained with.
     history
-        One row of metrics per epoch.
+        One row of metrics per epoch, of the first member where there are several.
     best_epoch
-        The epoch that was kept, from 0.
+        The epoch that was kept, from 0, likewise.
     """
 
     model: SwitchModel
@@ -168,12 +171,17 @@ def partial_state(
 ) -> ReconfigurationProblem:
     """The problem after a random part of the branches that the label opens was locked open; the label still solves it.
 
-    The number of branches locked is uniform from none to all but one.
+    The number of branches locked is uniform from none to all but one. Those of small opening cost are opened first, up
+    to noise: what sequential prediction is sure of early, so that training meets the states that prediction does.
     """
     to_open = np.flatnonzero(problem.free & ~label.closed)
     count = int(rng.integers(0, max(len(to_open), 1)))
+    space = LoopSpace.of(problem)
+    cost = np.ones(problem.network.n_branch)
+    cost[space.core] = space.opening_cost(space.meshed_flow(problem.p + 1j * problem.q))
+    order = np.log(cost[to_open] + cost.max() * 1e-12) + rng.normal(scale=_ORDER_NOISE, size=len(to_open))
     locked = problem.scenario.locked.copy()
-    locked[rng.choice(to_open, count, replace=False)] = 0
+    locked[to_open[np.argsort(order, kind="stable")[:count]]] = 0
     return problem.replace(scenario=replace(problem.scenario, locked=locked))
 
 
@@ -196,6 +204,8 @@ def fit(
 ) -> TrainedModel:
     """Train a model; the same seed and data give the same weights on one CPU.
 
+    Members of an ensemble see the same partial states; their first weights and the order of their batches differ.
+
     Parameters
     ----------
     train_pairs, validation_pairs
@@ -216,6 +226,35 @@ def fit(
     sides = (("training", train), ("validation", validation))
     if empty := [f"no {side} pair has a switch to decide" for side, data in sides if not data]:
         raise DataError("training pairs", empty)
+    members = config.model.members
+    runs = [
+        _fit_one(
+            replace(config, seed=config.seed + k, model=replace(config.model, members=1)),
+            train,
+            validation,
+            logger if k == 0 else None,
+            callbacks if k == 0 else (),
+            progress,
+        )
+        for k in range(members)
+    ]
+    if members == 1:
+        return replace(runs[0], config=config)
+    model = build_model(config.model)
+    assert isinstance(model, Ensemble)
+    model.members = torch.nn.ModuleList(run.model for run in runs)
+    model.fit_scaling(train)
+    return TrainedModel(model.eval(), config, runs[0].history, runs[0].best_epoch)
+
+
+def _fit_one(
+    config: TrainingConfig,
+    train: list[FeederData],
+    validation: list[FeederData],
+    logger: Logger | None,
+    callbacks: Sequence[Callback],
+    progress: bool,
+) -> TrainedModel:
     with torch.random.fork_rng(devices=[]), one_thread(), _quiet():
         torch.manual_seed(config.seed)
         model = build_model(config.model)

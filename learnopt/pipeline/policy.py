@@ -28,6 +28,8 @@ class Decision(IntEnum):
 
 
 DEFAULT_ALPHA = 0.05
+FOREIGN = 2.0
+"""Novelty from which on no stated risk is believed."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,31 @@ class FixingPolicy:
     alpha
         Accepted probability that any fixed switch of an instance is wrong, on feeders like those of the calibration.
         The threshold for it is stored with the checkpoint; without one nothing is fixed.
+
+    Notes
+    -----
+    The risk is stated for feeders like those of the calibration. On an unusual feeder (novelty above 1) the next
+    smaller risk is used instead, on a foreign one (above 2) nothing is fixed.
     """
 
     alpha: float = DEFAULT_ALPHA
+
+    def used_alpha(self, prediction: Prediction) -> float | None:
+        """The risk whose threshold is used on this feeder; None where nothing may be fixed.
+
+        Raises
+        ------
+        DataError
+            If the checkpoint was not calibrated for this alpha.
+        """
+        thresholds = prediction.thresholds
+        if self.alpha not in thresholds:
+            known = ", ".join(f"{a:g}" for a in sorted(thresholds)) or "none"
+            raise DataError("fixing policy", [f"alpha = {self.alpha:g} has no threshold: the checkpoint has {known}"])
+        if prediction.novelty <= 1.0:
+            return None if thresholds[self.alpha] is None else self.alpha
+        safer = [a for a, tau in thresholds.items() if a < self.alpha and tau is not None]
+        return max(safer) if safer and prediction.novelty <= FOREIGN else None
 
     def decide(self, prediction: Prediction) -> NDArray[np.int8]:
         """Decision per branch, shape (n_branch,); not yet consistent.
@@ -51,11 +75,9 @@ class FixingPolicy:
         DataError
             If the checkpoint was not calibrated for this alpha.
         """
-        if self.alpha not in prediction.thresholds:
-            known = ", ".join(f"{a:g}" for a in sorted(prediction.thresholds)) or "none"
-            raise DataError("fixing policy", [f"alpha = {self.alpha:g} has no threshold: the checkpoint has {known}"])
         decisions = np.full(len(prediction.free), Decision.FREE, dtype=np.int8)
-        tau = prediction.thresholds[self.alpha]
+        alpha = self.used_alpha(prediction)
+        tau = None if alpha is None else prediction.thresholds[alpha]
         if tau is not None:
             closed, opened = prediction.confident(tau)
             decisions[closed] = Decision.FIX_CLOSED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from learnopt.learning.config import TrainingConfig
 from learnopt.learning.evaluation import Metrics, evaluate_predictions
 from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder
-from learnopt.network import Status
+from learnopt.network import Certificate, Status
 from learnopt.pipeline.baselines import solving_baselines
 
 
@@ -39,48 +39,59 @@ class TrainingOutcome:
         Metrics per epoch.
     reliability
         On the test feeders.
-    manifest
-        Of the dataset.
     """
 
     predictor: Predictor
     card: ModelCard
     history: Sequence[Mapping[str, float]]
     reliability: Reliability
-    manifest: Manifest
 
 
-def proven_pairs(records: Sequence[LabelRecord]) -> tuple[list[Pair], list[str]]:
-    """Pairs with a proven label, and the feeder of each; failures and unproven labels are left out."""
-    pairs, feeders = [], []
+def proven_pairs(records: Iterable[LabelRecord]) -> tuple[list[Pair], list[str], list[Certificate]]:
+    """Pairs with a proven label, the feeder of each and what is proven; failures and unproven labels are left out.
+
+    Labels of the calibrated-current model (``model``: scenarios with generation, which the AC bound of the tree search
+    does not cover) are kept: without them a model would know no generation. They miss the AC optimum seldom and by
+    little (``datasets/build.py verify`` measures it); the card states metrics for AC labels alone besides all.
+    """
+    pairs, feeders, certificates = [], [], []
     for record in records:
         if record.status is Status.OPTIMAL and record.configuration is not None:
             pairs.append((record.problem, record.configuration))
             feeders.append(str(record.feeder_index))
-    return pairs, feeders
+            certificates.append(record.certificate)
+    return pairs, feeders, certificates
 
 
 def train(
     config: TrainingConfig,
-    data: Path,
+    data: Path | Sequence[Path],
     checkpoint: Path,
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> TrainingOutcome:
-    """Train on the proven labels of a dataset, calibrate, measure on test feeders, save.
+    """Train on the proven labels of one or more datasets, calibrate, measure on test feeders, save.
 
     No feeder is on two of the four sides: training, early stopping and temperature, thresholds, test.
 
     Raises
     ------
     DataError
-        If the dataset has too few labelled feeders for the shares of the configuration.
+        If the datasets have too few labelled feeders for the shares of the configuration.
     """
-    manifest = read_manifest(data)
-    pairs, feeders = proven_pairs(list(read_labels(data)))
+    folders = [data] if isinstance(data, Path) else list(data)
+    manifests = {folder.name: read_manifest(folder) for folder in folders}
+    pairs: list[Pair] = []
+    feeders: list[str] = []
+    certificates: list[Certificate] = []
+    for folder in folders:
+        found = proven_pairs(read_labels(folder))
+        pairs += found[0]
+        feeders += [f"{folder.name} {feeder}" for feeder in found[1]]
+        certificates += found[2]
     if not pairs:
-        raise DataError(str(data), ["no proven labels: run `learnopt label` on the folder first"])
+        raise DataError(", ".join(map(str, folders)), ["no proven labels: run `learnopt label` on the folder first"])
     rng = np.random.default_rng(config.seed)
     shares = [config.validation_share, config.calibration_share, config.test_share]
     sides = split_by_feeder(feeders, shares, rng)
@@ -94,17 +105,30 @@ def train(
     problems, labels = [p for p, _ in test], [y for _, y in test]
     predictions = [predictor.predict(p) for p in problems]
     metrics = evaluate_predictions(problems, labels, predictions)
+    measured = {"test": metrics.as_dict(), "best_epoch": model.best_epoch}
+    proven_ac = [k for k, i in enumerate(sides[3]) if certificates[i] is Certificate.AC]
+    if proven_ac:
+        measured["test_ac_labels"] = evaluate_predictions(
+            [problems[k] for k in proven_ac], [labels[k] for k in proven_ac], [predictions[k] for k in proven_ac]
+        ).as_dict()
+    summaries = {name: _summary(manifest) for name, manifest in manifests.items()}
     summary = {
+        **(summaries if len(summaries) > 1 else next(iter(summaries.values()))),
+        "pairs": {"training": len(training), "validation": len(validation), "thresholds": len(thresholds)},
+    }
+    card = ModelCard.of(config, calibration, summary, measured)
+    card = save_checkpoint(checkpoint, model.model, card)
+    return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels))
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    return {
         "seed": manifest.seed,
         "limits": manifest.limits,
         "charging": manifest.charging,
         "config": manifest.config,
         "labels": None if manifest.labels is None else asdict(manifest.labels),
-        "pairs": {"training": len(training), "validation": len(validation), "thresholds": len(thresholds)},
     }
-    card = ModelCard.of(config, calibration, summary, {"test": metrics.as_dict(), "best_epoch": model.best_epoch})
-    card = save_checkpoint(checkpoint, model.model, card)
-    return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels), manifest)
 
 
 def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int = 0) -> dict[str, Metrics]:
@@ -117,7 +141,7 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
     -------
     By method: ``model`` (most probable tree), ``model, step by step``, then the baselines.
     """
-    pairs, feeders = proven_pairs(list(read_labels(data)))
+    pairs, feeders, _ = proven_pairs(read_labels(data))
     if not pairs:
         raise DataError(str(data), ["no proven labels: run `learnopt label` on the folder first"])
     rivals: list[Baseline] = solving_baselines() if baselines else []

@@ -135,7 +135,7 @@ def test_engine_that_raises_leaves_failure_records(unlabelled: Path, monkeypatch
     assert len(records) == 4
     assert [r.message for r in failed] == ["ZeroDivisionError: a bug"] * 2
     assert [r.engine for r in failed] == ["stub"] * 2
-    pairs, feeders = proven_pairs(records)
+    pairs, feeders, _ = proven_pairs(records)
     assert len(pairs) == len(feeders) == 2
 
 

@@ -62,10 +62,11 @@ def test_enough_feeders_give_a_threshold(tiny_checkpoint: Path) -> None:
 def test_proven_pairs_are_those_of_the_records(labelled_dataset: Path) -> None:
     """One pair and one feeder name per proven label, in order."""
     records = list(read_labels(labelled_dataset))
-    pairs, feeders = proven_pairs(records)
+    pairs, feeders, certificates = proven_pairs(records)
+    assert certificates == [r.certificate for r in records]
     assert [y for _, y in pairs] == [r.configuration for r in records]
     assert feeders == [str(r.feeder_index) for r in records]
-    assert proven_pairs([]) == ([], [])
+    assert proven_pairs([]) == ([], [], [])
 
 
 @pytest.mark.parametrize(
