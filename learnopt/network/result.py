@@ -99,9 +99,16 @@ class LearnedSummary:
     alpha
         Stated risk: P(any fixed switch is wrong) <= alpha on the calibration feeders.
     fixed_closed, fixed_open, free
-        Counts of undecided switches (locked and bridge branches are in none of them).
+        Counts of undecided switches (locked and bridge branches are in none of them), proven fixings included.
     reduced_bound_kw
         Bound of the reduced problem [kW]: **not** a bound of the full problem.
+    used_alpha
+        The risk whose threshold was used: ``alpha``, a smaller one on an unusual feeder, None where nothing was fixed
+        because the feeder is foreign or the checkpoint cannot state the risk.
+    novelty
+        How unlike the training feeders this one is; above 1 for one in a hundred of the calibration feeders.
+    proven
+        Switches among the fixed ones whose other state is excluded by a bound, not by belief.
     """
 
     checkpoint: str
@@ -110,6 +117,9 @@ class LearnedSummary:
     fixed_open: int
     free: int
     reduced_bound_kw: float | None
+    used_alpha: float | None = None
+    novelty: float = 0.0
+    proven: int = 0
 
 
 @dataclass(frozen=True)

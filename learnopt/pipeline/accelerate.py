@@ -2,7 +2,8 @@
 
 *Fast mode* (``certify none``) returns the exact solution of the reduced problem; its bound is labelled as one of the
 reduced problem and proves nothing about the full one. *Certified mode* frees every switch again and proves the answer
-against the full problem, with the fast answer as incumbent; a better configuration replaces it.
+against the full problem, with the fast answer as incumbent; a better configuration replaces it. Where nothing was fixed
+there is no reduced problem, and certified mode solves once.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.exchange import LocalSearch, radial_start
+from learnopt.engines.probing import fix_by_bounds
 from learnopt.engines.tree_search import ac_obstacles
+from learnopt.errors import DataError
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.predict import Prediction, Predictor
 from learnopt.network import (
     Certificate,
     Configuration,
+    Floats,
     LearnedSummary,
     ReconfigurationProblem,
     Result,
@@ -29,14 +34,18 @@ from learnopt.network import (
 )
 from learnopt.physics import evaluate
 from learnopt.pipeline.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
-from learnopt.pipeline.reduction import Reduction
+from learnopt.pipeline.reduction import Reduction, undecided
 
 UNFIXING_ROUNDS = 2
 """Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
 
 
 REDUCED_TIME_LIMIT = 10.0
-"""Seconds for the MILP on a reduced problem where the user sets no limit: fast mode is for answers now."""
+"""Seconds for a reduced problem where the user sets no limit: fast mode is for answers now."""
+BOUND_MARGIN = 1e-6
+"""Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
+SURE = 0.9
+"""Sequential prediction opens branches that are open with this probability together."""
 
 
 def proving_engine(problem: ReconfigurationProblem) -> str:
@@ -67,16 +76,29 @@ class LearnedEngine:
         Accepted risk of a wrong fixing, see :class:`~learnopt.pipeline.policy.FixingPolicy`.
     samples
         Trees drawn from the predicted distribution as further starts.
+    sequential
+        Decode once more by opening branches and predicting again: the best single start, for several predictions.
+    exact
+        Engine for the reduced problem: ``tree``, ``milp``, or ``auto``: tree search wherever it has a start.
     """
 
     name = "learned"
 
     def __init__(
-        self, predictor: Predictor | Path | str = REFERENCE, alpha: float = DEFAULT_ALPHA, samples: int = 4
+        self,
+        predictor: Predictor | Path | str = REFERENCE,
+        alpha: float = DEFAULT_ALPHA,
+        samples: int = 4,
+        sequential: bool = False,
+        exact: str = "auto",
     ) -> None:
         self.predictor = predictor if isinstance(predictor, Predictor) else load_checkpoint(predictor)
         self.policy = FixingPolicy(alpha)
         self.samples = samples
+        self.sequential = sequential
+        if exact not in ("auto", "tree", "milp"):
+            raise DataError("learned engine", [f"exact = {exact!r} must be 'auto', 'tree' or 'milp'"])
+        self.exact = exact
 
     def solve(
         self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
@@ -86,7 +108,7 @@ class LearnedEngine:
         A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
         finds one that respects the limits.
         """
-        for engine in {"tree", proving_engine(problem)}:
+        for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:
             load_engine(engine)  # before the clock starts: the first call imports a solver
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch)) is not None:
@@ -99,7 +121,10 @@ class LearnedEngine:
                 prediction = self.predictor.predict(problem)
             with watch.stage("start"):
                 self._starts(problem, prediction, start, options, best)
-            result, summary = self._reduced(problem, prediction, options, best, watch)
+            with watch.stage("decide"):
+                decisions = consistent(problem, self.policy.decide(prediction), prediction.p_closed)
+            certify = options.certify or Certificate.NONE
+            result, summary = self._reduced(problem, prediction, decisions, certify, options, best, watch)
             nodes = result.nodes
             self._keep(problem, result, best)
             if result.status is Status.INTERRUPTED:
@@ -112,7 +137,6 @@ class LearnedEngine:
                     solve_time_s=watch.elapsed,
                     stage_times_s=dict(watch.stages),
                 )
-            certify = options.certify or Certificate.NONE
             if certify is not Certificate.NONE:
                 with watch.stage("audit"):
                     audit = self._audit(problem, certify, options, best, watch)
@@ -142,6 +166,8 @@ class LearnedEngine:
         search = LocalSearch(problem)
         rng = np.random.default_rng(options.seed)
         candidates = [prediction.most_probable, *prediction.sample(self.samples, rng), radial_start(problem)]
+        if self.sequential:
+            candidates.append(self.predictor.predict_step_by_step(problem, SURE))
         if start is not None:
             candidates.append(start)
         for candidate in dict.fromkeys(candidates):
@@ -152,6 +178,8 @@ class LearnedEngine:
         self,
         problem: ReconfigurationProblem,
         prediction: Prediction,
+        decisions: NDArray[np.int8],
+        certify: Certificate,
         options: SolveOptions,
         best: _Best,
         watch: Stopwatch,
@@ -159,40 +187,47 @@ class LearnedEngine:
         """Solve the problem with confident switches fixed; free the less sure ones where that is infeasible.
 
         By tree search, in the calibrated-current model where its AC bound does not reach: milliseconds either way.
+        Nothing is solved in certified mode once no switch is fixed: the audit does that.
         """
-        with watch.stage("decide"):
-            decisions = consistent(problem, self.policy.decide(prediction), prediction.p_closed)
+        # Without a start within the limits the tree search has nothing to prune by.
+        within = best.configuration is not None and evaluate(problem, best.configuration).feasible
+        engine = self.exact if self.exact != "auto" else "tree" if within else proving_engine(problem)
+        proven = problem
+        if engine == "milp" and within and best.configuration is not None:
+            with watch.stage("bounds"):
+                proven = _proven(problem, best.configuration)
         for attempt in range(UNFIXING_ROUNDS + 2):
+            fixed = bool(np.any(decisions != Decision.FREE))
             with watch.stage("reduce"):
-                reduction = Reduction.apply(problem, decisions)
+                reduction = _union(problem, proven if fixed else problem, decisions, prediction.p_closed)
+            summary = LearnedSummary(
+                checkpoint=self.predictor.name,
+                alpha=self.policy.alpha,
+                fixed_closed=int(reduction.fixed_closed.sum()),
+                fixed_open=int(reduction.fixed_open.sum()),
+                free=reduction.n_free,
+                reduced_bound_kw=None,
+                used_alpha=self.policy.used_alpha(prediction),
+                novelty=prediction.novelty,
+                proven=int(np.count_nonzero(undecided(problem) & ~undecided(proven))),
+            )
+            if not fixed and certify is not Certificate.NONE:
+                return conclude(problem, self.name, watch, configuration=None, status=Status.NO_SOLUTION), summary
             with watch.stage("solve"):
-                # Without a start within the limits the tree search has nothing to prune by.
-                within = best.configuration is not None and evaluate(problem, best.configuration).feasible
-                engine = "tree" if within else proving_engine(problem)
                 begin = best.configuration
                 if begin is None or not reduction.reduced.admits(begin):
                     begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
                 seconds = self._remaining(options, watch, 0.5)
-                if engine == "milp" and seconds is None:
-                    seconds = REDUCED_TIME_LIMIT
+                seconds = REDUCED_TIME_LIMIT if seconds is None else seconds
                 inner = replace(options, certify=Certificate.AC, time_limit=seconds)
                 result = load_engine(engine).solve(reduction.reduced, inner, begin)
-            fixed = bool(np.any(decisions != Decision.FREE))
             if result.configuration is not None or result.status is Status.INTERRUPTED or not fixed:
                 break
             decisions = surest_half(decisions, prediction.p_closed)
             if attempt == UNFIXING_ROUNDS:
                 decisions = np.full_like(decisions, Decision.FREE)
         bound = result.dual_bound_kw if result.certificate is Certificate.AC else None
-        summary = LearnedSummary(
-            checkpoint=self.predictor.name,
-            alpha=self.policy.alpha,
-            fixed_closed=int(reduction.fixed_closed.sum()),
-            fixed_open=int(reduction.fixed_open.sum()),
-            free=reduction.n_free,
-            reduced_bound_kw=bound,
-        )
-        return reduction.invert(result), summary
+        return reduction.invert(result), replace(summary, reduced_bound_kw=bound)
 
     def _audit(
         self,
@@ -223,3 +258,22 @@ class LearnedEngine:
         message = "Fast mode: exact for the reduced problem only; nothing is proven for the full problem."
         status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
         return conclude(problem, self.name, watch, configuration=found, status=status, message=message, nodes=nodes)
+
+
+def _proven(problem: ReconfigurationProblem, incumbent: Configuration) -> ReconfigurationProblem:
+    """The problem with the switches locked whose other state costs more than the incumbent; it keeps that one."""
+    kw = problem.network.base.kw
+    ceiling = evaluate(problem, incumbent).loss_kw + problem.switching_cost * problem.operations(incumbent)
+    return fix_by_bounds(problem, incumbent, ceiling * (1 + BOUND_MARGIN) / kw)
+
+
+def _union(
+    problem: ReconfigurationProblem, proven: ReconfigurationProblem, decisions: NDArray[np.int8], p_closed: Floats
+) -> Reduction:
+    """The reduction by decisions and by proven fixings; a decision that contradicts those is dropped."""
+    if proven is problem:
+        return Reduction.apply(problem, decisions)
+    left = np.where(proven.free, decisions, Decision.FREE).astype(np.int8)
+    union = consistent(proven, left, p_closed)
+    locked = proven.scenario.locked
+    return Reduction.apply(problem, np.where(proven.free, union, np.where(problem.free, locked, Decision.FREE)))

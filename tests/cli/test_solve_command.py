@@ -17,7 +17,11 @@ KEYS = {
     "case", "engine", "status", "open_branches", "loss_kw", "dual_bound_kw", "certificate", "gap", "min_voltage_pu",
     "max_loading", "operations", "solve_time_s", "stage_times_s",
 }  # fmt: skip
-LEARNED_KEYS = {"checkpoint", "alpha", "fixed_closed", "fixed_open", "free", "reduced_bound_kw"}
+LEARNED_KEYS = {"checkpoint", "alpha", "fixed_closed", "fixed_open", "free", "reduced_bound_kw"} | {
+    "used_alpha",
+    "novelty",
+    "proven",
+}
 CapSys = pytest.CaptureFixture[str]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from oracles import LIGHT, PREDICTORS, THRESHOLDS, CertainPredictor, enumerated,
 from learnopt.engines import SolveOptions, Stopwatch, load_engine
 from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles
 from learnopt.errors import DataError
+from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status
 from learnopt.pipeline import accelerate
 from learnopt.pipeline.accelerate import LearnedEngine
@@ -85,8 +86,48 @@ def test_certified_mode_returns_the_enumerated_optimum(predictor: str, kind: str
         assert f"Audited by {auditor}" in result.message
         assert result.objective_kw == pytest.approx(oracle.objective_kw, rel=tolerance, abs=1e-9)
         assert result.dual_bound_kw <= oracle.objective_kw * (1 + 1e-9)
-        assert result.stage_times_s.keys() >= {*STAGES, "audit"}
+        assert result.stage_times_s.keys() >= {*STAGES - {"solve"}, "audit"}
+        assert "solve" in result.stage_times_s or result.learned.fixed_closed + result.learned.fixed_open == 0
     assert answers >= 6
+
+
+@dataclass(frozen=True)
+class Unusual(CertainPredictor):
+    """Sure of the optimum on a feeder unlike those it was trained on."""
+
+    strange: float = field(kw_only=True)
+
+    def predict(self, problem: ReconfigurationProblem) -> Prediction:
+        """As ever, but with a novelty."""
+        return replace(super().predict(problem), novelty=self.strange, thresholds={0.05: 0.9, 0.01: 0.99})
+
+
+def test_nothing_fixed_is_solved_once(case33: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a foreign feeder nothing is fixed: certified mode goes to the audit at once, which proves the answer."""
+    problem, solved = ReconfigurationProblem.of(case33), []
+    monkeypatch.setattr(accelerate, "load_engine", lambda name: solved.append(name) or load_engine(name))
+    predictor = Unusual(untrained().model, choose=lambda _: case33.normal_configuration, strange=2.1)
+    result = LearnedEngine(predictor).solve(problem, PROOF)
+    assert result.status is Status.OPTIMAL
+    assert result.loss_kw == pytest.approx(139.5513, abs=1e-3)
+    assert result.learned is not None
+    assert (result.learned.used_alpha, result.learned.fixed_closed, result.learned.novelty) == (None, 0, 2.1)
+    assert "solve" not in result.stage_times_s
+    assert solved == ["tree", "tree"]  # imported before the clock starts, then the audit
+
+
+def test_proven_fixings_join_the_learned_ones(case33: Network) -> None:
+    """With the MILP inside, what bounds exclude is fixed too, and a sure but wrong model loses against a proof."""
+    problem = ReconfigurationProblem.of(case33, limits=Limits())
+    for predictor in ("wrong", "untrained"):
+        engine = LearnedEngine(PREDICTORS[predictor], exact="milp")
+        result = engine.solve(problem, SolveOptions(gap=1e-4))
+        assert result.loss_kw == pytest.approx(139.5513, abs=1e-3)
+        assert result.learned is not None
+        assert result.learned.proven > 20
+        assert result.learned.free < 10
+    with pytest.raises(DataError, match="exact = 'magic'"):
+        LearnedEngine(PREDICTORS["wrong"], exact="magic")
 
 
 def test_wrong_model_is_overruled_by_the_audit() -> None:
