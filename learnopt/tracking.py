@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from learnopt.learning.calibration import Reliability
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+REGISTERED = "learnopt"
+"""Name of the models in the registry of the store."""
+_SERVED = """\"\"\"Loaded by MLflow: the learned engine around the checkpoint that lies beside.\"\"\"
+
+from learnopt.tracking import serve_checkpoint
+
+serve_checkpoint()
+"""
+_EXAMPLE = {
+    "name": "ring",
+    "base_kv": 10.0,
+    "substations": ["S"],
+    "buses": [{"id": "S"}, {"id": "A", "p_kw": 300.0, "q_kvar": 90.0}, {"id": "B", "p_kw": 100.0, "q_kvar": 30.0}],
+    "branches": [
+        {"id": "S-A", "from": "S", "to": "A", "r_ohm": 0.4, "x_ohm": 0.3},
+        {"id": "A-B", "from": "A", "to": "B", "r_ohm": 0.4, "x_ohm": 0.3},
+        {"id": "B-S", "from": "B", "to": "S", "r_ohm": 0.4, "x_ohm": 0.3, "normally_open": True},
+    ],
+}
+"""A feeder that shows what to send."""
 _NOISY = ("mlflow", "alembic", "git")
 _LONGEST_PARAMETER = 500
 """Characters; longer values belong in an artifact."""
@@ -89,6 +109,41 @@ class TrackedRun:
             if path.is_file():
                 self._client.log_artifact(self.run_id, str(path), "checkpoint")
 
+    def log_model(self, directory: Path) -> str:
+        """Register a checkpoint as a model that ``mlflow models serve`` answers with; returns its address.
+
+        It takes a table with the columns ``feeder`` (text of a case file) and ``scenario`` (text of a scenario file,
+        optional) and answers with one column ``answer``, JSON text (:func:`learnopt.pipeline.serve.answer`). The code
+        is a reference to learnopt, not a pickle: the server needs this version installed.
+        """
+        import mlflow
+        import pandas as pd
+        from mlflow.models import ModelSignature
+        from mlflow.types.schema import ColSpec, Schema
+
+        import learnopt
+
+        inputs = Schema([ColSpec("string", "feeder"), ColSpec("string", "scenario", required=False)])
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self._uri)
+        try:
+            with tempfile.TemporaryDirectory() as folder, _levels(dict.fromkeys(_NOISY, logging.ERROR)):
+                script = Path(folder) / "served.py"
+                script.write_text(_SERVED, encoding="utf-8")
+                with mlflow.start_run(run_id=self.run_id):
+                    info = mlflow.pyfunc.log_model(
+                        name="model",
+                        python_model=str(script),
+                        artifacts={"checkpoint": str(directory)},
+                        signature=ModelSignature(inputs, Schema([ColSpec("string", "answer")])),
+                        input_example=pd.DataFrame({"feeder": [json.dumps(_EXAMPLE)]}),
+                        pip_requirements=[f"learnopt=={learnopt.__version__}"],
+                        registered_model_name=REGISTERED,
+                    )
+        finally:
+            mlflow.set_tracking_uri(before)
+        return str(info.model_uri)
+
 
 @contextmanager
 def track_run(store: Path, experiment: str, run_name: str) -> Iterator[TrackedRun]:
@@ -103,6 +158,7 @@ def track_run(store: Path, experiment: str, run_name: str) -> Iterator[TrackedRu
         Folder, made if absent; ``mlruns/`` of the project by custom.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     levels = {name: logging.getLogger(name).level for name in _NOISY}
     with _levels(dict.fromkeys(_NOISY, logging.ERROR)):
         from mlflow import MlflowClient
@@ -128,6 +184,30 @@ def track_run(store: Path, experiment: str, run_name: str) -> Iterator[TrackedRu
             client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         client.set_terminated(run_id, "FINISHED")
+
+
+def serve_checkpoint() -> None:
+    """Declare to MLflow, which is loading a model, what answers: the learned engine around the model's checkpoint."""
+    from mlflow.models import set_model
+    from mlflow.pyfunc import PythonModel, PythonModelContext
+
+    from learnopt.pipeline.accelerate import LearnedEngine
+    from learnopt.pipeline.serve import answer
+
+    class Served(PythonModel):
+        """One answer per row."""
+
+        def load_context(self, context: PythonModelContext) -> None:
+            """Read the checkpoint."""
+            self.engine = LearnedEngine(Path(context.artifacts["checkpoint"]))
+
+        def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> Any:
+            """Answers as a table with one column."""
+            rows = model_input.to_dict("records")
+            texts = [json.dumps(answer(self.engine, row["feeder"], row.get("scenario") or None)) for row in rows]
+            return model_input.iloc[:, :0].assign(answer=texts)
+
+    set_model(Served())
 
 
 def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:

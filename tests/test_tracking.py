@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from learnopt.learning.calibration import Reliability
-from learnopt.tracking import loss_figure, reliability_figure, track_run
+from learnopt.tracking import REGISTERED, loss_figure, reliability_figure, track_run
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,31 @@ def test_artifacts_are_files_of_the_store(store: Path) -> None:
     files = {p.name: p for p in (store / "artifacts").rglob("*") if p.is_file()}
     assert set(files) == {"dataset_manifest.json", "loss.png", "reliability.png", "card.json"}
     assert files["loss.png"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_registered_model_answers_a_feeder(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Loaded from the registry as a server does: switch states for good input, sentences for bad, and a signature."""
+    import mlflow
+
+    with track_run(tmp_path, "test", "serving") as run:
+        run.log_model(tiny_checkpoint)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{REGISTERED}/1")
+        example = model.input_example
+        assert model.metadata.signature.inputs.input_names() == ["feeder", "scenario"]
+        locked = json.dumps({"locked": {"S-A": "open"}})
+        rows = [{**example.iloc[0], "scenario": locked}, {"feeder": "{}", "scenario": ""}]
+        ring, bad = (json.loads(text) for text in model.predict(pd.DataFrame(rows))["answer"])
+        first = json.loads(model.predict(example)["answer"][0])
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert first["open_branches"] == ["A-B"]
+    assert first["status"] == "feasible"
+    assert set(first["p_closed"]) == {"S-A", "A-B", "B-S"}
+    assert ring["open_branches"] == ["S-A"]
+    assert any("base_kv" in sentence for sentence in bad["errors"])
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:

@@ -45,6 +45,7 @@ def train(
         run.log_figure(loss_figure(outcome.history), "loss")
         run.log_figure(reliability_figure(outcome.reliability), "reliability")
         run.log_checkpoint(checkpoint)
+        run.log_model(checkpoint)
     test = outcome.card.metrics["test"]
     if json_output:
         answer = {"checkpoint": str(checkpoint), "run_id": run.run_id, "metrics": outcome.card.metrics}
