@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
@@ -31,6 +31,9 @@ class TrainingConfig:
         Feeders per step.
     learning_rate, weight_decay
         AdamW; the rate rises over the first 5 % of the steps and then falls to zero along a cosine.
+    likelihood
+        What is maximised: ``tree``, the probability of the whole configuration as a spanning tree; ``switch``, that of
+        each state on its own (cross-entropy), the comparison.
     partial_states
         Further copies of each training pair in which a random part of the branches that the label opens are already
         locked open: the states that sequential prediction meets. 0 = none; costs time in proportion.
@@ -59,6 +62,7 @@ class TrainingConfig:
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
+    likelihood: Literal["tree", "switch"] = "tree"
     partial_states: int = 0
     validation_share: float = 0.15
     calibration_share: float = 0.15
@@ -81,6 +85,8 @@ class TrainingConfig:
         for name in ("validation_share", "calibration_share", "test_share"):
             if not 0 <= getattr(self, name) < 1:
                 problems.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
+        if self.likelihood not in ("tree", "switch"):
+            problems.append(f"likelihood = {self.likelihood!r} must be 'tree' or 'switch'")
         if self.accelerator not in ("cpu", "gpu", "auto"):
             problems.append(f"accelerator = {self.accelerator!r} must be 'cpu', 'gpu' or 'auto'")
         if problems:

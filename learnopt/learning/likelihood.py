@@ -55,3 +55,9 @@ def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
     graph = torch.arange(len(log_z), device=theta.device).repeat_interleave(edge_start.diff())
     score = torch.zeros_like(log_z).index_add(0, graph, weight * batch.closed)
     return log_z - score
+
+
+def cross_entropy(batch: Batch, theta: Tensor) -> Tensor:
+    """-log P(state) of each branch when it is judged alone, theta being its log-odds, shape (n_branch,)."""
+    loss: Tensor = torch.nn.functional.binary_cross_entropy_with_logits(theta, batch.closed.to(theta), reduction="none")
+    return loss

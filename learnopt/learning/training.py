@@ -22,7 +22,7 @@ from torch_geometric.loader import DataLoader
 from learnopt.errors import DataError
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.features import FeederData, extract
-from learnopt.learning.likelihood import batch_arrays, negative_log_likelihood
+from learnopt.learning.likelihood import batch_arrays, cross_entropy, negative_log_likelihood
 from learnopt.learning.model import Ensemble, SwitchModel, build_model, one_thread
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Configuration, ReconfigurationProblem
@@ -65,7 +65,7 @@ class TrainedModel:
 
 
 class TreeLikelihood(LightningModule):
-    """Spanning-tree likelihood of a model.
+    """Spanning-tree likelihood of a model, or for comparison the likelihood of each switch alone.
 
     The loss is the negative log-likelihood per loop, so that large feeders do not drown small ones. ``tree_rate`` is
     the share of feeders whose most probable tree is the label, ``branch_accuracy`` the share of undecided branches
@@ -85,13 +85,14 @@ class TreeLikelihood(LightningModule):
         branches = torch.from_numpy(np.diff(arrays[1])).to(nll.device)
         loops = branches - batch.ptr.diff() + 1
         loss = (nll / loops).mean()
+        objective = loss if self.config.likelihood == "tree" else cross_entropy(batch, theta).mean()
         _, _, tree = log_partition_batch(*arrays, theta.detach().cpu().double().numpy())
         right = tree == batch.closed.cpu().numpy()
         exact = np.logical_and.reduceat(right, arrays[1][:-1])
         self.log(f"{stage}_loss", loss, batch_size=graphs, on_step=False, on_epoch=True, prog_bar=True)
         self.log(f"{stage}_tree_rate", float(exact.mean()), batch_size=graphs, on_step=False, on_epoch=True)
         self.log(f"{stage}_branch_accuracy", float(right.mean()), batch_size=len(right), on_step=False, on_epoch=True)
-        return loss
+        return objective
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
