@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 from learnopt.dataset.manifest import Manifest
@@ -14,6 +15,7 @@ from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, read_manifest, write_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.network import Certificate, Result, Status
+from learnopt.pipeline.solve import warm_up
 
 LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, time_limit=2.0)
 """Proof of the AC problem where the engine can give one; a label that is not proven in time keeps its gap."""
@@ -54,7 +56,9 @@ def label_dataset(
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(max(1, workers), mp_context=context, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(
+            max(1, workers), mp_context=context, initializer=_start_worker, initargs=(engine, options)
+        ) as pool:
             tasks = [pool.submit(_label_shard, directory, shard, engine, options) for shard in missing]
             try:
                 for task in as_completed(tasks):
@@ -75,7 +79,13 @@ def label_dataset(
     return finish_labels(directory)
 
 
-def _end_with_parent() -> None:
+def _start_worker(engine: str, options: SolveOptions) -> None:
+    """Compile before the first label is timed."""
+    end_with_parent()
+    warm_up(engine, replace(options, time_limit=None))
+
+
+def end_with_parent() -> None:
     """End this process when its parent ends, however that happens: a killed run leaves no workers behind."""
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,29 @@ def test_bad_calls(unlabelled: Path, tmp_path: Path) -> None:
         label_dataset(unlabelled, "magic")
     with pytest.raises(DataError, match="learnopt generate"):
         label_dataset(tmp_path)
+
+
+def test_worker_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    """SIGKILL leaves the parent no time to stop its workers; they notice and end."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import multiprocessing, time\n"
+        "from learnopt.pipeline.label import end_with_parent\n"
+        "def work():\n"
+        "    end_with_parent()\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    worker = multiprocessing.get_context('spawn').Process(target=work)\n"
+        "    worker.start()\n"
+        "    worker.join()\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    parent.kill()
+    parent.wait()
+    assert parent.stdout.read() == ""  # the pipe closes once the worker has ended too
 
 
 @pytest.mark.parametrize(
