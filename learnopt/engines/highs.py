@@ -81,7 +81,7 @@ class CompiledModel:
         self._variables = form.columns
         self.n_columns = len(form.columns)
         matrix = form.A.tocsr()
-        n_rows = matrix.shape[0]
+        n_rows = self.n_rows = matrix.shape[0]
         sense = np.array([bound_type for _, bound_type in form.rows], dtype=int)
         rhs = np.asarray(form.rhs, dtype=float)
         lp = highspy.HighsLp()
@@ -100,6 +100,7 @@ class CompiledModel:
         lp.a_matrix_.index_ = matrix.indices
         lp.a_matrix_.value_ = matrix.data
         self._integer = np.array([v.is_integer() or v.is_binary() for v in form.columns], dtype=bool)
+        self.n_integers = int(self._integer.sum())
         self._highs = highspy.Highs()
         self._set(output_flag=False, threads=threads, random_seed=0)
         self._highs.passModel(lp)
