@@ -13,6 +13,7 @@ from learnopt.cli import data, feeder, learn
 from learnopt.cli.convert import convert
 from learnopt.cli.horizon import horizon
 from learnopt.cli.inspect import inspect
+from learnopt.cli.plan import plan_app
 from learnopt.cli.solve import solve
 from learnopt.errors import LearnoptError
 
@@ -56,6 +57,7 @@ app.command()(data.generate)
 app.command()(data.label)
 app.command()(learn.train)
 app.command()(learn.evaluate)
+app.add_typer(plan_app, name="plan")
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -5,23 +5,21 @@ On the screen the pictures are interactive; on paper, and without JavaScript, dr
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
 from learnopt.report.diagram import draw
 from learnopt.report.diagram_html import one_line_plot
-from learnopt.report.files import SAFE, figure_bytes, plot_div, plotly_script
+from learnopt.report.files import plot_div
 from learnopt.report.layout import one_line_layout
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import OneLine, Scale, escaped, one_line, why_unsolved
+from learnopt.report.page import figures, page, table
 from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
 from learnopt.report.switching_plan import Operation, PlanState, normal_state
 from learnopt.report.text import (
@@ -63,15 +61,7 @@ def report_html(problem: ReconfigurationProblem, result: Result) -> str:
         _statement(story),
         _run(story),
     ]
-    style = files("learnopt.report").joinpath("report.css").read_text(encoding="utf-8")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{SAFE}\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Reconfiguration of {escaped(net.title or net.name)}</title>\n<style>\n{style}</style>\n"
-        f"{plotly_script()}\n</head>\n<body>\n<main>\n"
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return page(f"Reconfiguration of {net.title or net.name}", sections)
 
 
 @dataclass(frozen=True)
@@ -88,19 +78,6 @@ class _Story:
         """Power flow of the result, if it has a solution."""
         found = self.result.evaluation
         return found if found is not None and found.converged else None
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = (), kind: str = "") -> str:
-    """A table of escaped cells; columns listed in ``numeric`` are aligned right."""
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{' class=number' if k in numeric else ''}>{escaped(cell)}</{tag}>" for k, cell in enumerate(row)
-        )
-
-    top = f"<thead><tr>{cells('th', head)}</tr></thead>" if head else ""
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<table class="{kind}">{top}<tbody>{body}</tbody></table>'
 
 
 def _header(story: _Story) -> str:
@@ -161,17 +138,6 @@ def _verdict(story: _Story) -> str:
     )
 
 
-def _figures(plot: str, drawings: Iterable[tuple[str, Figure]], vector: bool) -> str:
-    """An interactive plot and the drawings that take its place on paper."""
-    kind, media = ("svg", "image/svg+xml") if vector else ("png", "image/png")
-    images = "".join(
-        f'<img alt="{escaped(name)}" src="data:{media};base64,{base64.b64encode(figure_bytes(f, kind)).decode()}">'
-        for name, f in drawings
-    )
-    static = "<noscript><style>.paper{display:block}.screen{display:none}</style></noscript>"
-    return f'<div class="screen">{plot}</div><div class="paper">{images}</div>{static}'
-
-
 def _pictures(story: _Story) -> str:
     problem, result = story.problem, story.result
     start, target = normal_state(problem), result.configuration
@@ -189,7 +155,7 @@ def _pictures(story: _Story) -> str:
     return (
         f'<section><h2>One-line diagram</h2><p class="note lead">{hint} <span class="screen-only">Drag to move, '
         "scroll to zoom, double click to return; both pictures move together.</span></p>"
-        + _figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
+        + figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
         + "</section>"
     )
 
@@ -204,7 +170,7 @@ def _profile(story: _Story) -> str:
     drawings = [("voltage profile", profile_figure(problem, before, after))]
     return (
         "<section><h2>Voltage profile</h2>"
-        + _figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
+        + figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
         + "</section>"
     )
 
@@ -237,7 +203,7 @@ def _plan(story: _Story) -> str:
     return (
         "<section><h2>Switching plan</h2>"
         + "".join(f"<p class=note>{note}</p>" for note in notes)
-        + _table(("step", "branch", "between buses", "action", "loss after", "lowest voltage"), rows, (0, 4, 5), "plan")
+        + table(("step", "branch", "between buses", "action", "loss after", "lowest voltage"), rows, (0, 4, 5), "plan")
         + "</section>"
     )
 
@@ -249,7 +215,7 @@ def _violations(story: _Story) -> str:
         rows = [(sentence,) for sentence in found[:_LISTED]]
         if len(found) > _LISTED:
             rows.append((f"… and {len(found) - _LISTED} more",))
-        return f"<div><h3>{name}: {len(found)}</h3>{_table((), rows)}</div>"
+        return f"<div><h3>{name}: {len(found)}</h3>{table((), rows)}</div>"
 
     parts = [listed("Before", story.before.violations)]
     if story.result.evaluation is not None:
@@ -292,7 +258,7 @@ def _statement(story: _Story) -> str:
         ("Locked closed", ids(scenario.locked == 1)),
         ("Network model", "balanced three-phase network, single-phase equivalent, constant-power loads"),
     ]
-    return f"<section><h2>Problem</h2>{_table((), rows, kind='facts')}</section>"
+    return f"<section><h2>Problem</h2>{table((), rows, kind='facts')}</section>"
 
 
 def _enforced(wanted: bool, known: bool) -> str:
@@ -324,4 +290,4 @@ def _run(story: _Story) -> str:
             ),
             ("Bound of the reduced problem only", f"{number(learned.reduced_bound_kw, 7)} kW"),
         ]
-    return f"<section><h2>Solution</h2>{_table((), rows, kind='facts')}</section>"
+    return f"<section><h2>Solution</h2>{table((), rows, kind='facts')}</section>"

@@ -1,0 +1,10 @@
+"""``learnopt plan``: the group of planning commands."""
+
+from __future__ import annotations
+
+import typer
+
+from learnopt.cli.plan_substations import substations
+
+plan_app = typer.Typer(help="Planning: substations and routes, conductors.", no_args_is_help=True)
+plan_app.command()(substations)
