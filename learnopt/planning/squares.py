@@ -36,10 +36,12 @@ class Squares:
                     use.append(m.delta[i, s, t])
                     capacity.append(min(problem.sizes[s].capacity_mva, problem.total_mva(t)))
         self._model = model
-        self._columns = np.stack([model.columns(square), model.columns(power), model.columns(use)], axis=1)
-        self._capacity = np.array(capacity)
+        columns = np.stack([model.columns(square), model.columns(power), model.columns(use)], axis=1)
+        known = columns[:, 0] >= 0  # in an elastic model nothing may depend on a square
+        self._columns = columns[known]
+        self._capacity = np.array(capacity)[known]
         self._seen: set[tuple[int, float]] = set()
-        self.any = bool(square)
+        self.any = bool(known.any())
 
     @property
     def count(self) -> int:
