@@ -141,8 +141,12 @@ class CompiledModel:
 
     def fix(self, columns: Ints, values: Floats) -> None:
         """Fix columns to values."""
-        for column, value in zip(columns, values, strict=True):
-            self._highs.changeColBounds(int(column), float(value), float(value))
+        self.set_bounds(columns, values, values)
+
+    def set_bounds(self, columns: Ints, lower: Floats, upper: Floats) -> None:
+        """Change the bounds of columns, be they fixed before or not."""
+        for column, low, high in zip(columns, lower, upper, strict=True):
+            self._highs.changeColBounds(int(column), float(low), float(high))
 
     def solve_relaxation(self, time_limit: float = math.inf) -> SolverRun:
         """Solve the linear relaxation, from the last basis."""
@@ -202,8 +206,9 @@ class CompiledModel:
             return SolverRun(Outcome.INFEASIBLE, math.nan, cutoff, None)
         if self.n_columns == 0:
             return SolverRun(Outcome.OPTIMAL, self._offset, min(self._offset, cutoff), np.zeros(0))
-        # HiGHS counts time over the life of the object.
-        self._set(time_limit=self._highs.getRunTime() + max(time_limit, 0.0) if math.isfinite(time_limit) else math.inf)
+        # HiGHS counts time over the life of the object for linear models, from zero for each mixed-integer run.
+        spent = 0.0 if self._mixed else self._highs.getRunTime()
+        self._set(time_limit=spent + max(time_limit, 0.0))
         self._highs.run()
         status = self._highs.getModelStatus()
         info = self._highs.getInfo()

@@ -63,7 +63,11 @@ class Squares:
                 self._add(np.arange(len(self._capacity)), share * self._capacity)
 
     def at_values(self, values: np.ndarray) -> int:
-        """Tangents where a solution counts a square too low; returns their number."""
-        square, power = values[self._columns[:, 0]], values[self._columns[:, 1]]
-        low = np.flatnonzero(power**2 - square > 1e-9 + 1e-7 * power**2)
-        return self._add(low, power[low])
+        r"""Tangents where a solution counts a square too low, :math:`h < P^2 / \beta`; returns their number.
+
+        The tangent at :math:`S_0 = P / \beta` is the one that misses most there.
+        """
+        square, power, use = (values[self._columns[:, k]] for k in range(3))
+        at = power / np.maximum(use, 1e-6)
+        low = np.flatnonzero((use > 1e-6) & (power * at - square > 1e-7 + 1e-5 * power * at))
+        return self._add(low, at[low])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +19,8 @@ from learnopt.network.expansion import ExpansionProblem
 from learnopt.planning.ac import evaluate_plan
 from learnopt.planning.check import check_plan
 from learnopt.planning.conflicts import explain_conflicts
+from learnopt.planning.cuts import SupplyCuts
+from learnopt.planning.local_search import find_plan
 from learnopt.planning.plan import BuiltLine, BuiltSubstation, Flow, Plan, PlanResult, plan_cost
 from learnopt.planning.squares import PIECES, Squares
 
@@ -25,8 +28,14 @@ ROUNDING = 1e-6
 """Relative margin taken off a bound for the tolerances of the solver."""
 _NO_FLOW = 1e-7
 """Power that counts as none, relative to the total demand."""
-_STALE_ROUNDS = 3
-"""Rounds without a better plan or bound after which tangents are given up."""
+_ROOT_PATIENCE = 5
+_ROOT_PROGRESS = 1e-4
+"""The relaxation is given up when so many rounds raise its bound by less than this share."""
+_MOST_REGIONS = 200
+"""Most regions of site decisions that are looked at before HiGHS takes over."""
+_LEAST_SHARE = 5.0
+"""Least time for one mixed-integer problem of several, doubled each time it comes back [s]."""
+_INTEGRAL = 1e-6
 
 
 class Treatment(StrEnum):
@@ -52,11 +61,14 @@ class PlanOptions:
         Seconds; None = no limit.
     treatment
         Of quadratic costs and losses.
+    seed
+        Of the local search.
     """
 
     gap: float = 1e-4
     time_limit: float | None = None
     treatment: Treatment = Treatment.QUADRATIC
+    seed: int = 0
 
     def __post_init__(self) -> None:
         problems = []
@@ -89,6 +101,17 @@ def plan_substations(problem: ExpansionProblem, options: PlanOptions | None = No
     return replace(result, solve_time_s=search.watch.elapsed)
 
 
+@dataclass(order=True)
+class _Region:
+    """Plans in which some site decisions are taken: a bound of their cost [scaled], and bounds of the decisions."""
+
+    bound: float
+    number: int
+    lower: np.ndarray = field(compare=False)
+    upper: np.ndarray = field(compare=False)
+    tries: int = field(default=0, compare=False)
+
+
 class _Search:
     """State of one run: the compiled model, the best plan and the bound."""
 
@@ -99,57 +122,150 @@ class _Search:
         self.plan: Plan | None = None
         self.cost = math.inf
         self.bound = 0.0  # no cost is negative
+        self.wanted = max(options.gap, 2 * ROUNDING)
         self.rounds = self.nodes = 0
         pyomo_model = build_expansion(problem)
         self.model = highs.CompiledModel(pyomo_model)
         self.size = (self.model.n_columns, self.model.n_integers, self.model.n_rows)
         self.columns = _Columns(problem, pyomo_model, self.model)
         self.squares = Squares(problem, pyomo_model, self.model)
+        self.cuts = SupplyCuts(problem, pyomo_model, self.model)
+        self.adaptive = options.treatment is Treatment.QUADRATIC and self.squares.any
 
     @property
     def gap(self) -> float:
         return math.inf if self.plan is None else max(0.0, self.cost - self.bound) / max(abs(self.cost), 1e-12)
 
     def run(self) -> PlanResult:
-        """Rounds of mixed-integer problems until the gap is closed; one round where nothing is quadratic."""
-        problem, options, squares = self.problem, self.options, self.squares
+        """Local search for a plan; cuts and tangents on the relaxation; sites by branching; the rest by HiGHS."""
+        options, squares = self.options, self.squares
         limit = math.inf if options.time_limit is None else options.time_limit
-        squares.spread(1 if options.treatment is Treatment.TANGENT else PIECES)
-        adaptive = options.treatment is Treatment.QUADRATIC and squares.any
-        wanted = max(options.gap, 2 * ROUNDING)
-        stale = 0
-        while True:
-            # Only plans that close the gap are of interest, so the rest of it is left to the tangents.
-            run = self.model.solve(gap=0.3 * wanted if adaptive else options.gap, time_limit=limit - self.watch.elapsed)
-            self.rounds += 1
-            self.nodes += run.nodes
-            before = (self.cost, self.bound)
-            if run.outcome is highs.Outcome.INFEASIBLE:
-                if self.plan is None:
-                    return self.result(Status.INFEASIBLE, "No plan meets every demand within the limits.")
-                return self.result(
-                    Status.FEASIBLE, "The model became infeasible by rounding; nothing further is proven."
-                )
-            if math.isfinite(run.bound):
-                self.bound = max(self.bound, (run.bound - ROUNDING * abs(run.bound)) * self.scale)
-            faults = ["HiGHS found no plan"]
-            if run.values is not None:
-                plan = self.columns.plan(run.values)
-                faults = check_plan(problem, plan)
-                if not faults and (cost := plan_cost(problem, plan).total) < self.cost:
-                    self.plan, self.cost = plan, cost
+        self.offer(find_plan(self.problem, np.random.default_rng(options.seed)))
+        squares.spread(PIECES if options.treatment is Treatment.PIECEWISE else 1)
+        regions = self._branch_on_sites(limit)
+        while regions and self.gap > self.wanted:
+            if self.watch.elapsed >= limit:
+                return self.result(self._stopped, f"Time limit of {limit:g} s reached.")
+            region = heapq.heappop(regions)
+            share = (limit - self.watch.elapsed) / (len(regions) + 1)
+            run, faults = self._solve(region, min(limit - self.watch.elapsed, max(share, _LEAST_SHARE * 2**region.tries))
+            region.tries += 1)
             if run.outcome is highs.Outcome.INTERRUPTED:
                 raise KeyboardInterrupt
             if run.outcome is highs.Outcome.FAILED:
                 return self.result(self._stopped, "HiGHS reported an error; the result is what was known before.")
-            if self.gap <= wanted:
-                return self.result(Status.OPTIMAL, f"No plan costs less by more than {wanted:g} of the cost.")
-            if self.watch.elapsed >= limit or run.outcome is highs.Outcome.LIMIT:
-                return self.result(self._stopped, f"Time limit of {limit:g} s reached.")
-            stale = stale + 1 if (self.cost, self.bound) == before else 0
-            added = squares.at_values(run.values) if adaptive and run.values is not None else 0
-            if not added or stale >= _STALE_ROUNDS:
+            if faults:
                 return self.result(self._stopped, self._why(faults))
+            if region.bound < self._cutoff:
+                heapq.heappush(regions, region)
+            self._raise_bound(min([r.bound for r in regions], default=self._cutoff))
+        if self.plan is None:
+            return self.result(Status.INFEASIBLE, "No plan meets every demand within the limits.")
+        if self.gap > self.wanted:
+            return self.result(Status.FEASIBLE, "The tolerances of HiGHS leave this gap.")
+        return self.result(Status.OPTIMAL, f"No plan costs less by more than {self.wanted:g} of the cost.")
+
+    @property
+    def _cutoff(self) -> float:
+        """Objective [scaled] that a plan must stay below to be of interest: it closes a part of the gap."""
+        return self.cost / self.scale * (1 - 0.5 * self.wanted)
+
+    def _solve(self, region: _Region, time_limit: float) -> tuple[highs.SolverRun, list[str]]:
+        """One mixed-integer problem: raises the region's bound, offers its plan, adds tangents there.
+
+        Returns the rules that its plan breaks where nothing can be added to mend that.
+        """
+        self.model.set_bounds(self.columns.sites, region.lower, region.upper)
+        cutoff = self._cutoff
+        run = self.model.solve(
+            cutoff=cutoff, gap=0.3 * self.wanted, time_limit=time_limit, heuristics=self.plan is None
+        )
+        self.rounds += 1
+        self.nodes += run.nodes
+        if run.outcome is highs.Outcome.INFEASIBLE:
+            region.bound = cutoff
+            return run, []
+        if math.isfinite(run.bound):
+            region.bound = max(region.bound, run.bound)
+        if run.values is None:
+            return run, []
+        known = self.cost
+        faults = self.offer(self.columns.plan(run.values))
+        added = self.squares.at_values(run.values) if self.adaptive else 0
+        stuck = (
+            run.outcome is highs.Outcome.OPTIMAL and not added and region.bound < self._cutoff and self.cost >= known
+        )
+        return run, (faults or ["its exact cost is above the model's"]) if stuck else []
+
+    def _branch_on_sites(self, limit: float) -> list[_Region]:
+        """Regions of site decisions that hold every plan below the cutoff, each with its bound; best first.
+
+        Substations are few and dear, and the relaxation builds fractions of them: branching on them first, with cuts
+        and tangents in every region, raises the bound more than anything else. A region is left alone when its sites
+        are decided, and all are when there are many or half of the time is gone.
+        """
+        n = len(self.columns.sites)
+        todo, decided = [_Region(0.0, 0, np.zeros(n), np.ones(n))], []
+        count = 0
+        while todo:
+            region = heapq.heappop(todo)
+            if count >= _MOST_REGIONS or self.watch.elapsed > 0.5 * limit or self.gap <= self.wanted:
+                decided.append(region)
+                continue
+            values = self._tighten(region, limit)
+            if region.bound >= self._cutoff:
+                continue
+            shares = np.full(n, 0.5) if values is None else values[self.columns.sites]
+            open_ = np.flatnonzero((region.lower < region.upper) & (np.abs(shares - np.round(shares)) > _INTEGRAL))
+            if values is None or not len(open_):
+                decided.append(region)
+            else:
+                k = int(open_[np.argmin(np.abs(shares[open_] - 0.5))])
+                for side in (0.0, 1.0):
+                    count += 1
+                    lower, upper = region.lower.copy(), region.upper.copy()
+                    lower[k] = upper[k] = side
+                    heapq.heappush(todo, _Region(region.bound, count, lower, upper))
+            self._raise_bound(min([r.bound for r in (*todo, *decided)], default=self._cutoff))
+        heapq.heapify(decided)
+        self._raise_bound(min([r.bound for r in decided], default=self._cutoff))
+        return decided
+
+    def offer(self, plan: Plan | None) -> list[str]:
+        """Take a plan that keeps every rule and is cheaper than the best so far; returns the rules it breaks."""
+        if plan is None:
+            return []
+        faults = check_plan(self.problem, plan)
+        if not faults and (cost := plan_cost(self.problem, plan).total) < self.cost:
+            self.plan, self.cost = plan, cost
+        return faults
+
+    def _raise_bound(self, value: float) -> None:
+        """A bound of the model [scaled] is a bound of the cost, less a margin for rounding."""
+        if math.isfinite(value):
+            self.bound = max(self.bound, (value - ROUNDING * abs(value)) * self.scale)
+
+    def _tighten(self, region: _Region, limit: float) -> np.ndarray | None:
+        """Rounds of tangents and supply cuts on the relaxation in a region, while they raise its bound.
+
+        Returns the last solution; None where a limit stopped it. All rows are valid everywhere.
+        """
+        self.model.set_bounds(self.columns.sites, region.lower, region.upper)
+        history: list[float] = []
+        while self.watch.elapsed < limit:
+            run = self.model.solve_relaxation(limit - self.watch.elapsed)
+            if run.outcome is highs.Outcome.INFEASIBLE:
+                region.bound = math.inf
+                return None
+            if run.outcome is not highs.Outcome.OPTIMAL or run.values is None:
+                return None
+            region.bound = max(region.bound, run.bound)
+            history.append(run.bound)
+            added = self.cuts.at_values(run.values) + (self.squares.at_values(run.values) if self.adaptive else 0)
+            slow = len(history) > _ROOT_PATIENCE and run.bound - history[-_ROOT_PATIENCE] <= _ROOT_PROGRESS * run.bound
+            if not added or slow or run.bound >= self._cutoff:
+                return run.values
+        return None
 
     def _why(self, faults: list[str]) -> str:
         if self.plan is None:
@@ -167,7 +283,7 @@ class _Search:
     def result(self, status: Status, message: str) -> PlanResult:
         """The result as it stands."""
         variables, integers, rows = self.size
-        proven = self.rounds > 0 and status is not Status.INFEASIBLE
+        proven = self.bound > 0 and status is not Status.INFEASIBLE
         return PlanResult(
             status=status,
             plan=self.plan,
@@ -193,6 +309,7 @@ class _Columns:
         self.offers = list(m.offers)
         self.options = list(m.options)
         self.delta = [model.columns([m.delta[(*o, t)] for o in self.offers]) for t in stages]
+        self.sites = np.concatenate(self.delta)
         self.beta = [model.columns([m.beta[k, t] for k in links]) for t in stages]
         self.power = [model.columns([m.P[k, t] for k in links]) for t in stages]
         single = isinstance(m.y, dict)
