@@ -24,16 +24,15 @@ _WHOLE_PLAN = ("exits", "substations")
 
 def explain_conflicts(problem: ExpansionProblem, time_limit: float = 30.0) -> list[str]:
     """Sentences that say which demands cannot be reached or served, and which limits would have to give."""
-    sentences = _unreachable(problem)
-    for give in (Give.DEMAND, Give.LIMITS):
-        if give is Give.LIMITS and sentences and _unreachable(problem):
-            break  # no limit can make up for a route that does not exist
-        sentences += _elastic(problem, give, time_limit / 2)
+    cut_off = unreachable(problem)
+    sentences = cut_off + _elastic(problem, Give.DEMAND, time_limit / 2)
+    if not cut_off:  # no limit can make up for a route that does not exist
+        sentences += _elastic(problem, Give.LIMITS, time_limit / 2)
     return sentences
 
 
-def _unreachable(problem: ExpansionProblem) -> list[str]:
-    """Demands without any way over routes to a site."""
+def unreachable(problem: ExpansionProblem) -> list[str]:
+    """One sentence per demand without any way over routes to a site."""
     links, reached = problem.links, set(range(problem.n_site))
     grown = True
     while grown:

@@ -18,7 +18,7 @@ from learnopt.network import Status
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.planning.ac import evaluate_plan
 from learnopt.planning.check import check_plan
-from learnopt.planning.conflicts import explain_conflicts
+from learnopt.planning.conflicts import explain_conflicts, unreachable
 from learnopt.planning.cuts import SupplyCuts
 from learnopt.planning.local_search import find_plan
 from learnopt.planning.plan import BuiltLine, BuiltSubstation, Flow, Plan, PlanResult, plan_cost
@@ -88,6 +88,9 @@ def plan_substations(problem: ExpansionProblem, options: PlanOptions | None = No
     returns the best plan so far.
     """
     options = options or PlanOptions()
+    if unreachable(problem):
+        conflicts = tuple(explain_conflicts(problem, options.time_limit or 30.0))
+        return PlanResult(Status.INFEASIBLE, message="A demand has no way to any site.", conflicts=conflicts)
     search = _Search(problem, options)
     try:
         result = search.run()
@@ -147,9 +150,10 @@ class _Search:
             if self.watch.elapsed >= limit:
                 return self.result(self._stopped, f"Time limit of {limit:g} s reached.")
             region = heapq.heappop(regions)
-            share = (limit - self.watch.elapsed) / (len(regions) + 1)
-            run, faults = self._solve(region, min(limit - self.watch.elapsed, max(share, _LEAST_SHARE * 2**region.tries))
-            region.tries += 1)
+            left = limit - self.watch.elapsed
+            share = max(left / (len(regions) + 1), _LEAST_SHARE * 2**region.tries)
+            region.tries += 1
+            run, faults = self._solve(region, min(left, share))
             if run.outcome is highs.Outcome.INTERRUPTED:
                 raise KeyboardInterrupt
             if run.outcome is highs.Outcome.FAILED:
