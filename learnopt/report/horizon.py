@@ -22,7 +22,7 @@ from learnopt.network import Certificate, Floats, Ints
 from learnopt.physics.batch import feasible_losses
 from learnopt.pipeline.horizon import HorizonPlan, HorizonProblem
 from learnopt.report.files import SAFE, plot_div, plotly_script
-from learnopt.report.html import _figures, _table
+from learnopt.report.html import figures, table
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import CLOSE, INK, LINE, OPEN, PALE, escaped
 
@@ -264,7 +264,7 @@ def write_horizon_report(path: Path, problem: HorizonProblem, plan: HorizonPlan,
         f"<p>{escaped(plan.message)}</p><p class=note>status: {plan.status.value} · certificate: "
         f"{plan.certificate.value}</p></section>",
         "<section><h2>Energy lost</h2>"
-        + _table(("", "energy lost", "operations", "saved by the plan"), _comparison(problem, plan), (1, 2, 3))
+        + table(("", "energy lost", "operations", "saved by the plan"), _comparison(problem, plan), (1, 2, 3))
         + "</section>",
     ]
     if plan.configurations:
@@ -272,18 +272,18 @@ def write_horizon_report(path: Path, problem: HorizonProblem, plan: HorizonPlan,
         drawings = [("states of the switches over time", switch_figure(problem, plan, times))]
         sections.append(
             "<section><h2>Switches over time</h2><p class=note>Only switches that the plan operates; "
-            "blue is closed, orange is open.</p>" + _figures(plot, drawings, vector=True) + "</section>"
+            "blue is closed, orange is open.</p>" + figures(plot, drawings, vector=True) + "</section>"
         )
         days = [(d["date"], f"{number(d['energy_kwh'], 5)} kWh", str(d["operations"])) for d in answer["days"]]
         sections.append(
-            "<section><h2>Days</h2>" + _table(("day", "energy lost", "operations"), days, (1, 2)) + "</section>"
+            "<section><h2>Days</h2>" + table(("day", "energy lost", "operations"), days, (1, 2)) + "</section>"
         )
         moves = [
             (s["time"], ", ".join(map(str, s["closed"])), ", ".join(map(str, s["opened"])))
             for s in answer["plan"]
             if s["operations"]
         ]
-        sections.append("<section><h2>Operations</h2>" + _table(("time", "close", "open"), moves) + "</section>")
+        sections.append("<section><h2>Operations</h2>" + table(("time", "close", "open"), moves) + "</section>")
     facts = [
         ("Cost of an operation", f"{number(problem.switching_cost)} kWh" if problem.switching_cost else "none"),
         ("Cap on operations", "none" if problem.max_operations is None else str(problem.max_operations)),
@@ -291,7 +291,7 @@ def write_horizon_report(path: Path, problem: HorizonProblem, plan: HorizonPlan,
         *((f"Time: {stage}", f"{seconds:.3f} s") for stage, seconds in plan.stage_times_s.items()),
         ("Time: total", f"{plan.solve_time_s:.3f} s"),
     ]
-    sections.append(f"<section><h2>Run</h2>{_table((), facts, kind='facts')}</section>")
+    sections.append(f"<section><h2>Run</h2>{table((), facts, kind='facts')}</section>")
     style = files("learnopt.report").joinpath("report.css").read_text(encoding="utf-8")
     page = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{SAFE}\n'
