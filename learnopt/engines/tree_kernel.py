@@ -57,6 +57,9 @@ class SearchData(NamedTuple):
     base_openings: int
     gain: int
     """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B."""
+    share: int
+    """Columns of each part of the objective, which is its largest part: in the worst case a part is a scenario, else
+    there is one. The largest bound of a part is a bound of the largest part."""
 
 
 class Frames(NamedTuple):
@@ -67,10 +70,12 @@ class Frames(NamedTuple):
     g: Floats
     state: NDArray[np.int8]
     label: Ints
-    bound: Floats
-    """Relaxation plus constants of each frame [pu], shape (depth,)."""
+    part: Floats
+    """Relaxation, constants and trunk gain of each part of the objective [pu], shape (depth, n_part)."""
     gamma: Floats
-    """Trunk gain of each frame [pu]."""
+    """Trunk gain in ``part``."""
+    switching: Floats
+    """Cost of the switches decided so far [pu], shape (depth,)."""
     closings: Ints
     openings: Ints
     chosen: Ints
@@ -88,15 +93,37 @@ class Frames(NamedTuple):
 
 
 @njit(cache=True)
-def _open(data: Any, K: Floats, F: Floats, g: Floats, e: int, along: Floats, direction: Floats) -> float:
-    """Open the loop-space row ``e``: rank-one update; returns the rise of the relaxation, inf where e is a bridge."""
-    if g[e] <= data.bridge:
-        return np.inf
+def _delta(share: int, F: Floats, g: Floats, e: int, group: int) -> float:
+    """Rise of one part of the objective when ``e`` opens."""
+    total = 0.0
+    for c in range(group * share, (group + 1) * share):
+        total += F[e, c] * F[e, c]
+    return total / g[e]
+
+
+@njit(cache=True)
+def _bound(frames: Any, depth: int) -> float:
+    """Lower bound of the objective in a frame [pu]."""
+    return frames.part[depth].max() + frames.switching[depth]
+
+
+@njit(cache=True)
+def _part_open(share: int, F: Floats, g: Floats, part: Floats, e: int) -> float:
+    """What the largest part of the objective becomes when row ``e`` opens [pu]."""
+    largest = part[0] + _delta(share, F, g, e, 0)
+    for group in range(1, len(part)):
+        largest = max(largest, part[group] + _delta(share, F, g, e, group))
+    return largest
+
+
+@njit(cache=True)
+def _open(data: Any, K: Floats, F: Floats, g: Floats, part: Floats, e: int, along: Floats, direction: Floats) -> None:
+    """Open the loop-space row ``e``: rank-one update, raises ``part``; to infinity where e is a bridge."""
     n_loops, n_columns = K.shape[0], F.shape[1]
-    rise = 0.0
-    for c in range(n_columns):
-        rise += F[e, c] * F[e, c]
-    rise /= g[e]
+    for group in range(len(part)):
+        part[group] += _delta(data.share, F, g, e, group) if g[e] > data.bridge else np.inf
+    if g[e] <= data.bridge:
+        return
     for i in range(n_loops):
         total = 0.0
         for j in range(n_loops):
@@ -118,29 +145,18 @@ def _open(data: Any, K: Floats, F: Floats, g: Floats, e: int, along: Floats, dir
         for j in range(n_loops):
             K[i, j] -= direction[i] * direction[j] / ge
     g[e] = 0.0
-    return rise
 
 
 @njit(cache=True)
-def _delta(F: Floats, g: Floats, e: int) -> float:
-    total = 0.0
-    for c in range(F.shape[1]):
-        total += F[e, c] * F[e, c]
-    return total / g[e]
-
-
-@njit(cache=True)
-def _propagate(data: Any, frames: Any, depth: int, room: float, along: Floats, direction: Floats) -> bool:
-    """Close what is too dear to open, open what would close a loop, until nothing changes; False prunes the frame.
-
-    ``room`` is the threshold less the trunk gain: a relaxation that reaches it is of no interest.
-    """
+def _propagate(data: Any, frames: Any, depth: int, threshold: float, along: Floats, direction: Floats) -> bool:
+    """Close what is too dear to open, open what would close a loop, until nothing changes; False prunes the frame."""
     K, F, g = frames.K[depth], frames.F[depth], frames.g[depth]
-    state, label = frames.state[depth], frames.label[depth]
+    state, label, part = frames.state[depth], frames.label[depth], frames.part[depth]
+    switching = frames.switching
     changed = True
     while changed:
         if (
-            frames.bound[depth] >= room
+            part.max() + switching[depth] >= threshold
             or frames.closings[depth] > data.max_closings
             or frames.openings[depth] > data.max_openings
         ):
@@ -152,23 +168,23 @@ def _propagate(data: Any, frames: Any, depth: int, room: float, along: Floats, d
             e = data.row[i]
             a, b = find_set(label, data.tail[i]), find_set(label, data.head[i])
             if a == b or frames.closings[depth] + data.close_count[i] > data.max_closings:
-                rise = _open(data, K, F, g, e, along, direction)
+                _open(data, K, F, g, part, e, along, direction)
                 state[i] = OPEN
-                frames.bound[depth] += rise + data.open_cost[i]
+                switching[depth] += data.open_cost[i]
                 frames.openings[depth] += data.open_count[i]
                 changed = True
             elif (
                 g[e] <= data.bridge
-                or frames.bound[depth] + _delta(F, g, e) + data.open_cost[i] >= room
+                or _part_open(data.share, F, g, part, e) + switching[depth] + data.open_cost[i] >= threshold
                 or frames.openings[depth] + data.open_count[i] > data.max_openings
             ):
                 label[a] = b
                 state[i] = CLOSED
-                frames.bound[depth] += data.close_cost[i]
+                switching[depth] += data.close_cost[i]
                 frames.closings[depth] += data.close_count[i]
                 changed = True
-            if frames.bound[depth] >= room:
-                return False
+                if part.max() + switching[depth] >= threshold:
+                    return False
     return True
 
 
@@ -180,7 +196,8 @@ def _choose(data: Any, frames: Any, depth: int, slack: float) -> int:
     graph) take the one with the least sum of :math:`\max(0, 1 - \delta_e / \text{slack})^5`.
     """
     state, label = frames.state[depth], frames.label[depth]
-    F, g = frames.F[depth], frames.g[depth]
+    F, g, part = frames.F[depth], frames.g[depth], frames.part[depth]
+    largest = part.max()
     n_nodes = data.n_nodes
     m = len(state)
     free = np.empty(m, np.int64)
@@ -197,7 +214,7 @@ def _choose(data: Any, frames: Any, depth: int, slack: float) -> int:
         a[j], b[j] = find_set(label, data.tail[i]), find_set(label, data.head[i])
         start[a[j] + 1] += 1
         start[b[j] + 1] += 1
-        cost[j] = _delta(F, g, data.row[i]) + data.open_cost[i] - data.close_cost[i]
+        cost[j] = _part_open(data.share, F, g, part, data.row[i]) - largest + data.open_cost[i] - data.close_cost[i]
         score[j] = max(0.0, 1.0 - max(cost[j], 0.0) / slack) ** 5
     for k in range(n_nodes):
         start[k + 1] += start[k]
@@ -288,12 +305,13 @@ def _dearest_tie(data: Any, frames: Any, depth: int, slack: float) -> int:
     Either way much is decided: leaving it open raises the bound, closing it uses up the cap. -1 also where that cost is
     small against the slack.
     """
-    state = frames.state[depth]
+    state, F, g, part = frames.state[depth], frames.F[depth], frames.g[depth], frames.part[depth]
+    largest = part.max()
     ties, choice, most = 0, -1, TIE_SHARE * slack if slack < np.inf else -1.0
     for i in range(len(state)):
         if state[i] == FREE and data.close_count[i] > 0:
             ties += 1
-            cost = _delta(frames.F[depth], frames.g[depth], data.row[i])
+            cost = _part_open(data.share, F, g, part, data.row[i]) - largest + data.open_cost[i]
             if cost > most:
                 choice, most = i, cost
     return choice if ties > data.max_closings - frames.closings[depth] else -1
@@ -308,7 +326,7 @@ def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
         return False
     label[a] = b
     frames.state[depth][i] = CLOSED
-    frames.bound[depth] += data.close_cost[i]
+    frames.switching[depth] += data.close_cost[i]
     frames.closings[depth] += data.close_count[i]
     return frames.closings[depth] <= data.max_closings
 
@@ -339,16 +357,20 @@ def search(
             alive = _close(data, frames, depth, frames.chosen[depth])
             frames.chosen[depth] = -1
         scalars[1] += 1
-        alive = alive and _propagate(data, frames, depth, threshold - frames.gamma[depth], along, direction)
+        alive = alive and _propagate(data, frames, depth, threshold, along, direction)
         if alive and data.gain > 0:
             for i in range(len(state)):
                 closed[data.branch[i]] = state[i] == CLOSED
-            gain, possible = trunk_gain(trunk, closed, data.gain)
-            if not possible:
-                alive = False
-            elif gain > frames.gamma[depth]:
-                frames.gamma[depth] = gain
-                alive = _propagate(data, frames, depth, threshold - gain, along, direction)
+            gain, alive = trunk_gain(trunk, closed, data.gain)
+            raised = False
+            if alive:
+                for group in range(len(gain)):
+                    if gain[group] > frames.gamma[depth, group]:
+                        frames.part[depth, group] += gain[group] - frames.gamma[depth, group]
+                        frames.gamma[depth, group] = gain[group]
+                        raised = True
+            if raised:
+                alive = _propagate(data, frames, depth, threshold, along, direction)
         if alive:
             free = False
             for i in range(len(state)):
@@ -356,7 +378,7 @@ def search(
                     free = True
                     break
             if free:
-                slack = threshold - frames.gamma[depth] - frames.bound[depth]
+                slack = threshold - _bound(frames, depth)
                 i = _dearest_tie(data, frames, depth, slack)
                 if i < 0:
                     i = _choose(data, frames, depth, max(slack, 1e-300))
@@ -367,8 +389,10 @@ def search(
                 frames.state[above] = state
                 frames.label[above] = frames.label[depth]
                 frames.gamma[above] = frames.gamma[depth]
-                rise = _open(data, frames.K[above], frames.F[above], frames.g[above], data.row[i], along, direction)
-                frames.bound[above] = frames.bound[depth] + rise + data.open_cost[i]
+                frames.part[above] = frames.part[depth]
+                frames.switching[above] = frames.switching[depth] + data.open_cost[i]
+                K, F, g = frames.K[above], frames.F[above], frames.g[above]
+                _open(data, K, F, g, frames.part[above], data.row[i], along, direction)
                 frames.closings[above] = frames.closings[depth]
                 frames.openings[above] = frames.openings[depth] + data.open_count[i]
                 frames.state[above][i] = OPEN
@@ -384,10 +408,10 @@ def search(
                 switching += data.close_cost[i] if state[i] == CLOSED else data.open_cost[i]
             scalars[3] += 1
             loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant, data.gain > 0)
-            value = frames.bound[depth] if data.gain == 0 else loss + switching + trunk.leaf_constant
+            value = _bound(frames, depth) if data.gain == 0 else loss + switching + trunk.leaf_constant
             if not resolved:
                 # A power flow neither solved nor refuted: its bound stays open.
-                best[2] = min(best[2], frames.bound[depth] + frames.gamma[depth])
+                best[2] = min(best[2], _bound(frames, depth))
             elif loss < np.inf and value < best[0]:
                 pool = frames.pool
                 rank = len(pool) - 1
@@ -413,5 +437,5 @@ def open_bound(frames: Any) -> float:
     """Least bound of what the stack still has to explore [pu]; inf when it is empty."""
     least = np.inf
     for depth in range(frames.scalars[0] + 1):
-        least = min(least, frames.bound[depth] + frames.gamma[depth])
+        least = min(least, _bound(frames, depth))
     return min(least, frames.best[2])

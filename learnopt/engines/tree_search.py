@@ -122,6 +122,7 @@ class _Run:
             base_closings=base_closings,
             base_openings=base_openings,
             gain=0,
+            share=2 if problem.worst_case else 2 * len(problem.members),
         )
         fed = ~net.is_substation
         scale = 1.0 / root_vm**2
@@ -132,6 +133,7 @@ class _Run:
             limits=limit_arrays(problem),
             s=p + 1j * q,
             weight=np.array(problem.weights),
+            worst=problem.worst_case,
             r=net.r * scale,
             x=net.x * scale,
             p=np.where(fed, p, 0.0),
@@ -149,8 +151,23 @@ class _Run:
         """Nodes between two looks at the clock."""
         return max(10, int(CHUNK_WORK / (self.space.cycles.size + 1000)))
 
-    def frames(self, columns: Floats, constant: float, upper: float, gap: float, n_best: int = 1) -> Frames:
-        """The root frame for the injections in ``columns`` [pu], shape (n_bus, n_column), with a pool of ``n_best``."""
+    @property
+    def n_parts(self) -> int:
+        """Parts of the objective, of which the largest counts: the scenarios in the worst case, else one."""
+        return len(self.problem.members) if self.problem.worst_case else 1
+
+    @property
+    def column_weight(self) -> Floats:
+        """Factor of each scenario's injections, so that squared flows add up to the objective, shape (n_scenario,)."""
+        weight = self.trunk.weight
+        return np.ones(len(weight)) if self.trunk.worst else np.sqrt(weight)
+
+    def frames(self, columns: Floats, constant: Floats, upper: float, gap: float, n_best: int = 1) -> Frames:
+        """The root frame for injections [pu], with a pool of ``n_best``.
+
+        ``columns``: shape (n_bus, n_column), those of a part of the objective side by side; ``constant``: its constant
+        [pu], shape (n_part,).
+        """
         space, data = self.space, self.decisions
         scale = 1.0 / self.root_vm**2
         flow = space.meshed_flow(columns)
@@ -158,12 +175,11 @@ class _Run:
         outside = np.ones(len(r), dtype=bool)
         outside[space.core] = False
         core_flow = flow[space.core]
-        relaxation = float(np.sum(r[outside, None] * flow[outside] ** 2))
-        relaxation += float(np.sum(space.r[:, None] * scale * core_flow**2))
+        each = r[outside] @ flow[outside] ** 2 + (space.r * scale) @ core_flow**2
         # Floored resistances must not raise the bound: no branch carries more than the sum of the injections.
         if space.floored.any():
             excess = float(np.sum(space.r[space.floored] - self.problem.network.r[space.core[space.floored]])) * scale
-            relaxation -= excess * float(np.sum(np.abs(columns).sum(axis=0) ** 2))
+            each -= excess * np.abs(columns).sum(axis=0) ** 2
         n_loops, n_core, m = space.n_loops, len(space.core), len(data.row)
         size = n_loops + 2  # one frame for each opened branch
         frames = Frames(
@@ -172,8 +188,9 @@ class _Run:
             g=np.empty((size, n_core)),
             state=np.zeros((size, m), dtype=np.int8),
             label=np.tile(np.arange(data.n_nodes), (size, 1)),
-            bound=np.zeros(size),
-            gamma=np.zeros(size),
+            part=np.zeros((size, self.n_parts)),
+            gamma=np.zeros((size, self.n_parts)),
+            switching=np.full(size, self.trunk.leaf_constant),
             closings=np.full(size, data.base_closings),
             openings=np.full(size, data.base_openings),
             chosen=np.full(size, -1),
@@ -186,19 +203,19 @@ class _Run:
         frames.K[0] = space.K / scale
         frames.F[0] = core_flow
         frames.g[0] = data.g0
-        frames.bound[0] = relaxation + constant + self.trunk.leaf_constant
+        frames.part[0] = each.reshape(self.n_parts, -1).sum(axis=1) + constant
         return frames
 
-    def ac_metric(self, flows: list[PowerFlow]) -> tuple[_Run, Floats, float]:
-        """The run with an AC bound touching the power flows of a reference tree, its injections and its constant [pu].
+    def ac_metric(self, flows: list[PowerFlow]) -> tuple[_Run, Floats, Floats]:
+        """The run with an AC bound touching the power flows of a reference tree, its injections and constants [pu].
 
         Metric B, each scenario with its own injections and constant, in the best of a few directions tau (tried on the
         heaviest scenario; any is valid for all); metric A, valid for every tree, where the reference has no flow.
         """
         net, trunk = self.problem.network, self.trunk
         n, weight = len(flows), trunk.weight
-        pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.sqrt(np.repeat(weight, 2))
-        plain = replace(self, decisions=self.decisions._replace(gain=1)), pair, 0.0
+        pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.repeat(self.column_weight, 2)
+        plain = replace(self, decisions=self.decisions._replace(gain=1)), pair, np.zeros(self.n_parts)
         if not all(flow.converged for flow in flows):
             return plain
         flow = flows[0]  # all scenarios share the tree
@@ -210,16 +227,17 @@ class _Run:
         resistive = self.problem.usable & (net.r > 0)
         largest = float(np.min(net.x[resistive] / net.r[resistive], initial=np.inf))
         trials = np.linspace(0.0, largest, METRIC_TRIALS)[::-1] if 0 < largest < np.inf else np.zeros(1)
-        heaviest = int(np.argmax(weight * [flow.loss for flow in flows]))
+        heaviest = int(np.argmax(self.column_weight**2 * [flow.loss for flow in flows]))
         tau = float(trials[np.argmax([touching(heaviest, trial)[3] for trial in trials])])
         metrics = [touching(scenario, tau) for scenario in range(n)]
         if not all(math.isfinite(value) for *_, value in metrics):
             return plain
         columns = np.stack([column for i1, i2, _, _ in metrics for column in (i1, i2)], axis=1)
-        constant = float(sum(w * each for w, (_, _, each, _) in zip(weight, metrics, strict=True)))
+        each = np.array([constant for _, _, constant, _ in metrics])
+        constant = each if trunk.worst else np.array([weight @ each])
         sharpened = trunk._replace(alpha=np.full(n, 1 / math.sqrt(1 + tau**2)), tau=np.full(n, tau))
         run = replace(self, decisions=self.decisions._replace(gain=2), trunk=sharpened)
-        return run, columns * np.sqrt(np.repeat(weight, 2)), constant
+        return run, columns * np.repeat(self.column_weight, 2), constant
 
 
 @dataclass
@@ -240,7 +258,7 @@ class _State:
         if configuration is None or configuration == self.incumbent:
             return
         # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards.
-        objective = mean_loss(self.problem, configuration) + self.switching_pu(configuration)
+        objective = total_loss(self.problem, configuration) + self.switching_pu(configuration)
         if (
             objective < self.objective_pu
             and self.problem.admits(configuration)
@@ -258,11 +276,11 @@ class _State:
         self.message = message
 
 
-def mean_loss(problem: ReconfigurationProblem, configuration: Configuration) -> float:
-    """Weighted mean AC loss over the scenarios by compiled sweeps [pu], NaN where one has no power flow."""
+def total_loss(problem: ReconfigurationProblem, configuration: Configuration) -> float:
+    """AC loss of the objective, mean or worst, by compiled sweeps [pu], NaN where a scenario has no power flow."""
     s = np.stack([member.p + 1j * member.q for member in problem.members])
     batch = power_flow_batch(problem.network, s, configuration.closed[None, :], problem.charging)
-    return float(problem.weights @ batch.loss)
+    return problem.total(batch.loss)
 
 
 def _flows(problem: ReconfigurationProblem, configuration: Configuration) -> list[PowerFlow]:
@@ -414,13 +432,13 @@ class TreeSearchEngine:
                 state.stopped("No configuration with a power flow was found to calibrate the load currents.")
                 return
             each = [_injections(member, reference, flow) for member, flow in zip(problem.members, flows, strict=True)]
-            injection = np.stack(each, axis=1) * np.sqrt(problem.weights)
+            injection = np.stack(each, axis=1) * run.column_weight
             upper = math.inf
             if state.incumbent is not None:
                 upper = tree_loss(problem, state.incumbent, injection) + state.switching_pu(state.incumbent)
             # In units of the root voltage impedances shrink by its square, so currents grow by it.
-            columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
-            frames = run.frames(columns, 0.0, upper * (1 + 2 * PROOF_GAP), gap)
+            columns = _columns(injection) * run.root_vm
+            frames = run.frames(columns, np.zeros(run.n_parts), upper * (1 + 2 * PROOF_GAP), gap)
             outcome = RUNNING
             while outcome != FINISHED and watch.elapsed < limit:
                 outcome = search(run.decisions, run.trunk, frames, run.base_closed, run.chunk, False)
@@ -461,14 +479,18 @@ def _k_best(
     if prove_ac:
         run, columns, constant = run.ac_metric(flows)
     else:
-        injection = np.stack(
-            [_injections(member, optimum, flow) for member, flow in zip(problem.members, flows, strict=True)], axis=1
-        ) * np.sqrt(problem.weights)
-        columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
-        constant = 0.0
+        injection = (
+            np.stack(
+                [_injections(member, optimum, flow) for member, flow in zip(problem.members, flows, strict=True)],
+                axis=1,
+            )
+            * run.column_weight
+        )
+        columns = _columns(injection) * run.root_vm
+        constant = np.zeros(run.n_parts)
 
     def worth(configuration: Configuration) -> float:
-        loss = mean_loss(problem, configuration) if prove_ac else tree_loss(problem, configuration, injection)
+        loss = total_loss(problem, configuration) if prove_ac else tree_loss(problem, configuration, injection)
         return loss + state.switching_pu(configuration)
 
     neighbours = LocalSearch(problem.mean).neighbours(optimum, NEIGHBOURS * k)
@@ -501,14 +523,22 @@ def _k_best(
     return tuple(ranked), min(open_bound(frames), threshold) * kw
 
 
+def _columns(injection: NDArray) -> Floats:
+    """Real and imaginary parts side by side, shape (n_bus, 2 n), from complex injections, shape (n_bus, n)."""
+    return np.stack([injection.real, injection.imag], axis=2).reshape(len(injection), -1)
+
+
 def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> float:
-    """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n."""
+    """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n.
+
+    Where the worst case is the objective it is the largest of the n.
+    """
     net = problem.network
     order, parent, feed = (np.empty(net.n_bus, np.int64) for _ in range(3))
     order_tree(grid_of(net), configuration.closed, order, parent, feed)
     below = np.array(injection)
-    loss = 0.0
+    loss = np.zeros(below.shape[1:])
     for k in order[: len(net.substations) - 1 : -1]:
-        loss += float(net.r[feed[k]] * np.sum(np.abs(below[k]) ** 2))
+        loss += net.r[feed[k]] * np.abs(below[k]) ** 2
         below[parent[k]] += below[k]
-    return loss
+    return float(loss.max() if problem.worst_case else loss.sum())

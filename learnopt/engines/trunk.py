@@ -32,6 +32,8 @@ class TrunkData(NamedTuple):
     s: NDArray[np.complex128]
     """Net loads of each scenario, shape (n_scenario, n_bus)."""
     weight: Floats
+    worst: bool
+    """The objective is the largest loss of all scenarios, not the weighted mean."""
     r: Floats
     x: Floats
     p: Floats
@@ -183,33 +185,45 @@ def _gain_b(trunk: Any, scenario: int, order: Ints, parent: Ints, feed: Ints, co
 
 
 @njit(cache=True)
-def trunk_gain(trunk: Any, closed: Bools, metric: int) -> tuple[float, bool]:
-    """Weighted trunk gain of the decided branches [pu], and whether some completion may be feasible.
+def trunk_gain(trunk: Any, closed: Bools, metric: int) -> tuple[Floats, bool]:
+    """Trunk gain of the decided branches [pu], and whether some completion may be feasible.
 
-    ``metric``: 1 = A (eq. 6), 2 = B (eq. 20).
+    ``metric``: 1 = A (eq. 6), 2 = B (eq. 20). The gain is the weighted mean, shape (1,), or that of each scenario,
+    shape (n_scenario,), where the worst counts.
     """
     n = trunk.s.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     work = np.empty((15, n))
     count = order_trunk(trunk.grid, closed, order, parent, feed)
     n_roots = len(trunk.grid.roots)
-    total = 0.0
+    gain = np.zeros(len(trunk.weight) if trunk.worst else 1)
     for scenario in range(len(trunk.weight)):
+        own = 0.0
         if not _monotone_sweeps(trunk, scenario, order, parent, feed, count, TRUNK_SWEEPS, work):
-            return np.inf, False
+            return gain, False
         if metric == 2:
-            total += trunk.weight[scenario] * _gain_b(trunk, scenario, order, parent, feed, count, work)
+            own = _gain_b(trunk, scenario, order, parent, feed, count, work)
         else:
             for position in range(n_roots, count):
                 k = order[position]
                 lossless = work[0, k] * work[0, k] + work[1, k] * work[1, k]
-                total += trunk.weight[scenario] * trunk.r[feed[k]] * (work[4, k] - lossless)
-    return total, True
+                own += trunk.r[feed[k]] * (work[4, k] - lossless)
+        if trunk.worst:
+            gain[scenario] = own
+        else:
+            gain[0] += trunk.weight[scenario] * own
+    return gain, True
+
+
+@njit(cache=True)
+def _with_scenario(trunk: Any, total: float, scenario: int, loss: float) -> float:
+    """The objective of the scenarios so far with one more."""
+    return max(total, loss) if trunk.worst else total + trunk.weight[scenario] * loss
 
 
 @njit(cache=True)
 def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tuple[float, bool]:
-    """Weighted AC loss of a radial state [pu] and whether it is settled.
+    """AC loss of a radial state [pu], mean or worst, and whether it is settled.
 
     Infinite and settled where a scenario has no power flow or violates a limit, or where the loss is proven to reach
     the threshold. Not settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
@@ -233,10 +247,10 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
             lower = 0.0
             for position in range(len(trunk.grid.roots), n):
                 lower += trunk.r[feed[order[position]]] * work[4, order[position]]
-            return np.inf, total + trunk.weight[scenario] * lower >= threshold
+            return np.inf, _with_scenario(trunk, total, scenario, lower) >= threshold
         if trunk.limits.active and total_violation(trunk.grid, trunk.limits, s, order, parent, feed, v, current) > 0.0:
             return np.inf, True
-        total += trunk.weight[scenario] * loss
+        total = _with_scenario(trunk, total, scenario, loss)
     return total, True
 
 

@@ -14,6 +14,9 @@ from learnopt.network.controls import Controls, Settings
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
 
+OBJECTIVES = ("expected", "worst")
+"""What the loss of several scenarios is: their weighted mean, or the largest."""
+
 
 @dataclass(frozen=True)
 class Core:
@@ -46,7 +49,7 @@ class ReconfigurationProblem:
     network, scenario
         The feeder and its loads, outages and locks.
     scenarios
-        Several load situations for one configuration: the loss is their weighted mean and limits hold in each.
+        Several load situations for one configuration: ``objective`` says what their loss is, limits hold in each.
         ``scenario`` then keeps the outages and locks, and the mean loads (see :meth:`of`). None = ``scenario`` alone.
     controls
         Taps, capacitors and generators to be set together with the switches; none by default.
@@ -58,6 +61,8 @@ class ReconfigurationProblem:
         Cost of one switching operation [kW], >= 0.
     max_operations
         Cap on switching operations, None = no cap.
+    objective
+        The loss of several scenarios: ``expected`` = their weighted mean, ``worst`` = the largest, whatever its weight.
     """
 
     network: Network
@@ -68,9 +73,12 @@ class ReconfigurationProblem:
     max_operations: int | None = None
     scenarios: ScenarioSet | None = None
     controls: Controls = field(default_factory=Controls)
+    objective: str = "expected"
 
     def __post_init__(self) -> None:
         problems = []
+        if self.objective not in OBJECTIVES:
+            problems.append(f"objective = {self.objective!r} must be one of {', '.join(OBJECTIVES)}")
         if not self.switching_cost >= 0 or not np.isfinite(self.switching_cost):
             problems.append(f"switching_cost = {self.switching_cost} must be a finite number >= 0 [kW per operation]")
         if self.max_operations is not None and self.max_operations < 0:
@@ -138,6 +146,15 @@ class ReconfigurationProblem:
     def weights(self) -> Floats:
         """Weight of each of the ``members``, sum 1, shape (n_scenario,)."""
         return np.ones(1) if self.scenarios is None else self.scenarios.weights
+
+    @property
+    def worst_case(self) -> bool:
+        """The loss is the largest of several scenarios."""
+        return self.objective == "worst" and self.scenarios is not None
+
+    def total(self, losses: Any) -> float:
+        """The loss of the problem from the loss of each of its ``members``."""
+        return float(np.max(losses)) if self.worst_case else float(np.dot(self.weights, losses))
 
     @cached_property
     def p(self) -> Floats:

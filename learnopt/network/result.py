@@ -48,7 +48,7 @@ class Evaluation:
     converged
         False: the power flow has no solution or none was found; every other number is NaN.
     loss_kw
-        Active loss [kW]; of several scenarios the weighted mean.
+        Active loss [kW]; of several scenarios the weighted mean, or the largest (``problem.objective``).
     vm
         Voltage magnitudes [pu], shape (n_bus,); of several scenarios the lowest.
     loading

@@ -45,7 +45,7 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
         return replace(_failed(problem, violations), scenarios=single)
     return Evaluation(
         converged=True,
-        loss_kw=float(sum(w * e.loss_kw for w, e in zip(problem.weights, single, strict=True))),
+        loss_kw=problem.total([e.loss_kw for e in single]),
         vm=np.min([e.vm for e in single], axis=0),
         loading=np.max([e.loading for e in single], axis=0),
         current_a=np.max([e.current_a for e in single], axis=0),

@@ -110,6 +110,7 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
         ]
         answer["rest_bound_kw"] = _finite(result.rest_bound_kw)
     if problem.scenarios is not None and found is not None:
+        answer["objective"] = problem.objective
         answer["scenarios"] = [
             {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
             for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
@@ -220,7 +221,8 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
         )
     whom = f"No radial configuration of this feeder{_conditions(problem)}"
     verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
-    mean = "" if problem.scenarios is None else f" in the weighted mean of {len(problem.members)} scenarios"
+    kind = "worst" if problem.worst_case else "weighted mean"
+    mean = "" if problem.scenarios is None else f" in the {kind} of {len(problem.members)} scenarios"
     claim = f"{whom} can {verb} {number(bound, 6)} kW{mean}"
     optimal = result.status is Status.OPTIMAL
     if result.certificate is Certificate.MODEL:

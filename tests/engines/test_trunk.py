@@ -32,6 +32,7 @@ def trunk_data(problem: ReconfigurationProblem, tau: float = 0.0) -> TrunkData:
         limits=limit_arrays(problem),
         s=(problem.p + 1j * problem.q)[None, :],
         weight=np.ones(1),
+        worst=False,
         r=net.r * scale,
         x=net.x * scale,
         p=np.where(fed, problem.p, 0.0)[None, :],
@@ -315,7 +316,7 @@ def test_compiled_bound_equals_the_dense_one(many_trials):
                 trunk = Tree.of(trial.flow, closed)
                 data = trunk_data(trial.problem, tau)
                 for kind, dense in ((1, gain_a(p, q, r, x, trunk)), (2, gain_b(p, q, r, x, tau, trunk))):
-                    gain, possible = trunk_gain(data, closed, kind)
+                    (gain,), possible = trunk_gain(data, closed, kind)
                     assert possible
                     assert gain == pytest.approx(dense, rel=1e-8, abs=1e-12 * (1 + trial.flow.loss))
 
@@ -338,7 +339,7 @@ def test_gain_grows_with_every_closing(many_trials):
                 assert trunk_gain(data, closed, kind) == (0.0, True)
                 for e in rng.permutation(tree.feed):
                     closed[e] = True
-                    gain, possible = trunk_gain(data, closed, kind)
+                    (gain,), possible = trunk_gain(data, closed, kind)
                     assert possible
                     assert gain >= last - 1e-12 * (1 + trial.flow.loss)
                     last = gain
@@ -354,10 +355,10 @@ def test_metric_touches_its_reference_tightly(case33):
     tau = float(np.min(case33.x / case33.r))
     data = trunk_data(problem, tau)
     _, _, _, value = metric_b(data.p[0], data.q[0], data.r, tau, flow.order, flow.parent, flow.feed, 1)
-    gain, _ = trunk_gain(data, configuration.closed, 2)
+    (gain,), _ = trunk_gain(data, configuration.closed, 2)
     assert 0.97 < value / flow.loss < 0.98
     assert 0.998 < (value + gain) / flow.loss < 1
-    gain, _ = trunk_gain(data, configuration.closed, 1)
+    (gain,), _ = trunk_gain(data, configuration.closed, 1)
     tree = Tree.of(flow)
     plain = lossless(tree, data.r, data.p[0]) + lossless(tree, data.r, data.q[0])
     assert 0.9999 < (plain + gain) / flow.loss < 1
