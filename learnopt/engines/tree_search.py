@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
+from learnopt.engines.frontier import BestFirst, serves
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING, Frames, SearchData, open_bound, search
 from learnopt.engines.trunk import SLACK, TrunkData, metric_b
 from learnopt.errors import DataError
@@ -41,6 +42,8 @@ FIRST_BUDGET = 200
 """Nodes after which a run without better incumbent gets four times more."""
 CHUNK_WORK = 4e7
 """Entries of the loop matrix that are touched between two looks at the clock: a second at most."""
+HAND_OVER = 1e8
+"""Entries of the loop matrix, over all nodes, after which the best-first search takes over: some seconds."""
 CALIBRATIONS = 8
 NEIGHBOURS = 10
 """Exchanges tried per configuration wanted, for a first bound of the k-th best."""
@@ -150,6 +153,11 @@ class _Run:
     def chunk(self) -> int:
         """Nodes between two looks at the clock."""
         return max(10, int(CHUNK_WORK / (self.space.cycles.size + 1000)))
+
+    @property
+    def patience(self) -> float:
+        """Nodes after which the best-first search takes over, if it serves the problem."""
+        return HAND_OVER / (self.space.cycles.size + 1000) if serves(self.problem) else math.inf
 
     @property
     def n_parts(self) -> int:
@@ -381,10 +389,22 @@ class TreeSearchEngine:
         while True:
             reference = state.incumbent or reference
             sharpened, columns, constant = run.ac_metric(_flows(state.problem, reference))
+            if state.nodes >= run.patience:
+                frontier = BestFirst(sharpened, columns, constant, state.objective_pu, gap)
+                ended = _continue(state, frontier, local_search, limit, watch)
+                bound = max(bound, frontier.bound)
+                unsettled = float(frontier.pool.best[2])
+                state.bound_kw = bound * kw if math.isfinite(bound) else None
+                if ended == IMPROVED:
+                    continue
+                if ended == RUNNING:
+                    state.stopped(f"Time limit of {limit:g} s reached.")
+                    return
+                break
             frames = sharpened.frames(columns, constant, state.objective_pu, gap)
             outcome, nodes = RUNNING, frames.scalars
             while outcome == RUNNING and nodes[1] < budget and watch.elapsed < limit:
-                chunk = min(run.chunk, budget - int(nodes[1]))
+                chunk = min(run.chunk, math.ceil(budget) - int(nodes[1]))
                 outcome = search(sharpened.decisions, sharpened.trunk, frames, run.base_closed, chunk, True)
                 if outcome == IMPROVED:
                     found, value, before = Configuration(frames.best_closed), float(frames.best[0]), state.objective_pu
@@ -400,18 +420,19 @@ class TreeSearchEngine:
             state.nodes += int(nodes[1])
             bound = max(bound, min(open_bound(frames), frames.best[0] * frames.best[1]))
             state.bound_kw = bound * kw if math.isfinite(bound) else None
+            unsettled = float(frames.best[2])
             if outcome == FINISHED:
                 break
             if watch.elapsed >= limit:
                 state.stopped(f"Time limit of {limit:g} s reached.")
                 return
             if outcome == RUNNING:
-                budget *= 4
+                budget = min(budget * 4, max(run.patience, budget))
         if state.incumbent is not None:
             settled = bound >= state.objective_pu * (1 - gap) * (1 - PROOF_GAP)
             state.status = Status.OPTIMAL if settled else Status.FEASIBLE
             state.message = f"AC optimum within a gap of {gap:g}." if settled else "Some power flows were not settled."
-        elif math.isfinite(frames.best[2]):
+        elif math.isfinite(unsettled):
             state.stopped("No configuration respects the limits as far as power flows could be settled.")
         else:
             state.status = Status.INFEASIBLE
@@ -439,13 +460,19 @@ class TreeSearchEngine:
             # In units of the root voltage impedances shrink by its square, so currents grow by it.
             columns = _columns(injection) * run.root_vm
             frames = run.frames(columns, np.zeros(run.n_parts), upper * (1 + 2 * PROOF_GAP), gap)
-            outcome = RUNNING
-            while outcome != FINISHED and watch.elapsed < limit:
+            outcome: int = RUNNING
+            while outcome != FINISHED and watch.elapsed < limit and frames.scalars[1] < run.patience:
                 outcome = search(run.decisions, run.trunk, frames, run.base_closed, run.chunk, False)
             state.nodes += int(frames.scalars[1])
-            bound = min(open_bound(frames), float(frames.best[0] * frames.best[1]))
-            state.bound_kw = bound * net.base.kw if math.isfinite(bound) else None
+            bound = min(float(open_bound(frames)), float(frames.best[0] * frames.best[1]))
             found = Configuration(frames.best_closed) if frames.scalars[4] else None
+            if outcome != FINISHED and watch.elapsed < limit:
+                frontier = BestFirst(run, columns, np.zeros(1), float(frames.best[0]), gap)
+                while outcome != FINISHED and watch.elapsed < limit:
+                    outcome = frontier.search(frontier.chunk)
+                state.nodes += frontier.nodes
+                bound, found = max(bound, frontier.bound), frontier.improved or found
+            state.bound_kw = bound * net.base.kw if math.isfinite(bound) else None
             state.offer(found)
             if outcome != FINISHED:
                 state.stopped(f"Time limit of {limit:g} s reached.")
@@ -461,6 +488,33 @@ class TreeSearchEngine:
             "Optimum of the calibrated-current model: load currents held at the voltages of the answer and split "
             "by Kirchhoff's current law."
         )
+
+
+def _continue(state: _State, frontier: BestFirst, local_search: LocalSearch, limit: float, watch: Stopwatch) -> int:
+    """Best-first search of the AC problem until FINISHED, out of time (RUNNING) or worth a new metric (IMPROVED)."""
+    before, start, pool = state.objective_pu, state.nodes, frontier.pool
+    outcome = frontier.search(0)
+    rounded = frontier.rounded()
+    if rounded is not None:
+        state.offer(rounded)
+        if (better := local_search.improve(rounded)) is not None:
+            state.offer(better[0])
+    while outcome != FINISHED and watch.elapsed < limit:
+        pool.best[0] = min(pool.best[0], state.objective_pu)
+        if state.objective_pu < before and frontier.nodes < FIRST_BUDGET:
+            return IMPROVED
+        outcome = frontier.search(frontier.chunk)
+        state.nodes = start + frontier.nodes
+        if outcome == IMPROVED and (found := frontier.improved) is not None:
+            value, last = float(pool.best[0]), state.objective_pu
+            state.offer(found)
+            if (better := local_search.improve(found)) is not None:
+                state.offer(better[0])
+            pool.best[0] = state.objective_pu
+            refused = not state.objective_pu < last and found != state.incumbent
+            if refused and not evaluate(state.problem, found).converged:
+                pool.best[2] = min(pool.best[2], value)  # two power flows disagree: not settled
+    return FINISHED if outcome == FINISHED else RUNNING
 
 
 def _k_best(

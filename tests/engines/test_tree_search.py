@@ -52,7 +52,7 @@ def test_published_optima(name):
 
 
 @pytest.mark.parametrize("name", ["case33", "case69", "case70"])
-def test_published_optima_without_heuristics(name, blind):
+def test_published_optima_without_heuristics(name, blind, order):
     """The search finds and proves them alone, from metric A at first, and with many restarts of the metric."""
     result = solve(ReconfigurationProblem.of(load_case(name), limits=Limits()))
     assert result.status is Status.OPTIMAL
@@ -87,8 +87,15 @@ def check_against_all(problem: ReconfigurationProblem, result: Result, subject: 
     assert result.gap <= 1e-6 or best < 1e-6, subject
 
 
+@pytest.fixture(params=["depth first", "best first"])
+def order(request, monkeypatch):
+    """Both searches; the second one from the first node on."""
+    if request.param == "best first":
+        monkeypatch.setattr(tree_search, "HAND_OVER", 0)
+
+
 @pytest.mark.parametrize("seed", range(150))
-def test_search_without_heuristics_equals_brute_force(seed, blind):
+def test_search_without_heuristics_equals_brute_force(seed, blind, order):
     """Couplers, unequal substations, limits, locks, outages, switching cost and caps, all by the search itself."""
     rng = np.random.default_rng(seed)
     problem = random_problem(seed, [f for f in PASSIVE if rng.random() < 0.3], n_loops=(1, 6))
@@ -97,7 +104,7 @@ def test_search_without_heuristics_equals_brute_force(seed, blind):
 
 @pytest.mark.parametrize("decades", [3, 6, 9, 12])
 @pytest.mark.parametrize("seed", range(12))
-def test_extreme_resistance_ratios(seed, decades, blind):
+def test_extreme_resistance_ratios(seed, decades, blind, order):
     """Resistances over up to twelve decades, with couplers of none at all between them."""
     rng = np.random.default_rng(seed)
     problem = random_problem(seed, ("couplers",) if seed % 2 else (), n_loops=(2, 6), load=(0.1, 1.0))
@@ -123,7 +130,7 @@ def test_raised_resistances_do_not_raise_the_bound(seed, blind, monkeypatch):
 
 @pytest.mark.parametrize("ohm", [0.0, 1e-12, 1e-10, 1e-6])
 @pytest.mark.parametrize("certify", [Certificate.AC, Certificate.MODEL])
-def test_loops_of_couplers_all_open(ohm, certify, blind, monkeypatch):
+def test_loops_of_couplers_all_open(ohm, certify, blind, order):
     """Where all other couplers are open the last one may open too: it is no bridge while feeders join its ends.
 
     A bridge test relative to the first conductance declared it one and certified twice the least loss.
@@ -191,7 +198,7 @@ def test_ac_is_refused_where_the_bound_does_not_cover(triangle, case16):
     assert ac_obstacles(ReconfigurationProblem(triangle, at_substation)) == []
 
 
-def test_model_certificate_means_what_it_says():
+def test_model_certificate_means_what_it_says(order):
     """At the fixed point the bound is the least loss plus switching cost for the answer's load currents."""
     features = ("generation", "capacitors", "charging", "couplers", "voltages", "cost", "lock")
     fixed_points = 0
@@ -226,7 +233,7 @@ def test_tree_loss_is_the_loss_for_its_own_currents(case33):
         assert tree_loss(problem, configuration, injection) == pytest.approx(flow.loss, rel=1e-9)
 
 
-def test_infeasible_limits_are_proven(case33):
+def test_infeasible_limits_are_proven(case33, order):
     """A voltage limit that no configuration meets, an ampacity below the load, both with the status, no exception."""
     for limits, network in (
         (Limits(vm_min=0.95), case33),
@@ -246,7 +253,7 @@ def test_contradictory_locks_are_named(triangle):
 
 
 @pytest.mark.parametrize("certify", [Certificate.AC, Certificate.MODEL])
-def test_loads_that_nothing_can_feed(case33, certify):
+def test_loads_that_nothing_can_feed(case33, certify, order):
     """Ten times the load: no configuration and never a low loss; AC proves it, the model has nothing to start from."""
     nominal = Scenario.nominal(case33)
     scenario = replace(nominal, p_load=10 * nominal.p_load, q_load=10 * nominal.q_load)
@@ -309,7 +316,7 @@ def test_ctrl_c_before_anything_was_found(case33, monkeypatch):
     assert (result.status, result.configuration, result.dual_bound_kw) == (Status.INTERRUPTED, None, None)
 
 
-def test_what_the_judge_refuses_does_not_stop_the_search(triangle, blind):
+def test_what_the_judge_refuses_does_not_stop_the_search(triangle, blind, order):
     """A limit between the two power flows' rounding: the sweep accepts the leaf, the judge does not, all goes on.
 
     Offering the same leaf again and again hung the search.
@@ -324,7 +331,7 @@ def test_what_the_judge_refuses_does_not_stop_the_search(triangle, blind):
     assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
 
 
-def test_two_power_flows_that_disagree_settle_nothing(triangle, blind, monkeypatch):
+def test_two_power_flows_that_disagree_settle_nothing(triangle, blind, order, monkeypatch):
     """A leaf that the sweep solves and the judge does not is no answer, and its loss stays a bound."""
     best, real = triangle.configuration([2]), tree_search.evaluate
 
@@ -363,7 +370,7 @@ def test_a_start_is_used_and_a_bad_one_ignored(case33, monkeypatch):
     assert ignored.nodes == plain.nodes
 
 
-def test_a_gap_stops_early_and_holds(blind):
+def test_a_gap_stops_early_and_holds(blind, order):
     """With a gap of 5 % the answer is within 5 % of the bound, and the bound below the optimum."""
     network = load_case("case70")
     result = solve(ReconfigurationProblem.of(network, limits=Limits()), gap=0.05)
@@ -373,7 +380,7 @@ def test_a_gap_stops_early_and_holds(blind):
     assert result.objective_kw <= 301.645 / 0.95
 
 
-def test_no_decision_at_all(two_bus):
+def test_no_decision_at_all(two_bus, order):
     """A single line, a single bus and an unloaded loop are solved, with a bound equal to the loss."""
     bus = make_network([], {0: (100, 50)})
     idle = make_network([(0, 1, 1, 1), (1, 2, 1, 1), (0, 2, 1, 1)], {})

@@ -1,0 +1,94 @@
+"""The best-first search made ready for one problem: what the compiled part reads, and its state between two looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learnopt.engines.arborescence import FLOOR, ArcGraph, workspace
+from learnopt.engines.best_first import Frontier, open_bound, pool_of, search_best_first
+from learnopt.network import Configuration, Floats, ReconfigurationProblem
+from learnopt.network.topology import maximum_spanning_tree
+
+if TYPE_CHECKING:
+    from learnopt.engines.tree_search import _Run
+
+CHUNK_ARCS = 5e4
+"""Arcs of all nodes between two looks at the clock: a fifth of a second."""
+
+
+def serves(problem: ReconfigurationProblem) -> bool:
+    """The best-first search takes the problem: no cap on operations, and no worst case of several scenarios."""
+    return problem.max_operations is None and not problem.worst_case and len(problem.core.branches) > 0
+
+
+class BestFirst:
+    """Best-first search of one relaxation of a problem.
+
+    Parameters
+    ----------
+    run
+        The problem made ready for the depth-first search, with the metric that ``columns`` and ``constant`` belong to.
+    columns, constant
+        As for the frames of the depth-first search: injections [pu], shape (n_bus, n_column), constant shape (1,).
+    upper, gap
+        Objective to beat [pu] and relative distance below it at which nodes are pruned.
+    """
+
+    def __init__(self, run: _Run, columns: Floats, constant: Floats, upper: float, gap: float) -> None:
+        problem, decisions = run.problem, run.decisions
+        r = problem.network.r / run.root_vm**2
+        price = np.zeros(problem.network.n_branch)
+        price[decisions.branch] = decisions.close_cost - decisions.open_cost
+        graph = ArcGraph.of(problem, r, price)
+        arcs = graph.with_injections(columns)
+        outside = np.ones(len(r), dtype=bool)
+        outside[run.space.core] = False
+        lossless = float(np.sum(r[outside] @ run.space.meshed_flow(columns)[outside] ** 2))
+        switching = run.trunk.leaf_constant + float(decisions.open_cost.sum())
+        self.problem = problem
+        self._trunk = run.trunk
+        self._frontier = Frontier(
+            arcs=arcs,
+            base_closed=run.base_closed,
+            constant=lossless + float(constant[0]) + switching,
+            switching=switching,
+            gain=decisions.gain,
+            floor=FLOOR * max(float(arcs.r.mean()), 1e-12),
+        )
+        self.pool = pool_of(arcs, problem.network.n_branch, upper, gap)
+        self._work = workspace(arcs)
+
+    @property
+    def chunk(self) -> int:
+        """Nodes between two looks at the clock."""
+        return max(1, int(CHUNK_ARCS / len(self._frontier.arcs.tail)))
+
+    @property
+    def nodes(self) -> int:
+        """Nodes explored."""
+        return int(self.pool.scalars[1])
+
+    @property
+    def bound(self) -> float:
+        """What is proven for all configurations [pu]."""
+        return min(open_bound(self.pool), float(self.pool.best[0] * self.pool.best[1]))
+
+    @property
+    def improved(self) -> Configuration | None:
+        """The leaf that improved the objective last."""
+        return Configuration(self.pool.best_closed) if self.pool.scalars[3] else None
+
+    def search(self, max_nodes: int) -> int:
+        """Continue; the outcome is one of :mod:`learnopt.engines.tree_kernel`."""
+        return int(search_best_first(self._frontier, self._trunk, self.pool, self._work, max_nodes))
+
+    def rounded(self) -> Configuration | None:
+        """A radial configuration from the weights of the most promising node, None where none is open."""
+        if not self.pool.scalars[0]:
+            return None
+        arcs, problem = self._frontier.arcs, self.problem
+        weight = np.zeros(problem.network.n_branch)
+        np.add.at(weight, arcs.branch, self.pool.weight[self.pool.heap[0]].astype(float))
+        return Configuration(maximum_spanning_tree(problem.network, problem.usable, weight, problem.must_close))
