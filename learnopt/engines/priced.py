@@ -90,7 +90,7 @@ def priced_bound(
     else:
         injection = _injections(problem, calibration, _flows(problem, calibration)[0])[:, None]
         columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
-        metric_constant = 0.0
+        metric_constant = np.zeros(run.n_parts)
         upper = tree_loss(problem, reference, injection) + cost
     # A little above its value, or the reference would be excluded by rounding and the bound would lie above it.
     frames = run.frames(columns, metric_constant, upper * (1 + 2 * PROOF_GAP), max(gap, PROOF_GAP))

@@ -385,7 +385,7 @@ class TreeSearchEngine:
         kw = state.problem.network.base.kw
         local_search = LocalSearch(state.problem.mean)
         state.certificate, state.bound_kw = Certificate.AC, None
-        budget, bound = FIRST_BUDGET, -math.inf
+        budget, bound = float(FIRST_BUDGET), -math.inf
         while True:
             reference = state.incumbent or reference
             sharpened, columns, constant = run.ac_metric(_flows(state.problem, reference))
