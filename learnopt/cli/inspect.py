@@ -70,7 +70,7 @@ def _facts(found: Inspection) -> Table:
         "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open",
         "load": f"{facts['load_kw']:,.1f} kW, {facts['load_kvar']:,.1f} kvar",
         "generation": f"{facts['generation_kw']:,.1f} kW",
-        "charging": f"{facts['charging_kvar']:,.1f} kvar of lines, {facts['capacitors_kvar']:,.1f} kvar of capacitors",
+        "charging": f"lines {facts['charging_kvar']:,.1f} kvar, shunts {facts['capacitors_kvar']:,.1f} kvar",
         "limits": f"voltage {limits}; {facts['rated_branches']} branches with an ampacity",
         "present state": _state(facts),
     }
