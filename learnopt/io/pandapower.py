@@ -1,7 +1,7 @@
 """Nets of pandapower: JSON files of ``pandapower.to_json``, net objects, and the networks that pandapower ships.
 
 ==================  ====================================================================================
-branches            ``line 12``, ``trafo 3`` and ``switch 7`` (bus-bus) after kind and index in the net
+branches            ``line 12``, ``trafo 3``, ``switch 7`` (bus-bus) after kind and index; ``trafo3w 0 mv`` is a leg
 switches            a line or transformer is switchable if it has a switch, however many; open if one of them is open
 couplers            bus-bus switches are branches of no impedance
 stations            closed couplers and transformers in a loop are contracted: ``trafo 0 + trafo 1``
@@ -32,11 +32,12 @@ from learnopt.io.case_json import network_from_dict
 from learnopt.io.pandapower_branches import branches
 from learnopt.io.pandapower_loads import Injections
 from learnopt.io.pandapower_tables import Element, Tables, tables_of_json, tables_of_net
+from learnopt.io.pandapower_trafo3w import star_point
 from learnopt.io.stations import Link, contract_stations
 from learnopt.network import Network
 from learnopt.network.topology import DisjointSets
 
-_NOT_MODELLED = ("trafo3w", "impedance", "xward", "dcline", "tcsc", "svc", "ssc", "vsc", "line_dc", "motor")
+_NOT_MODELLED = ("impedance", "xward", "dcline", "tcsc", "svc", "ssc", "vsc", "line_dc", "motor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,10 @@ def _case(tables: Tables) -> PandapowerCase:
     _refuse(tables)
     kv = {index: float(nominal[k]) for k, index in enumerate(bus.index) if in_service[k]}
     sources = _sources(tables, kv)
+    triple = tables["trafo3w"]
+    for index, bus_index in zip(triple.index, triple.references("hv_bus", bus), strict=True):
+        if bus_index in kv:
+            kv[star_point(index)] = kv[bus_index]
     links = branches(tables, kv, notes)
     injections = Injections(tables, notes)
     tables.raise_violations()
@@ -215,7 +220,7 @@ def _record(
     for index, standing in bus_of.items():
         entry = buses.setdefault(
             standing,
-            {"id": standing, "kv": kv[standing], "name": names[standing]}
+            {"id": standing, "kv": kv[standing], "name": names.get(standing, "")}
             | {"p_kw": 0.0, "q_kvar": 0.0, "shunt_p_kw": 0.0, "shunt_q_kvar": 0.0},
         )
         for key, powers in (

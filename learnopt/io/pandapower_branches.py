@@ -1,4 +1,4 @@
-"""Lines, two-winding transformers and switches of a pandapower net as branches.
+"""Lines, transformers and switches of a pandapower net as branches.
 
 The formulas are those of pandapower's documentation (https://pandapower.readthedocs.io, "Datastructure and Elements"):
 lines as pi, transformers as T turned into pi, impedances in per unit of 1 MVA on the bus voltages.
@@ -13,6 +13,7 @@ import numpy as np
 
 from learnopt.errors import UnsupportedError
 from learnopt.io.pandapower_tables import Element, Tables
+from learnopt.io.pandapower_trafo3w import star_legs, star_point
 from learnopt.io.stations import Link
 from learnopt.network import Floats
 
@@ -34,10 +35,14 @@ def branches(tables: Tables, kv: dict[Any, float], notes: list[str]) -> list[Lin
     """
     switched = _Switches(tables)
     lines = _lines(tables, kv, switched)
-    trafos = _trafos(tables, kv, switched, notes)
+    bus = tables["bus"]
+    legs = star_legs(tables)
+    stars = Element("bus", [*bus.index, *(star_point(i) for i in tables["trafo3w"].index)], {}, bus.bad)
+    trafos = _trafos(tables["trafo"], "t", bus, kv, switched, tables.subject, notes)
+    trafos += _trafos(legs, "t3", stars, kv, switched, tables.subject, notes)
     couplers = _couplers(tables, kv)
     tables.raise_violations()
-    for kind in ("line", "trafo"):
+    for kind in ("line", "trafo", "trafo3w"):
         off = np.count_nonzero(~tables[kind].flags("in_service", True))
         if off:
             notes.append(f"{off} {kind}s are not in service and left out")
@@ -59,7 +64,7 @@ class _Switches:
                 self._at.setdefault((et, key), []).append((end, bool(closed[row])))
             elif et != "b":
                 switch.bad.append(f"switch {switch.index[row]}: et = {et!r} must be 'b', 'l', 't' or 't3'")
-        for et, kind in (("l", "line"), ("t", "trafo")):
+        for et, kind in (("l", "line"), ("t", "trafo"), ("t3", "trafo3w")):
             known = {str(i) for i in tables[kind].index}
             unknown = sorted({key for e, key in self._at if e == et} - known)
             tables.bad.extend(f"a switch stands at {kind} {key}, which the net does not have" for key in unknown)
@@ -67,6 +72,8 @@ class _Switches:
     def state(self, et: str, element: Element, row: int, ends: tuple[Any, Any]) -> dict[str, Any]:
         """Of a branch: whether it is switchable and open, and the end from which an open one stays energised."""
         found = self._at.get((et, str(element.index[row])), [])
+        if et == "t3":  # of a leg: the switches at its terminal
+            found = [at for at in self._at.get((et, str(element.index[row]).split()[0]), []) if at[0] in ends]
         for end, _ in found:
             if end is not None and end not in ends:
                 element.bad.append(
@@ -111,18 +118,26 @@ def _lines(tables: Tables, kv: dict[Any, float], switches: _Switches) -> list[Li
     return result
 
 
-def _trafos(tables: Tables, kv: dict[Any, float], switches: _Switches, notes: list[str]) -> list[Link]:
-    trafo = tables["trafo"]
-    hv, lv = trafo.references("hv_bus", tables["bus"]), trafo.references("lv_bus", tables["bus"])
+def _trafos(
+    trafo: Element,
+    et: str,
+    buses: Element,
+    kv: dict[Any, float],
+    switches: _Switches,
+    subject: str,
+    notes: list[str],
+) -> list[Link]:
+    """Two-winding transformers, or the legs of those with three windings, ``et`` says which switches are theirs."""
+    hv, lv = trafo.references("hv_bus", buses), trafo.references("lv_bus", buses)
     sn, parallel = trafo.numbers("sn_mva", low=1e-9), trafo.numbers("parallel", 1.0, low=1.0)
     df = trafo.numbers("df", 1.0, low=1e-9)
     vk, vkr = trafo.numbers("vk_percent", low=0.0) / 100, trafo.numbers("vkr_percent", low=0.0) / 100
     pfe, i0 = trafo.numbers("pfe_kw", 0.0, low=0.0) / 1e3, trafo.numbers("i0_percent", 0.0, low=0.0) / 100
-    vn_hv, vn_lv = _tapped_voltages(trafo, tables.subject, notes)
+    vn_hv, vn_lv = _tapped_voltages(trafo, subject, notes)
     names, in_service = trafo.texts("name"), trafo.flags("in_service", True)
     for column in ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv"):
         if np.any(trafo.numbers(column, 0.5) != 0.5):
-            raise UnsupportedError(f"{tables.subject}: trafos with {column} other than 0.5 are not modelled")
+            raise UnsupportedError(f"{subject}: trafos with {column} other than 0.5 are not modelled")
     result = []
     for k, branch in enumerate(trafo.names()):
         if vk[k] < vkr[k]:
@@ -145,7 +160,7 @@ def _trafos(tables: Tables, kv: dict[Any, float], switches: _Switches, notes: li
                 y=y,
                 ratio=float(vn_hv[k] / vn_lv[k] * kv[lv[k]] / kv[hv[k]]),
                 ampacity=1e3 * sn[k] * df[k] * parallel[k] / (math.sqrt(3.0) * vn_hv[k]),
-                **switches.state("t", trafo, k, (hv[k], lv[k])),
+                **switches.state(et, trafo, k, (hv[k], lv[k])),
             )
         )
     return result
@@ -186,7 +201,7 @@ def _tapped_voltages(trafo: Element, subject: str, notes: list[str]) -> tuple[Fl
             idle = ~acting & ~np.isin(kinds, ("Ideal",)) & (np.nan_to_num(steps) != 0) & (percent != 0)
             for k in np.flatnonzero(idle).tolist():
                 notes.append(
-                    f"trafo {trafo.index[k]}: its tap position has no effect, as in pandapower: no {tap}_changer_type"
+                    f"{trafo.names()[k]}: its tap position has no effect, as in pandapower: no {tap}_changer_type"
                 )
         else:
             acting = ~trafo.flags(f"{tap}_phase_shifter", False)

@@ -17,6 +17,13 @@ TRAFO |= {"i0_percent": 0.07, "shift_degree": 150.0, "tap_side": "hv", "tap_neut
 TRAFO |= {"tap_step_percent": 1.5, "tap_step_degree": 0.0, "tap_pos": -2, "tap_changer_type": "Ratio", "parallel": 1}
 TRAFO |= {"df": 1.0, "in_service": True, "name": None, "std_type": None, "tap_dependency_table": False}
 TRAFO |= {"id_characteristic_table": None}
+TRAFO3W = {"sn_hv_mva": 63.0, "sn_mv_mva": 25.0, "sn_lv_mva": 38.0, "vn_hv_kv": 110.0, "vn_mv_kv": 20.0}
+TRAFO3W |= {"vn_lv_kv": 10.0, "vk_hv_percent": 10.4, "vk_mv_percent": 10.4, "vk_lv_percent": 10.4, "pfe_kw": 35.0}
+TRAFO3W |= {"vkr_hv_percent": 0.28, "vkr_mv_percent": 0.32, "vkr_lv_percent": 0.35, "i0_percent": 0.89, "name": None}
+TRAFO3W |= {"shift_mv_degree": 0.0, "shift_lv_degree": 0.0, "tap_side": "hv", "tap_neutral": 0, "tap_min": -10}
+TRAFO3W |= {"tap_max": 10, "tap_step_percent": 1.2, "tap_step_degree": 0.0, "tap_pos": -3, "tap_at_star_point": False}
+TRAFO3W |= {"tap_changer_type": "Ratio", "tap_dependency_table": False, "id_characteristic_table": None}
+TRAFO3W |= {"in_service": True, "std_type": None}
 LOAD = {"q_mvar": 0.0, "const_z_percent": 0.0, "const_i_percent": 0.0, "scaling": 1.0, "in_service": True}
 
 
@@ -28,6 +35,11 @@ def line(from_bus: int, to_bus: int, **changes: Any) -> dict[str, Any]:
 def trafo(hv_bus: int, lv_bus: int, **changes: Any) -> dict[str, Any]:
     """A 25-MVA transformer at tap -2."""
     return TRAFO | {"hv_bus": hv_bus, "lv_bus": lv_bus} | changes
+
+
+def trafo3w(hv_bus: int, mv_bus: int, lv_bus: int, **changes: Any) -> dict[str, Any]:
+    """A 63-MVA transformer of three windings at tap -3."""
+    return TRAFO3W | {"hv_bus": hv_bus, "mv_bus": mv_bus, "lv_bus": lv_bus} | changes
 
 
 def load(bus: int, p_mw: float, q_mvar: float = 0.0, **changes: Any) -> dict[str, Any]:

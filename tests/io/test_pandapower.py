@@ -31,9 +31,9 @@ RING = {
 }
 
 
-def ring(**changes: Any) -> dict[str, Any]:
-    """A ring of four cables behind a transformer, open at bus 3 of line 2."""
-    return pn.net(FEEDER, **copy.deepcopy(RING | changes))
+def ring(buses: dict[int, float] | None = None, **changes: Any) -> dict[str, Any]:
+    """A ring of four cables behind a transformer, open at bus 3 of line 2; with further buses and other tables."""
+    return pn.net(FEEDER | (buses or {}), **copy.deepcopy(RING | changes))
 
 
 def extended(kind: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
@@ -74,6 +74,15 @@ NETS = {
     ),
     "out of service": ring(
         line=extended("line", pn.line(2, 4, in_service=False)), load=extended("load", pn.load(3, 9.0, in_service=False))
+    ),
+    "three windings": ring(
+        trafo=[], trafo3w=[pn.trafo3w(0, 1, 5)], buses={5: 10.0}, load=[*RING["load"], pn.load(5, 6.0, 2.0)]
+    ),
+    "three windings, tap below": ring(
+        trafo=[],
+        trafo3w=[pn.trafo3w(0, 1, 5, tap_side="mv", tap_pos=2)],
+        buses={5: 10.0},
+        load=[*RING["load"], pn.load(5, 6.0)],
     ),
     "two grids, two transformers": pn.net({0: 110.0, 1: 110.0, 2: 20.0, 3: 20.0, 4: 20.0, 5: 20.0}, **COUPLED),
 }
@@ -116,6 +125,17 @@ def test_slack_generators_are_sources():
     slack = {"bus": 0, "p_mw": 0.0, "vm_pu": 1.02, "slack": True, "in_service": True}
     net = read(ring(ext_grid=[], gen=[slack])).network
     assert (net.substations.tolist(), net.substation_vm.tolist()) == ([0], [1.02])
+
+
+def test_legs_of_three_windings_have_switches_of_their_own():
+    """A switch at one terminal opens that leg; legs of negative impedance are refused."""
+    tables = {"trafo": [], "trafo3w": [pn.trafo3w(0, 1, 5)], "buses": {5: 10.0}}
+    net = read(ring(**tables, switch=extended("switch", pn.switch(5, 0, "t3", closed=False)))).network
+    legs = [net.branch_index[f"trafo3w 0 {side}"] for side in ("hv", "mv", "lv")]
+    assert net.switchable[legs].tolist() == net.normally_open[legs].tolist() == [False, False, True]
+    tables["trafo3w"] = [pn.trafo3w(0, 1, 5, vk_lv_percent=40.0)]
+    with pytest.raises(UnsupportedError, match="trafo3w 0 has a leg of negative impedance"):
+        read(ring(**tables))
 
 
 def test_one_decision_per_line():
@@ -188,11 +208,10 @@ def test_files_and_objects_agree(tmp_path: Path):
             "gen 0 (holding a voltage",
         ),
         (ring(xward=[{"bus": 3, "in_service": True}]), "xward 0"),
-        (ring(trafo3w=[{"hv_bus": 0, "mv_bus": 1, "lv_bus": 2, "in_service": True}]), "trafo3w 0"),
         (ring(trafo=[pn.trafo(0, 1), pn.trafo(0, 1, tap_pos=3)]), "trafo 0 (0.9700), trafo 1 (1.0450)"),
         (ring(trafo=[pn.trafo(0, 1, tap_dependency_table=True)]), "tap-dependent"),
     ],
-    ids=["PV generator", "xward", "three windings", "unequal taps in parallel", "tap table"],
+    ids=["PV generator", "xward", "unequal taps in parallel", "tap table"],
 )
 def test_what_is_not_modelled_is_named(raw: dict[str, Any], said: str):
     """Elements with an effect and no model are refused by name, never dropped."""
