@@ -72,6 +72,7 @@ def _facts(found: Inspection) -> Table:
         "generation": f"{facts['generation_kw']:,.1f} kW",
         "charging": f"lines {facts['charging_kvar']:,.1f} kvar, shunts {facts['capacitors_kvar']:,.1f} kvar",
         "limits": f"voltage {limits}; {facts['rated_branches']} branches with an ampacity",
+        "controls": ", ".join(f"{count} {kind}" for kind, count in facts["controls"].items() if count) or "none",
         "present state": _state(facts),
     }
     table = Table("", escape(facts["case"]), title=escape(facts["title"]) or None)

@@ -133,6 +133,11 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
         "generation_kw": float(fed_in * kw),
         "capacitors_kvar": float((np.maximum(-net.q_load, 0).sum() + np.maximum(net.b_shunt, 0).sum()) * kw),
         "charging_kvar": float(np.maximum(net.b, 0)[~net.normally_open].sum() * kw),
+        "controls": {
+            "taps": len(net.controls.taps),
+            "capacitors": len(net.controls.capacitors),
+            "generators": len(net.controls.generators),
+        },
         "rated_branches": int(rated.sum()),
         "voltage_limits_pu": [net.vm_min, net.vm_max],
         "coordinates": net.coordinates is not None,
