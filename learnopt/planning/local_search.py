@@ -19,10 +19,10 @@ from learnopt.planning.plan import BuiltLine, BuiltSubstation, Flow, Plan
 
 _MOST_SITES = 6
 """Most sites of which every set is tried as a start; of more sites, sets that leave out one or two."""
-_SHAKES = 40
+_SHAKES = 150
 """Random changes tried on the best forest."""
-_SHAKEN = 4
-"""Nodes moved at random by each."""
+_SHAKEN = (2, 16)
+"""Fewest and most nodes moved at random by each."""
 
 
 def find_plan(problem: ExpansionProblem, rng: np.random.Generator) -> Plan | None:
@@ -233,7 +233,8 @@ class _Forest:
 
     def shake(self, rng: np.random.Generator) -> None:
         """Feed some random nodes from random neighbours."""
-        for v in rng.integers(self.problem.n_site, len(self.parent), _SHAKEN):
+        count = int(rng.integers(_SHAKEN[0], _SHAKEN[1] + 1))
+        for v in rng.integers(self.problem.n_site, len(self.parent), count):
             options = [(u, e) for u, e in self.neighbours[v] if u < self.problem.n_site or self.route[u] >= 0]
             if not options or self.route[v] < 0:
                 continue

@@ -33,6 +33,8 @@ _ROOT_PROGRESS = 1e-4
 """The relaxation is given up when so many rounds raise its bound by less than this share."""
 _MOST_REGIONS = 200
 """Most regions of site decisions that are looked at before HiGHS takes over."""
+_SITES_SHARE = 0.6
+"""Share of the time for branching on sites."""
 _LEAST_SHARE = 5.0
 """Least time for one mixed-integer problem of several, doubled each time it comes back [s]."""
 _INTEGRAL = 1e-6
@@ -181,9 +183,7 @@ class _Search:
         """
         self.model.set_bounds(self.columns.sites, region.lower, region.upper)
         cutoff = self._cutoff
-        run = self.model.solve(
-            cutoff=cutoff, gap=0.3 * self.wanted, time_limit=time_limit, heuristics=self.plan is None
-        )
+        run = self.model.solve(cutoff=cutoff, gap=0.3 * self.wanted, time_limit=time_limit, heuristics=True)
         self.rounds += 1
         self.nodes += run.nodes
         if run.outcome is highs.Outcome.INFEASIBLE:
@@ -206,14 +206,14 @@ class _Search:
 
         Substations are few and dear, and the relaxation builds fractions of them: branching on them first, with cuts
         and tangents in every region, raises the bound more than anything else. A region is left alone when its sites
-        are decided, and all are when there are many or half of the time is gone.
+        are decided, and all are when there are many or a part of the time is gone.
         """
         n = len(self.columns.sites)
         todo, decided = [_Region(0.0, 0, np.zeros(n), np.ones(n))], []
         count = 0
         while todo:
             region = heapq.heappop(todo)
-            if count >= _MOST_REGIONS or self.watch.elapsed > 0.5 * limit or self.gap <= self.wanted:
+            if count >= _MOST_REGIONS or self.watch.elapsed > _SITES_SHARE * limit or self.gap <= self.wanted:
                 decided.append(region)
                 continue
             values = self._tighten(region, limit)
