@@ -28,6 +28,8 @@ class Arcs:
     sending_scale, receiving_scale
         Squared voltage behind the ideal transformer over that of the tail, and of the head over that behind the
         impedance, shape (n_arc,): 1 / ratio^2 where the arc leaves the from end, ratio^2 where it arrives there; or 1.
+    reverse
+        The arc of the same branch the other way, shape (n_arc,); -1 where the graph leaves one direction only.
     """
 
     branch: Ints
@@ -37,6 +39,7 @@ class Arcs:
     block: Ints
     sending_scale: Floats
     receiving_scale: Floats
+    reverse: Ints
 
     @classmethod
     def of(cls, problem: ReconfigurationProblem) -> Arcs:
@@ -54,7 +57,11 @@ class Arcs:
         fixed = single & (problem.must_close | blocks.bridges)[branch]
         forward, squared = tail == net.from_bus[branch], net.ratio[branch] ** 2
         sending, receiving = np.where(forward, 1 / squared, 1.0), np.where(forward, 1.0, squared)
-        return cls(branch, tail, head, fixed, blocks.block[branch], sending, receiving)
+        # The two arcs of a branch are neighbours in this order.
+        first = np.flatnonzero(branch[:-1] == branch[1:])
+        reverse = np.full(len(branch), -1, dtype=np.int64)
+        reverse[first], reverse[first + 1] = first + 1, first
+        return cls(branch, tail, head, fixed, blocks.block[branch], sending, receiving, reverse)
 
     def __len__(self) -> int:
         return len(self.branch)

@@ -9,6 +9,9 @@ Voltage
     with r = 0 are added with their largest current). The path runs through known blocks; inside a block its weight is
     at most that of a maximum spanning tree of the block. An enforced limit may be tighter.
     Without negative loads and charging no voltage exceeds that of the substations.
+    A feeder with some of these raises it at a bus by no more than :math:`v_j - v_i \le -2 (r P' + x Q')` summed over
+    the path, P' and Q' arriving: at least minus the generation below, and minus what charging and shunts of the buses
+    below exceed their reactive load by.
     Ideal transformers: divide voltages by, and multiply currents with, the product of the ratios on the path from the
     root, and the path is one without transformers. The product and its inverse are at most :math:`\sigma`, the product
     of :math:`\max(t_e, 1/t_e)` over the path, bounded by the same spanning trees. So voltages and currents as above
@@ -40,6 +43,8 @@ certificate is withdrawn."""
 USELESS_FACTOR = 100.0
 """Bounds on currents (voltages) above this many times the flat-voltage current of all loads (the root voltage) count as
 none."""
+
+PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -166,13 +171,20 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     stretch = np.exp(block_path_weight(problem, most))
     widest = float(stretch.max())
 
-    # Currents and voltages support each other: two passes are enough to use each for the other once.
+    generated = np.append(fed_through_block(problem, np.maximum(-p_low, 0)), 0.0)[problem.blocks.block]
+    susceptance = b_high.copy()  # the most of it that can be at a bus
+    capacitive = np.where(in_block, np.maximum(charging, 0) / 2, 0.0)
+    np.add.at(susceptance, net.from_bus, capacitive / ranges.ratio_low**2)
+    np.add.at(susceptance, net.to_bus, capacitive)
+    susceptance[net.substations] = 0.0
+
+    # Currents and voltages support each other: each pass uses one for the other.
     vm_low, vm_high = np.full(net.n_bus, low_limit), np.full(net.n_bus, high_limit)
     if passive_p and passive_q:
         vm_high = np.minimum(vm_high, root_high * stretch)
     current = np.full(net.n_branch, np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for _ in range(2):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for _ in range(PASSES):
             ends_high = np.maximum(vm_high[net.from_bus], vm_high[net.to_bus])
             half_charge = np.where(shunt > 0, shunt / 2 * ends_high * widest, 0.0)
             current = np.minimum(current, np.where(r > 0, np.sqrt(loss_cutoff / r), np.inf))
@@ -188,6 +200,11 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
             drop = np.where(np.isnan(drop), np.inf, drop) * stretch
             vm_low = np.maximum(vm_low, (root_low - drop) / stretch)
             vm_high = np.minimum(vm_high, (root_high + drop) * stretch)
+            leading = np.where(susceptance > 0, susceptance * vm_high**2, 0.0)
+            leading = np.append(fed_through_block(problem, np.maximum(leading - q_low, 0)), 0.0)[problem.blocks.block]
+            rise = np.where(in_block, 2 * (r * generated + np.where(x > 0, x * leading, 0.0)), 0.0)
+            rise = block_path_weight(problem, rise) * widest**2
+            vm_high = np.minimum(vm_high, np.sqrt(root_high**2 + rise) * stretch)
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
 
     # A bound far beyond anything physical is worth as little as none, and would ruin the model's numerics.
@@ -221,16 +238,21 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
             ("p+", np.maximum(p_high, 0) + g_bus * w_max, net.g * w_shunt),
             ("p-", np.maximum(-p_low, 0), None),
             ("q+", np.maximum(q_high, 0) + np.maximum(-b_low, 0) * w_max, np.maximum(-charging, 0) * w_shunt),
+            ("capacitive", np.maximum(b_high, 0) * w_max, np.maximum(charging, 0) * w_shunt),
             ("q-", np.maximum(-q_low, 0) + np.maximum(b_high, 0) * w_max, np.maximum(charging, 0) * w_shunt),
         )
     }
-    head_p, head_q = p_low[arcs.head], q_low[arcs.head]
+    # A bridge sends what everything below it draws, losses at least zero; another arc at least what its head draws.
+    bridge = problem.blocks.bridges[branch]
+    drawn_p, drawn_q = (fed_through_block(problem, value)[arcs.block] for value in (p_low, q_low))
+    least_p = np.where(bridge, drawn_p, p_low[arcs.head] if passive_p else -below["p-"])
+    least_q = np.where(bridge, drawn_q - below["capacitive"], q_low[arcs.head] if passive_q else -below["q-"])
     return Bounds(
         w_min=w_min,
         w_max=w_max,
-        p_min=np.maximum(head_p if passive_p else -below["p-"], -power),
+        p_min=np.maximum(least_p, -power),
         p_max=np.minimum(below["p+"] + active_loss, power),
-        q_min=np.maximum(head_q if passive_q else -below["q-"], -power),
+        q_min=np.maximum(least_q, -power),
         q_max=np.minimum(below["q+"] + reactive_loss, power),
         ell_max=ell_max,
         proven=proven,

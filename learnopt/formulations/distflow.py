@@ -40,7 +40,7 @@ import pyomo.environ as pyo
 from learnopt.formulations import controls
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import Bounds, derive_bounds, orphan_candidates
-from learnopt.network import Floats, ReconfigurationProblem
+from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
 RATING_DIRECTIONS = 32
@@ -60,6 +60,14 @@ class DistFlowData:
         """Data for all configurations with loss at most ``loss_cutoff`` [pu]."""
         arcs = Arcs.of(problem)
         return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff))
+
+    def configuration(self, used: Ints) -> Configuration:
+        """The configuration in which of the arcs that are a decision these are in use."""
+        branch = self.arcs.branch
+        closed = self.problem.usable & (self.problem.blocks.block >= 0)
+        closed[branch[~self.arcs.fixed]] = False
+        closed[branch[used]] = True
+        return Configuration(closed)
 
 
 def build_reconfiguration(data: DistFlowData) -> pyo.ConcreteModel:
@@ -83,6 +91,7 @@ def build_reconfiguration(data: DistFlowData) -> pyo.ConcreteModel:
     constraint_branch_state(model, data)
     constraint_no_orphans(model, data)
     constraint_power_balance(model, data)
+    constraint_directed_balance(model, data)
     constraint_voltage_drop(model, data)
     constraint_voltage_on_off(model, data)
     constraint_power_on_off(model, data)
@@ -214,6 +223,28 @@ def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
     return sending - 2 * (r * model.P[arc] + x * model.Q[arc]) + (r**2 + x**2) * model.ell[arc]
 
 
+def sent_power(model: Any, data: DistFlowData, arc: int) -> tuple[Any, Any]:
+    r"""Active and reactive power that an arc draws from its tail, with half of its shunt; 0 for one not in use."""
+    return _with_shunt(data, arc, model.P[arc], model.Q[arc], 1, lambda: sending_voltage_sqr(model, data, arc))
+
+
+def received_power(model: Any, data: DistFlowData, arc: int) -> tuple[Any, Any]:
+    r"""Active and reactive power that an arc brings to its head, less half of its shunt; 0 for one not in use."""
+    net, e, ell = data.problem.network, data.arcs.branch[arc], model.ell[arc]
+    active, reactive = model.P[arc] - net.r[e] * ell, model.Q[arc] - net.x[e] * ell
+    return _with_shunt(data, arc, active, reactive, -1, lambda: receiving_voltage_sqr(model, data, arc))
+
+
+def _with_shunt(data: DistFlowData, arc: int, active: Any, reactive: Any, sign: int, voltage: Any) -> tuple[Any, Any]:
+    e = data.arcs.branch[arc]
+    half_g, half_b = float(data.problem.network.g[e]) / 2, float(data.problem.b[e]) / 2
+    if half_g != 0:
+        active += sign * half_g * voltage()
+    if half_b != 0:
+        reactive -= sign * half_b * voltage()
+    return active, reactive
+
+
 def operations_expression(model: Any, data: DistFlowData) -> Any:
     """Switching operations from the normal configuration, linear in b."""
     problem, arcs = data.problem, data.arcs
@@ -287,31 +318,61 @@ def constraint_no_orphans(model: Any, data: DistFlowData) -> None:
 
 
 def constraint_power_balance(model: Any, data: DistFlowData) -> None:
-    r"""What arrives at a bus over its parent, less what leaves to its children, is its load."""
-    problem, arcs, net = data.problem, data.arcs, data.problem.network
-    r, x = net.r[arcs.branch], net.x[arcs.branch]
-    half_g, half_b = net.g[arcs.branch] / 2, problem.b[arcs.branch] / 2
+    r"""What arrives at a bus over its parent, less what leaves to its children, is its load and its shunt."""
+    problem, net = data.problem, data.problem.network
 
-    def shunts(bus: int, half: Floats, own: float) -> Any:
-        """Sum of admittance times squared voltage over what is connected to a bus."""
-        total = sum(half[a] * receiving_voltage_sqr(model, data, a) for a in model.into[bus] if half[a] != 0)
-        total += sum(half[a] * sending_voltage_sqr(model, data, a) for a in model.out_of[bus] if half[a] != 0)
-        return total + own * model.v[bus] if own != 0 else total
+    def balance(part: int, load: Floats, shunt: Floats) -> Any:
+        def rule(_: Any, bus: int) -> Any:
+            arriving = sum(received_power(model, data, a)[part] for a in model.into[bus])
+            leaving = sum(sent_power(model, data, a)[part] for a in model.out_of[bus])
+            own = float(shunt[bus]) * model.v[bus] if shunt[bus] != 0 else 0.0
+            injected = controls.injected_power(model, problem.controls, bus)[part]
+            return arriving - leaving == float(load[bus]) + own - injected
 
-    def active(_: Any, bus: int) -> Any:
-        arriving = sum(model.P[a] - r[a] * model.ell[a] for a in model.into[bus])
-        drawn = float(problem.p[bus]) + shunts(bus, half_g, float(net.g_shunt[bus]))
-        drawn -= controls.injected_power(model, problem.controls, bus)[0]
-        return arriving - sum(model.P[a] for a in model.out_of[bus]) == drawn
+        return rule
 
-    def reactive(_: Any, bus: int) -> Any:
-        arriving = sum(model.Q[a] - x[a] * model.ell[a] for a in model.into[bus])
-        drawn = float(problem.q[bus]) - shunts(bus, half_b, float(net.b_shunt[bus]))
-        drawn -= controls.injected_power(model, problem.controls, bus)[1]
-        return arriving - sum(model.Q[a] for a in model.out_of[bus]) == drawn
+    model.active_balance = pyo.Constraint(model.buses, rule=balance(0, problem.p, net.g_shunt))
+    model.reactive_balance = pyo.Constraint(model.buses, rule=balance(1, problem.q, -net.b_shunt))
 
-    model.active_balance = pyo.Constraint(model.buses, rule=active)
-    model.reactive_balance = pyo.Constraint(model.buses, rule=reactive)
+
+def constraint_directed_balance(model: Any, data: DistFlowData) -> None:
+    r"""The balance of a bus in a chain holds for each direction: what arrives over a is drawn or sent on, if b_a = 1.
+
+    Let every arc into bus j other than a be the reverse of arc c out of j. Then c can only be in use together with a:
+    both carry nothing unless :math:`b_a = 1`, and then nothing else arrives:
+
+    .. math:: P_a - r_a \ell_a - P_c = (p_j + P_{\mathrm{lateral}})\, b_a
+
+    and Q likewise. Shunts at j draw at :math:`v_j b_a`, the voltage at which a arrives; arcs always in use draw what
+    their bounds allow. The sum over the arcs into j is the balance of the bus.
+    """
+    problem, net, arcs, bounds = data.problem, data.problem.network, data.arcs, data.bounds
+    settable = problem.controls
+    controlled = {g.bus for g in settable.generators} | {bank.bus for bank in settable.capacitors}
+    model.directed_balance = pyo.ConstraintList()
+    for a in model.choice:
+        bus = int(arcs.head[a])
+        onward = [c for c in model.out_of[bus] if c != arcs.reverse[a]]
+        chain, laterals = [c for c in onward if c in model.choice], [c for c in onward if c not in model.choice]
+        if any(other not in (a, arcs.reverse[c]) for other in model.into[bus] for c in chain):
+            continue
+        if bus in controlled or any(c in model.tap_of_arc for c in laterals):
+            continue  # what controls draw at v_j b_a is no variable
+        voltage = arriving_voltage_sqr(model, data, a)
+        for part, load, shunt, branch_shunt, low, high in (
+            (0, problem.p, net.g_shunt, net.g, bounds.p_min, bounds.p_max),
+            (1, problem.q, -net.b_shunt, -problem.b, bounds.q_min, bounds.q_max),
+        ):
+            drawn = received_power(model, data, a)[part] - sum(sent_power(model, data, c)[part] for c in chain)
+            at_bus = shunt[bus] + sum(branch_shunt[arcs.branch[c]] / 2 * arcs.sending_scale[c] for c in laterals)
+            if at_bus != 0:
+                drawn -= float(at_bus) * voltage
+            least, most = (float(load[bus] + sum(limit[c] for c in laterals)) for limit in (low, high))
+            if not laterals:
+                model.directed_balance.add(drawn == least * model.b[a])
+                continue
+            model.directed_balance.add(drawn >= least * model.b[a])
+            model.directed_balance.add(drawn <= most * model.b[a])
 
 
 def constraint_voltage_drop(model: Any, data: DistFlowData) -> None:
@@ -325,18 +386,31 @@ def constraint_voltage_drop(model: Any, data: DistFlowData) -> None:
 def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
     r"""w_a = v_i b_a, by the rows of its convex hull (McCormick 1976) that bind.
 
+    With a' the arc of the same branch the other way, :math:`w_a + v_i b_{a'} = v_i (b_a + b_{a'})`, where
+    :math:`v_i b_{a'}` is the voltage at which a' arrives: rows on this sum need the bounds of v only for the
+    share by which the branch is open.
+
     A larger w only lowers losses and raises voltages, so it needs no lower bound unless voltages have an upper limit.
     """
-    bounds, tail = data.bounds, data.arcs.tail
+    bounds, arcs, tail = data.bounds, data.arcs, data.arcs.tail
+
+    def parted(a: int) -> tuple[Any, Any]:
+        """v_tail as far as the branch is closed, from either end, and the share by which it is open."""
+        back = int(arcs.reverse[a])
+        if back < 0:
+            return model.w[a], 1 - model.b[a]
+        return model.w[a] + arriving_voltage_sqr(model, data, back), 1 - model.b[a] - model.b[back]
 
     def upper(_: Any, a: int) -> Any:
         return model.w[a] <= bounds.w_max[tail[a]] * model.b[a]
 
     def not_above(_: Any, a: int) -> Any:
-        return model.w[a] <= model.v[int(tail[a])] - bounds.w_min[tail[a]] * (1 - model.b[a])
+        joined, opened = parted(a)
+        return joined <= model.v[int(tail[a])] - bounds.w_min[tail[a]] * opened
 
     def not_below(_: Any, a: int) -> Any:
-        return model.w[a] >= model.v[int(tail[a])] - bounds.w_max[tail[a]] * (1 - model.b[a])
+        joined, opened = parted(a)
+        return joined >= model.v[int(tail[a])] - bounds.w_max[tail[a]] * opened
 
     model.voltage_upper = pyo.Constraint(model.choice, rule=upper)
     model.voltage_not_above = pyo.Constraint(model.choice, rule=not_above)
@@ -405,10 +479,8 @@ def substation_power(model: Any, data: DistFlowData, substation: int) -> tuple[A
     injected_p, injected_q = controls.injected_power(model, problem.controls, k)
     active, reactive = float(own.real) - injected_p, float(own.imag) - injected_q
     for a in model.out_of[k]:
-        e = data.arcs.branch[a]
-        sending = sending_voltage_sqr(model, data, a)
-        active += model.P[a] + float(net.g[e] / 2) * sending
-        reactive += model.Q[a] - float(problem.b[e] / 2) * sending
+        sent = sent_power(model, data, a)
+        active, reactive = active + sent[0], reactive + sent[1]
     return active, reactive
 
 

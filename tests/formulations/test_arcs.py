@@ -75,3 +75,15 @@ def test_outage_leaves_no_arc(case33):
     assert 6 not in arcs.branch
     assert set(arcs.branch[arcs.fixed]) == set(np.flatnonzero(problem.blocks.bridges))
     assert len(np.unique(merged_nodes(case33)[arcs.head])) == case33.n_bus - 1
+
+
+def test_reverse_arcs_point_at_each_other(case33):
+    """Same branch, ends swapped; none where only one direction is possible."""
+    arcs = Arcs.of(ReconfigurationProblem.of(case33))
+    both = np.flatnonzero(arcs.reverse >= 0)
+    back = arcs.reverse[both]
+    assert (arcs.branch[back] == arcs.branch[both]).all()
+    assert (arcs.tail[back] == arcs.head[both]).all()
+    assert (arcs.head[back] == arcs.tail[both]).all()
+    single = np.bincount(arcs.branch)[arcs.branch] == 1
+    np.testing.assert_array_equal(arcs.reverse < 0, single)

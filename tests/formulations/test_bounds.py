@@ -21,6 +21,7 @@ MIXES = {
     "generation with limits": ("generation", "capacitors", "couplers", "voltage limits", "ampacity"),
     "charging": ("charging", "voltages"),
     "charging with limits": ("charging", "couplers", "voltage limits", "ampacity"),
+    "equipment": ("transformers", "shunts", "charging", "generation", "voltage limits"),
     "everything": None,
 }
 
@@ -29,7 +30,7 @@ def outside(problem: ReconfigurationProblem, arcs: Arcs, bounds: Bounds, flow: P
     """Names of the bounds that an AC state is not within, to rounding."""
     used = used_arcs(arcs, flow)
     tail, head = arcs.tail[used], arcs.head[used]
-    power = flow.v[tail] * flow.current[head].conj()  # sending end, into the series impedance
+    power = flow.v[tail] * np.sqrt(arcs.sending_scale[used]) * flow.current[head].conj()  # into the series impedance
     w, ell = np.abs(flow.v) ** 2, np.abs(flow.current[head]) ** 2
     within = {
         "w_min": (bounds.w_min, w),
