@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,6 +13,34 @@ import learnopt
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a solve under way knows.
+
+    Parameters
+    ----------
+    engine
+        Name of the engine.
+    elapsed_s
+        Seconds since its start.
+    incumbent_kw
+        Objective of the best configuration so far; None before there is one.
+    bound_kw
+        Proven lower bound of the objective of every configuration; None before there is one.
+    gap
+        Relative distance of the two, as in the result; None while one is missing.
+    nodes
+        Branch-and-bound nodes so far.
+    """
+
+    engine: str
+    elapsed_s: float
+    incumbent_kw: float | None = None
+    bound_kw: float | None = None
+    gap: float | None = None
+    nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,12 +57,16 @@ class SolveOptions:
         Seconds; None = no limit. The best configuration found is returned.
     seed
         For engines that randomise.
+    progress
+        Called while solving whenever an engine that reports has a better configuration or bound; it must be quick. What
+        it raises ends the solve; KeyboardInterrupt ends it as Ctrl-C does, with what is known.
     """
 
     certify: Certificate | None = None
     gap: float | None = None
     time_limit: float | None = None
     seed: int = 0
+    progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:
         problems = []

@@ -13,8 +13,10 @@ import numpy as np
 
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
-from learnopt.engines.pyomo_solver import PyomoEngine, Tangents
-from learnopt.formulations.cuts import define_cuts, proposed_configuration, set_integrality
+from learnopt.engines.highs import Outcome
+from learnopt.engines.outer_approximation import Tangents
+from learnopt.engines.pyomo_solver import PyomoEngine
+from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
 from learnopt.formulations.distflow import DistFlowData
 from learnopt.formulations.elastic import (
     ASSUMED_HIGHEST,
@@ -26,7 +28,7 @@ from learnopt.formulations.elastic import (
     widened,
 )
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, power_flow
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
 RANDOM_STARTS = 30
@@ -35,6 +37,8 @@ LEAST_PROGRESS = 1e-3
 LISTED = 5
 """Most violations, and most buses with a bound of their own, that are named."""
 ROUNDING = 1e-6
+CONE_TOLERANCE = 1e-9
+"""Squared current by which a solution may lie outside the cone [pu]."""
 _TOLERABLE = f"{WIDEST_VOLTAGE:.0%} (voltage) or {WIDEST_CURRENT:.0%} (current)"
 
 
@@ -120,11 +124,16 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
     if not data.bounds.proven:
         return []
     engine = PyomoEngine("highs")
-    solver = engine.load()
     model = build_elastic(problem, data)
     define_cuts(model)
-    tangents = Tangents(model, data)
-    tangents.at_configuration(best.configuration)
+    tangents = Tangents(data.arcs, lambda arc, alpha, beta: add_tangents(model, data, arc.tolist(), alpha, beta))
+
+    def touch(configuration: Configuration | None) -> None:
+        """Tangents at the AC point of a configuration."""
+        if configuration is not None and (flow := power_flow(problem, configuration)).converged:
+            tangents.at_power_flow(flow, problem.network)
+
+    touch(best.configuration)
 
     def bound(share: float) -> float:
         """Lower bound of the objective of the model: rounds on the relaxation, then with integers."""
@@ -135,17 +144,18 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
             for _ in range(ROUNDS):
                 if watch.elapsed >= deadline:
                     return value
-                run = engine.run(solver, model, deadline - watch.elapsed)
-                if run.infeasible:
+                run = engine.run(model, deadline - watch.elapsed)
+                if run.outcome is Outcome.INFEASIBLE:
                     return math.inf
                 previous, value = value, max(value, run.bound - ROUNDING * abs(run.bound))
-                if not run.solved:
+                if run.values is None:
                     break
                 if integral:
                     proposal = proposed_configuration(model, data)
                     best.offer(proposal)
-                    tangents.at_configuration(proposal)
-                if not tangents.at_solution() or value <= previous + LEAST_PROGRESS * abs(value):
+                    touch(proposal)
+                added = tangents.at_values(*arc_values(model, data), CONE_TOLERANCE)
+                if not added or value <= previous + LEAST_PROGRESS * abs(value):
                     break
         return value
 

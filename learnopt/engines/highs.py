@@ -6,7 +6,11 @@ The only module that calls HiGHS. Any other Pyomo solver can solve the same mode
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,6 +25,11 @@ from learnopt.network import Floats, Ints
 
 VERSION = highspy.Highs().version()
 """Version of the HiGHS library in use."""
+
+LEAST_OBJECTIVE = 100.0
+"""Objectives are scaled up to this size."""
+REPORT_INTERVAL = 0.2
+"""Seconds between two reports from inside a run."""
 
 
 class Outcome(Enum):
@@ -67,10 +76,24 @@ class CompiledModel:
         Linear Pyomo model; it is compiled on construction and not looked at again.
     threads
         Threads for HiGHS.
+    size
+        Order of the objectives to expect. Small ones are scaled up inside: HiGHS's tolerances are absolute, and a
+        reduced cost that counts as zero must be small against the objective.
+    units
+        Variables and the unit in which HiGHS counts them, for those whose values are far below 1: its
+        tolerances are absolute there too. Rows are multiplied up to match.
     """
 
-    def __init__(self, model: pyo.ConcreteModel, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: pyo.ConcreteModel,
+        threads: int = 1,
+        size: float = LEAST_OBJECTIVE,
+        units: Sequence[tuple[Iterable[Any], float]] = (),
+    ) -> None:
         self._infeasible = False
+        self._unit = max(1.0, LEAST_OBJECTIVE / size) if size > 0 else 1.0
+        self._interrupted = False
         try:
             form = WriterFactory("compile_standard_form").write(model, mixed_form=True)
         except InfeasibleConstraintException:
@@ -80,31 +103,47 @@ class CompiledModel:
         self._column = {id(variable): k for k, variable in enumerate(form.columns)}
         self._variables = form.columns
         self.n_columns = len(form.columns)
+        unit_of = {id(variable): unit for variables, unit in units for variable in variables}
+        self._scale = np.array([unit_of.get(id(v), 1.0) for v in form.columns])
         matrix = form.A.tocsr()
         n_rows = self.n_rows = matrix.shape[0]
+        coefficients = matrix.data * self._scale[matrix.indices]
+        # (An empty row takes the next one's largest coefficient; it has no coefficient to scale.)
+        upscale = self._upscale(np.maximum.reduceat(np.append(np.abs(coefficients), 0.0), matrix.indptr[:-1]))
+        coefficients *= np.repeat(upscale, np.diff(matrix.indptr))
         sense = np.array([bound_type for _, bound_type in form.rows], dtype=int)
-        rhs = np.asarray(form.rhs, dtype=float)
+        rhs = np.asarray(form.rhs, dtype=float) * upscale
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = self.n_columns, n_rows
         costs = np.zeros(self.n_columns)
         cost_matrix = form.c.tocoo()
         costs[cost_matrix.coords[1]] = cost_matrix.data
-        lp.col_cost_ = costs
-        self._offset = lp.offset_ = float(form.c_offset[0]) if len(form.c_offset) else 0.0
-        lp.col_lower_ = np.array([-math.inf if v.lb is None else v.lb for v in form.columns])
-        lp.col_upper_ = np.array([math.inf if v.ub is None else v.ub for v in form.columns])
+        lp.col_cost_ = costs * self._unit * self._scale
+        self._offset = float(form.c_offset[0]) if len(form.c_offset) else 0.0
+        lp.offset_ = self._offset * self._unit
+        lp.col_lower_ = np.array([-math.inf if v.lb is None else v.lb for v in form.columns]) / self._scale
+        lp.col_upper_ = np.array([math.inf if v.ub is None else v.ub for v in form.columns]) / self._scale
         lp.row_lower_ = np.where(sense == 1, -math.inf, rhs)
         lp.row_upper_ = np.where(sense == -1, math.inf, rhs)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = matrix.indptr
         lp.a_matrix_.index_ = matrix.indices
-        lp.a_matrix_.value_ = matrix.data
+        lp.a_matrix_.value_ = coefficients
         self._integer = np.array([v.is_integer() or v.is_binary() for v in form.columns], dtype=bool)
         self.n_integers = int(self._integer.sum())
         self._highs = highspy.Highs()
-        self._set(output_flag=False, threads=threads, random_seed=0)
+        # Presolve takes small coefficients for pivots: it found feasible models of tiny flows infeasible.
+        tiny = bool((self._scale < 1).any())
+        self._set(output_flag=False, threads=threads, random_seed=0, presolve="off" if tiny else "choose")
+        self._set(small_matrix_value=1e-12)  # a dropped coefficient of a tangent would cut off the AC state
         self._highs.passModel(lp)
         self._mixed = False
+
+    def _upscale(self, largest: Floats) -> Floats:
+        """Power of two that brings the largest coefficient of a row near 1, where columns have units of their own."""
+        if not (self._scale < 1).any():
+            return np.ones(len(largest))
+        return np.where(largest > 0, 2.0 ** np.ceil(-np.log2(np.clip(largest, 1e-300, 1.0))), 1.0)
 
     def columns(self, variables: Sequence[Any]) -> Ints:
         """Column of each Pyomo variable; -1 for one that appears in no row and not in the objective."""
@@ -127,9 +166,12 @@ class CompiledModel:
         """
         n_rows, n_terms = columns.shape
         if n_rows:
+            coefficients = coefficients * self._scale[columns]
+            upscale = self._upscale(np.abs(coefficients).max(axis=1))
+            coefficients = coefficients * upscale[:, None]
             status = self._highs.addRows(
                 n_rows,
-                lower,
+                lower * upscale,
                 np.full(n_rows, math.inf),
                 n_rows * n_terms,
                 np.arange(n_rows, dtype=np.int32) * n_terms,
@@ -145,7 +187,8 @@ class CompiledModel:
 
     def set_bounds(self, columns: Ints, lower: Floats, upper: Floats) -> None:
         """Change the bounds of columns, be they fixed before or not."""
-        for column, low, high in zip(columns, lower, upper, strict=True):
+        scale = self._scale[columns]
+        for column, low, high in zip(columns, lower / scale, upper / scale, strict=True):
             self._highs.changeColBounds(int(column), float(low), float(high))
 
     def solve_relaxation(self, time_limit: float = math.inf) -> SolverRun:
@@ -154,7 +197,13 @@ class CompiledModel:
         return self._run(time_limit)
 
     def solve(
-        self, *, cutoff: float = math.inf, gap: float = 1e-5, time_limit: float = math.inf, heuristics: bool = True
+        self,
+        *,
+        cutoff: float = math.inf,
+        gap: float = 1e-5,
+        time_limit: float = math.inf,
+        heuristics: bool = True,
+        watch: Callable[[float, int], None] | None = None,
     ) -> SolverRun:
         """Solve the mixed-integer model.
 
@@ -166,11 +215,13 @@ class CompiledModel:
             Relative gap to stop at, HiGHS's definition: |objective - bound| / |objective|.
         heuristics
             Let HiGHS search for solutions by sub-MIPs; a waste where a good one is in hand.
+        watch
+            Called on the way with the bound (minus infinity before there is one) and the number of nodes.
         """
         self._integrality(True)
         self._highs.clearSolver()  # an old solution would be offered again, be it above the cutoff
         self._set(
-            objective_bound=cutoff,
+            objective_bound=cutoff * self._unit,
             mip_rel_gap=gap,
             mip_abs_gap=0.0,
             mip_allow_restart=False,
@@ -180,7 +231,7 @@ class CompiledModel:
             mip_heuristic_run_rens=heuristics,
             mip_heuristic_run_root_reduced_cost=heuristics,
         )
-        return self._run(time_limit, cutoff)
+        return self._run(time_limit, cutoff, watch)
 
     def _integrality(self, mixed: bool) -> None:
         if mixed != self._mixed:
@@ -201,7 +252,45 @@ class CompiledModel:
             if self._highs.setOptionValue(key, value) == highspy.HighsStatus.kError:
                 raise ValueError(f"HiGHS {VERSION} does not take option {key} = {value!r}")
 
-    def _run(self, time_limit: float, cutoff: float = math.inf) -> SolverRun:
+    @contextmanager
+    def _listening(self, watch: Callable[[float, int], None] | None) -> Iterator[None]:
+        """HiGHS calls back: Ctrl-C stops it, so does what ``watch`` raises, which is raised again afterwards."""
+        self._interrupted, raised, due = False, [], time.perf_counter() + REPORT_INTERVAL
+
+        def stop(*_: Any) -> None:
+            self._interrupted = True
+
+        def called(event: Any) -> None:
+            nonlocal due
+            if watch is not None and self._mixed and not self._interrupted and time.perf_counter() >= due:
+                due = time.perf_counter() + REPORT_INTERVAL
+                try:
+                    watch(event.data_out.mip_dual_bound / self._unit, max(int(event.data_out.mip_node_count), 0))
+                except BaseException as error:  # must not pass through C++
+                    raised.append(error)
+                    self._interrupted = True
+            if self._interrupted:
+                event.interrupt()
+
+        # Python hears of Ctrl-C between two of its own instructions, which are those of the callback.
+        main = threading.current_thread() is threading.main_thread()
+        previous = signal.signal(signal.SIGINT, stop) if main else None
+        callbacks = (self._highs.cbMipInterrupt, self._highs.cbSimplexInterrupt)
+        for callback in callbacks:
+            callback.subscribe(called)
+        try:
+            yield
+        finally:
+            for callback in callbacks:
+                callback.unsubscribe(called)
+            if main:
+                signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
+        if raised and not isinstance(raised[0], KeyboardInterrupt):
+            raise raised[0]
+
+    def _run(
+        self, time_limit: float, cutoff: float = math.inf, watch: Callable[[float, int], None] | None = None
+    ) -> SolverRun:
         if self._infeasible:
             return SolverRun(Outcome.INFEASIBLE, math.nan, cutoff, None)
         if self.n_columns == 0:
@@ -209,7 +298,8 @@ class CompiledModel:
         # HiGHS counts time over the life of the object for linear models, from zero for each mixed-integer run.
         spent = 0.0 if self._mixed else self._highs.getRunTime()
         self._set(time_limit=spent + max(time_limit, 0.0))
-        self._highs.run()
+        with self._listening(watch):
+            self._highs.run()
         status = self._highs.getModelStatus()
         info = self._highs.getInfo()
         kinds = highspy.HighsModelStatus
@@ -224,11 +314,13 @@ class CompiledModel:
             kinds.kObjectiveTarget: Outcome.LIMIT,
             kinds.kInterrupt: Outcome.INTERRUPTED,
         }.get(status, Outcome.FAILED)
+        if self._interrupted:
+            outcome = Outcome.INTERRUPTED
         solved = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-        values = np.array(self._highs.getSolution().col_value) if solved else None
-        objective = info.objective_function_value if solved else math.nan
+        values = np.array(self._highs.getSolution().col_value) * self._scale if solved else None
+        objective = info.objective_function_value / self._unit if solved else math.nan
         if self._mixed:
-            bound = info.mip_dual_bound if outcome is not Outcome.INFEASIBLE else cutoff
+            bound = info.mip_dual_bound / self._unit if outcome is not Outcome.INFEASIBLE else cutoff
             nodes = max(int(info.mip_node_count), 0)
         else:
             bound = (

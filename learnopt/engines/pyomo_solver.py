@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ from pyomo.common.errors import InfeasibleConstraintException
 from pyomo.common.log import LoggingIntercept
 from pyomo.opt import TerminationCondition
 
-from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
-from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
+from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
+from learnopt.engines.highs import Outcome, SolverRun
+from learnopt.engines.outer_approximation import Effort, Search, solve_by_rounds
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.cuts import (
     add_tangents,
@@ -35,19 +36,13 @@ from learnopt.formulations.cuts import (
     set_integrality,
 )
 from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, constraint_current_cone
-from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
-from learnopt.physics import evaluate, power_flow
+from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem, Result, Settings
 
 DEFAULT_GAP = 1e-4
 SMALLEST_GAP = 1e-5
 """What tolerances common to all solvers allow to prove; a smaller gap asked for counts as this one."""
-ROUNDING = 1e-6
-"""Relative margin taken off a bound for the tolerances of the solver."""
-RANDOM_STARTS = 8
-NEIGHBOURS = 30
-ROOT_ROUNDS = 15
-ROOT_PROGRESS = 1e-3
-"""Stop the rounds on the linear relaxation when one raises the bound by less than this share."""
+EFFORT = Effort(probing=False, root_rounds=15, root_progress=1e-3, rounding=1e-6)
+"""Pyomo hands over the whole model in every round, and solvers keep tolerances of their own."""
 LEAST_TIME = 0.1
 """Least time limit passed to a solver [s]."""
 
@@ -97,61 +92,60 @@ def gurobi_engine() -> PyomoEngine:
     return PyomoEngine(GUROBI, "gurobi")
 
 
-@dataclass(frozen=True)
-class Run:
-    """Outcome of one solve by Pyomo; the model holds the solution if ``solved``."""
+class PyomoRelaxation:
+    """The DistFlow model in Pyomo; see :class:`~learnopt.engines.outer_approximation.Relaxation`.
 
-    solved: bool
-    infeasible: bool
-    bound: float
+    Parameters
+    ----------
+    engine
+        Runs the solver.
+    data
+        Data of the model.
+    """
 
+    def __init__(self, engine: PyomoEngine, data: DistFlowData) -> None:
+        self._engine, self._data = engine, data
+        self.model = build_reconfiguration(data)
+        define_cuts(self.model)
+        self.takes_tangents = not engine.choice.conic
+        if engine.choice.conic:
+            constraint_current_cone(self.model, data)
+        self.cuttable = np.ones(len(data.arcs), dtype=bool)
 
-@dataclass
-class _State:
-    """What is known so far: incumbent, bound [kW], and everything evaluated."""
+    def solve_relaxation(self, time_limit: float) -> SolverRun:
+        """Solve without integrality."""
+        set_integrality(self.model, False)
+        run = self._engine.run(self.model, time_limit)
+        set_integrality(self.model, True)
+        return run
 
-    problem: ReconfigurationProblem
-    gap: float
-    limit: float
-    watch: Stopwatch
-    incumbent: Configuration | None = None
-    objective: float = math.inf
-    bound: float = -math.inf
-    seen: set[Configuration] = field(default_factory=set)
+    def solve(
+        self, cutoff: float, gap: float, time_limit: float, heuristics: bool, watch: Callable[[float, int], None]
+    ) -> SolverRun:
+        """Solve below a cutoff [kW], to the solver's own gap; Pyomo hears nothing of it on the way."""
+        if math.isfinite(cutoff):
+            set_cutoff(self.model, cutoff)
+        return self._engine.run(self.model, time_limit)
 
-    def offer(self, configuration: Configuration | None) -> None:
-        """Take a configuration as incumbent if the judge finds it feasible and better."""
-        if configuration is None or configuration in self.seen:
-            return
-        self.seen.add(configuration)
-        evaluation = evaluate(self.problem, configuration)
-        if not evaluation.feasible or not self.problem.admits(configuration):
-            return
-        objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
-        if objective < self.objective:
-            self.incumbent, self.objective = configuration, objective
+    def add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
+        """Append tangents."""
+        add_tangents(self.model, self._data, arc.tolist(), alpha, beta)
 
-    @property
-    def closed(self) -> bool:
-        """Bound and incumbent have met within the gap."""
-        if not math.isfinite(self.objective):
-            return False
-        return self.objective - self.bound <= self.gap * max(abs(self.objective), 1e-9)
+    def arc_values(self, run: SolverRun) -> tuple[Floats, Floats, Floats, Floats]:
+        """P, Q, l and sending-end w of every arc: the model holds the solution."""
+        return arc_values(self.model, self._data)
 
-    @property
-    def cutoff(self) -> float:
-        """Nothing is of interest unless it is better than the incumbent by more than the gap."""
-        return self.objective - 0.9 * self.gap * abs(self.objective)
+    def proposal(self, run: SolverRun) -> Configuration:
+        """The configuration of the solution that the model holds."""
+        return proposed_configuration(self.model, self._data)
 
-    @property
-    def remaining(self) -> float:
-        """Seconds left."""
-        return self.limit - self.watch.elapsed
+    def settings(self, run: SolverRun) -> Settings | None:
+        """None: problems with controls are not taken."""
+        return None
 
-    @property
-    def stopped(self) -> Status:
-        """Status of a run that ends without proof."""
-        return Status.NO_SOLUTION if self.incumbent is None else Status.FEASIBLE
+    def exclude(self, configuration: Configuration) -> None:
+        """Cut off one configuration."""
+        exclude(self.model, self._data, configuration)
 
 
 class PyomoEngine:
@@ -188,23 +182,9 @@ class PyomoEngine:
             return failure
         solver = self.load()
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
-        limit = math.inf if options.time_limit is None else options.time_limit
-        state = _State(problem, gap, limit, watch)
-        try:
-            status, message = self._prove(solver, state, options.seed, start)
-        except KeyboardInterrupt:
-            status, message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
-        return conclude(
-            problem,
-            self.name,
-            watch,
-            configuration=state.incumbent,
-            status=status,
-            certificate=Certificate.AC,
-            dual_bound_kw=state.bound if status is not Status.INFEASIBLE else None,
-            message=message,
-            engine_version=" ".join([self.choice.pyomo_name, ".".join(map(str, solver.version() or ()))]).strip(),
-        )
+        search = Search(problem, self.name, gap, options, watch)
+        version = " ".join([self.choice.pyomo_name, ".".join(map(str, solver.version() or ()))]).strip()
+        return solve_by_rounds(search, lambda data, _: PyomoRelaxation(self, data), EFFORT, start, version)
 
     def load(self) -> Any:
         """The Pyomo solver.
@@ -223,105 +203,9 @@ class PyomoEngine:
             )
         return solver
 
-    def _prove(self, solver: Any, state: _State, seed: int, start: Configuration | None) -> tuple[Status, str]:
-        problem, watch = state.problem, state.watch
-        kw = problem.network.base.kw
-        with watch.stage("incumbent"):
-            found = find_incumbent(problem, start, np.random.default_rng(seed), RANDOM_STARTS, 0.2 * state.limit, watch)
-            state.offer(found)
-        if not problem.free.any():
-            return self._without_choice(state)
-        with watch.stage("build"):
-            data = DistFlowData.of(problem, state.objective / kw)
-            model = build_reconfiguration(data)
-            define_cuts(model)
-            tangents = None
-            if self.choice.conic:
-                constraint_current_cone(model, data)
-            else:
-                tangents = Tangents(model, data)
-                points = [state.incumbent or found]
-                if points[0] is not None:
-                    points += LocalSearch(problem).neighbours(points[0], NEIGHBOURS)
-                for point in points:
-                    tangents.at_configuration(point)
-
-        def raise_bound(value: float) -> None:
-            if data.bounds.proven and math.isfinite(value):
-                state.bound = max(state.bound, value - ROUNDING * abs(value))
-
-        if tangents is not None:
-            with watch.stage("root"):
-                self._root(solver, state, model, tangents, raise_bound)
-        while not state.closed:
-            if state.remaining <= 0:
-                return state.stopped, f"Time limit of {state.limit:g} s reached."
-            cutoff = math.inf
-            if state.incumbent is not None:
-                cutoff = state.cutoff
-                set_cutoff(model, cutoff)
-            with watch.stage("solver"):
-                run = self.run(solver, model, state.remaining)
-            if run.infeasible:
-                if state.incumbent is not None:
-                    raise_bound(cutoff)
-                    break
-                if data.bounds.proven:
-                    return Status.INFEASIBLE, "No radial configuration respects the limits: a relaxation is infeasible."
-                return Status.NO_SOLUTION, f"No configuration was found; {data.bounds.reason}."
-            raise_bound(min(run.bound, cutoff))
-            if not run.solved:
-                if state.remaining > 0:
-                    return state.stopped, "The solver stopped without a solution; the result is what was known before."
-                continue
-            with watch.stage("tangents"):
-                proposal = proposed_configuration(model, data)
-                repeated = proposal in state.seen
-                state.offer(proposal)
-                if (better := LocalSearch(problem).improve(proposal)) is not None:
-                    state.offer(better[0])
-                added = 0
-                if tangents is not None:
-                    added = tangents.at_solution() + tangents.at_configuration(proposal)
-                if repeated or not added:
-                    exclude(model, data, proposal)  # it has been evaluated
-        if not data.bounds.proven:
-            return state.stopped, f"No certificate: {data.bounds.reason}."
-        if not state.closed:
-            return state.stopped, "The solver's tolerances leave a larger gap than asked for."
-        return Status.OPTIMAL, f"AC optimum within a gap of {state.gap:g}."
-
-    @staticmethod
-    def _without_choice(state: _State) -> tuple[Status, str]:
-        """Nothing to decide: the judge has the last word on the only configuration."""
-        if state.incumbent is not None:
-            state.bound = state.objective
-            return Status.OPTIMAL, "The only radial configuration."
-        only = radial_start(state.problem)
-        evaluation = evaluate(state.problem, only)
-        reasons = "; ".join([*state.problem.faults(only), *evaluation.violations][:3])
-        proven = evaluation.converged or not state.problem.admits(only)
-        status = Status.INFEASIBLE if proven else Status.NO_SOLUTION
-        return status, f"The only radial configuration is not feasible: {reasons}."
-
-    def _root(self, solver: Any, state: _State, model: Any, tangents: Tangents, raise_bound: Any) -> None:
-        """Tangents at solutions of the linear relaxation, as long as they raise its bound."""
-        set_integrality(model, False)
-        previous = -math.inf
-        for _ in range(ROOT_ROUNDS):
-            if state.remaining <= 0:
-                break
-            run = self.run(solver, model, state.remaining)
-            if not run.solved or not math.isfinite(run.bound):
-                break
-            raise_bound(run.bound)
-            if not tangents.at_solution() or run.bound < previous + ROOT_PROGRESS * abs(run.bound):
-                break
-            previous = run.bound
-        set_integrality(model, True)
-
-    def run(self, solver: Any, model: Any, time_limit: float) -> Run:
-        """Solve the model as it is; a solution is loaded into it."""
+    def run(self, model: Any, time_limit: float) -> SolverRun:
+        """Solve the model as it is; a solution is loaded into it, and ``values`` are empty."""
+        solver = self.load()
         arguments: dict[str, Any] = {"load_solutions": False}
         if math.isfinite(time_limit):
             arguments["timelimit"] = max(time_limit, LEAST_TIME)
@@ -331,7 +215,7 @@ class PyomoEngine:
             with _quiet():
                 results = solver.solve(model, **arguments)
         except InfeasibleConstraintException:
-            return Run(False, True, math.inf)
+            return SolverRun(Outcome.INFEASIBLE, math.nan, math.inf, None)
         except Exception as error:
             if "license" in str(error).lower():
                 text = f"engine {self.name!r}: the licence does not take this model ({error}); use engine milp"
@@ -340,54 +224,21 @@ class PyomoEngine:
         condition = results.solver.termination_condition
         if condition == TerminationCondition.userInterrupt:
             raise KeyboardInterrupt
-        none = condition in (TerminationCondition.infeasible, TerminationCondition.infeasibleOrUnbounded)
-        solved = not none and len(results.solution) > 0
-        if solved:
-            with _quiet():
-                model.solutions.load_from(results)
+        if condition in (TerminationCondition.infeasible, TerminationCondition.infeasibleOrUnbounded):
+            return SolverRun(Outcome.INFEASIBLE, math.nan, math.inf, None)
         try:
             bound = float(results.problem.lower_bound)
         except (TypeError, ValueError):
             bound = -math.inf
-        return Run(solved, none, bound if math.isfinite(bound) else -math.inf)
+        bound = bound if math.isfinite(bound) else -math.inf
+        if not results.solution:
+            stopped = condition == TerminationCondition.maxTimeLimit
+            return SolverRun(Outcome.LIMIT if stopped else Outcome.FAILED, math.nan, bound, None)
+        with _quiet():
+            model.solutions.load_from(results)
+        return SolverRun(Outcome.OPTIMAL, math.nan, bound, np.zeros(0))
 
 
 def _quiet() -> LoggingIntercept:
     """Pyomo warns on stdout of what the result says anyway."""
     return LoggingIntercept(module="pyomo", level=logging.CRITICAL)
-
-
-class Tangents:
-    """Tangents of the current cone in a Pyomo model, each added once."""
-
-    def __init__(self, model: Any, data: DistFlowData) -> None:
-        self._model, self._data = model, data
-        self._seen: set[tuple[int, float, float]] = set()
-
-    def _add(self, arcs: Ints, alpha: Floats, beta: Floats) -> int:
-        keys = [(int(a), float(f"{alpha[i]:.5g}"), float(f"{beta[i]:.5g}")) for i, a in enumerate(arcs)]
-        fresh = [i for i, key in enumerate(keys) if key not in self._seen]
-        self._seen.update(keys)
-        add_tangents(self._model, self._data, arcs[fresh].tolist(), alpha[fresh], beta[fresh])
-        return len(fresh)
-
-    def at_configuration(self, configuration: Configuration | None) -> int:
-        """Touch the cone where a configuration operates; returns the number of new tangents."""
-        if configuration is None:
-            return 0
-        flow = power_flow(self._data.problem, configuration)
-        if not flow.converged:
-            return 0
-        arcs = self._data.arcs
-        used = np.flatnonzero(flow.feed[arcs.head] == arcs.branch)
-        sending = flow.v[arcs.tail[used]] * np.sqrt(arcs.sending_scale[used])
-        ratio = flow.current[arcs.head[used]].conjugate() / sending.conjugate()  # S / |V|^2 before the impedance
-        return self._add(used, ratio.real, ratio.imag)
-
-    def at_solution(self) -> int:
-        """Touch the cone where the model's solution lies outside it; returns the number of new tangents."""
-        p, q, ell, w = arc_values(self._model, self._data)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            needed = (p**2 + q**2) / w
-            cut = np.flatnonzero((w > 1e-5) & (needed - ell > 1e-9 + 1e-4 * needed))
-        return self._add(cut, p[cut] / w[cut], q[cut] / w[cut])

@@ -12,7 +12,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from learnopt.formulations.distflow import DistFlowData, sending_voltage_sqr, tangent_row
-from learnopt.network import Bools, Configuration, Floats, Ints
+from learnopt.network import Configuration, Floats
 
 
 def define_cuts(model: Any) -> None:
@@ -53,13 +53,8 @@ def set_integrality(model: Any, integral: bool) -> None:
 
 def proposed_configuration(model: Any, data: DistFlowData) -> Configuration:
     """The configuration of the solution that the model holds."""
-    problem, branch = data.problem, data.arcs.branch
-    choice: Ints = np.array(list(model.choice), dtype=np.int64)
-    closed: Bools = problem.usable & (problem.blocks.block >= 0)
-    closed[branch[choice]] = False
-    used = [a for a in choice if model.b[a].value > 0.5]
-    closed[branch[used]] = True
-    return Configuration(closed)
+    used = [a for a in model.choice if model.b[a].value > 0.5]
+    return data.configuration(np.array(used, dtype=np.int64))
 
 
 def arc_values(model: Any, data: DistFlowData) -> tuple[Floats, Floats, Floats, Floats]:

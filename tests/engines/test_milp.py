@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from conftest import make_network
 from instances import FEATURES, feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, highs, milp
+from learnopt.engines import Progress, SolveOptions, highs, outer_approximation
 from learnopt.engines.exchange import radial_start
 from learnopt.engines.highs import CompiledModel, Outcome, SolverRun
-from learnopt.engines.milp import SMALLEST_GAP, MilpEngine, MilpParams, Tangents
-from learnopt.formulations.distflow import DistFlowData, build_reconfiguration
+from learnopt.engines.milp import SMALLEST_GAP, HighsRelaxation, MilpEngine
+from learnopt.engines.outer_approximation import Effort, Tangents
+from learnopt.formulations.distflow import DistFlowData
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
 from learnopt.physics import evaluate, power_flow
@@ -26,7 +28,7 @@ def solve(
 
     Probing alone settles most small problems: here the model is to be tested.
     """
-    engine = MilpEngine(MilpParams(probing=probing))
+    engine = MilpEngine(Effort(probing=probing))
     return engine.solve(problem, SolveOptions(**{"time_limit": 120.0, **options}), start)
 
 
@@ -47,8 +49,8 @@ class Blind:
 @pytest.fixture
 def blind(monkeypatch):
     """The normal state is the only heuristic: what is better must come out of the model."""
-    monkeypatch.setattr(milp, "find_incumbent", lambda problem, *_: radial_start(problem))
-    monkeypatch.setattr(milp, "LocalSearch", Blind)
+    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda problem, *_: radial_start(problem))
+    monkeypatch.setattr(outer_approximation, "LocalSearch", Blind)
 
 
 @pytest.mark.parametrize("probing", [True, False])
@@ -143,35 +145,29 @@ def test_branches_without_impedance(blind):
     result = solve(problem)
     check_against_all(problem, result)
     assert result.status is Status.OPTIMAL
-    pyomo_model = build_reconfiguration(data := DistFlowData.of(problem, 0.1))
-    model = CompiledModel(pyomo_model)
-    tangents = Tangents(data, model, pyomo_model)
-    ell = model.columns([pyomo_model.ell[a] for a in range(len(data.arcs))])
-    np.testing.assert_array_equal(ell < 0, (network.r + network.x)[data.arcs.branch] == 0)
+    relaxation = HighsRelaxation(data := DistFlowData.of(problem, 0.1))
+    np.testing.assert_array_equal(relaxation.cuttable, (network.r + network.x)[data.arcs.branch] > 0)
+    tangents = Tangents(data.arcs, relaxation.add_tangents, relaxation.cuttable)
     flow = power_flow(problem, result.configuration)
     fed_by_lines = int((network.r[flow.feed[flow.feed >= 0]] > 0).sum())
     assert tangents.at_power_flow(flow, network) == fed_by_lines
     assert tangents.at_power_flow(flow, network) == 0, "each tangent once"
-    choice = np.flatnonzero(~data.arcs.fixed)
-    used = (flow.feed[data.arcs.head] == data.arcs.branch)[choice]
-    model.fix(model.columns([pyomo_model.b[int(a)] for a in choice]), used.astype(float))
-    assert model.solve_relaxation().bound == pytest.approx(1e3 * flow.loss, rel=1e-5), "a tangent is missing"
+    used = (flow.feed[data.arcs.head] == data.arcs.branch)[relaxation.choice]
+    relaxation.model.fix(relaxation.b, used.astype(float))
+    assert relaxation.solve_relaxation().bound == pytest.approx(1e3 * flow.loss, rel=1e-5), "a tangent is missing"
 
 
 def test_cutting_off_one_configuration_leaves_the_others(case16):
     """The cut excludes exactly the configuration it is made for."""
     problem = ReconfigurationProblem.of(case16, limits=Limits(vm_min=0.9))
-    pyomo_model = build_reconfiguration(data := DistFlowData.of(problem))
-    choice = np.flatnonzero(~data.arcs.fixed)
+    relaxation = HighsRelaxation(data := DistFlowData.of(problem))
     states = [c for c, _ in feasible_flows(problem)][:6]
-    model = CompiledModel(pyomo_model)
-    b = model.columns([pyomo_model.b[int(a)] for a in choice])
-    MilpEngine._cut_off(model, data, b, choice, states[0].closed)
+    relaxation.exclude(states[0])
     for number, state in enumerate(states):
         flow = power_flow(problem, state)
-        used = (flow.feed[data.arcs.head] == data.arcs.branch)[choice]
-        model.fix(b, used.astype(float))
-        assert model.solve_relaxation().outcome is (Outcome.INFEASIBLE if number == 0 else Outcome.OPTIMAL)
+        used = (flow.feed[data.arcs.head] == data.arcs.branch)[relaxation.choice]
+        relaxation.model.fix(relaxation.b, used.astype(float))
+        assert relaxation.solve_relaxation().outcome is (Outcome.INFEASIBLE if number == 0 else Outcome.OPTIMAL)
 
 
 def test_infeasible_limits_are_proven(case33):
@@ -215,7 +211,7 @@ def test_time_limit_with_incumbent(case33, limit):
 
 def test_time_limit_without_incumbent(case33, monkeypatch):
     """No solution, no claim of infeasibility, no exception."""
-    monkeypatch.setattr(milp, "find_incumbent", lambda *_: None)
+    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_: None)
     for limits in (Limits(), Limits(vm_min=0.9)):
         result = solve(ReconfigurationProblem.of(case33, limits=limits), time_limit=1e-9)
         assert (result.status, result.configuration, result.gap) == (Status.NO_SOLUTION, None, None)
@@ -237,7 +233,7 @@ def test_ctrl_c_returns_the_incumbent(case33, monkeypatch):
         assert case33.open_ids(result.configuration) == [7, 9, 14, 32, 37]
         assert result.certificate is Certificate.AC
         assert 120 < result.dual_bound_kw < 139.552
-    monkeypatch.setattr(milp, "find_incumbent", interrupted)
+    monkeypatch.setattr(outer_approximation, "find_incumbent", interrupted)
     early = solve(ReconfigurationProblem.of(case33))
     assert (early.status, early.configuration, early.dual_bound_kw) == (Status.INTERRUPTED, None, None)
 
@@ -247,20 +243,45 @@ def test_an_error_of_the_solver_is_no_exception(case33, monkeypatch):
     monkeypatch.setattr(CompiledModel, "solve", lambda *_, **__: SolverRun(Outcome.FAILED, np.nan, -np.inf, None))
     result = solve(ReconfigurationProblem.of(case33))
     assert (result.status, result.certificate) == (Status.FEASIBLE, Certificate.AC)
-    assert "HiGHS reported an error" in result.message
+    assert "solver reported an error" in result.message
     assert 120 < result.dual_bound_kw < 139.552
 
 
+def test_a_late_incumbent_brings_the_certificate(triangle, case33, monkeypatch):
+    """No limit and no start: nothing can be proven, until the model has found a configuration; then all is."""
+    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_: None)
+    for network, opened in ((triangle, [2]), (case33, [7, 9, 14, 32, 37])):
+        problem = ReconfigurationProblem.of(network, limits=Limits())
+        assert not DistFlowData.of(problem).bounds.proven
+        for probing in (True, False):
+            result = solve(problem, probing=probing)
+            assert network.open_ids(result.configuration) == opened
+            assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+            assert result.gap <= 1e-4
+
+
+@pytest.mark.parametrize("seed", range(300, 325))
+def test_without_a_start_equals_brute_force(seed, blind, monkeypatch):
+    """Any features, exchange finds nothing: what the model finds first must not spoil what it proves later."""
+    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_: None)
+    problem = random_problem(seed, n_loops=(1, 6))
+    check_against_all(problem, solve(problem))
+
+
 def test_certificate_is_withdrawn_where_a_constant_is_not_proven(triangle, monkeypatch):
-    """No limit and no incumbent: the optimum may be found, but nothing is claimed, and the message says why."""
-    monkeypatch.setattr(milp, "find_incumbent", lambda *_: None)
-    problem = ReconfigurationProblem.of(triangle, limits=Limits())
-    result = solve(problem)
-    assert triangle.open_ids(result.configuration) == [2]
-    assert (result.status, result.certificate, result.dual_bound_kw) == (Status.FEASIBLE, Certificate.NONE, None)
-    assert "enforce a minimum voltage or ampacities, or give a start" in result.message
-    helped = solve(problem.replace(limits=Limits(vm_min=0.9)))
-    assert (helped.status, helped.certificate) == (Status.OPTIMAL, Certificate.AC)
+    """The optimum may be found, but nothing is claimed, and the message says why."""
+    real = outer_approximation.DistFlowData.of
+
+    def unproven(problem: ReconfigurationProblem, cutoff: float) -> DistFlowData:
+        data = real(problem, cutoff)
+        return replace(data, bounds=replace(data.bounds, proven=False, reason="not proven here"))
+
+    monkeypatch.setattr(outer_approximation.DistFlowData, "of", unproven)
+    for start in (None, triangle.normal_configuration):
+        result = solve(ReconfigurationProblem.of(triangle, limits=Limits()), start)
+        assert triangle.open_ids(result.configuration) == [2]
+        assert (result.status, result.certificate, result.dual_bound_kw) == (Status.FEASIBLE, Certificate.NONE, None)
+        assert "not proven here" in result.message
 
 
 def test_a_start_is_used_and_a_bad_one_ignored(case33, monkeypatch):
@@ -285,11 +306,12 @@ def test_no_decision_at_all(two_bus):
 
 
 def test_cap_below_what_must_be_operated():
-    """A line that is normally open, with a cap of zero: nothing found; infeasible with a voltage limit."""
+    """A line that is normally open, with a cap of zero: the only configuration is not admissible."""
     network = make_network([(0, 1, 1, 0.5, {"normally_open": True})], {1: (1000, 400)})
-    for limits, status in ((Limits(), Status.NO_SOLUTION), (Limits(vm_min=0.9), Status.INFEASIBLE)):
+    for limits in (Limits(), Limits(vm_min=0.9)):
         result = solve(ReconfigurationProblem.of(network, limits=limits, max_operations=0))
-        assert (result.status, result.configuration) == (status, None)
+        assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
+        assert "switching operations exceed the cap" in result.message
         assert solve(ReconfigurationProblem.of(network, limits=limits, max_operations=1)).status is Status.OPTIMAL
 
 
@@ -304,13 +326,62 @@ def test_light_loads(scale, blind):
         problem = problem.replace(scenario=scenario)
         best = feasible_flows(problem)[0][1].loss * 1e3
         result = solve(problem)
+        assert result.status is Status.OPTIMAL
         assert result.objective_kw <= best * (1 + 1.1e-4)
         assert result.dual_bound_kw is None or result.dual_bound_kw <= best * (1 + 1e-6)
 
 
+def test_progress_is_streamed(case33, blind):
+    """Incumbents only fall, bounds only rise, they meet in the result; what the callback raises ends the solve."""
+    heard = []
+    result = solve(ReconfigurationProblem.of(case33), progress=heard.append)
+    assert {p.engine for p in heard} == {"milp"}
+    for name, ahead in (("incumbent_kw", -1), ("bound_kw", 1), ("elapsed_s", 1), ("nodes", 1)):
+        values = [ahead * getattr(p, name) for p in heard if getattr(p, name) is not None]
+        assert values == sorted(values)
+        assert len(set(values)) > 1
+    assert heard[-1].incumbent_kw == result.objective_kw
+    assert all(p.bound_kw <= result.objective_kw for p in heard if p.bound_kw is not None)
+
+    def stop(progress: Progress) -> None:
+        if progress.bound_kw is not None:
+            raise KeyboardInterrupt
+
+    stopped = solve(ReconfigurationProblem.of(case33), progress=stop)
+    assert stopped.status is Status.INTERRUPTED
+    assert stopped.configuration is not None
+    assert 0 < stopped.dual_bound_kw <= 139.552
+
+
+def test_bound_streams_out_of_one_round(case33, blind, monkeypatch):
+    """Inside a mixed-integer round too; an error of the callback comes out, Ctrl-C there returns what is known."""
+    monkeypatch.setattr(highs, "REPORT_INTERVAL", 0.0)
+    rounds: list[int] = []
+    real = CompiledModel.solve
+    monkeypatch.setattr(CompiledModel, "solve", lambda model, **options: rounds.append(1) or real(model, **options))
+
+    def fail(progress: Progress) -> None:
+        if rounds:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        solve(ReconfigurationProblem.of(case33), progress=fail)
+
+    def ctrl_c(progress: Progress) -> None:
+        if rounds and progress.nodes > 0:
+            signal.raise_signal(signal.SIGINT)
+
+    rounds.clear()
+    result = solve(ReconfigurationProblem.of(case33), progress=ctrl_c)
+    assert (result.status, len(rounds)) == (Status.INTERRUPTED, 1)
+    assert result.certificate is Certificate.AC
+    assert 120 < result.dual_bound_kw < 139.552 <= result.objective_kw + 1e-3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_same_seed_same_result(case33):
     """Twice the same run: configuration, bound and node count."""
-    engine, problem = MilpEngine(MilpParams(probing=False, random_starts=2)), ReconfigurationProblem.of(case33)
+    engine, problem = MilpEngine(Effort(probing=False, random_starts=2)), ReconfigurationProblem.of(case33)
     first, second = engine.solve(problem, SolveOptions()), engine.solve(problem, SolveOptions())
     assert first.configuration == second.configuration
     assert (first.dual_bound_kw, first.nodes) == (second.dual_bound_kw, second.nodes)

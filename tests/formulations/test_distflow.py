@@ -12,7 +12,8 @@ from conftest import make_network
 from instances import feasible_flows, just_rated, random_problem, used_arcs
 
 from learnopt.engines.highs import CompiledModel, Outcome
-from learnopt.engines.milp import Tangents
+from learnopt.engines.milp import HighsRelaxation
+from learnopt.engines.outer_approximation import Tangents
 from learnopt.formulations.bounds import orphan_candidates
 from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, tangent_row
 from learnopt.network import Limits, ReconfigurationProblem, Scenario
@@ -25,6 +26,7 @@ MIXES = {
     "charging and generation": ("charging", "generation", "capacitors", "ampacity", "voltage limits"),
     "ratings": ("ratings", "voltages", "cost"),
     "ratings, charging, generation": ("ratings", "charging", "generation", "capacitors", "ampacity"),
+    "equipment": ("transformers", "shunts", "charging", "generation", "voltage limits"),
     "everything": None,
 }
 
@@ -39,7 +41,8 @@ def place(model: Any, data: DistFlowData, flow: PowerFlow) -> None:
             drawing[flow.parent[bus]] += drawing[bus]
     for a in model.arcs:
         tail, head = arcs.tail[a], arcs.head[a]
-        power = flow.v[tail] * np.conj(flow.current[head]) if a in used else 0j
+        sending = flow.v[tail] * np.sqrt(arcs.sending_scale[a])
+        power = sending * np.conj(flow.current[head]) if a in used else 0j
         model.P[a].set_value(float(power.real), skip_validation=True)
         model.Q[a].set_value(float(power.imag), skip_validation=True)
         model.ell[a].set_value(float(abs(flow.current[head]) ** 2) if a in used else 0.0, skip_validation=True)
@@ -110,16 +113,13 @@ def test_fixed_configuration_costs_its_ac_objective(mix):
         data = DistFlowData.of(problem, pairs[-1][1].loss * (1 + 1e-9)) if pairs else None
         if data is None or not data.bounds.proven:
             continue
-        pyomo_model = build_reconfiguration(data)
-        choice = [int(a) for a in pyomo_model.choice]
         for configuration, flow in pairs[:: max(1, len(pairs) // 3)]:
-            model = CompiledModel(pyomo_model)
-            tangents = Tangents(data, model, pyomo_model)
+            relaxation = HighsRelaxation(data, size=1e3 * flow.loss)
+            tangents = Tangents(data.arcs, relaxation.add_tangents, relaxation.cuttable)
             for _, other in pairs:  # tangents of other configurations must not cut this one off
-                tangents.at_power_flow(other)
-            used = set(used_arcs(data.arcs, flow).tolist())
-            model.fix(model.columns([pyomo_model.b[a] for a in choice]), np.array([float(a in used) for a in choice]))
-            run = model.solve_relaxation()
+                tangents.at_power_flow(other, problem.network)
+            relaxation.model.fix(relaxation.b, np.isin(relaxation.choice, used_arcs(data.arcs, flow)).astype(float))
+            run = relaxation.solve_relaxation()
             assert run.outcome is Outcome.OPTIMAL, (mix, seed)
             objective = 1e3 * flow.loss + problem.switching_cost * problem.operations(configuration)
             assert run.objective <= objective * (1 + 1e-6) + 1e-6, (mix, seed)
@@ -220,7 +220,6 @@ def test_ampacity_is_at_both_ends(two_bus):
     for limit, outcome in ((np.mean(ends), Outcome.INFEASIBLE), (1.001 * ends[1], Outcome.OPTIMAL)):
         rated = replace(network, i_max=np.array([limit]))
         problem = ReconfigurationProblem(rated, Scenario.nominal(rated), Limits(vm_min=0.9, ampacity=True))
-        pyomo_model = build_reconfiguration(data := DistFlowData.of(problem))
-        model = CompiledModel(pyomo_model)
-        Tangents(data, model, pyomo_model).at_power_flow(flow)
-        assert model.solve_relaxation().outcome is outcome
+        relaxation = HighsRelaxation(data := DistFlowData.of(problem))
+        Tangents(data.arcs, relaxation.add_tangents, relaxation.cuttable).at_power_flow(flow, network)
+        assert relaxation.solve_relaxation().outcome is outcome
