@@ -24,7 +24,7 @@ from learnopt.cli.options import (
     stderr,
     stdout,
 )
-from learnopt.engines import SolveOptions
+from learnopt.engines import Progress, SolveOptions
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.balance import solve_balanced
@@ -88,8 +88,9 @@ def solve(
         raise DataError("options", ["--balance-weight goes with the tree search alone, without --risk and rankings"])
     if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
         raise DataError("options", ["--risk is served by the tree search alone, without --pareto and --k-best"])
-    with stderr.status(escape(f"Solving {problem.network.name} ...")):
+    with stderr.status(escape(f"Solving {problem.network.name} ...")) as live:
         warm_up(engine.value, options, checkpoint)
+        options = replace(options, progress=lambda p: live.update(escape(progress_line(problem.network.name, p))))
         points = front(problem, engine.value, options) if pareto else []
         if risk is not None:
             result = solve_risk(problem, risk, risk_level, options)
@@ -121,3 +122,17 @@ def solve(
         if points:
             stdout.print(pareto_table(problem, points))
     return 0 if result.configuration is not None else NO_CONFIGURATION
+
+
+def progress_line(case: str, progress: Progress) -> str:
+    """What is known so far, in one line."""
+    known = [f"{progress.elapsed_s:.0f} s"]
+    if progress.incumbent_kw is not None:
+        known.append(f"best {progress.incumbent_kw:.3f} kW")
+    if progress.bound_kw is not None:
+        known.append(f"bound {progress.bound_kw:.3f} kW")
+    if progress.gap is not None:
+        known.append(f"gap {progress.gap:.2%}")
+    if progress.nodes:
+        known.append(f"{progress.nodes} nodes")
+    return f"Solving {case} ... " + ", ".join(known)

@@ -11,6 +11,8 @@ import pytest
 from conftest import CASES
 from invocation import invoke
 
+from learnopt.cli.solve import progress_line
+from learnopt.engines import Progress
 from learnopt.io import load, network_to_dict
 
 KEYS = {
@@ -277,3 +279,11 @@ def test_terminal_without_unicode(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "466.1 kW" in done.stdout
+
+
+def test_progress_in_one_line() -> None:
+    """What is not known yet is not in it."""
+    assert progress_line("case33", Progress("milp", 0.2)) == "Solving case33 ... 0 s"
+    known = Progress("milp", 3.4, incumbent_kw=139.5513, bound_kw=139.0, gap=0.00395, nodes=12)
+    expected = "Solving case33 ... 3 s, best 139.551 kW, bound 139.000 kW, gap 0.40%, 12 nodes"
+    assert progress_line("case33", known) == expected
