@@ -216,7 +216,8 @@ class CompiledModel:
         heuristics
             Let HiGHS search for solutions by sub-MIPs; a waste where a good one is in hand.
         watch
-            Called on the way with the bound (minus infinity before there is one) and the number of nodes.
+            Called on the way with the bound (minus infinity before there is one) and the number of nodes. With it
+            Ctrl-C ends the run as ``INTERRUPTED``, with its bound; without it Ctrl-C is raised as ever.
         """
         self._integrality(True)
         self._highs.clearSolver()  # an old solution would be offered again, be it above the cutoff
@@ -315,6 +316,8 @@ class CompiledModel:
             kinds.kInterrupt: Outcome.INTERRUPTED,
         }.get(status, Outcome.FAILED)
         if self._interrupted:
+            if watch is None:
+                raise KeyboardInterrupt
             outcome = Outcome.INTERRUPTED
         solved = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         values = np.array(self._highs.getSolution().col_value) * self._scale if solved else None

@@ -183,3 +183,21 @@ def test_empty_model_costs_its_constant():
     for run in (CompiledModel(model).solve(), CompiledModel(model).solve_relaxation()):
         assert run.outcome is Outcome.OPTIMAL
         assert (run.objective, run.bound) == (3.0, 3.0)
+
+
+def test_units_and_sizes_change_no_answer():
+    """Columns in units of their own, a scaled objective, rows added and columns fixed afterwards: the same numbers."""
+    answers = []
+    for unit, size in ((1.0, 100.0), (1e-3, 1e-4)):
+        model = everything()
+        compiled = CompiledModel(model, size=size, units=[((model.x, model.y), unit)])
+        x, z = compiled.columns([model.x, model.z])
+        runs = [compiled.solve_relaxation()]
+        compiled.add_rows(np.array([[x, z]]), np.array([[1.0, 2.0]]), np.array([9.0]))
+        runs.append(compiled.solve_relaxation())
+        compiled.fix(np.array([x]), np.array([2.75]))
+        runs.append(compiled.solve_relaxation())
+        answers.append([(run.outcome, *np.round([run.objective, run.bound, *run.values], 6)) for run in runs])
+    assert answers[0] == answers[1]
+    for cutoff, bound in ((-8.0, -9.0), (-9.5, -9.5)):
+        assert CompiledModel(knapsack(), size=1e-4).solve(cutoff=cutoff).bound == pytest.approx(bound)
