@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnopt.engines.tree_kernel import FINISHED, RUNNING, open_bound, search
 from learnopt.engines.tree_search import PROOF_GAP, _flows, _injections, _Run, ac_obstacles, tree_loss
-from learnopt.network import Certificate, Configuration, Floats, ReconfigurationProblem
+from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem
 
 NODES = 50_000
 """Nodes of one search; where they do not suffice the bound of what is left open counts."""
+
+DECIDED_FIRST = 4
+"""Branches with iron losses whose states are gone through one by one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def priced_bound(
     reference
         A feasible configuration: its value is to beat, and the AC metric touches it.
     calibration
-        For the ``model`` certificate: load currents are held at the voltages of this configuration.
+        For the ``model`` certificate: load currents and iron losses are held at the voltages of this configuration.
     certify
         ``ac`` or ``model``; where the AC bound does not cover the problem the certificate is ``model``.
     gap
@@ -73,25 +78,64 @@ def priced_bound(
     """
     kw = problem.network.base.kw
     prices = np.asarray(prices_kw) / kw
+    if certify is Certificate.AC and not ac_obstacles(problem):
+        return _search(problem, prices, reference, None, gap)
+    held = _flows(problem, calibration)[0]
+    prices = prices + _iron_loss(problem, held.v)
+    injection = _injections(problem, calibration, held)[:, None]
+    # The relaxation sees the price of a branch once it is decided, so the few large ones are decided first.
+    parts = [
+        _search(part, prices, reference, injection, gap)
+        for part in _states(problem, np.flatnonzero(problem.free & (problem.network.g > 0))[:DECIDED_FIRST])
+    ]
+    return PricedBound(
+        bound_kw=min(part.bound_kw for part in parts),
+        certificate=Certificate.MODEL,
+        found=tuple(dict.fromkeys(configuration for part in parts for configuration in part.found)),
+        nodes=sum(part.nodes for part in parts),
+    )
+
+
+def _states(problem: ReconfigurationProblem, branches: Ints) -> list[ReconfigurationProblem]:
+    """The problem split by all states of some branches: together its configurations, each once."""
+    parts = []
+    for states in product((0, 1), repeat=len(branches)):
+        locked = problem.scenario.locked.copy()
+        locked[branches] = states
+        part = replace(problem, scenario=replace(problem.scenario, locked=locked))
+        if not part.contradictions:
+            parts.append(part)
+    return parts
+
+
+def _search(
+    problem: ReconfigurationProblem,
+    prices: Floats,
+    reference: Configuration,
+    injection: NDArray[np.complex128] | None,
+    gap: float,
+) -> PricedBound:
+    """One search, for the AC problem or for load currents [pu] that are given; prices in pu."""
+    kw = problem.network.base.kw
     run = _Run.of(problem)
     core = run.decisions.branch
-    decided = problem.usable & ~problem.free
-    constant = float(prices[decided].sum() + np.minimum(prices[core], 0.0).sum())
+    constant = float(prices[run.base_closed].sum() + np.minimum(prices[core], 0.0).sum())
     decisions = run.decisions._replace(
         close_cost=np.maximum(prices[core], 0.0), open_cost=np.maximum(-prices[core], 0.0)
     )
     run = replace(run, decisions=decisions)
-    prove_ac = certify is Certificate.AC and not ac_obstacles(problem)
-    cost = float(decisions.close_cost @ reference.closed[core] + decisions.open_cost @ ~reference.closed[core])
-    if prove_ac:
+    # The reference need not be a configuration of this part: its value is to beat all the same.
+    cost = float(prices @ reference.closed) - constant
+    if injection is None:
         flows = _flows(problem, reference)
         run, columns, metric_constant = run.ac_metric(flows)
         upper = flows[0].loss + cost
     else:
-        injection = _injections(problem, calibration, _flows(problem, calibration)[0])[:, None]
         columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
         metric_constant = np.zeros(run.n_parts)
         upper = tree_loss(problem, reference, injection) + cost
+    if upper <= 0:  # a part whose constant alone is above the value to beat
+        return PricedBound((constant + upper) * kw, Certificate.MODEL, (), 0)
     # A little above its value, or the reference would be excluded by rounding and the bound would lie above it.
     frames = run.frames(columns, metric_constant, upper * (1 + 2 * PROOF_GAP), max(gap, PROOF_GAP))
     found: list[Configuration] = []
@@ -104,7 +148,13 @@ def priced_bound(
     bound = min(open_bound(frames), float(frames.best[0] * frames.best[1])) + constant
     return PricedBound(
         bound_kw=bound * kw if math.isfinite(bound) else -math.inf,
-        certificate=Certificate.AC if prove_ac else Certificate.MODEL,
+        certificate=Certificate.AC if injection is None else Certificate.MODEL,
         found=tuple(c for c in found if c != reference),
         nodes=int(frames.scalars[1]),
     )
+
+
+def _iron_loss(problem: ReconfigurationProblem, v: NDArray[np.complex128]) -> Floats:
+    """Loss in the shunt conductance of each branch at given voltages [pu], were it closed, shape (n_branch,)."""
+    net, squared = problem.network, np.abs(v) ** 2
+    return 0.5 * net.g * (squared[net.from_bus] / net.ratio**2 + squared[net.to_bus])

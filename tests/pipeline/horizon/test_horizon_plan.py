@@ -13,9 +13,10 @@ from horizons import brute_force, random_horizon
 from instances import PASSIVE, all_configurations, random_problem
 
 from learnopt.engines.priced import priced_bound
+from learnopt.engines.tree_search import tree_loss
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Limits, Network, Scenario, Status
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, power_flow
 from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
 from learnopt.pipeline.horizon import plan as plan_module
 from learnopt.pipeline.horizon.bound import find_prices
@@ -217,3 +218,32 @@ def test_bad_horizon(case33: Network, changes: dict, sentence: str) -> None:
 def test_bad_options(case33: Network, options: dict) -> None:
     with pytest.raises(DataError, match=f"{next(iter(options))} = "):
         plan_horizon(day(case33), **options)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_priced_model_with_iron_losses(seed: int) -> None:
+    """Currents and iron losses held at one configuration: the bound is the least value of all configurations."""
+    rng = np.random.default_rng([seed, 9])
+    problem = random_problem(seed, (), n_bus=(4, 9))
+    iron = rng.uniform(0, 0.05, problem.network.n_branch) * (rng.random(problem.network.n_branch) < 0.3)
+    problem = problem.replace(network=replace(problem.network, g=iron))
+    trees = all_configurations(problem)
+    held, reference = (trees[int(k)] for k in rng.integers(len(trees), size=2))
+    flow, kw = power_flow(problem, held), problem.network.base.kw
+    if not flow.converged or not evaluate(problem, held).feasible:
+        return
+    prices = rng.normal(0, 2, problem.network.n_branch)
+    squared = np.abs(flow.v) ** 2
+    loss = 0.5 * iron * (squared[problem.network.from_bus] + squared[problem.network.to_bus]) * kw
+    currents = np.where(problem.network.is_substation, 0, np.conj((problem.p + 1j * problem.q) / flow.v))
+    half = np.where(held.closed, iron / 2, 0.0)
+    shunt = np.bincount(problem.network.from_bus, half, len(flow.v))
+    shunt += np.bincount(problem.network.to_bus, half, len(flow.v))
+    currents = np.where(problem.network.is_substation, 0, currents + shunt * flow.v)
+    feasible = [tree for tree in trees if evaluate(problem, tree).feasible]
+    values = [tree_loss(problem, tree, currents) * kw + (prices + loss)[tree.closed].sum() for tree in feasible]
+    found = priced_bound(problem, prices, reference, held, Certificate.MODEL)
+    reach = tree_loss(problem, reference, currents) * kw + (prices + loss)[reference.closed].sum()
+    scale = abs(prices).sum() + loss.sum() + max(values) - min(values)
+    assert found.certificate is Certificate.MODEL
+    assert found.bound_kw == pytest.approx(min(*values, reach), abs=1e-7 * scale)
