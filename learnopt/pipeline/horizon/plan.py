@@ -204,6 +204,9 @@ class _Run:
             reference, total = best_at(pool, prices), prices.constant(pool)
             found: list[Configuration] = []
             for t, step in enumerate(problem.steps):
+                if self.watch.elapsed > self.limit:
+                    total = -math.inf  # the round is not complete, what it found is kept
+                    break
                 self.report(f"bound, round {self.rounds + 1}", t, problem.n_steps)
                 priced = priced_bound(
                     step,
