@@ -96,6 +96,8 @@ def solve_risk(
     if bad:
         raise DataError("risk", bad)
     certify = options.certify or (Certificate.MODEL if ac_obstacles(problem) else Certificate.AC)
+    # Bounds of weighted means are what everything below rests on, whatever objective the problem itself names.
+    problem = problem.replace(objective="expected")
     study = _Study(problem, risk, level, replace(options, certify=certify))
     result = study.expected()
     if result.configuration is None:

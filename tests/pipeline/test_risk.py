@@ -99,3 +99,14 @@ def test_bad_risk() -> None:
     with pytest.raises(DataError) as caught:
         solve_risk(random_problem(1, ()), Risk.CVAR, 1.0)
     assert len(caught.value.violations) == 2
+
+
+def test_objective_of_the_problem_does_not_matter() -> None:
+    """A problem that names the worst case itself gives the same CVaR: its bounds are not taken for those of means."""
+    problem = uncertain(3)
+    expected, named = (solve_risk(problem.replace(objective=o), Risk.CVAR, 0.6) for o in ("expected", "worst"))
+    assert named.objective_kw == pytest.approx(expected.objective_kw, rel=1e-9)
+    assert named.dual_bound_kw == pytest.approx(expected.dual_bound_kw, rel=1e-7)
+    worst = TreeSearchEngine().solve(problem.replace(objective="worst"), SolveOptions(certify=Certificate.AC))
+    if (problem.weights > 0).all():
+        assert solve_risk(problem, Risk.WORST).objective_kw == pytest.approx(worst.objective_kw, rel=1e-7)
