@@ -38,7 +38,7 @@ from learnopt.learning.provenance import git_commit, library_versions
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
-from learnopt.pipeline.accelerate import SURE, LearnedEngine
+from learnopt.pipeline.accelerate import ROUNDS, SURE, LearnedEngine
 from learnopt.pipeline.policy import Decision, FixingPolicy, consistent
 from learnopt.pipeline.reduction import Reduction
 from learnopt.pipeline.train import proven_pairs
@@ -48,6 +48,7 @@ SEED = 77_000
 SAME = 1e-6
 """Relative difference of losses below which two configurations are equally good."""
 HARD = FeederConfig(buses=(300, 600), substations=(2, 4), loops=(30, 45), flat_share=0.5)
+LARGE = FeederConfig(buses=(2000, 4000), substations=(3, 6), loops=(80, 150), flat_share=0.2)
 MEDIUM = FeederConfig(buses=(60, 250), substations=(1, 4), loops=(8, 25), flat_share=0.15)
 SCENARIOS = ScenarioConfig(generation_probability=0.0, outage_probability=0.1, lock_probability=0.0)
 BOOTSTRAP = 2000
@@ -109,7 +110,7 @@ def learned_trees(predictor: Predictor, sequential: bool) -> Starts:
         prediction = predictor.predict(problem)
         yield prediction.most_probable
         if sequential:
-            yield predictor.predict_step_by_step(problem, SURE)
+            yield predictor.predict_step_by_step(problem, SURE, ROUNDS)
         while True:
             yield from prediction.sample(1, rng)
 
@@ -143,8 +144,8 @@ def search(problem: ReconfigurationProblem, starts: Starts, budget: float, seed:
     local = LocalSearch(problem)
     for start in starts(problem, np.random.default_rng(seed)):
         found = local.improve(start)
-        trace.starts += 1
         spent = time.process_time() - begin
+        trace.starts += 1
         if found is not None and found[1] < trace.final_kw and (spent <= budget or not trace.steps):
             trace.steps.append((spent, found[1]))
         if spent > budget:
@@ -163,10 +164,16 @@ def instances(options: argparse.Namespace) -> list[Instance]:
             network = read_case_json(path)
             if (network.n_bus, network.n_branch) not in known and network.n_bus <= options.max_buses:
                 networks.append(("files", replace(network, name=path.stem)))
-    for group, config in (("synthetic", MEDIUM), ("synthetic hard", HARD)):
-        for k in range(options.synthetic):
+    for group, config, count in (
+        ("synthetic", MEDIUM, options.synthetic),
+        ("synthetic hard", HARD, options.synthetic),
+        ("synthetic large", LARGE, options.large),
+    ):
+        for k in range(count):
             rng = np.random.default_rng([SEED, len(group), k])
             networks.append((group, random_feeder(config, rng, f"{group} {k}")))
+    if options.only:
+        networks = [row for row in networks if row[1].name.startswith(tuple(options.only.split(",")))]
     result = []
     for group, network in networks:
         for k in range(options.scenarios):
@@ -205,7 +212,7 @@ def decoding(chosen: list[Instance], predictor: Predictor, boosted: BoostedTrees
         "sequential opening": sequential_opening,
         "log-delta tree": OpeningCostTree().predict,
         "learned, most probable tree": lambda p: predictor.predict(p).most_probable,
-        "learned, step by step": lambda p: predictor.predict_step_by_step(p, SURE),
+        "learned, step by step": lambda p: predictor.predict_step_by_step(p, SURE, ROUNDS),
     }
     if boosted is not None:
         methods["gradient boosting per switch"] = boosted.predict
@@ -336,7 +343,9 @@ def main() -> int:
     parser.add_argument("--cases", type=Path, help="folder of further case files")
     parser.add_argument("--max-buses", type=int, default=2000, help="larger case files are left out")
     parser.add_argument("--data", type=Path, help="labelled dataset to fit gradient boosting on; left out where absent")
+    parser.add_argument("--only", help="comma-separated beginnings of feeder names")
     parser.add_argument("--synthetic", type=int, default=20, help="synthetic feeders of either kind")
+    parser.add_argument("--large", type=int, default=0, help="synthetic feeders of 2000 to 4000 buses")
     parser.add_argument("--scenarios", type=int, default=3, help="per feeder, the nominal one first")
     parser.add_argument("--budget", type=float, default=0.25, help="CPU seconds of search per instance and method")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds per exact solve")
@@ -366,10 +375,11 @@ def main() -> int:
     nominal = [k for k, i in enumerate(chosen) if not (i.feeder in seen or seen.add(i.feeder))]  # type: ignore[func-returns-value]
     hard = [k for k in nominal if chosen[k].feeder in ("case119", "case136", "case533") or "hard" in chosen[k].group]
     versions = library_versions()
+    command = ["python", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv)]
     page = "\n\n".join(
         [
             "## Learning: `benchmarks/learning.py`",
-            f"`{' '.join(['python', *sys.argv])}`; checkpoint `{predictor.name}`, commit {git_commit()}, "
+            f"`{' '.join(command)}`; checkpoint `{predictor.name}`, commit {git_commit()}, "
             + ", ".join(f"{name} {versions[name]}" for name in ("python", "numpy", "torch", "numba"))
             + f"; {platform.machine()}, one thread, CPU seconds; seed {SEED}.",
             f"{len(chosen)} instances of {len({i.feeder for i in chosen})} feeders, none trained on; best known is "
@@ -381,7 +391,9 @@ def main() -> int:
             "### Fixing, against the best known configuration",
             fixing(chosen, predictor, answers),
             f"### Reduced against full problem, alpha 5 %, gap 1e-4, at most {options.limit:g} s, nominal scenario",
-            reducing([chosen[k] for k in hard], predictor, [answers[k] for k in hard], options.limit, options.quick),
+            reducing([chosen[k] for k in hard], predictor, [answers[k] for k in hard], options.limit, options.quick)
+            if hard
+            else "No feeder of this run is among those compared here.",
         ]
     )
     print(page)

@@ -118,14 +118,18 @@ class Predictor:
         first, *others = (SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, row) for row in theta)
         return Prediction(graph, first, self.thresholds, tuple(others), novelty)
 
-    def predict_step_by_step(self, problem: ReconfigurationProblem, at_once: float = 1.0) -> Configuration:
+    def predict_step_by_step(
+        self, problem: ReconfigurationProblem, at_once: float = 1.0, rounds: int | None = None
+    ) -> Configuration:
         """Open the surest branch, look again at the network without it, and so on until it is radial.
 
         Closer to the optimum than :attr:`Prediction.most_probable`: each opening moves the flows that the next one
         depends on. As many forward passes as there are loops, unless branches that are open with probability
-        >= ``at_once`` are opened together. Train with ``partial_states`` for this use.
+        >= ``at_once`` are opened together, or no more than so many ``rounds`` are allowed. Train with
+        ``partial_states`` for this use.
         """
         state = problem
+        left = rounds or problem.network.n_branch
         while True:
             prediction = self.predict(state)
             graph = prediction.graph
@@ -134,7 +138,10 @@ class Predictor:
             # Branches that one tree opens leave every bus connected, whichever of them are opened.
             chords = ~prediction.most_probable.closed[graph.branch_index]
             p_open = np.where(chords, prediction.p_open, -1.0)
-            opened = (p_open >= at_once) | (np.arange(len(p_open)) == np.argmax(p_open))
+            least = -(-graph.n_loops // max(left, 1))
+            left -= 1
+            opened = p_open >= at_once
+            opened[np.argsort(-p_open, kind="stable")[:least]] = True
             locked = state.scenario.locked.copy()
             locked[graph.branch_index[opened]] = 0
             state = state.replace(scenario=replace(state.scenario, locked=locked))

@@ -46,6 +46,8 @@ BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 SURE = 0.9
 """Sequential prediction opens branches that are open with this probability together."""
+ROUNDS = 32
+"""Most predictions of sequential decoding: large feeders open several branches in each."""
 
 
 def proving_engine(problem: ReconfigurationProblem) -> str:
@@ -167,7 +169,7 @@ class LearnedEngine:
         rng = np.random.default_rng(options.seed)
         candidates = [prediction.most_probable, *prediction.sample(self.samples, rng), radial_start(problem)]
         if self.sequential:
-            candidates.append(self.predictor.predict_step_by_step(problem, SURE))
+            candidates.append(self.predictor.predict_step_by_step(problem, SURE, ROUNDS))
         if start is not None:
             candidates.append(start)
         for candidate in dict.fromkeys(candidates):

@@ -56,6 +56,7 @@ def test_ensemble_averages_its_members() -> None:
     alone = [Predictor(member).predict(problem) for member in model.members]
     np.testing.assert_allclose(whole.p_closed, np.mean([p.p_closed for p in alone], axis=0), atol=1e-12)
     configurations = [whole.most_probable, *whole.sample(7, np.random.default_rng(0))]
-    configurations += [Predictor(model).predict_step_by_step(problem, at_once) for at_once in (1.0, 0.6)]
-    assert len(configurations) == 10
+    decoder = Predictor(model)
+    configurations += [decoder.predict_step_by_step(problem, *how) for how in ((), (0.6,), (1.0, 2))]
+    assert len(configurations) == 11
     assert all(problem.faults(c) == [] for c in configurations)
