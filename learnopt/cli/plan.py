@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from learnopt.cli.plan_conductors import conductors
 from learnopt.cli.plan_substations import substations
 
 plan_app = typer.Typer(help="Planning: substations and routes, conductors.", no_args_is_help=True)
 plan_app.command()(substations)
+plan_app.command()(conductors)

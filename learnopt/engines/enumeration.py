@@ -51,6 +51,59 @@ def _connected(label: Ints, tail: Ints, head: Ints, first: int, scratch: Ints, n
 
 
 @njit(cache=True)
+def next_tree(tail: Ints, head: Ints, n_nodes: int, state: Ints, label: Ints, scratch: Ints, depth: int) -> int:
+    """Step to the next spanning tree; returns its depth, or -1 after the last one.
+
+    Parameters
+    ----------
+    state
+        Per branch 0 not tried, 1 included, 2 left out, shape (n_branch + 1,); changed in place. The tree consists of
+        the branches before the depth with state 1.
+    label
+        Sets joined so far at each depth, shape (n_branch + 1, n_nodes); changed in place.
+    scratch
+        shape (n_nodes,).
+    depth
+        What the last call returned; 0 at the start.
+    """
+    m = len(tail)
+    n_sets = n_nodes
+    for i in range(depth):
+        if state[i] == 1:
+            n_sets -= 1
+    back = n_sets == 1 and depth > 0
+    while True:
+        if not back and n_sets > 1 and depth < m:
+            a, b = find_set(label[depth], tail[depth]), find_set(label[depth], head[depth])
+            label[depth + 1] = label[depth]
+            if a != b:
+                state[depth] = 1
+                label[depth + 1][a] = b
+                n_sets -= 1
+            else:
+                state[depth] = 2
+            depth += 1
+            if n_sets == 1:
+                return depth
+            continue
+        # Back to the last included branch that may be left out instead.
+        back = True
+        while depth > 0:
+            depth -= 1
+            if state[depth] == 1:
+                n_sets += 1
+                if _connected(label[depth], tail, head, depth + 1, scratch, n_sets):
+                    state[depth] = 2
+                    label[depth + 1] = label[depth]
+                    depth += 1
+                    back = False
+                    break
+            state[depth] = 0
+        if back:
+            return -1
+
+
+@njit(cache=True)
 def _enumerate(
     grid: Any,
     limits: Any,
@@ -80,65 +133,33 @@ def _enumerate(
     shunt = np.empty(n, np.complex128)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
     scratch = np.empty(n_nodes, np.int64)
-    depth = progress[2]
-    while True:
-        n_sets = n_nodes
-        for i in range(depth):
-            if state[i] == 1:
-                n_sets -= 1
-        if n_sets == 1:
-            for i in range(m):
-                closed[branches[i]] = i < depth and state[i] == 1
-            progress[0] += 1
-            operations = 0
-            for e in range(len(closed)):
-                if counted[e] and closed[e] != normally_closed[e]:
-                    operations += 1
-            if operations <= max_operations:
-                order_tree(grid, closed, order, parent, feed)
-                loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
-                feasible = not np.isnan(loss)
-                if feasible and limits.active:
-                    feasible = total_violation(grid, limits, s, order, parent, feed, v, current) == 0.0
-                if feasible:
-                    progress[1] += 1
-                    value = loss + switching_cost * operations
-                    if value < best_value[0]:
-                        best_value[0] = value
-                        best[:] = closed
-        elif depth < m:
-            e = depth
-            a, b = find_set(label[depth], tail[e]), find_set(label[depth], head[e])
-            if a != b:
-                state[depth] = 1
-                label[depth + 1] = label[depth]
-                label[depth + 1][a] = b
-            else:
-                state[depth] = 2
-                label[depth + 1] = label[depth]
-            depth += 1
-            continue
-        # Back to the last included branch that may be left out instead.
-        while depth > 0:
-            depth -= 1
-            if state[depth] == 1:
-                n_sets = n_nodes
-                for i in range(depth):
-                    if state[i] == 1:
-                        n_sets -= 1
-                if _connected(label[depth], tail, head, depth + 1, scratch, n_sets):
-                    state[depth] = 2
-                    label[depth + 1] = label[depth]
-                    depth += 1
-                    break
-            state[depth] = 0
-            if depth == 0:
+    while progress[0] < stop_at:
+        if n_nodes > 1:
+            progress[2] = next_tree(tail, head, n_nodes, state, label, scratch, progress[2])
+            if progress[2] < 0:
                 return True
-        else:
+        for i in range(m):
+            closed[branches[i]] = i < progress[2] and state[i] == 1
+        progress[0] += 1
+        operations = 0
+        for e in range(len(closed)):
+            if counted[e] and closed[e] != normally_closed[e]:
+                operations += 1
+        if operations <= max_operations:
+            order_tree(grid, closed, order, parent, feed)
+            loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+            feasible = not np.isnan(loss)
+            if feasible and limits.active:
+                feasible = total_violation(grid, limits, s, order, parent, feed, v, current) == 0.0
+            if feasible:
+                progress[1] += 1
+                value = loss + switching_cost * operations
+                if value < best_value[0]:
+                    best_value[0] = value
+                    best[:] = closed
+        if n_nodes == 1:
             return True
-        if progress[0] >= stop_at:
-            progress[2] = depth
-            return False
+    return False
 
 
 class EnumerationEngine:

@@ -58,6 +58,8 @@ class SolverRun:
         Column values, None without a solution.
     nodes
         Branch-and-bound nodes.
+    reduced_costs
+        Of every column of a linear relaxation solved to optimality, else None.
     """
 
     outcome: Outcome
@@ -65,6 +67,7 @@ class SolverRun:
     bound: float
     values: Floats | None
     nodes: int = 0
+    reduced_costs: Floats | None = None
 
 
 class CompiledModel:
@@ -190,6 +193,10 @@ class CompiledModel:
         scale = self._scale[columns]
         for column, low, high in zip(columns, lower / scale, upper / scale, strict=True):
             self._highs.changeColBounds(int(column), float(low), float(high))
+
+    def bound(self, columns: Ints, lower: Floats, upper: Floats) -> None:
+        """Set the bounds of columns, shape (n,) each."""
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
     def solve_relaxation(self, time_limit: float = math.inf) -> SolverRun:
         """Solve the linear relaxation, from the last basis."""
@@ -332,7 +339,10 @@ class CompiledModel:
             nodes = 0
         if outcome is Outcome.FAILED:
             bound = -math.inf
-        return SolverRun(outcome, objective, min(bound, cutoff), values, nodes)
+        reduced = None
+        if not self._mixed and outcome is Outcome.OPTIMAL:
+            reduced = np.array(self._highs.getSolution().col_dual)
+        return SolverRun(outcome, objective, min(bound, cutoff), values, nodes, reduced)
 
 
 def _empty_model() -> pyo.ConcreteModel:

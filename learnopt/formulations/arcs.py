@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -62,6 +62,11 @@ class Arcs:
         reverse = np.full(len(branch), -1, dtype=np.int64)
         reverse[first], reverse[first + 1] = first + 1, first
         return cls(branch, tail, head, fixed, blocks.block[branch], sending, receiving, reverse)
+
+    def copies(self, origin: Ints, fixed: Bools) -> Arcs:
+        """Arcs with those at ``origin`` (repeated where it repeats) and their own ``fixed``; no one is the reverse."""
+        taken = {f.name: getattr(self, f.name)[origin] for f in fields(self)}
+        return Arcs(**(taken | {"fixed": fixed, "reverse": np.full(len(origin), -1)}))
 
     def __len__(self) -> int:
         return len(self.branch)

@@ -33,9 +33,41 @@ import numpy as np
 
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.controls import LoadRanges
-from learnopt.network import Bools, Floats, ReconfigurationProblem
+from learnopt.network import Bools, Floats, Network, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics.judge import LIMIT_TOLERANCE
+
+
+@dataclass(frozen=True)
+class SeriesRange:
+    """What the series impedance of each branch may be, where it is a choice; shape (n_branch,) each, in pu.
+
+    Parameters
+    ----------
+    r_low, r_high, x_high
+        Least and largest resistance, largest reactance.
+    ratio_high, weight_high
+        Largest x / r and |z|^2 / r where r > 0, else 0.
+    loss_high, reactive_high
+        Largest r l and x l that a current limit of the equipment leaves; infinite where there is none.
+    """
+
+    r_low: Floats
+    r_high: Floats
+    x_high: Floats
+    ratio_high: Floats
+    weight_high: Floats
+    loss_high: Floats
+    reactive_high: Floats
+
+    @classmethod
+    def of(cls, network: Network) -> SeriesRange:
+        """The impedances of the network: no choice."""
+        r, x = network.r, network.x
+        divisor = np.where(r > 0, r, np.inf)
+        unlimited = np.full(network.n_branch, np.inf)
+        return cls(r, r, x, x / divisor, (r**2 + x**2) / divisor, unlimited, unlimited)
+
 
 UNPROVEN_FACTOR = 3.0
 """Where no finite bound is proven, currents are bounded by this many times what flat voltages give, and the
@@ -111,6 +143,21 @@ def block_path_weight(problem: ReconfigurationProblem, weight: Floats) -> Floats
 
 def fed_through_block(problem: ReconfigurationProblem, bus_value: Floats, branch_value: Floats | None = None) -> Floats:
     """Sum of a bus value (and of a branch value) over everything fed through each block, shape (n_block,)."""
+    return _fed(problem, bus_value, branch_value)[0]
+
+
+def fed_through_bus(problem: ReconfigurationProblem, bus_value: Floats) -> Floats:
+    """Sum of a bus value over each bus and all blocks that hang from it, shape (n_bus,).
+
+    Whatever feeds the bus feeds all of this.
+    """
+    return _fed(problem, bus_value)[1]
+
+
+def _fed(
+    problem: ReconfigurationProblem, bus_value: Floats, branch_value: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Sums over what each block feeds, shape (n_block,), and over what hangs from each bus, shape (n_bus,)."""
     net, blocks = problem.network, problem.blocks
     node = merged_nodes(net)
     tail, head = node[net.from_bus], node[net.to_bus]
@@ -126,7 +173,7 @@ def fed_through_block(problem: ReconfigurationProblem, bus_value: Floats, branch
         if branch_value is not None:
             total[block] += branch_value[edges].sum()
         own[blocks.entry[block]] += total[block]
-    return total
+    return total, own[node]
 
 
 def _members(block: np.ndarray, n_blocks: int) -> list[np.ndarray]:
@@ -134,11 +181,20 @@ def _members(block: np.ndarray, n_blocks: int) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(block[order], np.arange(n_blocks)))[1:]
 
 
-def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float) -> Bounds:
-    """Bounds for all configurations with loss at most ``loss_cutoff`` [pu] (may be infinite)."""
+def derive_bounds(
+    problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float, series: SeriesRange | None = None
+) -> Bounds:
+    """Bounds for all configurations with loss at most ``loss_cutoff`` [pu] (may be infinite).
+
+    Parameters
+    ----------
+    series
+        What the series impedances may be, where they are a choice too; those of the network if absent.
+    """
     net, limits = problem.network, problem.limits
+    series = series or SeriesRange.of(net)
     loss_cutoff = max(loss_cutoff, 0.0)  # the judge rounds a loss of zero to either side
-    r, x, charging = net.r, net.x, problem.b
+    charging = problem.b
     fed = ~net.is_substation
     ranges = LoadRanges.of(problem)
     p_low, p_high, q_low, q_high, g_bus, b_low, b_high = (
@@ -155,13 +211,14 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     )
     largest = np.hypot(np.maximum(np.abs(p_low), np.abs(p_high)), np.maximum(np.abs(q_low), np.abs(q_high)))
     shunt = np.hypot(net.g, charging)
-    z2 = r**2 + x**2
     passive_p = bool((p_low >= 0).all())
     passive_q = bool((q_low >= 0).all() and (b_high <= 0).all() and (charging[problem.usable] <= 0).all())
     root_low, root_high = float(net.substation_vm.min()), float(net.substation_vm.max())
     low_limit = limits.vm_min / (1 + LIMIT_TOLERANCE) if limits.vm_min is not None else 0.0
     high_limit = limits.vm_max * (1 + LIMIT_TOLERANCE) if limits.vm_max is not None else np.inf
     in_block = problem.blocks.block >= 0
+    r_low = series.r_low
+    lossless = in_block & (series.r_high == 0)
     # A branch in no block (index -1) feeds nothing.
     apparent = np.append(fed_through_block(problem, largest), 0.0)[problem.blocks.block]
     charged = fed_through_block(problem, np.hypot(g_bus, np.maximum(-b_low, b_high)), np.where(in_block, shunt, 0.0))
@@ -187,22 +244,23 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
         for _ in range(PASSES):
             ends_high = np.maximum(vm_high[net.from_bus], vm_high[net.to_bus])
             half_charge = np.where(shunt > 0, shunt / 2 * ends_high * widest, 0.0)
-            current = np.minimum(current, np.where(r > 0, np.sqrt(loss_cutoff / r), np.inf))
+            current = np.minimum(current, np.where(r_low > 0, np.sqrt(loss_cutoff / r_low), np.inf))
             rated = problem.i_max * (1 + LIMIT_TOLERANCE)
             current = np.minimum(current, np.minimum(rated, rated * ranges.ratio_high) + half_charge)
             lowest, highest = float(vm_low[fed].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
             drawn = np.where(apparent > 0, apparent / lowest, 0.0)
             drawn = drawn + np.where(charged > 0, charged * highest * widest, 0.0)
             current = np.minimum(current, drawn * widest)
-            resistive = np.where(in_block & (r > 0), z2 / np.where(r > 0, r, 1.0), 0.0)
-            reactive = np.where(in_block & (r == 0) & (x > 0), x * current, 0.0)
+            resistive = np.where(in_block, series.weight_high, 0.0)
+            reactive = np.where(lossless & (series.x_high > 0), series.x_high * current, 0.0)
             drop = np.sqrt(loss_cutoff * block_path_weight(problem, resistive)) + block_path_weight(problem, reactive)
             drop = np.where(np.isnan(drop), np.inf, drop) * stretch
             vm_low = np.maximum(vm_low, (root_low - drop) / stretch)
             vm_high = np.minimum(vm_high, (root_high + drop) * stretch)
             leading = np.where(susceptance > 0, susceptance * vm_high**2, 0.0)
             leading = np.append(fed_through_block(problem, np.maximum(leading - q_low, 0)), 0.0)[problem.blocks.block]
-            rise = np.where(in_block, 2 * (r * generated + np.where(x > 0, x * leading, 0.0)), 0.0)
+            rise = 2 * (series.r_high * generated + np.where(series.x_high > 0, series.x_high * leading, 0.0))
+            rise = np.where(in_block, rise, 0.0)
             rise = block_path_weight(problem, rise) * widest**2
             vm_high = np.minimum(vm_high, np.sqrt(root_high**2 + rise) * stretch)
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
@@ -226,10 +284,14 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
     forward = arcs.tail == net.from_bus[branch]
     power = vm_high[arcs.tail] / np.where(forward, ranges.ratio_low[branch], 1.0) * current[branch]
     ell_max = current[branch] ** 2
-    active_loss = min(loss_cutoff, float(np.sum(r[in_block] * current[in_block] ** 2)))
-    ratio = float(np.max(x[in_block] / np.where(r > 0, r, np.inf)[in_block], initial=0.0))
-    lossless = in_block & (r == 0)
-    reactive_loss = ratio * active_loss + float(np.sum(x[lossless] * current[lossless] ** 2))
+    none = np.zeros(net.n_bus)
+    # Losses of everything that an arc feeds, its own included: what the branches can lose, and not above the cutoff.
+    active = np.minimum(series.r_high * current**2, series.loss_high)
+    active_loss = np.minimum(fed_through_block(problem, none, active)[arcs.block], loss_cutoff)
+    reactive = np.minimum(series.x_high * current**2, series.reactive_high)
+    without_r = fed_through_block(problem, none, np.where(lossless, reactive, 0.0))[arcs.block]
+    ratio = float(np.max(series.ratio_high[in_block], initial=0.0))
+    reactive_loss = np.minimum(fed_through_block(problem, none, reactive)[arcs.block], ratio * active_loss + without_r)
     # Voltages behind a transformer are those of one of its ends, or less than the ratio away from them.
     w_shunt = np.where(in_block, float(w_max.max()) * widest**2, 0.0)
     below = {
@@ -242,11 +304,13 @@ def derive_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: floa
             ("q-", np.maximum(-q_low, 0) + np.maximum(b_high, 0) * w_max, np.maximum(charging, 0) * w_shunt),
         )
     }
-    # A bridge sends what everything below it draws, losses at least zero; another arc at least what its head draws.
+    # A bridge sends what everything below it draws, losses at least zero; another arc what its head and all that hangs
+    # from it draw, or more.
     bridge = problem.blocks.bridges[branch]
     drawn_p, drawn_q = (fed_through_block(problem, value)[arcs.block] for value in (p_low, q_low))
-    least_p = np.where(bridge, drawn_p, p_low[arcs.head] if passive_p else -below["p-"])
-    least_q = np.where(bridge, drawn_q - below["capacitive"], q_low[arcs.head] if passive_q else -below["q-"])
+    head_p, head_q = fed_through_bus(problem, p_low)[arcs.head], fed_through_bus(problem, q_low)[arcs.head]
+    least_p = np.where(bridge, drawn_p, head_p if passive_p else -below["p-"])
+    least_q = np.where(bridge, drawn_q - below["capacitive"], head_q if passive_q else -below["q-"])
     return Bounds(
         w_min=w_min,
         w_max=w_max,

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,43 @@ RATING_DIRECTIONS = 32
 
 
 @dataclass(frozen=True)
+class ArcEquipment:
+    """Series impedance and current limit of each arc [pu], where they differ between arcs of one branch."""
+
+    r: Floats
+    x: Floats
+    i_max: Floats
+
+
+@dataclass(frozen=True)
 class DistFlowData:
-    """The numbers of the model: the problem, its arcs and proven constants."""
+    """The numbers of the model: the problem, its arcs and proven constants.
+
+    Parameters
+    ----------
+    equipment
+        Of each arc; None = that of its branch in the network.
+    """
 
     problem: ReconfigurationProblem
     arcs: Arcs
     bounds: Bounds
+    equipment: ArcEquipment | None = None
+
+    @cached_property
+    def r(self) -> Floats:
+        """Series resistance of each arc [pu], shape (n_arc,)."""
+        return self.problem.network.r[self.arcs.branch] if self.equipment is None else self.equipment.r
+
+    @cached_property
+    def x(self) -> Floats:
+        """Series reactance of each arc [pu], shape (n_arc,)."""
+        return self.problem.network.x[self.arcs.branch] if self.equipment is None else self.equipment.x
+
+    @cached_property
+    def i_max(self) -> Floats:
+        """Current limit in force on each arc [pu], shape (n_arc,); ``inf`` = none."""
+        return self.problem.i_max[self.arcs.branch] if self.equipment is None else self.equipment.i_max
 
     @classmethod
     def of(cls, problem: ReconfigurationProblem, loss_cutoff: float = math.inf) -> DistFlowData:
@@ -217,8 +249,7 @@ def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
     ----------
     Baran & Wu (1989), doi:10.1109/61.25627, voltage recursion of DistFlow.
     """
-    net, e = data.problem.network, data.arcs.branch[arc]
-    r, x = net.r[e], net.x[e]
+    r, x = data.r[arc], data.x[arc]
     sending = sending_voltage_sqr(model, data, arc)
     return sending - 2 * (r * model.P[arc] + x * model.Q[arc]) + (r**2 + x**2) * model.ell[arc]
 
@@ -230,8 +261,8 @@ def sent_power(model: Any, data: DistFlowData, arc: int) -> tuple[Any, Any]:
 
 def received_power(model: Any, data: DistFlowData, arc: int) -> tuple[Any, Any]:
     r"""Active and reactive power that an arc brings to its head, less half of its shunt; 0 for one not in use."""
-    net, e, ell = data.problem.network, data.arcs.branch[arc], model.ell[arc]
-    active, reactive = model.P[arc] - net.r[e] * ell, model.Q[arc] - net.x[e] * ell
+    ell = model.ell[arc]
+    active, reactive = model.P[arc] - data.r[arc] * ell, model.Q[arc] - data.x[arc] * ell
     return _with_shunt(data, arc, active, reactive, -1, lambda: receiving_voltage_sqr(model, data, arc))
 
 
@@ -257,17 +288,23 @@ def operations_expression(model: Any, data: DistFlowData) -> Any:
     return sum((1.0 - state.get(e, 0.0)) if normal[e] else state.get(e, 0.0) for e in range(len(normal)) if counted[e])
 
 
-def objective_loss_and_switching(model: Any, data: DistFlowData) -> None:
-    r"""Loss plus switching cost [kW]."""
-    problem, arcs = data.problem, data.arcs
-    weight = problem.network.base.kw * problem.network.r[arcs.branch]
+def loss_expression(model: Any, data: DistFlowData) -> Any:
+    r"""Active loss [kW]: sum of r_a l_a, and what transformers lose in their iron."""
+    network = data.problem.network
+    weight = network.base.kw * data.r
     loss = sum(weight[a] * model.ell[a] for a in model.arcs if weight[a] > 0)
-    iron = problem.network.base.kw * problem.network.g[arcs.branch] / 2
+    iron = network.base.kw * network.g[data.arcs.branch] / 2
     for a in np.flatnonzero(iron > 0).tolist():
         loss += iron[a] * (sending_voltage_sqr(model, data, a) + receiving_voltage_sqr(model, data, a))
-    if problem.switching_cost > 0:
-        loss += problem.switching_cost * operations_expression(model, data)
-    model.objective = pyo.Objective(expr=loss + 0.0, sense=pyo.minimize)
+    return loss + 0.0
+
+
+def objective_loss_and_switching(model: Any, data: DistFlowData) -> None:
+    r"""Loss plus switching cost [kW]."""
+    loss = loss_expression(model, data)
+    if data.problem.switching_cost > 0:
+        loss += data.problem.switching_cost * operations_expression(model, data)
+    model.objective = pyo.Objective(expr=loss, sense=pyo.minimize)
 
 
 def constraint_single_parent(model: Any) -> None:
@@ -288,7 +325,7 @@ def constraint_branch_state(model: Any, data: DistFlowData) -> None:
     pairs: dict[int, list[int]] = {}
     for a in model.choice:
         pairs.setdefault(int(data.arcs.branch[a]), []).append(a)
-    model.branches = pyo.Set(initialize=[e for e, a in pairs.items() if len(a) == 2 or must_close[e]], ordered=True)
+    model.branches = pyo.Set(initialize=[e for e, a in pairs.items() if len(a) > 1 or must_close[e]], ordered=True)
 
     def rule(_: Any, branch: int) -> Any:
         state = sum(model.b[a] for a in pairs[branch])
@@ -391,31 +428,36 @@ def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
     share by which the branch is open.
 
     A larger w only lowers losses and raises voltages, so it needs no lower bound unless voltages have an upper limit.
+    Of several arcs of one branch and direction (choices of equipment) at most one is in use, so the rows that compare
+    with v_i hold for their sum.
     """
     bounds, arcs, tail = data.bounds, data.arcs, data.arcs.tail
-
-    def parted(a: int) -> tuple[Any, Any]:
-        """v_tail as far as the branch is closed, from either end, and the share by which it is open."""
-        back = int(arcs.reverse[a])
-        if back < 0:
-            return model.w[a], 1 - model.b[a]
-        return model.w[a] + arriving_voltage_sqr(model, data, back), 1 - model.b[a] - model.b[back]
+    copies: dict[tuple[int, int], list[int]] = {}
+    for a in model.choice:
+        copies.setdefault((int(arcs.branch[a]), int(tail[a])), []).append(a)
+    ends = [(copies[key], copies.get((key[0], int(arcs.head[group[0]])), [])) for key, group in copies.items()]
 
     def upper(_: Any, a: int) -> Any:
         return model.w[a] <= bounds.w_max[tail[a]] * model.b[a]
 
-    def not_above(_: Any, a: int) -> Any:
-        joined, opened = parted(a)
-        return joined <= model.v[int(tail[a])] - bounds.w_min[tail[a]] * opened
+    def parted(k: int) -> tuple[int, Any, Any]:
+        """A bus, its squared voltage as far as the branch is closed, from either end, and the open share of it."""
+        away, back = ends[k]
+        joined = sum(model.w[a] for a in away) + sum(arriving_voltage_sqr(model, data, a) for a in back)
+        return int(tail[away[0]]), joined, 1 - sum(model.b[a] for a in (*away, *back))
 
-    def not_below(_: Any, a: int) -> Any:
-        joined, opened = parted(a)
-        return joined >= model.v[int(tail[a])] - bounds.w_max[tail[a]] * opened
+    def not_above(_: Any, k: int) -> Any:
+        i, joined, opened = parted(k)
+        return joined <= model.v[i] - bounds.w_min[i] * opened
+
+    def not_below(_: Any, k: int) -> Any:
+        i, joined, opened = parted(k)
+        return joined >= model.v[i] - bounds.w_max[i] * opened
 
     model.voltage_upper = pyo.Constraint(model.choice, rule=upper)
-    model.voltage_not_above = pyo.Constraint(model.choice, rule=not_above)
+    model.voltage_not_above = pyo.Constraint(range(len(ends)), rule=not_above)
     if data.problem.limits.vm_max is not None:
-        model.voltage_not_below = pyo.Constraint(model.choice, rule=not_below)
+        model.voltage_not_below = pyo.Constraint(range(len(ends)), rule=not_below)
 
 
 def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
@@ -433,7 +475,7 @@ def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
             model.power_on_off.add(flow <= high * model.b[a])
             if low != 0:
                 model.power_on_off.add(flow >= low * model.b[a])
-        if math.isfinite(data.problem.i_max[data.arcs.branch[a]]):
+        if math.isfinite(data.i_max[a]):
             model.power_on_off.add(model.ell[a] <= bounds.ell_max[a] * model.b[a])
 
 
@@ -446,7 +488,7 @@ def end_currents_sqr(model: Any, data: DistFlowData, arc: int) -> list[Any]:
     """
     problem, arcs, net = data.problem, data.arcs, data.problem.network
     e = arcs.branch[arc]
-    b, g, r, x = problem.b[e], net.g[e], net.r[e], net.x[e]
+    b, g, r, x = problem.b[e], net.g[e], data.r[arc], data.x[arc]
     if b == 0 and g == 0 and net.ratio[e] == 1 and arc not in model.tap_of_arc:
         return [model.ell[arc]]
     quarter, P, Q, ell = (g**2 + b**2) / 4, model.P[arc], model.Q[arc], model.ell[arc]
@@ -461,10 +503,9 @@ def end_currents_sqr(model: Any, data: DistFlowData, arc: int) -> list[Any]:
 
 def constraint_current_limit(model: Any, data: DistFlowData) -> None:
     r"""Ampacity at both ends of an arc where their currents differ; else it is the bound of l_a."""
-    problem, arcs = data.problem, data.arcs
     model.current_limit = pyo.ConstraintList()
     for a in model.arcs:
-        limit = (problem.i_max[arcs.branch[a]] * (1 + LIMIT_TOLERANCE)) ** 2
+        limit = (data.i_max[a] * (1 + LIMIT_TOLERANCE)) ** 2
         ends = end_currents_sqr(model, data, a)
         if math.isfinite(limit) and len(ends) > 1:
             for current in ends:

@@ -7,11 +7,16 @@ from typing import Literal
 
 from learnopt.errors import DataError
 
-_SOURCE_TREE = {"cases": "datasets/cases", "planning": "datasets/planning", "checkpoints": "checkpoints"}
+_SOURCE_TREE = {
+    "cases": "datasets/cases",
+    "planning": "datasets/planning",
+    "conductors": "datasets/conductors",
+    "checkpoints": "checkpoints",
+}
 
 
-def data_root(kind: Literal["cases", "planning", "checkpoints"]) -> Path:
-    """Folder of the named cases, of the planning samples or of the published checkpoints.
+def data_root(kind: Literal["cases", "planning", "conductors", "checkpoints"]) -> Path:
+    """Folder of the named cases, of the planning samples, of the conductor table or of the published checkpoints.
 
     A checkout is recognised by the ``pyproject.toml`` beside the package; the build backend copies the same folders to
     ``learnopt/_data`` of the wheel.

@@ -1,1 +1,1 @@
-"""Planning: which substations and lines to build, at which cost, and what is proven about the plan."""
+"""Planning: what to build, on the network model, formulations and judge of operation, and what is proven about it."""
