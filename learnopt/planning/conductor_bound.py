@@ -21,7 +21,7 @@ without losses; T the conductors chosen, k the annual cost of one unit of loss.
     with :math:`A = 2\alpha P0 + 2\beta Q0 - (\alpha^2 + \beta^2) V_0^2`, :math:`\Lambda^P` the sum of
     :math:`2\lambda\alpha` over the branches above (:math:`\Lambda^Q` with beta), :math:`\kappa` the sum of
     :math:`\lambda (\alpha^2 + \beta^2)` over the branch and those below. Each minimum is taken with the end of the
-    range of l that makes it least. Any :math:`\lambda \ge 0` is valid; the ones used make D vanish for a good conductor.
+    range of l that makes it least. Any :math:`\lambda \ge 0` is valid; those used make D vanish for a good conductor.
 3.  A conductor that lifts this bound to the cutoff is impossible; then again from 1.
 """
 

@@ -13,7 +13,7 @@ from learnopt.engines.exchange import random_start
 from learnopt.formulations.conductor_selection import current_limit, economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorProblem, Plan
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, power_flow
 from learnopt.physics.judge import LIMIT_TOLERANCE
 from learnopt.physics.sweep import grid_of
 from learnopt.planning.conductor_bound import survivors
@@ -88,7 +88,23 @@ class PlanResult:
 def judge(problem: ConductorProblem, plan: Plan) -> tuple[Evaluation, list[str]]:
     """Power flow of a plan by the independent judge, and everything that speaks against it."""
     evaluation = evaluate(problem.equipped(plan.conductor), plan.configuration)
-    return evaluation, [*problem.faults(plan), *evaluation.violations]
+    reasons = [*problem.faults(plan), *evaluation.violations]
+    if problem.no_thicker_downstream and evaluation.converged:
+        reasons += _thicker_downstream(problem, plan)
+    return evaluation, reasons
+
+
+def _thicker_downstream(problem: ConductorProblem, plan: Plan) -> list[str]:
+    """Branches that are thicker than the branch that feeds them."""
+    net, kind = problem.network, plan.conductor
+    flow = power_flow(problem.equipped(kind), plan.configuration)
+    found = []
+    for k in np.flatnonzero(flow.parent >= 0):
+        e, above = flow.feed[k], flow.feed[flow.parent[k]]
+        if above >= 0 <= kind[above] < kind[e]:
+            thin, thick = problem.catalogue[kind[above]].name, problem.catalogue[kind[e]].name
+            found.append(f"branch {net.branch_ids[e]!r} ({thick}) is fed by branch {net.branch_ids[above]!r} ({thin})")
+    return found
 
 
 @dataclass

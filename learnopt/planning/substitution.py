@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.network import ReconfigurationProblem
+from learnopt.network import Bools, ReconfigurationProblem
 from learnopt.network.conductors import Conductor, ConductorProblem, EnergyCosts
 from learnopt.physics import power_flow
 
@@ -39,10 +39,11 @@ def substitute(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(np.where(routed, net.r, 1.0) / net.x)  # infinite without reactance: the thinnest conductor
         distance = np.abs(np.minimum(ratio, 1e3)[:, None] - np.log(r_km / x_km))
-    carries = np.greater_equal(rating[None, :], current[:, None])
+    carries: Bools = rating[None, :] >= current[:, None]
     thinner = np.arange(len(catalogue)) < max(len(catalogue) // 2, 1)
-    carries = np.where((carries & thinner).any(axis=1)[:, None], carries & thinner, carries)
-    carries[:, np.argmax(rating)] |= ~carries.any(axis=1)
+    some = np.count_nonzero(carries & thinner, axis=1) > 0
+    carries = np.where(some[:, None], carries & thinner, carries)
+    carries[:, np.argmax(rating)] |= np.count_nonzero(carries, axis=1) == 0
     installed = np.where(carries, distance, np.inf).argmin(axis=1)
     return ConductorProblem(
         feeder=feeder,

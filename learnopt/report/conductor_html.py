@@ -65,7 +65,8 @@ def _scenarios(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) ->
         for mode, result in results.items()
     )
     head = [f"{STUDY_HEAD[1]} [{problem.costs.currency}]" if k == 1 else name for k, name in enumerate(STUDY_HEAD)]
-    return f"<section><h2>Scenarios</h2>{_table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))}{words}</section>"
+    table = _table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))
+    return f"<section><h2>Scenarios</h2>{table}{words}</section>"
 
 
 def _maps(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:

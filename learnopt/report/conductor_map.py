@@ -70,10 +70,20 @@ def plan_plot(problem: ConductorProblem, plan: Plan, layout: Layout) -> go.Figur
             showlegend=False,
         )
     roots = net.substations
-    figure.add_scatter(x=layout.x.tolist(), y=layout.y.tolist(), mode="markers", marker={"size": 5, "color": INK},
-                       hovertext=[f"bus {escaped(b)}" for b in net.bus_ids], hoverinfo="text", showlegend=False)  # fmt: skip
-    figure.add_scatter(x=layout.x[roots].tolist(), y=layout.y[roots].tolist(), mode="markers", name="substation",
-                       marker={"size": 12, "color": INK, "symbol": "square"})  # fmt: skip
+    places = (
+        (np.arange(net.n_bus), {"size": 5, "color": INK}),
+        (roots, {"size": 12, "color": INK, "symbol": "square"}),
+    )
+    for buses, marker in places:
+        figure.add_scatter(
+            x=layout.x[buses].tolist(),
+            y=layout.y[buses].tolist(),
+            mode="markers",
+            marker=marker,
+            hovertext=[f"bus {escaped(net.bus_ids[k])}" for k in buses],
+            hoverinfo="text",
+            showlegend=False,
+        )
     bare = {"visible": False, "fixedrange": False}
     figure.update_layout(height=560, margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis=bare, yaxis=bare,
                          paper_bgcolor="white", plot_bgcolor="white", font={"color": INK, "size": 12})  # fmt: skip
@@ -120,9 +130,10 @@ def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, PlanResult])
             figure.add_hline(y=limit, line={"color": VIOLATED, "dash": "dash", "width": 1})
     step = max(net.n_bus // 40, 1)
     ticks = {"tickvals": list(range(0, net.n_bus, step)), "ticktext": ids[::step], "title": {"text": "bus"}}
+    scale = {"title": {"text": "bus voltage [pu]"}, "tickformat": ".3f"}
     figure.update_layout(height=440, margin={"l": 70, "r": 20, "t": 20, "b": 60}, paper_bgcolor="white",
                          plot_bgcolor="white", xaxis={**ticks, "gridcolor": PALE},
-                         yaxis={"title": {"text": "bus voltage [pu]"}, "tickformat": ".3f", "gridcolor": PALE})  # fmt: skip
+                         yaxis={**scale, "gridcolor": PALE})  # fmt: skip
     return figure
 
 
