@@ -161,13 +161,14 @@ class ConductorProblem:
         return self._per_unit([c.x_ohm_per_km for c in self.catalogue], self.network.x)
 
     def _per_unit(self, per_km: list[float], without: Floats) -> Floats:
-        value = self.length_km[:, None] * np.array(per_km) / self.network.base.z_base
+        z_base = self.network.branch_kv**2 / self.network.base.s_base
+        value = (self.length_km / z_base)[:, None] * np.array(per_km)
         return np.where(self.routed[:, None], value, without[:, None])
 
     @cached_property
     def i_max(self) -> Floats:
         """Current limit in force of each branch with each conductor [pu], shape (n_branch, n_conductor)."""
-        rating = np.array([c.ampacity_a for c in self.catalogue]) / self.network.base.i_base
+        rating = np.array([c.ampacity_a for c in self.catalogue]) / self.network.i_base[:, None]
         limit = np.where(self.routed[:, None], rating, self.network.i_max[:, None])
         return limit if self.feeder.limits.ampacity else np.full_like(limit, np.inf)
 
@@ -205,7 +206,7 @@ class ConductorProblem:
     def equipped(self, conductor: Ints) -> ReconfigurationProblem:
         """The feeder with these conductors, ready for any engine and for the judge."""
         rows, pick, routed = np.arange(len(conductor)), np.maximum(conductor, 0), self.routed
-        rating = np.array([c.ampacity_a for c in self.catalogue])[pick] / self.network.base.i_base
+        rating = np.array([c.ampacity_a for c in self.catalogue])[pick] / self.network.i_base
         network = replace(
             self.network,
             r=self.r[rows, pick],

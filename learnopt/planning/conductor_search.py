@@ -34,7 +34,7 @@ def _merit(
     order: Ints,
     parent: Ints,
     feed: Ints,
-    shunt: Floats,
+    shunt: NDArray[np.complex128],
     v: NDArray[np.complex128],
     current: NDArray[np.complex128],
     z: NDArray[np.complex128],
@@ -87,7 +87,7 @@ def _choose(
     """Choose conductors for a configuration, in place, from those given; returns the merit."""
     n, m, types = len(s), len(closed), options.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n)
+    shunt = np.empty(n, np.complex128)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
     if not order_tree(grid, closed, order, parent, feed):
         return np.inf

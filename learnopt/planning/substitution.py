@@ -29,12 +29,12 @@ def substitute(
     net = feeder.network
     r_km = np.array([c.r_ohm_per_km for c in catalogue])
     x_km = np.array([c.x_ohm_per_km for c in catalogue])
-    rating = np.array([c.ampacity_a for c in catalogue]) / net.base.i_base
+    rating = np.array([c.ampacity_a for c in catalogue])
     current = np.zeros(net.n_branch)
     flow = power_flow(feeder, net.normal_configuration)
     if flow.converged:
         fed = flow.feed >= 0
-        current[flow.feed[fed]] = np.abs(flow.current[fed])
+        current[flow.feed[fed]] = np.abs(flow.current[fed]) * net.i_base[flow.feed[fed]]
     routed = (net.r > 0) & (net.ratio == 1) & (net.g == 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(np.where(routed, net.r, 1.0) / net.x)  # infinite without reactance: the thinnest conductor
@@ -48,7 +48,7 @@ def substitute(
     return ConductorProblem(
         feeder=feeder,
         catalogue=catalogue,
-        length_km=np.where(routed, net.r * net.base.z_base / r_km[installed], 0.0),
+        length_km=np.where(routed, net.r * net.branch_kv**2 / net.base.s_base / r_km[installed], 0.0),
         installed=np.where(routed, installed, -1),
         allowed=np.ones((net.n_branch, len(catalogue)), dtype=bool),
         costs=costs,

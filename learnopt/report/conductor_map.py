@@ -148,5 +148,5 @@ def profiles_figure(problem: ConductorProblem, results: Mapping[Mode, PlanResult
         if limit is not None:
             axes.axhline(limit, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)))
     axes.set(xlabel="bus, in the order of the file", ylabel="bus voltage [pu]")
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure
