@@ -10,6 +10,7 @@ import numpy as np
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.exchange import random_start
+from learnopt.engines.milp import SMALLEST_GAP
 from learnopt.formulations.conductor_selection import current_limit, economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorProblem, Plan
@@ -156,10 +157,13 @@ def solve_plan(
 
     Parameters
     ----------
+    gap
+        Relative gap; what the tolerances of the linear solver cannot resolve counts as ``SMALLEST_GAP``.
     starts
         Plans to improve first; they may break limits.
     """
     watch = Stopwatch()
+    gap = max(gap, SMALLEST_GAP)
     search = _Search(problem, PlanSearch(problem))
     try:
         status, message = _prove(search, gap, time_limit, starts, seed, params or PlanParams(), watch)
@@ -212,7 +216,7 @@ def _prove(
                 search.offer(start)
             if start is None or not feeder.admits(start.configuration):
                 start = search.local.choose(random_start(feeder, rng))[0]
-            search.offer(search.local.improve(start)[0])
+            search.offer(search.local.improve(start, 0.3 * limit - watch.elapsed)[0])
     if not economic_limit_reason(problem) and count_configurations(feeder) <= params.most_configurations:
         with watch.stage("enumeration"):
             settled = _enumerate(search, gap, limit, watch)

@@ -10,6 +10,8 @@ A local optimum: nothing is proven here.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import numpy as np
@@ -208,8 +210,9 @@ class PlanSearch:
         )
         return Plan(configuration, np.where(problem.routed, kind, -1)), float(merit)
 
-    def improve(self, start: Plan) -> tuple[Plan, float]:
-        """Branch exchange and conductor steps until neither helps."""
+    def improve(self, start: Plan, seconds: float = math.inf) -> tuple[Plan, float]:
+        """Branch exchange and conductor steps until neither helps, or until the time is over."""
+        stop = time.perf_counter() + seconds
         best, merit = self.choose(start.configuration, start.conductor)
         fresh = self.choose(start.configuration)
         if fresh[1] < merit:
@@ -217,6 +220,8 @@ class PlanSearch:
         while True:
             found = best, merit
             for configuration in self._exchanges(best):
+                if time.perf_counter() > stop:
+                    return found
                 plan, value = self.choose(configuration, steps=False)
                 if value < merit * (1 + 2e-3):  # what comes close may win after the steps
                     plan, value = self.choose(configuration, plan.conductor)
