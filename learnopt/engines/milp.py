@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -36,13 +37,15 @@ class HighsRelaxation:
         Data of the model.
     size
         Order of the objectives to expect [kW].
+    model
+        A Pyomo model that holds the DistFlow model of ``data`` and more; the plain one if absent.
     """
 
     takes_tangents = True
 
-    def __init__(self, data: DistFlowData, size: float = highs.LEAST_OBJECTIVE) -> None:
+    def __init__(self, data: DistFlowData, size: float = highs.LEAST_OBJECTIVE, model: Any = None) -> None:
         self.data = data
-        self.pyomo_model = m = build_reconfiguration(data)
+        self.pyomo_model = m = model or build_reconfiguration(data)
         unit = min(1.0, float(np.abs(data.problem.p + 1j * data.problem.q).sum()) or 1.0)
         light = unit < LIGHT_LOAD and not data.problem.controls
         units = [((*m.P.values(), *m.Q.values()), unit), (m.ell.values(), unit**2)] if light else []

@@ -20,12 +20,15 @@ import numpy as np
 
 from learnopt.engines import highs
 from learnopt.engines.base import Stopwatch
-from learnopt.engines.milp import ROUNDING, Tangents
+from learnopt.engines.milp import HighsRelaxation
+from learnopt.engines.outer_approximation import Tangents
 from learnopt.formulations.conductor_selection import ConductorData, build_conductor_selection
 from learnopt.network import Bools, Floats
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.physics import power_flow
 
+ROUNDING = 1e-7
+"""Relative margin taken off a bound for the tolerances of the linear solver."""
 _INTEGRAL = 1e-5
 _MOST_ROUNDS = 60
 """Relaxations of one node."""
@@ -74,8 +77,9 @@ class Relaxation:
     def __init__(self, problem: ConductorProblem, cost_cutoff: float) -> None:
         self.data = ConductorData.of(problem, cost_cutoff)
         model = build_conductor_selection(self.data)
-        self._compiled = highs.CompiledModel(model)
-        self._tangents = Tangents(self.data.flow, self._compiled, model)
+        self._relaxation = HighsRelaxation(self.data.flow, model=model)
+        self._compiled = self._relaxation.model
+        self._tangents = Tangents(self.data.flow.arcs, self._relaxation.add_tangents, self._relaxation.cuttable)
         self.choice = np.flatnonzero(~self.data.flow.arcs.fixed)
         self._always = np.flatnonzero(self.data.flow.arcs.fixed)
         self._b = self._compiled.columns([model.b[int(a)] for a in self.choice])
@@ -97,14 +101,15 @@ class Relaxation:
         self._compiled.bound(self._z, node.state.astype(float), np.ones(len(self._z)))
         return self._compiled.solve_relaxation(time_limit)
 
-    def cut(self, values: Floats, tolerance: float) -> int:
+    def cut(self, run: highs.SolverRun, tolerance: float) -> int:
         """Tangents where a solution lies outside the cone; returns how many."""
-        return self._tangents.at_values(values, tolerance)
+        return self._tangents.at_values(*self._relaxation.arc_values(run), tolerance)
 
     def touch(self, problem: ConductorProblem, plan: Plan) -> int:
         """Tangents at the power flow of a plan, for all conductors of the branches in use."""
-        flow = power_flow(problem.equipped(plan.conductor), plan.configuration)
-        return self._tangents.at_power_flow(flow) if flow.converged else 0
+        equipped = problem.equipped(plan.conductor)
+        flow = power_flow(equipped, plan.configuration)
+        return self._tangents.at_power_flow(flow, equipped.network) if flow.converged else 0
 
     def usage(self, values: Floats) -> tuple[Floats, Floats, Floats]:
         """Share in use of each copy, of each branch and direction, and of each branch."""
@@ -217,7 +222,7 @@ class BranchAndCut:
             if node.bound >= self.cutoff:
                 return [node]
             values = run.values
-            added = relaxation.cut(values, self._tolerance)
+            added = relaxation.cut(run, self._tolerance)
             if not added:
                 break
             distance = self.cutoff if math.isfinite(self.cutoff) else 2 * abs(run.bound)

@@ -16,10 +16,10 @@ from learnopt.planning.conductor_study import Mode
 from learnopt.report.conductor_map import plan_figure, plan_plot, profiles_figure, profiles_plot
 from learnopt.report.conductor_plan import STUDY_HEAD, bill_rows, study_rows
 from learnopt.report.files import SAFE, plot_div, plotly_script
-from learnopt.report.html import _figures, _table
 from learnopt.report.layout import one_line_layout
 from learnopt.report.numbers import number
 from learnopt.report.one_line import escaped
+from learnopt.report.page import figures, table
 
 _VECTOR_BUSES = 1500
 
@@ -65,8 +65,8 @@ def _scenarios(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) ->
         for mode, result in results.items()
     )
     head = [f"{STUDY_HEAD[1]} [{problem.costs.currency}]" if k == 1 else name for k, name in enumerate(STUDY_HEAD)]
-    table = _table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))
-    return f"<section><h2>Scenarios</h2>{table}{words}</section>"
+    body = table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))
+    return f"<section><h2>Scenarios</h2>{body}{words}</section>"
 
 
 def _maps(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
@@ -79,7 +79,7 @@ def _maps(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
             drawing = plan_figure(problem, result.plan, layout)
             parts.append(
                 f"<h3>{name}</h3>"
-                + _figures(plot, [(f"map of {name}", drawing)], problem.network.n_bus <= _VECTOR_BUSES)
+                + figures(plot, [(f"map of {name}", drawing)], problem.network.n_bus <= _VECTOR_BUSES)
             )
     hint = "Positions are schematic. Colour and width: conductor, darker and wider is thicker; dashed: open."
     return f"<section><h2>Map</h2><p class=note>{hint}</p>{''.join(parts)}</section>" if parts else ""
@@ -90,7 +90,7 @@ def _profiles(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> 
         return ""
     plot = plot_div(profiles_plot(problem, results), "voltages")
     drawing = [("voltage profiles", profiles_figure(problem, results))]
-    return f"<section><h2>Voltage profile</h2>{_figures(plot, drawing, True)}</section>"
+    return f"<section><h2>Voltage profile</h2>{figures(plot, drawing, True)}</section>"
 
 
 def _conductors(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
@@ -105,7 +105,7 @@ def _conductors(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -
             for plan in plans.values()
         ]
         rows.append((str(net.branch_ids[e]), *ends, f"{problem.length_km[e]:.3f}", *cells))
-    return f"<section><h2>Conductors</h2>{_table(head, rows, (3,))}</section>"
+    return f"<section><h2>Conductors</h2>{table(head, rows, (3,))}</section>"
 
 
 def _bills(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
@@ -116,7 +116,7 @@ def _bills(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str
         bill = bill_rows(problem, result.plan)
         rows = [tuple(v if isinstance(v, str) else number(v, 5) for v in row.values()) for row in bill]
         head = [key.replace("_", " ") for key in bill[0]]
-        parts.append(f"<h3>{mode.value.replace('_', '-')}</h3>" + _table(head, rows, range(1, len(head))))
+        parts.append(f"<h3>{mode.value.replace('_', '-')}</h3>" + table(head, rows, range(1, len(head))))
     return f"<section><h2>Bill of materials</h2>{''.join(parts)}</section>" if parts else ""
 
 
@@ -135,9 +135,9 @@ def _assumptions(problem: ConductorProblem) -> str:
         ("Investment", "conductors of all branches, open ones included"),
         ("Lengths", "resistance of the case over that of the conductor substituted for it"),
     ]
-    table = [
+    priced = [
         (c.name, f"{c.r_ohm_per_km:g}", f"{c.x_ohm_per_km:g}", f"{c.ampacity_a:g}", number(c.cost_per_km, 5))
         for c in problem.catalogue
     ]
-    catalogue = _table(("conductor", "ohm/km", "reactance ohm/km", "A", "cost per km"), table, (1, 2, 3, 4))
-    return f"<section><h2>Data and assumptions</h2>{_table((), rows, kind='facts')}{catalogue}</section>"
+    catalogue = table(("conductor", "ohm/km", "reactance ohm/km", "A", "cost per km"), priced, (1, 2, 3, 4))
+    return f"<section><h2>Data and assumptions</h2>{table((), rows, kind='facts')}{catalogue}</section>"
