@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +14,24 @@ from learnopt.planning.conductor_engine import PlanResult
 from learnopt.planning.conductor_study import Mode
 from learnopt.report.conductor_map import plan_figure, plan_plot, profiles_figure, profiles_plot
 from learnopt.report.conductor_plan import STUDY_HEAD, bill_rows, study_rows
-from learnopt.report.files import SAFE, plot_div, plotly_script
+from learnopt.report.files import plot_div
 from learnopt.report.layout import one_line_layout
 from learnopt.report.numbers import number
 from learnopt.report.one_line import escaped
-from learnopt.report.page import figures, table
+from learnopt.report.page import figures, page, table
 
 _VECTOR_BUSES = 1500
 
 
 def write_plan_report(path: Path, problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> None:
     """Write the report as one self-contained HTML file; scenarios without a plan say why they have none."""
-    page = plan_report_html(problem, results)
-    write_atomically(path, lambda partial: partial.write_text(page, encoding="utf-8"))
+    text = plan_report_html(problem, results)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def plan_report_html(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
     """The page as text."""
     net = problem.network
-    style = files("learnopt.report").joinpath("report.css").read_text(encoding="utf-8")
     sections = [
         _header(net),
         _scenarios(problem, results),
@@ -43,14 +41,7 @@ def plan_report_html(problem: ConductorProblem, results: Mapping[Mode, PlanResul
         _bills(problem, results),
         _assumptions(problem),
     ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{SAFE}\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Conductors of {escaped(net.title or net.name)}</title>\n<style>\n{style}</style>\n"
-        f"{plotly_script()}\n</head>\n<body>\n<main>\n"
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return page(f"Conductors of {net.title or net.name}", filter(None, sections))
 
 
 def _header(net: Network) -> str:
@@ -65,8 +56,8 @@ def _scenarios(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) ->
         for mode, result in results.items()
     )
     head = [f"{STUDY_HEAD[1]} [{problem.costs.currency}]" if k == 1 else name for k, name in enumerate(STUDY_HEAD)]
-    body = table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))
-    return f"<section><h2>Scenarios</h2>{body}{words}</section>"
+    rows = table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))
+    return f"<section><h2>Scenarios</h2>{rows}{words}</section>"
 
 
 def _maps(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
@@ -135,9 +126,9 @@ def _assumptions(problem: ConductorProblem) -> str:
         ("Investment", "conductors of all branches, open ones included"),
         ("Lengths", "resistance of the case over that of the conductor substituted for it"),
     ]
-    priced = [
+    types = [
         (c.name, f"{c.r_ohm_per_km:g}", f"{c.x_ohm_per_km:g}", f"{c.ampacity_a:g}", number(c.cost_per_km, 5))
         for c in problem.catalogue
     ]
-    catalogue = table(("conductor", "ohm/km", "reactance ohm/km", "A", "cost per km"), priced, (1, 2, 3, 4))
+    catalogue = table(("conductor", "ohm/km", "reactance ohm/km", "A", "cost per km"), types, (1, 2, 3, 4))
     return f"<section><h2>Data and assumptions</h2>{table((), rows, kind='facts')}{catalogue}</section>"
