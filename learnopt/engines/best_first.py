@@ -2,7 +2,7 @@
 
 The depth-first search of :mod:`learnopt.engines.tree_kernel` is unbeaten where a proof takes a few thousand nodes of
 microseconds each. Where it would take millions, many short loops with flat costs or thousands of buses, this one takes
-over. A node of the search is a set of living arcs; its bound is the dual of :mod:`learnopt.engines.arborescence`, with
+over. A node of the search is a set of living arcs; its bound is the dual of :mod:`learnopt.engines.chains`, with
 the trunk gain of :mod:`learnopt.engines.trunk` on top under the AC certificate. It branches on the parent of a bus, one
 child per living arc, and always continues with the node of least bound, so the bound of the whole is that of the next
 node. Without an incumbent, and when the pool is nearly full, it continues with the node of largest bound instead, whose
@@ -25,6 +25,7 @@ from learnopt.engines.arborescence import (
     move_weights,
     propagate,
 )
+from learnopt.engines.chains import Chains, ChainWork, chain_value, eliminate
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.engines.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.network import Bools, Floats, Ints
@@ -73,6 +74,8 @@ class Frontier(NamedTuple):
     """What does not change during a search."""
 
     arcs: Arcs
+    chains: Chains
+    chain_work: ChainWork
     base_closed: Bools
     """Branches closed before any decision, shape (n_branch,)."""
     constant: float
@@ -221,8 +224,13 @@ def _settle(
         known = max(known, value)
         if not value > top_value:
             potential[:] = kept
+        value = chain_value(frontier.chains, potential, alive, work.low, work.high, frontier.chain_work)
+        value += frontier.constant + gain
+        known = max(known, value)
         if known >= threshold:
             return np.inf
+        if value == value:
+            killed += eliminate(frontier.chains, alive, frontier.chain_work, threshold - value)
         if killed == 0 or trial:
             break
     return known
@@ -357,7 +365,10 @@ def search_best_first(frontier: Any, trunk: TrunkData, pool: Any, work: Any, max
                     closed[arcs.branch[a]] = True
                     switching += arcs.price[a]
             loss, resolved = leaf_loss(trunk, closed, threshold - switching, frontier.gain > 0)
-            value = found if frontier.gain == 0 else loss + switching
+            value = loss + switching
+            if frontier.gain == 0:  # with all parents decided the dual is the loss of the model
+                flow_limits(arcs, parent, top, work)
+                value = dual_value(arcs, trial_potential, trial_alive, work) + frontier.constant
             if not resolved:
                 best[2] = min(best[2], found)
             elif loss < np.inf and value < best[0]:

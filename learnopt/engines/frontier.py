@@ -8,6 +8,7 @@ import numpy as np
 
 from learnopt.engines.arborescence import FLOOR, ArcGraph, workspace
 from learnopt.engines.best_first import Frontier, open_bound, pool_of, search_best_first
+from learnopt.engines.chains import chain_workspace, chains_of
 from learnopt.network import Configuration, Floats, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
 
@@ -49,8 +50,11 @@ class BestFirst:
         switching = run.trunk.leaf_constant + float(decisions.open_cost.sum())
         self.problem = problem
         self._trunk = run.trunk
+        chains = chains_of(arcs)
         self._frontier = Frontier(
             arcs=arcs,
+            chains=chains,
+            chain_work=chain_workspace(chains),
             base_closed=run.base_closed,
             constant=lossless + float(constant[0]) + switching,
             switching=switching,

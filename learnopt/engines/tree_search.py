@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.frontier import BestFirst, serves
+from learnopt.engines.iterated import DRAWS, IteratedExchange
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING, Frames, SearchData, open_bound, search
 from learnopt.engines.trunk import SLACK, TrunkData, metric_b
 from learnopt.errors import DataError
@@ -44,6 +45,8 @@ CHUNK_WORK = 4e7
 """Entries of the loop matrix that are touched between two looks at the clock: a second at most."""
 HAND_OVER = 1e8
 """Entries of the loop matrix, over all nodes, after which the best-first search takes over: some seconds."""
+KICKS, KICKS_AT_A_TIME = 4000, 100
+"""Kicks of iterated exchange before the best-first search, and between two looks at the clock."""
 CALIBRATIONS = 8
 NEIGHBOURS = 10
 """Exchanges tried per configuration wanted, for a first bound of the k-th best."""
@@ -385,11 +388,16 @@ class TreeSearchEngine:
         kw = state.problem.network.base.kw
         local_search = LocalSearch(state.problem.mean)
         state.certificate, state.bound_kw = Certificate.AC, None
-        budget, bound = float(FIRST_BUDGET), -math.inf
+        budget: float = FIRST_BUDGET
+        bound, kicked = -math.inf, False
         while True:
             reference = state.incumbent or reference
             sharpened, columns, constant = run.ac_metric(_flows(state.problem, reference))
             if state.nodes >= run.patience:
+                if not kicked:
+                    kicked = True
+                    _kick(state, run, local_search, 0.1 * limit, watch)
+                    continue
                 frontier = BestFirst(sharpened, columns, constant, state.objective_pu, gap)
                 ended = _continue(state, frontier, local_search, limit, watch)
                 bound = max(bound, frontier.bound)
@@ -467,7 +475,12 @@ class TreeSearchEngine:
             bound = min(float(open_bound(frames)), float(frames.best[0] * frames.best[1]))
             found = Configuration(frames.best_closed) if frames.scalars[4] else None
             if outcome != FINISHED and watch.elapsed < limit:
-                frontier = BestFirst(run, columns, np.zeros(1), float(frames.best[0]), gap)
+                upper = float(frames.best[0])
+                if state.incumbent is not None:
+                    _kick(state, run, LocalSearch(problem.mean), 0.1 * limit, watch)
+                    better = tree_loss(problem, state.incumbent, injection) + state.switching_pu(state.incumbent)
+                    upper = min(upper, better * (1 + 2 * PROOF_GAP))
+                frontier = BestFirst(run, columns, np.zeros(1), upper, gap)
                 while outcome != FINISHED and watch.elapsed < limit:
                     outcome = frontier.search(frontier.chunk)
                 state.nodes += frontier.nodes
@@ -488,6 +501,27 @@ class TreeSearchEngine:
             "Optimum of the calibrated-current model: load currents held at the voltages of the answer and split "
             "by Kirchhoff's current law."
         )
+
+
+def _kick(state: _State, run: _Run, local_search: LocalSearch, limit: float, watch: Stopwatch) -> None:
+    """Iterated exchange from the incumbent, for at most ``limit`` seconds."""
+    problem, decisions = state.problem, run.decisions
+    if state.incumbent is None:
+        return
+    flows = _flows(problem, state.incumbent)
+    each = [_injections(member, state.incumbent, flow) for member, flow in zip(problem.members, flows, strict=True)]
+    price = np.zeros(problem.network.n_branch)
+    price[decisions.branch] = decisions.close_cost - decisions.open_cost
+    columns = _columns(np.stack(each, axis=1) * run.column_weight)
+    exchange = IteratedExchange(problem, state.incumbent, columns, problem.network.r, price)
+    rng, end = np.random.default_rng(0), watch.elapsed + limit
+    for _ in range(KICKS // KICKS_AT_A_TIME):
+        exchange.kick(rng.random((KICKS_AT_A_TIME, DRAWS)))
+        if watch.elapsed > end:
+            break
+    state.offer(exchange.configuration)
+    if (better := local_search.improve(exchange.configuration)) is not None:
+        state.offer(better[0])
 
 
 def _continue(state: _State, frontier: BestFirst, local_search: LocalSearch, limit: float, watch: Stopwatch) -> int:
