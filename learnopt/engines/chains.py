@@ -27,7 +27,7 @@ chains may form a cycle, and cycles do not feed.
 in; an arc all of whose states raise the bound to the threshold is dead.
 
 The potentials are those that the ascent of :mod:`learnopt.engines.arborescence` finds for the buses; with them this
-bound is never below that one, and on flat feeders takes half of what it leaves.
+bound takes much of the gap that one leaves.
 """
 
 from __future__ import annotations

@@ -204,35 +204,40 @@ class EnumerationEngine:
         state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(3, dtype=np.int64)
         best_value = np.array([np.inf])
         cap = problem.max_operations
-        finished = False
+        finished = interrupted = False
         with watch.stage("enumerate"):
-            while not finished:
-                finished = _enumerate(
-                    grid_of(net, problem.charging),
-                    limit_arrays(problem),
-                    problem.p + 1j * problem.q,
-                    closed,
-                    core.branches,
-                    core.tail,
-                    core.head,
-                    core.n_nodes,
-                    np.array(net.normal_configuration.closed),
-                    ~problem.scenario.out_of_service,
-                    problem.switching_cost / net.base.kw,
-                    np.iinfo(np.int64).max if cap is None else cap,
-                    best,
-                    progress[0] + 20_000,
-                    state,
-                    label,
-                    progress,
-                    best_value,
-                )
-                if options.time_limit is not None and watch.elapsed > options.time_limit:
-                    break
+            try:
+                while not finished:
+                    finished = _enumerate(
+                        grid_of(net, problem.charging),
+                        limit_arrays(problem),
+                        problem.p + 1j * problem.q,
+                        closed,
+                        core.branches,
+                        core.tail,
+                        core.head,
+                        core.n_nodes,
+                        np.array(net.normal_configuration.closed),
+                        ~problem.scenario.out_of_service,
+                        problem.switching_cost / net.base.kw,
+                        np.iinfo(np.int64).max if cap is None else cap,
+                        best,
+                        progress[0] + 20_000,
+                        state,
+                        label,
+                        progress,
+                        best_value,
+                    )
+                    if options.time_limit is not None and watch.elapsed > options.time_limit:
+                        break
+            except KeyboardInterrupt:
+                interrupted = True
         found = Configuration(best) if np.isfinite(best_value[0]) else None
         seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible."
         if not finished:
             status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
+            if interrupted:
+                status, seen = Status.INTERRUPTED, f"Interrupted. {seen}"
             return conclude(problem, self.name, watch, configuration=found, status=status, message=seen)
         if found is None:
             message = f"{seen} None respects the limits."

@@ -16,6 +16,7 @@ Merlin & Back (1975), Shirmohammadi & Hong (1989), doi:10.1109/61.25637 (sequent
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -308,10 +309,18 @@ class ExchangeEngine:
         if (failure := infeasible(problem, self.name, watch)) is not None:
             return failure
         rng = np.random.default_rng(options.seed)
-        with watch.stage("exchange"):
-            best = find_incumbent(problem, start, rng, self.random_starts, options.time_limit, watch)
+        best: Configuration | None = None
         message = "Local optimum of branch exchange; nothing is proven about other configurations."
+        interrupted = False
+        with watch.stage("exchange"):
+            try:
+                for better in _improvements(problem, start, rng, self.random_starts, options.time_limit, watch):
+                    best = better
+            except KeyboardInterrupt:
+                interrupted, message = True, "Interrupted; this is the best configuration so far."
         status = Status.NO_SOLUTION if best is None else Status.FEASIBLE
+        if interrupted:
+            status = Status.INTERRUPTED
         return conclude(problem, self.name, watch, configuration=best, status=status, message=message)
 
 
@@ -328,11 +337,25 @@ def find_incumbent(
     With a cap on operations only starts within the cap are used, since exchanges may not get back under it. The
     configuration returned may violate AC limits when none that respects them was found.
     """
-    search = LocalSearch(problem)
     best: Configuration | None = None
+    for better in _improvements(problem, start, rng, random_starts, time_limit, watch):
+        best = better
+    return best
+
+
+def _improvements(
+    problem: ReconfigurationProblem,
+    start: Configuration | None,
+    rng: np.random.Generator,
+    random_starts: int,
+    time_limit: float | None,
+    watch: Stopwatch | None,
+) -> Iterator[Configuration]:
+    """Local optima of rising quality, the best last."""
+    search = LocalSearch(problem)
     best_merit = np.inf
     for i in range(2 + random_starts + (start is not None)):
-        if watch is not None and time_limit is not None and watch.elapsed > time_limit and best is not None:
+        if watch is not None and time_limit is not None and watch.elapsed > time_limit and best_merit < np.inf:
             break
         k = i - (start is not None)
         if k < 0 and start is not None:
@@ -347,5 +370,5 @@ def find_incumbent(
             continue
         found = search.improve(candidate)
         if found is not None and found[1] < best_merit:
-            best, best_merit = found
-    return best
+            best_merit = found[1]
+            yield found[0]

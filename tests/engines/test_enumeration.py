@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from instances import all_configurations, random_problem
 
-from learnopt.engines import SolveOptions
+from learnopt.engines import SolveOptions, enumeration
 from learnopt.engines.enumeration import EnumerationEngine, count_configurations
 from learnopt.errors import UnsupportedError
 from learnopt.io import load_case
@@ -88,3 +88,19 @@ def test_contradictions_are_infeasible_and_named(case33):
     assert result.status is Status.INFEASIBLE
     assert "branch 1 is locked closed but out of service" in result.message
     assert count_configurations(ReconfigurationProblem.of(case33, scenario)) == 0
+
+
+def test_ctrl_c_returns_the_best_so_far(case33, monkeypatch):
+    """Interrupted after the first batch: its best configuration, no claim about the others."""
+    real, calls = enumeration._enumerate, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(enumeration, "_enumerate", interrupted)
+    result = EnumerationEngine().solve(ReconfigurationProblem.of(case33), SolveOptions())
+    assert (result.status, result.dual_bound_kw) == (Status.INTERRUPTED, None)
+    assert result.configuration is not None

@@ -9,7 +9,7 @@ import pytest
 from conftest import make_network
 from instances import all_configurations, random_problem
 
-from learnopt.engines import SolveOptions
+from learnopt.engines import SolveOptions, exchange
 from learnopt.engines.exchange import (
     PENALTY,
     ExchangeEngine,
@@ -203,3 +203,20 @@ def test_parallel_couplers_can_both_open():
     lines = [(0, 1, 1, 1), (0, 2, 1, 1), (1, 2, 0, 0), (1, 2, 0, 0)]
     problem = ReconfigurationProblem.of(make_network(lines, {1: (1000, 0), 2: (1000, 0)}))
     assert problem.network.open_ids(sequential_opening(problem)) == [3, 4]
+
+
+def test_ctrl_c_returns_the_best_local_optimum(case33, monkeypatch):
+    """Interrupted in the second start: the optimum of the first."""
+    real, calls = exchange.LocalSearch.improve, []
+
+    def interrupted(self, start):
+        calls.append(start)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return real(self, start)
+
+    monkeypatch.setattr(exchange.LocalSearch, "improve", interrupted)
+    result = ExchangeEngine().solve(ReconfigurationProblem.of(case33), SolveOptions())
+    assert result.status is Status.INTERRUPTED
+    assert result.configuration is not None
+    assert "best configuration so far" in result.message
