@@ -24,9 +24,7 @@ from learnopt.cli.options import (
 from learnopt.errors import DataError
 from learnopt.io.conductors import read_conductors
 from learnopt.network import Status
-from learnopt.planning.conductor_study import Mode, run_study, warm_up
-from learnopt.planning.substitution import substitute
-from learnopt.report.conductor_plan import bill_csv, study_table, study_to_dict
+from learnopt.network.conductors import Mode
 
 NO_PLAN = 1
 
@@ -63,6 +61,11 @@ def conductors(
     The case's conductors are replaced by types of a catalogue; lengths keep the resistance of every branch.
     Exit code 0: every scenario has a plan; 1: one has none; 2: bad input.
     """
+    # Planning loads the solvers: only when asked for.
+    from learnopt.planning.conductor_study import run_study, warm_up
+    from learnopt.planning.substitution import substitute
+    from learnopt.report.conductor_plan import bill_csv, study_table, study_to_dict
+
     faults = [
         f"{key} = {value} must be a finite number > 0"
         for key, value in (("time_limit", time_limit), ("budget", budget))

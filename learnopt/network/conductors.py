@@ -6,12 +6,24 @@ Annual cost of a plan = annuity of the conductors of **all** branches, open ones
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
 
 from learnopt.network.model import Bools, Configuration, Floats, Ints, Network
 from learnopt.network.problem import ReconfigurationProblem
+
+
+class Mode(StrEnum):
+    """A scenario of the study: what is chosen, and in which order (ocs: conductors, odnr: switches)."""
+
+    BASE = "base"
+    OCS = "ocs"
+    ODNR = "odnr"
+    ODNR_OCS = "odnr_ocs"
+    OCS_ODNR = "ocs_odnr"
+    JOINT = "joint"
 
 
 @dataclass(frozen=True)

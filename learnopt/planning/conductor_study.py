@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from enum import StrEnum
 
 import numpy as np
 
@@ -22,21 +21,9 @@ from learnopt.engines.explain import explain_infeasibility
 from learnopt.io.cases import load_case
 from learnopt.io.conductors import read_conductors
 from learnopt.network import Configuration, Ints, ReconfigurationProblem, Status
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorProblem, Mode, Plan
 from learnopt.planning.conductor_engine import DEFAULT_GAP, PlanResult, judge, locked, solve_plan
 from learnopt.planning.substitution import substitute
-
-
-class Mode(StrEnum):
-    """A scenario of the study."""
-
-    BASE = "base"
-    OCS = "ocs"
-    ODNR = "odnr"
-    ODNR_OCS = "odnr_ocs"
-    OCS_ODNR = "ocs_odnr"
-    JOINT = "joint"
-
 
 FIRST_STEP: Mapping[Mode, Mode] = {Mode.ODNR_OCS: Mode.ODNR, Mode.OCS_ODNR: Mode.OCS}
 """What a sequence begins with."""
