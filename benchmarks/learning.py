@@ -272,7 +272,8 @@ def fixing(chosen: list[Instance], predictor: Predictor, answers: list[Configura
         for alpha in sorted(predictor.thresholds):
             coverage, failed, per_loop, nothing = [], [], [], 0
             for k in inside:
-                problem, prediction, answer = chosen[k].problem, predictions[k], answers[k]
+                problem, prediction = chosen[k].problem, predictions[k]
+                answer = prediction.graph.canonical(answers[k])
                 policy = FixingPolicy(alpha)
                 decisions = consistent(problem, policy.decide(prediction), prediction.p_closed)
                 reduction = Reduction.apply(problem, decisions)
@@ -303,7 +304,8 @@ def reducing(
         for engine in ("tree",) if quick and "hard" in instance.group else ("tree", "milp"):
             times, states, losses = [], [], []
             for each in (reduction.reduced, problem):
-                start = answers[k] if each.admits(answers[k]) else prediction.most_probable
+                answer = prediction.graph.canonical(answers[k])
+                start = answer if each.admits(answer) else prediction.most_probable
                 begin = time.process_time()
                 result = load_engine(engine).solve(each, options, start)
                 times.append(time.process_time() - begin)

@@ -120,7 +120,7 @@ def fit_temperature(predictions: Sequence[Prediction], labels: Sequence[Configur
     tail = np.concatenate([g.tail + k for g, k in zip(graphs, node_start, strict=False)])
     head = np.concatenate([g.head + k for g, k in zip(graphs, node_start, strict=False)])
     theta = np.concatenate([trees.theta for _, trees, _ in decided])
-    closed = np.concatenate([y.closed[graph.branch_index] for graph, _, y in decided])
+    closed = np.concatenate([graph.canonical(y).closed[graph.branch_index] for graph, _, y in decided])
     score = np.add.reduceat(theta * closed, edge_start[:-1])
     loops = np.array([g.n_loops for g in graphs])
 
@@ -134,7 +134,8 @@ def fit_temperature(predictions: Sequence[Prediction], labels: Sequence[Configur
 
 def worst_mistake(prediction: Prediction, label: Configuration) -> float:
     """Largest probability given to a wrong state of a free branch: the instance fails for every tau up to it."""
-    p_closed, closed = prediction.p_closed[prediction.free], label.closed[prediction.free]
+    closed = prediction.graph.canonical(label).closed[prediction.free]
+    p_closed = prediction.p_closed[prediction.free]
     return float(np.max(np.where(closed, 1.0 - p_closed, p_closed), initial=0.0))
 
 
@@ -210,5 +211,5 @@ def calibrate(
 def reliability(predictions: Sequence[Prediction], labels: Sequence[Configuration]) -> Reliability:
     """Reliability over the free branches of many instances."""
     p_closed = [p.p_closed[p.free] for p in predictions]
-    closed = [y.closed[p.free] for p, y in zip(predictions, labels, strict=True)]
+    closed = [p.graph.canonical(y).closed[p.free] for p, y in zip(predictions, labels, strict=True)]
     return Reliability.of(np.concatenate([*p_closed, np.zeros(0)]), np.concatenate([*closed, np.zeros(0, dtype=bool)]))

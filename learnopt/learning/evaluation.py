@@ -98,6 +98,9 @@ def evaluate_predictions(
 ) -> Metrics:
     """Compare predictions of a model, or configurations of anything else, with labels.
 
+    Configurations that differ only in which of several branches in series without load between them is open are the
+    same (:attr:`DecisionGraph.alike`).
+
     Raises
     ------
     DataError
@@ -106,12 +109,20 @@ def evaluate_predictions(
     if not len(problems) == len(labels) == len(predictions) or not len(problems):
         sizes = f"{len(problems)} problems, {len(labels)} labels and {len(predictions)} predictions"
         raise DataError("evaluation", [f"{sizes}: equal numbers, at least one, are needed"])
-    states = [p.most_probable if isinstance(p, Prediction) else p for p in predictions]
+    # Up to which of several branches in series without load between them is open.
+    graphs = [
+        prediction.graph if isinstance(prediction, Prediction) else DecisionGraph.of(problem).joined
+        for problem, prediction in zip(problems, predictions, strict=True)
+    ]
+    labels = [graph.canonical(label) for graph, label in zip(graphs, labels, strict=True)]
+    states = [
+        graph.canonical(p.most_probable if isinstance(p, Prediction) else p)
+        for graph, p in zip(graphs, predictions, strict=True)
+    ]
     right = free = 0
     regret = []
     failed = label_failed = 0
-    for problem, label, prediction, state in zip(problems, labels, predictions, states, strict=True):
-        graph = prediction.graph if isinstance(prediction, Prediction) else DecisionGraph.of(problem)
+    for problem, label, graph, state in zip(problems, labels, graphs, states, strict=True):
         index = graph.branch_index
         free += len(index)
         right += int(np.count_nonzero(state.closed[index] == label.closed[index]))

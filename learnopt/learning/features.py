@@ -103,6 +103,9 @@ class FeederData(Data):
         ``n_blocks`` in a batch.
     branch_index
         Position in its own network, shape (n_undecided,); never incremented.
+    alike
+        Place among these branches of the one that stands for each (:attr:`DecisionGraph.alike`), shape (n_undecided,);
+        incremented by their number.
     closed
         Label, bool, shape (n_undecided,); absent without a label.
     n_chains, n_blocks
@@ -113,6 +116,8 @@ class FeederData(Data):
         """Offset of the indices of the next graph in a batch: explicit, because names ending in ``index`` get one."""
         if key == "edge_index":
             return int(self.num_nodes or 0)
+        if key == "alike":
+            return int(self.edge_index.shape[1])
         if key in ("chain", "block"):
             return int(self.n_chains if key == "chain" else self.n_blocks)
         return 0
@@ -181,6 +186,7 @@ def feeder_data(
         chain=torch.from_numpy(chains.chain),
         block=torch.from_numpy(block),
         branch_index=torch.from_numpy(index),
+        alike=torch.from_numpy(np.searchsorted(index, graph.alike[index])),
         n_chains=len(chains.length),
         n_blocks=int(block.max(initial=-1)) + 1,
     )

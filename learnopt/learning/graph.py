@@ -13,7 +13,8 @@ the spanning trees of this graph, so a distribution over its spanning trees neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -41,6 +42,9 @@ class DecisionGraph:
         Decision nodes at the from and to bus of each undecided branch, shape (n_undecided,).
     forced_closed, forced_open
         bool, shape (n_branch,): closed, or open, in every radial configuration that the problem admits.
+    alike
+        For each branch the one that stands for it, shape (n_branch,): of branches in series with no load between them
+        it makes no difference which is open, so that one can stand for all; itself for every other branch.
     """
 
     node: Ints
@@ -50,6 +54,7 @@ class DecisionGraph:
     head: Ints
     forced_closed: Bools
     forced_open: Bools
+    alike: Ints
 
     @classmethod
     def of(cls, problem: ReconfigurationProblem) -> DecisionGraph:
@@ -75,7 +80,42 @@ class DecisionGraph:
         # A free switch beside branches that must be closed has both ends in one node: it is open in every tree.
         undecided = problem.free & (tail != head)
         index = np.flatnonzero(undecided)
-        return cls(node, n_nodes, index, tail[index], head[index], forced_closed, ~(forced_closed | undecided))
+        forced_open = ~(forced_closed | undecided)
+        itself = np.arange(net.n_branch)
+        graph = cls(node, n_nodes, index, tail[index], head[index], forced_closed, forced_open, itself)
+        return replace(graph, alike=_alike(problem, graph))
+
+    @property
+    def idle(self) -> Bools:
+        """bool, shape (n_branch,): branches that another one stands for."""
+        return self.alike != np.arange(len(self.alike))
+
+    @cached_property
+    def joined(self) -> DecisionGraph:
+        """The graph with idle branches contracted: its trees are radial configurations, one of each kind."""
+        idle = self.idle[self.branch_index]
+        contraction = coo_array((np.ones(idle.sum()), (self.tail[idle], self.head[idle])), shape=(self.n_nodes,) * 2)
+        n_nodes, component = connected_components(contraction, directed=False)
+        component = component.astype(np.int64)
+        tail, head = component[self.tail], component[self.head]
+        # A ring without load that hangs on one node opens its one branch left in every tree.
+        kept = ~idle & (tail != head)
+        closed = self.forced_closed.copy()
+        closed[self.branch_index[idle]] = True
+        undecided = np.zeros_like(closed)
+        undecided[self.branch_index[kept]] = True
+        index = self.branch_index[kept]
+        return DecisionGraph(
+            component[self.node], n_nodes, index, tail[kept], head[kept], closed, ~(closed | undecided), self.alike
+        )
+
+    def canonical(self, configuration: Configuration) -> Configuration:
+        """The configuration of equal loss in which no idle branch is open."""
+        closed = configuration.closed.copy()
+        opened = np.flatnonzero(~closed & self.idle)
+        closed[opened] = True
+        closed[self.alike[opened]] = False
+        return Configuration(closed)
 
     @property
     def n_undecided(self) -> int:
@@ -98,6 +138,36 @@ class DecisionGraph:
         result = np.where(self.forced_closed, forced_closed, forced_open)
         result[self.branch_index] = values
         return result
+
+
+def _alike(problem: ReconfigurationProblem, graph: DecisionGraph) -> Ints:
+    """Which branch stands for each, shape (n_branch,); a normally open one if there is one: it costs no operation.
+
+    Two branches that meet in a node where nothing else is undecided, nothing is drawn and nothing charges: with either
+    open the node carries no current. Operations would tell them apart, so nothing is joined where those count.
+    """
+    net = problem.network
+    alike = np.arange(net.n_branch)
+    if problem.switching_cost or problem.max_operations is not None or problem.controls:
+        return alike
+    busy = (net.g_shunt != 0) | (net.b_shunt != 0)
+    for member in problem.members:
+        busy |= (member.p != 0) | (member.q != 0)
+    strange = problem.usable & ((problem.b != 0) | (net.g != 0) | (net.ratio != 1))
+    busy[net.from_bus[strange]] = busy[net.to_bus[strange]] = True
+    degree = np.bincount(np.concatenate([graph.tail, graph.head]), minlength=graph.n_nodes)
+    quiet = (degree == 2) & (np.bincount(graph.node, busy, graph.n_nodes) == 0)
+    quiet[0] = False
+    links = adjacency(graph.n_nodes, graph.tail, graph.head, np.ones(graph.n_undecided, dtype=bool))
+    nodes = np.flatnonzero(quiet)
+    pairs = links.branch[links.start[nodes]], links.branch[links.start[nodes] + 1]
+    size = graph.n_undecided
+    joint = coo_array((np.ones(len(nodes)), pairs), shape=(size, size))
+    _, group = connected_components(joint, directed=False)
+    order = np.argsort(~net.normally_open[graph.branch_index], kind="stable")
+    _, first = np.unique(group[order], return_index=True)
+    alike[graph.branch_index] = graph.branch_index[order[first]][group] if size else graph.branch_index
+    return alike
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch_geometric.data import Batch
+from torch_geometric.utils import scatter
 
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Ints
@@ -39,7 +40,10 @@ def batch_arrays(batch: Batch) -> tuple[Ints, Ints, Ints, Ints]:
 
 
 def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
-    """-log P(label) of every feeder of a batch, computed in float64, shape (n_graph,).
+    r"""-log P(label or a configuration of equal loss) of every feeder of a batch, in float64, shape (n_graph,).
+
+    Of branches in series with no load between them it makes no difference which one is open, so their probabilities are
+    added: a group g that the label opens contributes :math:`\log \sum_{e \in g} e^{-\theta_e}` in place of one term.
 
     Parameters
     ----------
@@ -53,8 +57,19 @@ def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
     log_z: Tensor = _LogPartition.apply(weight, *arrays)
     edge_start = torch.from_numpy(arrays[1]).to(theta.device)
     graph = torch.arange(len(log_z), device=theta.device).repeat_interleave(edge_start.diff())
-    score = torch.zeros_like(log_z).index_add(0, graph, weight * batch.closed)
-    return log_z - score
+    opened = opened_groups(batch.alike, batch.closed)
+    least = scatter(weight.detach(), batch.alike, dim=0, dim_size=len(weight), reduce="min")
+    total = torch.zeros_like(weight).index_add(0, batch.alike, torch.exp(least[batch.alike] - weight))
+    group_weight = least - torch.log(total.clamp(min=1e-300))
+    score = torch.zeros_like(log_z).index_add(0, graph, weight)
+    return log_z - score.index_add(0, graph[opened], -group_weight[opened])
+
+
+def opened_groups(alike: Tensor, closed: Tensor) -> Tensor:
+    """bool, shape (n_branch,): true at the branch that stands for a group of which one is open."""
+    opened = torch.zeros_like(closed)
+    opened[alike[~closed]] = True
+    return opened
 
 
 def cross_entropy(batch: Batch, theta: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class Prediction:
     Parameters
     ----------
     graph
-        The undecided part of the problem.
+        The undecided part of the problem, branches that are alike joined.
     trees
         Distribution over its spanning trees.
     thresholds
@@ -115,8 +115,14 @@ class Predictor:
             data = feeder_data(problem, graph)
             theta = np.atleast_2d(self.model(data).double().numpy() / self.temperature)
             novelty = self.model.novelty(data)
-        first, *others = (SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, row) for row in theta)
-        return Prediction(graph, first, self.thresholds, tuple(others), novelty)
+        joined = graph.joined
+        # Probabilities of "open" add up over branches that are alike.
+        log_open = np.full_like(theta, -np.inf)
+        for row, values in zip(log_open, theta, strict=True):
+            np.logaddexp.at(row, data.alike.numpy(), -values)
+        weight = -log_open[:, np.isin(graph.branch_index, joined.branch_index)]
+        first, *others = (SpanningTrees.of(joined.n_nodes, joined.tail, joined.head, row) for row in weight)
+        return Prediction(joined, first, self.thresholds, tuple(others), novelty)
 
     def predict_step_by_step(
         self, problem: ReconfigurationProblem, at_once: float = 1.0, rounds: int | None = None

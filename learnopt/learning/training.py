@@ -22,7 +22,7 @@ from torch_geometric.loader import DataLoader
 from learnopt.errors import DataError
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.features import FeederData, extract
-from learnopt.learning.likelihood import batch_arrays, cross_entropy, negative_log_likelihood
+from learnopt.learning.likelihood import batch_arrays, cross_entropy, negative_log_likelihood, opened_groups
 from learnopt.learning.model import Ensemble, SwitchModel, build_model, one_thread
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Configuration, ReconfigurationProblem
@@ -87,7 +87,9 @@ class TreeLikelihood(LightningModule):
         loss = (nll / loops).mean()
         objective = loss if self.config.likelihood == "tree" else cross_entropy(batch, theta).mean()
         _, _, tree = log_partition_batch(*arrays, theta.detach().cpu().double().numpy())
-        right = tree == batch.closed.cpu().numpy()
+        alike = batch.alike.cpu()
+        found = opened_groups(alike, torch.from_numpy(tree))
+        right = (found == opened_groups(alike, batch.closed.cpu())).numpy()
         exact = np.logical_and.reduceat(right, arrays[1][:-1])
         self.log(f"{stage}_loss", loss, batch_size=graphs, on_step=False, on_epoch=True, prog_bar=True)
         self.log(f"{stage}_tree_rate", float(exact.mean()), batch_size=graphs, on_step=False, on_epoch=True)

@@ -216,7 +216,7 @@ class LearnedEngine:
             if not fixed and certify is not Certificate.NONE:
                 return conclude(problem, self.name, watch, configuration=None, status=Status.NO_SOLUTION), summary
             with watch.stage("solve"):
-                begin = best.configuration
+                begin = None if best.configuration is None else prediction.graph.canonical(best.configuration)
                 if begin is None or not reduction.reduced.admits(begin):
                     begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
                 seconds = self._remaining(options, watch, 0.5)

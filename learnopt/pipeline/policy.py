@@ -82,6 +82,8 @@ class FixingPolicy:
             closed, opened = prediction.confident(tau)
             decisions[closed] = Decision.FIX_CLOSED
             decisions[opened] = Decision.FIX_OPEN
+            # Which of several branches in series without load opens makes no difference: one of them is enough.
+            decisions[prediction.graph.idle & prediction.graph.forced_closed] = Decision.FIX_CLOSED
         return decisions
 
 
