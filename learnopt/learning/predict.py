@@ -64,11 +64,12 @@ class Prediction:
 
     @cached_property
     def most_probable(self) -> Configuration:
-        """The configuration of largest probability, of an ensemble that with most branches right on average; radial."""
+        """The configuration of largest probability, in the geometric mean of the members of an ensemble; radial."""
         if not self.others:
             return self.graph.expand(self.trees.most_probable)
         graph = self.graph
-        return graph.expand(SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, -self.p_open).most_probable)
+        theta = np.mean([trees.theta for trees in (self.trees, *self.others)], axis=0)
+        return graph.expand(SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, theta).most_probable)
 
     def sample(self, n: int, rng: np.random.Generator) -> list[Configuration]:
         """Independent draws, in turn from each member of an ensemble; radial."""
