@@ -222,7 +222,10 @@ class LearnedEngine:
                 seconds = self._remaining(options, watch, 0.5)
                 seconds = REDUCED_TIME_LIMIT if seconds is None else seconds
                 inner = replace(options, certify=Certificate.AC, time_limit=seconds)
-                result = load_engine(engine).solve(reduction.reduced, inner, begin)
+                if fixed and reduction.n_free == 0:
+                    result = _only(reduction.reduced, watch)
+                else:
+                    result = load_engine(engine).solve(reduction.reduced, inner, begin)
             if result.configuration is not None or result.status is Status.INTERRUPTED or not fixed:
                 break
             decisions = surest_half(decisions, prediction.p_closed)
@@ -267,6 +270,15 @@ def _proven(problem: ReconfigurationProblem, incumbent: Configuration) -> Reconf
     kw = problem.network.base.kw
     ceiling = evaluate(problem, incumbent).loss_kw + problem.switching_cost * problem.operations(incumbent)
     return fix_by_bounds(problem, incumbent, ceiling * (1 + BOUND_MARGIN) / kw)
+
+
+def _only(problem: ReconfigurationProblem, watch: Stopwatch) -> Result:
+    """Answer of a reduced problem that leaves one configuration."""
+    only = radial_start(problem)
+    result = conclude(problem, "learned", watch, configuration=only, status=Status.OPTIMAL)
+    if result.objective_kw is None:
+        return result
+    return replace(result, dual_bound_kw=result.objective_kw, certificate=Certificate.AC)
 
 
 def _union(

@@ -1,4 +1,4 @@
-"""Branches in series without load between them: joining them loses no configuration that matters, and no probability."""
+"""Branches in series without load between them: joining them loses no configuration that matters, no probability."""
 
 from __future__ import annotations
 

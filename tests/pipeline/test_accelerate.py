@@ -311,7 +311,7 @@ def test_interrupt_while_solving_the_reduced_problem(case33: Network, monkeypatc
     """Ctrl-C that an exact engine caught stops the whole solve: no audit follows, the best so far is returned."""
     monkeypatch.setattr(TreeSearchEngine, "_prove_ac", staticmethod(stop))
     for options in (FAST, PROOF):
-        result = solve(ReconfigurationProblem.of(case33), "wrong", options)
+        result = solve(ReconfigurationProblem.of(case33), "untrained", options)
         assert result.status is Status.INTERRUPTED
         assert result.configuration is not None
         assert "audit" not in result.stage_times_s
