@@ -65,8 +65,8 @@ NETS = {
             {"bus": 4, "p_mw": 0.0, "q_mvar": -0.5, "vn_kv": 21.0, "step": 1, "in_service": True},
         ]
     ),
-    "constant impedance": ring(load=extended("load", pn.load(1, 5.0, 2.0, const_z_percent=60.0))),
-    "constant current": ring(load=[pn.load(4, 4.0, 1.0, const_i_percent=100.0)]),
+    "constant impedance": ring(load=extended("load", pn.load(1, 5.0, 2.0, **dict.fromkeys(pn.SHARES[:2], 60.0)))),
+    "constant current": ring(load=[pn.load(4, 4.0, 1.0, const_i_p_percent=100.0, const_i_q_percent=100.0)]),
     "switch with impedance": pn.net(
         FEEDER | {5: 20.0},
         **RING
@@ -90,6 +90,16 @@ NETS = {
 
 def read(raw: dict[str, Any]) -> PandapowerCase:
     return case_from_pandapower_json(raw, "net.json")
+
+
+def test_shares_of_older_files():
+    """One share for both powers, as pandapower wrote it before 3.2."""
+    new = read(NETS["constant impedance"]).network
+    row = {**pn.load(1, 5.0, 2.0), "const_z_percent": 60.0, "const_i_percent": 0.0}
+    rows = [{**r, "const_z_percent": 0.0, "const_i_percent": 0.0} for r in RING["load"]]
+    old = read(ring(load=[*rows, row])).network
+    assert old.p_load.tolist() == new.p_load.tolist()
+    assert old.g_shunt.tolist() == new.g_shunt.tolist()
 
 
 @pytest.mark.parametrize("name", NETS)
