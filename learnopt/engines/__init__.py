@@ -8,6 +8,7 @@ name           method                                                      certi
 ``enumerate``  every radial configuration by AC power flow                 ``ac``
 ``exchange``   branch exchange from several starts                         ``none``
 ``hybrid``     ``milp`` for part of the time, then iterated branch exchange   ``ac``
+``benders``    generalised Benders with an AC OPF by IPOPT (optional)     ``ac``
 ``scip``       perspective DistFlow with its cone on SCIP (optional)       ``ac``
 ``gurobi``     outer approximation on Gurobi (optional)                    ``ac``
 =============  ==========================================================  =============================
@@ -28,6 +29,7 @@ _ENGINES = {
     "enumerate": ("learnopt.engines.enumeration", "EnumerationEngine"),
     "exchange": ("learnopt.engines.exchange", "ExchangeEngine"),
     "hybrid": ("learnopt.engines.hybrid", "HybridEngine"),
+    "benders": ("learnopt.engines.benders", "BendersEngine"),
     "scip": ("learnopt.engines.pyomo_solver", "scip_engine"),
     "gurobi": ("learnopt.engines.pyomo_solver", "gurobi_engine"),
 }

@@ -7,6 +7,9 @@ prove.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 
 from learnopt.engines.exchange import PENALTY, LocalSearch
@@ -18,6 +21,8 @@ GOLDEN = (5**0.5 - 1) / 2
 RESOLUTION = 1e-5
 """Share of its range at which a continuous control is settled."""
 PASSES = 30
+MANY_COMBINATIONS = 64
+"""More combinations of bank steps than this are not all tried as starts."""
 
 
 def to_vector(settings: Settings) -> Floats:
@@ -154,3 +159,19 @@ def settle(
         if not merit < best * (1 - 1e-9):
             return configuration, settings, best
         configuration, settings, best = trial, values, merit
+
+
+def settle_from_each_step(
+    problem: ReconfigurationProblem, configuration: Configuration
+) -> tuple[Configuration, Settings, float] | None:
+    """:func:`settle` from the best of all combinations of bank steps, where they are few: one by one they get stuck."""
+    controls = problem.controls
+    choices = [bank.choices for bank in controls.capacitors]
+    start, least = (configuration, controls.neutral), np.inf
+    if 1 < np.prod([len(c) for c in choices]) <= MANY_COMBINATIONS:
+        for steps in product(*choices):
+            settings = replace(controls.neutral, capacitors=steps)
+            found = LocalSearch(problem.applied(settings)).improve(configuration)
+            if found is not None and found[1] < least:
+                start, least = (found[0], settings), found[1]
+    return settle(problem, *start)

@@ -210,6 +210,7 @@ class CompiledModel:
         gap: float = 1e-5,
         time_limit: float = math.inf,
         heuristics: bool = True,
+        node_limit: int | None = None,
         watch: Callable[[float, int], None] | None = None,
     ) -> SolverRun:
         """Solve the mixed-integer model.
@@ -222,6 +223,8 @@ class CompiledModel:
             Relative gap to stop at, HiGHS's definition: |objective - bound| / |objective|.
         heuristics
             Let HiGHS search for solutions by sub-MIPs; a waste where a good one is in hand.
+        node_limit
+            Most branch-and-bound nodes; None = no limit.
         watch
             Called on the way with the bound (minus infinity before there is one) and the number of nodes. With it
             Ctrl-C ends the run as ``INTERRUPTED``, with its bound; without it Ctrl-C is raised as ever.
@@ -232,6 +235,7 @@ class CompiledModel:
             objective_bound=cutoff * self._unit,
             mip_rel_gap=gap,
             mip_abs_gap=0.0,
+            mip_max_nodes=2**31 - 1 if node_limit is None else node_limit,
             mip_allow_restart=False,
             mip_heuristic_effort=0.05 if heuristics else 0.0,
             mip_heuristic_run_feasibility_jump=heuristics,

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from learnopt.engines.base import Progress, SolveOptions, Stopwatch, conclude
-from learnopt.engines.dispatch import settle
+from learnopt.engines.dispatch import settle, settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.highs import Outcome, SolverRun
 from learnopt.engines.probing import fix_by_bounds
@@ -302,7 +302,9 @@ class OuterApproximation:
             rng = np.random.default_rng(search.options.seed)
             found = find_incumbent(search.problem, start, rng, effort.random_starts, 0.2 * search.limit, search.watch)
             settings = None
-            settled = settle(search.problem, found) if search.problem.controls and found is not None else None
+            settled = None
+            if search.problem.controls and found is not None:
+                settled = settle_from_each_step(search.problem, found)
             if settled is not None:
                 found, settings, _ = settled
             search.offer(found, settings)

@@ -4,7 +4,16 @@ from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Capacitor, Controls, Generator, Settings, Tap
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.problem import ReconfigurationProblem
-from learnopt.network.result import Alternative, Certificate, Evaluation, LearnedSummary, Result, RiskSummary, Status
+from learnopt.network.result import (
+    Alternative,
+    Certificate,
+    Evaluation,
+    Iteration,
+    LearnedSummary,
+    Result,
+    RiskSummary,
+    Status,
+)
 from learnopt.network.units import Base
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "Generator",
     "Id",
     "Ints",
+    "Iteration",
     "LearnedSummary",
     "Limits",
     "Network",

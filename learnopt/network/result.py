@@ -169,6 +169,34 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Iteration:
+    """One iteration of a decomposition (key ``iterations`` of ``solve --json``); None = not known, or none.
+
+    Parameters
+    ----------
+    number
+        0 is the start.
+    master_kw
+        Objective of the master's solution, loss and infeasibility as it estimates them [kW].
+    bound_kw
+        Proven lower bound of the problem so far [kW].
+    infeasibility_kw
+        Sum of the slave's slacks [kW, kvar, kVA].
+    loss_kw
+        Least AC loss of what was proposed, by the slave [kW]; None where it is not feasible.
+    incumbent_kw
+        Objective of the best configuration so far [kW].
+    """
+
+    number: int
+    master_kw: float | None
+    bound_kw: float | None
+    infeasibility_kw: float
+    loss_kw: float | None
+    incumbent_kw: float | None
+
+
+@dataclass(frozen=True)
 class Result:
     """Outcome of a solve.
 
@@ -201,6 +229,8 @@ class Result:
         ``certificate``; ``inf`` where they are all there are, None where nothing is proven.
     settings
         Values of the problem's controls, None where it has none.
+    iterations
+        Log of a decomposition, empty for other engines.
     """
 
     status: Status
@@ -220,6 +250,7 @@ class Result:
     alternatives: tuple[Alternative, ...] = ()
     rest_bound_kw: float | None = None
     settings: Settings | None = None
+    iterations: tuple[Iteration, ...] = ()
 
     @property
     def loss_kw(self) -> float | None:

@@ -115,6 +115,8 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
             {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
             for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
         ]
+    if result.iterations:
+        answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
     if result.risk is not None:
         answer["risk"] = {k: _finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
     if result.learned is not None:
