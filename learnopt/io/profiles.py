@@ -18,7 +18,7 @@ from learnopt.io.profile_table import ProfileTable, Quantity, quantity_of, read_
 from learnopt.io.scenario_json import read_scenarios_json
 from learnopt.network import Floats, Network, Scenario, ScenarioSet
 
-PROFILE_ENDINGS = (".csv", ".parquet")
+PROFILE_ENDINGS = (".csv", ".parquet", ".dss")
 _SUSPICIOUS_PU, _SUSPICIOUS_KW = 2.0, 20.0
 """Powers up to 2 at a bus of more than 20 kW are taken for per unit that somebody forgot to mark."""
 
@@ -80,7 +80,7 @@ class Profiles:
 
 
 def read_profiles(path: str | Path, network: Network) -> Profiles:
-    """Load profiles of a network from a CSV or Parquet file, or those of a SimBench grid (``simbench:CODE``).
+    """Load profiles of a network from a CSV or Parquet file, a SimBench grid (``simbench:CODE``) or a ``.dss`` file.
 
     Buses that the file does not name keep the load of the case. Where only the active power of a bus is given, its
     reactive power follows at the power factor of the case.
@@ -94,6 +94,11 @@ def read_profiles(path: str | Path, network: Network) -> Profiles:
         from learnopt.io.simbench import simbench_profiles
 
         return simbench_profiles(str(path).removeprefix("simbench:"), network)
+    if Path(path).suffix.lower() == ".dss":
+        from learnopt.io.opendss_profiles import opendss_profiles
+
+        times, p, q, notes = opendss_profiles(Path(path), network)
+        return Profiles(times, p, q, tuple(notes), network.n_branch)
     table = read_profile_table(Path(path))
     subject = str(path)
     times, zoned = read_times(table.times, subject)

@@ -10,6 +10,7 @@ from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
 from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder
 from learnopt.io.matpower import read_matpower
+from learnopt.io.opendss import read_opendss
 from learnopt.io.pandapower import case_from_pandapower_json, pandapower_case
 from learnopt.io.pandapower_tables import is_pandapower_json
 from learnopt.io.simbench import simbench_case
@@ -28,7 +29,14 @@ def _read_json(path: Path) -> Imported:
     return case_from_json(raw, str(path)), ()
 
 
+def _read_opendss(path: Path) -> Imported:
+    """A master file of OpenDSS."""
+    case = read_opendss(path)
+    return case.network, case.notes
+
+
 READERS: Mapping[str, Callable[[Path], Imported]] = {
+    ".dss": _read_opendss,
     ".json": _read_json,
     ".m": lambda path: (read_matpower(path), ()),
 }
