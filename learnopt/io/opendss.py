@@ -182,8 +182,8 @@ def _solution(dss: Any, loss_inside: float) -> list[str]:
     spread = 100 * np.abs(phases - total / 3).max() / mean if mean else 0.0
     if spread > 0.1 or worst > 1e-4:
         notes.append(
-            f"imbalance: phases carry {', '.join(f'{p:.5g}' for p in phases)} kW at the source ({spread:.3g} % from the "
-            f"mean), negative-sequence voltage up to {100 * worst:.2g} %"
+            f"imbalance: phases carry {', '.join(f'{p:.5g}' for p in phases)} kW at the source ({spread:.3g} % from "
+            f"the mean), negative-sequence voltage up to {100 * worst:.2g} %"
             + (f" at bus {where}" if where else "")
             + "; the loss of the balanced network differs from OpenDSS's for this reason"
         )
