@@ -1,3 +1,73 @@
-"""Learned, exact, certified reconfiguration of distribution feeders."""
+"""Learned, exact, certified reconfiguration of distribution feeders.
+
+.. code-block:: python
+
+    import learnopt
+
+    net = learnopt.load("grid.json")  # or "case33", "simbench:CODE", a folder of CSV tables
+    result = learnopt.solve(net)
+    result.plot()
+
+Names are loaded when they are first used: ``import learnopt`` itself imports no numerical library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learnopt.api import Picture, Solution, problem, solve
+    from learnopt.errors import DataError, LearnoptError
+    from learnopt.io import case_names, load
+    from learnopt.network import (
+        Certificate,
+        Configuration,
+        Limits,
+        Network,
+        ReconfigurationProblem,
+        Result,
+        Scenario,
+        ScenarioSet,
+        Status,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Certificate",
+    "Configuration",
+    "DataError",
+    "LearnoptError",
+    "Limits",
+    "Network",
+    "Picture",
+    "ReconfigurationProblem",
+    "Result",
+    "Scenario",
+    "ScenarioSet",
+    "Solution",
+    "Status",
+    "case_names",
+    "load",
+    "problem",
+    "solve",
+]
+
+_HOME = {
+    **dict.fromkeys(("Picture", "Solution", "problem", "solve"), "learnopt.api"),
+    **dict.fromkeys(("DataError", "LearnoptError"), "learnopt.errors"),
+    **dict.fromkeys(("case_names", "load"), "learnopt.io"),
+}
+"""Module of each public name; those not listed are records of ``learnopt.network``."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME.get(name, "learnopt.network")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Controls
+from learnopt.network.notebook import fact_table, listed
 from learnopt.network.units import Base
 
 _ABSENT = np.zeros(0)
@@ -165,6 +166,25 @@ class Network:
         return (
             f"Network({self.name!r}: {self.n_bus} buses, {self.n_branch} branches, "
             f"{len(self.substations)} substations, {self.n_loops} loops, {self.base.v_base:g} kV)"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        kw = self.base.kw
+        controls = (len(self.controls.taps), len(self.controls.capacitors), len(self.controls.generators))
+        return fact_table(
+            self.title or self.name,
+            [
+                ("name", self.name),
+                ("buses", self.n_bus),
+                ("branches", f"{self.n_branch}, {int(self.switchable.sum())} of them switchable"),
+                ("loops", self.n_loops),
+                ("normally open", listed(self.open_ids(self.normal_configuration))),
+                ("substations", listed(self.bus_ids[k] for k in self.substations)),
+                ("nominal voltage", " / ".join(f"{v:g}" for v in np.unique(self.kv)[::-1]) + " kV"),
+                ("net load", f"{self.p_load.sum() * kw:,.6g} kW, {self.q_load.sum() * kw:,.6g} kvar"),
+                ("controls", "{} taps, {} capacitors, {} generators".format(*controls) if self.controls else "none"),
+            ],
         )
 
     @property

@@ -12,6 +12,7 @@ from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
+from learnopt.network.notebook import fact_table, listed
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
 
 OBJECTIVES = ("expected", "worst")
@@ -95,6 +96,33 @@ class ReconfigurationProblem:
         if isinstance(scenario, ScenarioSet):
             return cls(network, scenario.mean, scenarios=scenario, **options)
         return cls(network, scenario or Scenario.nominal(network), **options)
+
+    def __repr__(self) -> str:
+        free = f"{int(self.free.sum())} free switches"
+        return f"ReconfigurationProblem({self.network.name!r}, scenario {self.scenario.name!r}: {free})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        net, limits = self.network, self.limits
+        low, high = ("–" if v is None else f"{v:g}" for v in (limits.vm_min, limits.vm_max))
+        locked = [net.branch_ids[e] for e in np.flatnonzero(self.scenario.locked >= 0)]
+        out = [net.branch_ids[e] for e in np.flatnonzero(self.scenario.out_of_service)]
+        several = "" if self.scenarios is None else f" ({len(self.members)}, objective: {self.objective})"
+        return fact_table(
+            f"reconfigure {net.name}",
+            [
+                ("scenario", self.scenario.name + several),
+                ("net load", f"{self.p.sum() * net.base.kw:,.6g} kW, {self.q.sum() * net.base.kw:,.6g} kvar"),
+                ("switches to decide", int(self.free.sum())),
+                ("switches to open among them", len(self.core.branches) - self.core.n_nodes + 1),
+                ("locked", listed(locked)),
+                ("out of service", listed(out)),
+                ("voltage limits", f"{low} to {high} pu"),
+                ("limits enforced", listed(k for k in ("ampacity", "substations") if getattr(limits, k))),
+                ("switching cost", f"{self.switching_cost:g} kW per operation"),
+                ("most operations", "any number" if self.max_operations is None else self.max_operations),
+            ],
+        )
 
     def replace(self, **changes: Any) -> ReconfigurationProblem:
         """A variant of this problem."""

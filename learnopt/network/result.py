@@ -11,6 +11,7 @@ import numpy as np
 from learnopt.network.aliases import Floats
 from learnopt.network.controls import Settings
 from learnopt.network.model import Configuration
+from learnopt.network.notebook import fact_table
 
 
 class Status(StrEnum):
@@ -263,3 +264,23 @@ class Result:
         if self.objective_kw is None or self.dual_bound_kw is None:
             return None
         return abs(self.objective_kw - self.dual_bound_kw) / max(abs(self.objective_kw), 1e-12)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; ids are the problem's, so the switches to open are in ``Solution`` only."""
+        bound = None if self.certificate is Certificate.NONE else self.dual_bound_kw
+
+        def known(value: float | None, unit: str) -> str:
+            return "–" if value is None else f"{value:.6g}{unit}"
+
+        return fact_table(
+            f"{self.engine}: {self.status.value}",
+            [
+                ("loss", known(self.loss_kw, " kW")),
+                ("objective", known(self.objective_kw, " kW")),
+                ("proven bound", f"{known(bound, ' kW')} ({self.certificate.value})"),
+                ("gap", known(None if bound is None else self.gap, "")),
+                ("limits violated", "–" if self.evaluation is None else len(self.evaluation.violations)),
+                ("time", f"{self.solve_time_s:.3g} s"),
+                ("message", self.message or "–"),
+            ],
+        )

@@ -38,11 +38,15 @@ def test_quick_start_shows_commands() -> None:
     assert len(COMMANDS) >= 5
 
 
-def test_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """The Python example proves the known optimum of the 33-bus system."""
+def test_python_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Python example proves the known optimum of the 33-bus system and draws it."""
+    monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
     exec(compile(example, "README.md", "exec"), {})
     assert "optimal ac [7, 9, 14, 32, 37]" in capsys.readouterr().out
+    assert (tmp_path / "case33.png").stat().st_size > 0
 
 
 def test_linked_files_exist() -> None:

@@ -1,0 +1,369 @@
+"""The package in a notebook: :func:`problem`, :func:`solve`, and a :class:`Solution` that shows itself.
+
+A thin layer over ``pipeline.solve`` and ``report``: it takes what a user has at hand (a name, a file, a network), and
+keeps problem and result together, so that ids, pictures and the switching plan need no further argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from learnopt.engines import SolveOptions
+from learnopt.errors import DataError
+from learnopt.io import load, read_scenarios
+from learnopt.io.scenario_json import scenario_from_dict
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Evaluation,
+    Id,
+    Limits,
+    Network,
+    ReconfigurationProblem,
+    Result,
+    Scenario,
+    ScenarioSet,
+    Status,
+)
+from learnopt.pipeline.solve import AUTO, warm_up
+from learnopt.pipeline.solve import solve as run_solve
+from learnopt.report.switching_plan import Operation, normal_state
+from learnopt.report.text import (
+    initial_evaluation,
+    plan_of,
+    result_table,
+    result_to_dict,
+    state_after,
+    summary_rows,
+    verdict,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Source = Network | ReconfigurationProblem | str | Path
+"""What can be solved: a network, a problem, or what :func:`learnopt.load` takes."""
+Situation = Scenario | ScenarioSet | Mapping[str, Any] | str | Path | None
+"""Loads and states of the switches: a record, the content of a scenario file, a file, or None for those of the case."""
+
+_EXPLANATION_S = 5.0
+"""Most time spent on finding the limits that conflict."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A drawing that a notebook shows and :meth:`save` writes.
+
+    Parameters
+    ----------
+    figure
+        The matplotlib figure.
+    """
+
+    figure: Figure
+
+    def save(self, path: str | Path) -> Path:
+        """Write as .png, .svg or .pdf, by the ending; returns the path.
+
+        Raises
+        ------
+        DataError
+            For another ending.
+        """
+        from learnopt.io.files import write_atomically
+        from learnopt.report.files import figure_bytes
+
+        path = Path(path)
+        kind = path.suffix.lower().removeprefix(".")
+        if kind not in ("png", "svg", "pdf"):
+            raise DataError(path.name, ["give a file that ends in .png, .svg or .pdf"])
+        write_atomically(path, lambda partial: partial.write_bytes(figure_bytes(self.figure, kind)))
+        return path
+
+    def _repr_png_(self) -> bytes:
+        from learnopt.report.files import figure_bytes
+
+        return figure_bytes(self.figure, "png")
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A result together with its problem.
+
+    Parameters
+    ----------
+    problem, result
+        What was asked, and the complete answer.
+    notes
+        What was assumed or repaired while the scenario file was read, one sentence each.
+    """
+
+    problem: ReconfigurationProblem
+    result: Result
+    notes: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """How the solve ended."""
+        return self.result.status
+
+    @property
+    def certificate(self) -> Certificate:
+        """What is proven."""
+        return self.result.certificate
+
+    @property
+    def configuration(self) -> Configuration | None:
+        """State of every branch, None where none was found."""
+        return self.result.configuration
+
+    @property
+    def open_branches(self) -> list[Id] | None:
+        """Ids of the open branches, None where no configuration was found."""
+        found = self.result.configuration
+        return None if found is None else self.problem.network.open_ids(found)
+
+    @property
+    def loss_kw(self) -> float | None:
+        """AC loss of the configuration [kW]."""
+        return self.result.loss_kw
+
+    @property
+    def gap(self) -> float | None:
+        """Relative distance of the objective and its proven bound; None where nothing is proven."""
+        return None if self.result.certificate is Certificate.NONE else self.result.gap
+
+    @cached_property
+    def initial(self) -> Evaluation:
+        """AC power flow before reconfiguration."""
+        return initial_evaluation(self.problem)
+
+    @cached_property
+    def operations(self) -> list[Operation]:
+        """The switching plan: operations in order, each with the state it leads to; empty without a configuration."""
+        return plan_of(self.problem, self.result)
+
+    @cached_property
+    def conflicts(self) -> list[str]:
+        """Where there is no configuration: the limits that cannot be met together, one sentence each."""
+        if self.status not in (Status.INFEASIBLE, Status.NO_SOLUTION):
+            return []
+        from learnopt.engines.explain import explain_infeasibility
+
+        return explain_infeasibility(self.problem, _EXPLANATION_S)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain JSON values: the object that ``learnopt solve --json`` prints, without its conflicts."""
+        return result_to_dict(self.problem, self.result)
+
+    def table(self) -> None:
+        """Print what ``learnopt solve`` prints: figures before and after, what is proven, the switching plan."""
+        from rich.console import Console
+
+        Console().print(result_table(self.problem, self.result))
+
+    def plot(self, kind: Literal["diagram", "voltages"] = "diagram") -> Picture:
+        """Draw the configuration.
+
+        Parameters
+        ----------
+        kind
+            ``diagram``: one-line diagram, changed switches marked; ``voltages``: voltages along the feeders, before
+            and after.
+
+        Raises
+        ------
+        DataError
+            If there is no configuration to draw, or no drawing of this kind.
+        """
+        if self.result.configuration is None:
+            raise DataError("plot", [f"there is no configuration to draw: the solve ended {self.status.value}"])
+        problem = self.problem.applied(self.result.settings)
+        present = normal_state(problem)
+        if kind == "diagram":
+            from learnopt.report.diagram import one_line_figure
+
+            return Picture(one_line_figure(problem, self.result.configuration, self.result.evaluation, present))
+        if kind == "voltages":
+            from learnopt.report.profile import profile_figure, voltage_profile
+
+            before = voltage_profile(problem, present, self.initial)
+            after = voltage_profile(problem, self.result.configuration, self.result.evaluation)
+            return Picture(profile_figure(problem, before, after))
+        raise DataError("plot", [f"kind = {kind!r} must be 'diagram' or 'voltages'"])
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained interactive page of ``learnopt solve --report``; returns its path."""
+        from learnopt.report.html import write_report
+
+        write_report(Path(path), self.problem, self.result)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        name, status = self.problem.network.name, self.status.value
+        if self.loss_kw is None:
+            return f"Solution({name!r}: {status}; {self.result.message})"
+        opened = ", ".join(str(i) for i in self.open_branches or ())
+        loss = f"{self.loss_kw:.3f} kW, before {self.initial.loss_kw:.3f} kW"
+        return f"Solution({name!r}: {status}, certificate {self.certificate.value}; {loss}; open {opened})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from learnopt.report.page import table
+
+        words = verdict(self.problem, self.result)
+        parts = [
+            f"<h4>{escape(self.problem.network.name)}: {escape(words.headline)}</h4>",
+            table(("", "before", "after"), summary_rows(self.problem, self.result), numeric=(1, 2)),
+            "".join(f"<p>{escape(sentence)}</p>" for sentence in words.sentences),
+        ]
+        if self.open_branches is not None:
+            parts.append(f"<p>open branches: {escape(', '.join(map(str, self.open_branches)))}</p>")
+        if self.operations:
+            rows = ([str(o.step), str(o.branch_id), o.action.value, state_after(o)] for o in self.operations)
+            parts.append(table(("step", "branch", "action", "loss after"), rows, numeric=(0, 3)))
+        parts += [f"<p>{escape(note)}</p>" for note in self.notes]
+        return "".join(parts)
+
+
+def problem(
+    network: Network | str | Path,
+    scenario: Situation = None,
+    limits: Literal["file", "none"] | Limits = "file",
+    controls: str = "none",
+    charging: bool = True,
+    switching_cost: float = 0.0,
+    max_operations: int | None = None,
+) -> ReconfigurationProblem:
+    """What is to be solved, from what is at hand.
+
+    Parameters
+    ----------
+    network
+        A network, or what :func:`learnopt.load` takes.
+    scenario
+        Loads, outages and locks: a record, a mapping like a scenario file (``{"out_of_service": [22]}``), a JSON file
+        or a load profile (CSV, Parquet; several times are several scenarios). None = the loads of the case.
+    limits
+        ``file``: all limits of the case; ``none``; or a record.
+    controls
+        Kinds of controls to set with the switches: ``none``, ``all``, or some of ``taps,capacitors,generators``.
+    charging
+        Use the line charging of the case.
+    switching_cost
+        Cost of one operation [kW].
+    max_operations
+        Cap on operations, None = no cap.
+
+    Raises
+    ------
+    DataError
+        With every violation of the files and options.
+    """
+    return _read(network, scenario, limits, controls, charging, switching_cost, max_operations)[0]
+
+
+def solve(
+    network: Source,
+    *,
+    engine: str = AUTO,
+    certify: Certificate | str | None = None,
+    gap: float | None = None,
+    time_limit: float | None = None,
+    checkpoint: str | Path | None = None,
+    k_best: int = 1,
+    **options: Any,
+) -> Solution:
+    """Find the radial configuration of least loss, and say what is proven.
+
+    Parameters
+    ----------
+    network
+        A network, what :func:`learnopt.load` takes, or a problem.
+    engine
+        ``auto`` picks one and says why; ``tree``, ``milp``, ``exchange``, ``enumerate``, ``learned``.
+    certify
+        Proof wanted: ``ac``, ``model``, ``none``; each engine has its default.
+    gap
+        Relative gap at which to stop; each engine has its default.
+    time_limit
+        Seconds; the best configuration found by then is returned.
+    checkpoint
+        Of the learned engine; the reference one where absent.
+    k_best
+        More than one: prove that many best configurations (``result.alternatives``).
+    options
+        ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost`` and ``max_operations`` of
+        :func:`problem`; none where a problem is given.
+
+    Raises
+    ------
+    DataError
+        If the input is bad. Limits and infeasibility are statuses of the solution.
+    UnsupportedError
+        If the engine does not serve this problem.
+    """
+    notes: tuple[str, ...] = ()
+    if isinstance(network, ReconfigurationProblem):
+        if options:
+            raise DataError("solve", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
+        asked = network
+    else:
+        asked, notes = _read(network, **options)
+    wanted = SolveOptions(certify=None if certify is None else _certificate(certify), gap=gap, time_limit=time_limit)
+    _warm(engine, wanted.certify, checkpoint)
+    result = run_solve(asked, engine, wanted, checkpoint=checkpoint, k_best=k_best)
+    return Solution(asked, result, notes)
+
+
+@cache
+def _warm(engine: str, certify: Certificate | None, checkpoint: str | Path | None) -> None:
+    """Compile once, so that the time of a solve is its own."""
+    warm_up(engine, SolveOptions(certify=certify), checkpoint)
+
+
+def _certificate(name: Certificate | str) -> Certificate:
+    try:
+        return Certificate(name)
+    except ValueError:
+        known = ", ".join(repr(c.value) for c in Certificate)
+        raise DataError("solve", [f"certify = {name!r} must be one of {known}"]) from None
+
+
+def _read(
+    source: Network | str | Path,
+    scenario: Situation = None,
+    limits: Literal["file", "none"] | Limits = "file",
+    controls: str = "none",
+    charging: bool = True,
+    switching_cost: float = 0.0,
+    max_operations: int | None = None,
+) -> tuple[ReconfigurationProblem, tuple[str, ...]]:
+    """The problem, and the notes of reading its scenario."""
+    network = source if isinstance(source, Network) else load(source)
+    if not isinstance(limits, Limits) and limits not in ("file", "none"):
+        raise DataError("problem", [f"limits = {limits!r} must be 'file', 'none' or a Limits record"])
+    notes: tuple[str, ...] = ()
+    loads: Scenario | ScenarioSet | None
+    if isinstance(scenario, str | Path):
+        loads, notes = read_scenarios(Path(scenario), network)
+    elif isinstance(scenario, Mapping):
+        loads = scenario_from_dict(dict(scenario), network, "scenario")
+    else:
+        loads = scenario
+    enforced = limits if isinstance(limits, Limits) else Limits.of(network) if limits == "file" else Limits()
+    asked = ReconfigurationProblem.of(
+        network,
+        loads,
+        limits=enforced,
+        charging=charging,
+        switching_cost=switching_cost,
+        max_operations=max_operations,
+        controls=network.controls.only(controls),
+    )
+    return asked, notes
