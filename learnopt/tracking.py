@@ -217,7 +217,7 @@ def loss_figure(history: Sequence[Mapping[str, float]]) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for key, label in (("train_loss", "training feeders"), ("validation_loss", "validation feeders")):
-        axes.plot([row[key] for row in history], label=label)
+        axes.plot([row.get(key, float("nan")) for row in history], label=label)  # nothing was trained before epoch 0
     axes.set_xlabel("epoch")
     axes.set_ylabel("negative log-likelihood per loop")
     axes.legend()

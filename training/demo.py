@@ -47,12 +47,12 @@ def problems() -> list[tuple[str, ReconfigurationProblem]]:
 
 def main() -> None:
     console.rule("1 generate feeders and scenarios")
-    data.generate(CONFIGS / "dataset_small.toml", OUT / "dataset")
+    data.generate(OUT / "dataset", CONFIGS / "dataset_small.toml")
     console.rule("2 label them exactly")
     data.label(OUT / "dataset")
     console.rule("3 train a graph network, tracked in MLflow")
     checkpoint = OUT / "checkpoint"
-    learn.train(CONFIGS / "train_small.toml", OUT / "dataset", checkpoint, ROOT / "mlruns")
+    learn.train(CONFIGS / "train_small.toml", data=OUT / "dataset", out=checkpoint, store=ROOT / "mlruns")
 
     console.rule("4 reconfigure feeders it has never seen")
     proof = SolveOptions(certify=Certificate.AC, gap=1e-4)

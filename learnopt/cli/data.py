@@ -10,23 +10,50 @@ from typing import Annotated
 
 import typer
 
-from learnopt.cli.options import JsonOption, progress_bar, stdout
+from learnopt.cli.options import JsonOption, progress_bar, stderr, stdout
 from learnopt.errors import DataError
+from learnopt.io import load, read_profiles
 
 
 def generate(
-    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="What to draw (see training/configs).")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the dataset; an interrupted one is completed.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="What to draw (see training/configs).")
+    ] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="CASE_OR_FILE", help="Your own feeder, with --profile instead of --config.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Its load profiles (.csv, .parquet, simbench:CODE): a scenario per time."),
+    ] = None,
+    limits: Annotated[bool, typer.Option(help="With --case: label within the limits of the case.")] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Draw synthetic feeders and scenarios; the same seed gives the same bytes."""
+    """Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes."""
     from learnopt.dataset.generate import GenerateConfig
     from learnopt.dataset.generate import generate as run_generate
+    from learnopt.dataset.snapshots import generate_snapshots
 
-    wanted = GenerateConfig.from_toml(config)
+    own = case is not None and profile is not None
+    if own == (config is not None) or (case is None) != (profile is None) or (limits and not own):
+        raise DataError("options", ["give either --config, or --case and --profile (with them perhaps --limits)"])
     with progress_bar() as bar:
         task = bar.add_task("instances", total=None)
-        manifest = run_generate(wanted, out, progress=lambda done, total: bar.update(task, completed=done, total=total))
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if config is not None:
+            manifest = run_generate(GenerateConfig.from_toml(config), out, progress=progress)
+        else:
+            assert case is not None
+            assert profile is not None
+            network = load(case)
+            profiles = read_profiles(profile, network)
+            for note in profiles.notes:
+                stderr.print(f"{profile}: {note}", highlight=False, markup=False)
+            manifest = generate_snapshots(network, profiles, out, "file" if limits else "none", progress=progress)
     if json_output:
         typer.echo(json.dumps({"directory": str(out), "instances": manifest.n_instances, "shards": manifest.n_shards}))
     else:

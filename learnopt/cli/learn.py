@@ -14,18 +14,33 @@ from learnopt.errors import DataError
 
 
 def train(
-    config: Annotated[Path, typer.Option(metavar="FILE.toml", help="How to train (see training/configs).")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="How to train (see training/configs).")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="CHECKPOINT", help="Tune this one (a folder, or reference) on one's own feeder."
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Labelled dataset, instead of the file's.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Checkpoint folder, instead of the file's.")] = None,
     store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the MLflow store.")] = Path("mlruns"),
     json_output: JsonOption = False,
 ) -> None:
-    """Train a model on exact labels, calibrate it, track the run in MLflow, write a checkpoint."""
+    """Train a model on exact labels, calibrate it, track the run in MLflow, write a checkpoint.
+
+    With --from, go on from a checkpoint on the snapshots of one feeder (generate --case --profile); --config is then
+    optional.
+    """
     from learnopt.learning.config import TrainingConfig
+    from learnopt.pipeline.own_feeder import TUNING, tune
     from learnopt.pipeline.train import train as run_train
     from learnopt.tracking import loss_figure, reliability_figure, track_run
 
-    wanted = TrainingConfig.load(config)
+    if config is None and start is None:
+        raise DataError("options", ["say how to train with --config FILE.toml, or what to tune with --from CHECKPOINT"])
+    wanted = TUNING if config is None else TrainingConfig.load(config)
     named = (wanted.data,) if isinstance(wanted.data, str) else wanted.data
     datasets = [data] if data else [Path(folder) for folder in named if folder]
     checkpoint = out or Path(wanted.checkpoint or ".")
@@ -35,10 +50,15 @@ def train(
         if absent
     ]
     if missing:
-        raise DataError(str(config), missing)
+        raise DataError("options" if config is None else str(config), missing)
+    if start is not None and len(datasets) > 1:
+        raise DataError("options", ["--from tunes on the snapshots of one feeder: give one --data folder"])
     with track_run(store, "learnopt", wanted.name) as run:
         run.log_parameters(wanted.as_dict())
-        outcome = run_train(wanted, datasets, checkpoint, run.lightning_logger(), progress=not json_output)
+        if start is None:
+            outcome = run_train(wanted, datasets, checkpoint, run.lightning_logger(), progress=not json_output)
+        else:
+            outcome = tune(start, datasets[0], checkpoint, wanted, run.lightning_logger(), progress=not json_output)
         run.log_manifest(outcome.card.data)
         run.log_metrics(outcome.card.metrics)
         run.log_metrics(outcome.card.calibration, prefix="calibration.")
@@ -68,11 +88,17 @@ def evaluate(
     baselines: Annotated[bool, typer.Option(help="Measure the rivals too.")] = True,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure a model and its rivals on exact labels."""
+    """Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence."""
+    from learnopt.dataset.manifest import read_manifest
+    from learnopt.dataset.snapshots import is_snapshots
     from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
+    from learnopt.pipeline.own_feeder import evaluate_snapshots
     from learnopt.pipeline.train import evaluate as run_evaluate
 
-    metrics = run_evaluate(load_checkpoint(checkpoint or REFERENCE), data, baselines)
+    if is_snapshots(read_manifest(data)):
+        metrics = evaluate_snapshots(checkpoint or REFERENCE, data, baselines)
+    else:
+        metrics = run_evaluate(load_checkpoint(checkpoint or REFERENCE), data, baselines)
     if json_output:
         typer.echo(json.dumps({name: values.as_dict() for name, values in metrics.items()}, allow_nan=False))
         return

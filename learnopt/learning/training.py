@@ -204,6 +204,7 @@ def fit(
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    start: SwitchModel | None = None,
 ) -> TrainedModel:
     """Train a model; the same seed and data give the same weights on one CPU.
 
@@ -217,12 +218,17 @@ def fit(
         Lightning's; nothing is written without them.
     progress
         Show a progress bar.
+    start
+        Go on from these weights and their feature scaling, which then also decide the architecture; what is usual is
+        learned anew. Row 0 of the history is this model, and it is kept where no epoch does better.
 
     Raises
     ------
     DataError
         If either side has no pair with a decision.
     """
+    if start is not None:
+        config = replace(config, model=start.config)
     rng = np.random.default_rng(config.seed)
     train = training_data(train_pairs, config.partial_states, rng)
     validation = training_data(validation_pairs, 0, rng)
@@ -238,6 +244,7 @@ def fit(
             logger if k == 0 else None,
             callbacks if k == 0 else (),
             progress,
+            _member(start, k),
         )
         for k in range(members)
     ]
@@ -257,11 +264,14 @@ def _fit_one(
     logger: Logger | None,
     callbacks: Sequence[Callback],
     progress: bool,
+    start: SwitchModel | None = None,
 ) -> TrainedModel:
     with torch.random.fork_rng(devices=[]), one_thread(), _quiet():
         torch.manual_seed(config.seed)
         model = build_model(config.model)
         model.fit_scaling(train)
+        if start is not None:
+            _continue(model, start)
         order = torch.Generator().manual_seed(config.seed)
         recorder = _Recorder(model)
         trainer = Trainer(
@@ -278,13 +288,31 @@ def _fit_one(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
+        module = TreeLikelihood(model, config)
+        held_out = DataLoader(validation, batch_size=config.batch_size)
+        if start is not None:
+            trainer.validate(module, held_out, verbose=False)
+            recorder.on_train_epoch_end(trainer, module)
         trainer.fit(
-            TreeLikelihood(model, config),
+            module,
             DataLoader(train, batch_size=config.batch_size, shuffle=True, generator=order),
-            DataLoader(validation, batch_size=config.batch_size),
+            held_out,
         )
     model.load_state_dict(recorder.best_state)
     return TrainedModel(model.cpu().eval(), config, tuple(recorder.history), recorder.best_epoch)
+
+
+def _member(model: SwitchModel | None, k: int) -> SwitchModel | None:
+    """Network k of an ensemble; a single network is its only member."""
+    found = model.members[k] if isinstance(model, Ensemble) else model
+    assert found is None or isinstance(found, SwitchModel)
+    return found
+
+
+def _continue(model: SwitchModel, start: SwitchModel) -> None:
+    """Weights and scaling of another model; what is usual stays that of the training feeders."""
+    state = {k: v for k, v in start.state_dict().items() if not k.startswith("novelty.")}
+    model.load_state_dict(state, strict=False)
 
 
 @contextmanager
