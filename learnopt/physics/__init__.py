@@ -1,7 +1,16 @@
 """AC power flow by compiled sweeps, loop space of the meshed network, and the independent judge."""
 
-from learnopt.physics.judge import evaluate
+from learnopt.physics.judge import evaluate, evaluate_transition
 from learnopt.physics.loop_space import LoopSpace
 from learnopt.physics.sweep import PowerFlow, PowerFlowBatch, SweepStatus, power_flow, power_flow_batch
 
-__all__ = ["LoopSpace", "PowerFlow", "PowerFlowBatch", "SweepStatus", "evaluate", "power_flow", "power_flow_batch"]
+__all__ = [
+    "LoopSpace",
+    "PowerFlow",
+    "PowerFlowBatch",
+    "SweepStatus",
+    "evaluate",
+    "evaluate_transition",
+    "power_flow",
+    "power_flow_batch",
+]

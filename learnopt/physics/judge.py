@@ -43,6 +43,11 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     violations = [f"{name}: {sentence}" for name, e in zip(names, single, strict=True) for sentence in e.violations]
     if not all(e.converged for e in single):
         return replace(_failed(problem, violations), scenarios=single)
+    return replace(_worst(problem, single), violations=tuple(violations), scenarios=single)
+
+
+def _worst(problem: ReconfigurationProblem, single: tuple[Evaluation, ...]) -> Evaluation:
+    """The loss of the problem, and the worst of everything else."""
     return Evaluation(
         converged=True,
         loss_kw=problem.total([e.loss_kw for e in single]),
@@ -50,13 +55,25 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
         loading=np.max([e.loading for e in single], axis=0),
         current_a=np.max([e.current_a for e in single], axis=0),
         substation_kva=np.max([e.substation_kva for e in single], axis=0),
-        violations=tuple(violations),
-        scenarios=single,
+        violations=(),
     )
 
 
+def evaluate_transition(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+    """AC power flow of any state on the way between configurations: loops may be closed, buses without supply.
+
+    Loops between substations carry what their voltages drive: the substations are taken to be in phase, with nothing
+    but the network between them. Where several scenarios are to be served every number is the worst of them, but for
+    the loss, which is that of the problem. A bus without supply has a voltage of 0, and no sentence of a violation.
+    """
+    single = _power_flows(problem, configuration)
+    if not all(e.converged for e in single):
+        return _failed(problem, [sentence for e in single for sentence in e.violations])
+    return _worst(problem, single) if len(single) > 1 else single[0]
+
+
 def _power_flows(problem: ReconfigurationProblem, configuration: Configuration) -> tuple[Evaluation, ...]:
-    """The power flow of a radial configuration in each scenario: one model, loads updated in a batch."""
+    """The power flow of a state in each scenario: one model, loads updated in a batch."""
     net, base = problem.network, problem.network.base
     # A line is enough for most branches; those with a transformer or iron losses need the general one.
     plain = (net.ratio == 1) & (net.kv[net.from_bus] == net.kv[net.to_bus]) & (net.g == 0) & (problem.b >= 0)
@@ -172,7 +189,7 @@ def _limit_violations(
 ) -> list[str]:
     net, limits, slack = problem.network, problem.limits, 1 + LIMIT_TOLERANCE
     found = []
-    for k in np.flatnonzero(~net.is_substation):
+    for k in np.flatnonzero(~net.is_substation & (vm > 0)):
         if limits.vm_min is not None and vm[k] * slack < limits.vm_min:
             found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is below {limits.vm_min} pu")
         if limits.vm_max is not None and vm[k] > limits.vm_max * slack:

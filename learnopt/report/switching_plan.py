@@ -5,6 +5,12 @@ loop that it makes and that the target does not want. Every state after an excha
 operations one loop is closed for a moment. Which exchange comes next is chosen so that the lowest voltage of the next
 radial state is as high as possible, then its loss as low as possible.
 
+Where paralleling is forbidden the branch is opened first and the other one closed then: what hangs behind the opened
+branch is without supply in between. Exchanges that interrupt the fewest customers come first (the least load where the
+network does not know its customers), so none are interrupted where that can be; voltage and loss decide among equals.
+
+Loss, voltages and currents after every operation are those of the independent judge, also while a loop is closed.
+
 A start that does not feed every bus (an outage) is restored first, by closings alone; loops of the start that the
 target does not have are opened next.
 
@@ -23,7 +29,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults
-from learnopt.physics import power_flow_batch
+from learnopt.physics import evaluate_transition, power_flow_batch
 from learnopt.report.tree import rooted
 
 _LOOKED_AT = 8
@@ -48,6 +54,17 @@ class PlanState(StrEnum):
     """Every bus is fed, a loop is closed until the next opening."""
     RESTORING = "restoring"
     """Some buses are still without supply, as they were at the start."""
+    INTERRUPTED = "interrupted"
+    """Some buses are without supply until the next closing."""
+
+
+class Paralleling(StrEnum):
+    """Whether a loop may be closed for a moment."""
+
+    ALLOWED = "allowed"
+    """Close first, then open: nobody is interrupted."""
+    FORBIDDEN = "forbidden"
+    """Open first, then close: what lies between is interrupted meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +81,17 @@ class Operation:
         Close or open.
     state
         Topology after the operation.
-    loss_kw, min_voltage_pu
-        AC loss [kW] and lowest voltage [pu] after the operation; None unless the state is radial and its power flow
-        converges.
+    name
+        Name of the device, "" where it has none.
+    loss_kw, min_voltage_pu, max_loading
+        AC loss [kW], lowest voltage [pu] of the buses that are fed and highest current over ampacity after the
+        operation; None where the power flow has no solution, ``max_loading`` also where no ampacity is known.
+    unfed
+        Indices of the loaded buses without supply after the operation.
+    interrupted_kw
+        Their load [kW]; of several scenarios the mean.
+    customers
+        Customers without supply after the operation; None where the network does not know its customers.
     """
 
     step: int
@@ -74,8 +99,13 @@ class Operation:
     branch_id: Id
     action: Action
     state: PlanState
+    name: str = ""
     loss_kw: float | None = None
     min_voltage_pu: float | None = None
+    max_loading: float | None = None
+    unfed: tuple[int, ...] = ()
+    interrupted_kw: float = 0.0
+    customers: int | None = None
 
 
 def normal_state(problem: ReconfigurationProblem) -> Configuration:
@@ -83,27 +113,39 @@ def normal_state(problem: ReconfigurationProblem) -> Configuration:
     return Configuration(problem.network.normal_configuration.closed & ~problem.scenario.out_of_service)
 
 
-def switching_plan(problem: ReconfigurationProblem, start: Configuration, target: Configuration) -> list[Operation]:
+def switching_plan(
+    problem: ReconfigurationProblem,
+    start: Configuration,
+    target: Configuration,
+    paralleling: Paralleling = Paralleling.ALLOWED,
+) -> list[Operation]:
     """Order the operations that lead from one configuration to another.
 
-    Every bus fed at some moment stays fed; from the first radial state on, every second state is radial and feeds
-    all. Branches out of service count as open and are not operated.
+    Every bus fed at some moment stays fed, unless paralleling is forbidden; from the first radial state on, every
+    second state is radial and feeds all. Branches out of service count as open and are not operated.
 
     Raises
     ------
     DataError
-        Where the target is not radial or uses a branch out of service.
+        Where the target is not radial, uses a branch out of service, or moves one that is locked in its state or has
+        no switch.
     """
     net = problem.network
     out = problem.scenario.out_of_service
+    moved = start.closed != target.closed
     faults = [f"branch {net.branch_ids[e]!r} is out of service" for e in np.flatnonzero(target.closed & out)]
+    fixed = (
+        ("must stay open: it is locked, or has no switch", problem.must_open & target.closed & ~out & moved),
+        ("must stay closed: it is locked, or has no switch", problem.must_close & ~target.closed & moved),
+    )
+    faults += [f"branch {net.branch_ids[e]!r} {why}" for why, mask in fixed for e in np.flatnonzero(mask)]
     faults += radiality_faults(net, target.closed)
     if faults:
         raise DataError("switching plan: target configuration", faults)
     plan = _Plan(problem, start.closed & ~out)
     _restore(plan, target.closed)
     _open_loops(plan, target.closed)
-    _exchange(plan, target.closed)
+    _exchange(plan, target.closed, paralleling)
     return plan.operations
 
 
@@ -135,21 +177,44 @@ class _Plan:
             ]
         return scores
 
-    def add(self, e: int, action: Action, state: PlanState, score: tuple[float, float] | None = None) -> None:
-        """Carry out one operation; ``score`` is that of the radial state it leads to."""
+    def add(self, e: int, action: Action, state: PlanState) -> None:
+        """Carry out one operation and see what the judge says of the state it leads to."""
+        net = self.problem.network
         self.closed[e] = action is Action.CLOSE
-        vm, gain = score if score is not None and np.isfinite(score[0]) else (None, None)
+        found = evaluate_transition(self.problem, Configuration(self.closed))
+        dark = np.flatnonzero(_unfed(net, self.closed)) if state in _DARK else np.zeros(0, dtype=np.int64)
+        loaded = dark[(self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
+        fed = np.setdiff1d(np.arange(net.n_bus), dark)
+        known = found.converged
         self.operations.append(
             Operation(
                 step=len(self.operations) + 1,
                 branch=e,
-                branch_id=self.problem.network.branch_ids[e],
+                branch_id=net.branch_ids[e],
                 action=action,
                 state=state,
-                loss_kw=None if gain is None else -gain,
-                min_voltage_pu=vm,
+                name=net.branch_names[e],
+                loss_kw=found.loss_kw if known else None,
+                min_voltage_pu=float(found.vm[fed].min()) if known else None,
+                max_loading=found.max_loading if known and np.isfinite(net.i_max).any() else None,
+                unfed=tuple(loaded.tolist()),
+                interrupted_kw=float(np.maximum(self.problem.p[dark], 0).sum()) * net.base.kw,
+                customers=None if net.customers is None else int(net.customers[dark].sum()),
             )
         )
+
+
+_DARK = (PlanState.RESTORING, PlanState.INTERRUPTED)
+
+
+def _unfed(net: Network, closed: Bools) -> Bools:
+    """bool, shape (n_bus,): without a path to a substation."""
+    node = merged_nodes(net)
+    sets = DisjointSets(int(node.max()) + 1)
+    for e in np.flatnonzero(closed):
+        sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]]))
+    root = sets.find(0)
+    return np.array([sets.find(int(k)) != root for k in node])
 
 
 def _restore(plan: _Plan, target: Bools) -> None:
@@ -174,12 +239,7 @@ def _restore(plan: _Plan, target: Bools) -> None:
             restored = plan.closed.copy()
             restored[e] = True
             radial = np.count_nonzero(restored) == int(node.max())
-            plan.add(
-                e,
-                Action.CLOSE,
-                PlanState.RADIAL if radial else PlanState.LOOPED,
-                plan.scores([restored])[0] if radial else None,
-            )
+            plan.add(e, Action.CLOSE, PlanState.RADIAL if radial else PlanState.LOOPED)
 
 
 def _open_loops(plan: _Plan, target: Bools) -> None:
@@ -194,18 +254,10 @@ def _open_loops(plan: _Plan, target: Bools) -> None:
     order = [*np.flatnonzero(kept), *np.flatnonzero(plan.closed & ~kept)]
     surplus = [int(e) for e in order if not sets.join(tail[e], head[e])]
     for k, e in enumerate(surplus, 1):
-        radial = k == n_surplus
-        opened = plan.closed.copy()
-        opened[e] = False
-        plan.add(
-            e,
-            Action.OPEN,
-            PlanState.RADIAL if radial else PlanState.LOOPED,
-            plan.scores([opened])[0] if radial else None,
-        )
+        plan.add(e, Action.OPEN, PlanState.RADIAL if k == n_surplus else PlanState.LOOPED)
 
 
-def _exchange(plan: _Plan, target: Bools) -> None:
+def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
     """Turn a radial state into the target, the best exchange first.
 
     Exchanges in different parts of a feeder hardly see each other, so values of earlier rounds are a good guess of
@@ -215,13 +267,37 @@ def _exchange(plan: _Plan, target: Bools) -> None:
     known: dict[tuple[int, int], tuple[float, float]] = {}
     while not np.array_equal(plan.closed, target):
         pairs = _exchanges(net, plan.closed, target)
+        if paralleling is Paralleling.FORBIDDEN:
+            lost = _interrupted(plan.problem, plan.closed)
+            least = min(lost[open_] for _, open_ in pairs)
+            pairs = [pair for pair in pairs if lost[pair[1]] == least]
         new = [pair for pair in pairs if pair not in known]
         known |= zip(new, plan.scores([_exchanged(plan.closed, *pair) for pair in new]), strict=True)
         promising = sorted(pairs, key=lambda pair: (*(-value for value in known[pair]), pair))[:_LOOKED_AT]
         known |= zip(promising, plan.scores([_exchanged(plan.closed, *pair) for pair in promising]), strict=True)
         close, open_ = max(promising, key=lambda pair: (known[pair], -pair[0], -pair[1]))
-        plan.add(close, Action.CLOSE, PlanState.LOOPED)
-        plan.add(open_, Action.OPEN, PlanState.RADIAL, known[close, open_])
+        if paralleling is Paralleling.ALLOWED:
+            plan.add(close, Action.CLOSE, PlanState.LOOPED)
+            plan.add(open_, Action.OPEN, PlanState.RADIAL)
+        else:
+            plan.add(open_, Action.OPEN, PlanState.INTERRUPTED)
+            plan.add(close, Action.CLOSE, PlanState.RADIAL)
+
+
+def _interrupted(problem: ReconfigurationProblem, closed: Bools) -> dict[int, tuple[int, float]]:
+    """(customers, load [pu]) behind every closed branch of a radial state, by branch."""
+    net = problem.network
+    tree = rooted(net, closed)
+    assert tree is not None, "an exchange keeps a state radial"
+    order, parent, feed = (array.tolist() for array in tree)
+    customers = [0] * net.n_bus if net.customers is None else net.customers.tolist()
+    load = np.maximum(problem.p, 0).tolist()
+    for k in reversed(order):
+        if parent[k] >= 0:
+            customers[parent[k]] += customers[k]
+            load[parent[k]] += load[k]
+    # Rounded: a sum that differs by the order of its terms must count as equal.
+    return {feed[k]: (customers[k], round(load[k], 9)) for k in order if feed[k] >= 0}
 
 
 def _exchanged(closed: Bools, close: int, open_: int) -> Bools:

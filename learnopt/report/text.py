@@ -24,7 +24,7 @@ from learnopt.network import (
 from learnopt.physics import evaluate
 from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.numbers import number, percent
-from learnopt.report.switching_plan import Operation, PlanState, normal_state, switching_plan
+from learnopt.report.switching_plan import Operation, Paralleling, PlanState, normal_state, switching_plan
 
 _OPTIMAL_GAP = 1e-6
 """Relative gap below which a bound counts as reached."""
@@ -45,11 +45,31 @@ def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
     return evaluate(problem, normal_state(problem))
 
 
-def plan_of(problem: ReconfigurationProblem, result: Result) -> list[Operation]:
+def plan_of(
+    problem: ReconfigurationProblem, result: Result, paralleling: Paralleling = Paralleling.ALLOWED
+) -> list[Operation]:
     """Operations from the normal configuration to the result, controls set first; empty without a configuration."""
     if result.configuration is None:
         return []
-    return switching_plan(problem.applied(result.settings), normal_state(problem), result.configuration)
+    applied = problem.applied(result.settings)
+    return switching_plan(applied, normal_state(problem), result.configuration, paralleling)
+
+
+def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> dict[str, Any]:
+    """One step of the switching plan as JSON; null for what is not known."""
+    return {
+        "step": operation.step,
+        "branch": operation.branch_id,
+        "name": operation.name,
+        "action": operation.action.value,
+        "state": operation.state.value,
+        "loss_kw": _finite(operation.loss_kw),
+        "min_voltage_pu": _finite(operation.min_voltage_pu),
+        "max_loading": _finite(operation.max_loading),
+        "customers_interrupted": operation.customers,
+        "interrupted_kw": operation.interrupted_kw,
+        "interrupted_buses": [problem.network.bus_ids[k] for k in operation.unfed],
+    }
 
 
 def rated(problem: ReconfigurationProblem) -> bool:
@@ -63,11 +83,13 @@ def substations_rated(problem: ReconfigurationProblem) -> bool:
     return bool(np.isfinite(net.substation_s_max).any() or np.any(net.substation_s_min > 0))
 
 
-def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str, Any]:
+def result_to_dict(
+    problem: ReconfigurationProblem, result: Result, plan: list[Operation] | None = None
+) -> dict[str, Any]:
     """The object that ``solve --json`` prints; strict JSON, null for what is not known.
 
     ``dual_bound_kw`` and ``gap`` are null without a certificate for the full problem, ``max_loading`` without any
-    ampacity, ``loss_kw`` of an operation while a loop is closed.
+    ampacity. ``plan`` is that of :func:`plan_of` where it is not given.
     """
     net, found = problem.network, result.evaluation
     bound = proven_bound_kw(result)
@@ -87,10 +109,7 @@ def result_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str,
         "min_voltage_pu": None if found is None else _finite(found.min_voltage_pu),
         "max_loading": None if found is None or not rated(problem) else _finite(found.max_loading),
         "violations": [] if found is None else list(found.violations),
-        "operations": [
-            {"step": o.step, "branch": o.branch_id, "action": o.action.value, "loss_kw": _finite(o.loss_kw)}
-            for o in plan_of(problem, result)
-        ],
+        "operations": [operation_to_dict(problem, o) for o in (plan_of(problem, result) if plan is None else plan)],
         "nodes": result.nodes,
         "solve_time_s": _finite(result.solve_time_s),
         "stage_times_s": {stage: _finite(seconds) for stage, seconds in result.stage_times_s.items()},
@@ -319,12 +338,40 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
 
 
 def state_after(operation: Operation) -> str:
-    """Loss after an operation, or why there is none."""
-    if operation.state is PlanState.LOOPED:
-        return "loop closed"
-    if operation.state is PlanState.RESTORING:
-        return "restoring supply"
-    return "no power flow solution" if operation.loss_kw is None else f"{number(operation.loss_kw)} kW"
+    """The state after an operation in words, with its loss."""
+    loss = "no power flow solution" if operation.loss_kw is None else f"{number(operation.loss_kw)} kW"
+    words = {
+        PlanState.RADIAL: loss,
+        PlanState.LOOPED: "loop closed",
+        PlanState.RESTORING: "restoring supply",
+        PlanState.INTERRUPTED: f"{interrupted(operation)} without supply",
+    }
+    return words[operation.state]
+
+
+def interrupted(operation: Operation) -> str:
+    """Who is without supply after an operation: customers where they are known, else load."""
+    if operation.customers is not None:
+        return f"{operation.customers} customer{'' if operation.customers == 1 else 's'}"
+    return f"{number(operation.interrupted_kw)} kW"
+
+
+def _plan_table(operations: list[Operation]) -> Table:
+    """The switching plan for the terminal; loadings where they are known."""
+    loaded = any(o.max_loading is not None for o in operations)
+    named = any(o.name for o in operations)
+    head = ["step", "branch", *(["device"] if named else []), "action", "loss after", "lowest voltage"]
+    table = Table(title="switching plan", title_justify="left")
+    for column in [*head, *(["highest loading"] if loaded else [])]:
+        left = column in ("branch", "device", "action")
+        table.add_column(column, justify="left" if left else "right")
+    for o in operations:
+        row = [str(o.step), str(o.branch_id), *([o.name] if named else []), o.action.value, state_after(o)]
+        row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
+        if loaded:
+            row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _risk_table(risk: RiskSummary) -> Table:
@@ -344,8 +391,10 @@ def _risk_table(risk: RiskSummary) -> Table:
     return table
 
 
-def result_table(problem: ReconfigurationProblem, result: Result) -> RenderableType:
-    """A summary for the terminal: figures before and after, verdict, switching plan."""
+def result_table(
+    problem: ReconfigurationProblem, result: Result, plan: list[Operation] | None = None
+) -> RenderableType:
+    """A summary for the terminal: figures before and after, verdict, switching plan (:func:`plan_of` if not given)."""
     net = problem.network
     words = verdict(problem, result)
     figures = Table(title=Text(f"{net.name}: {result.status.value}"), title_justify="left")
@@ -357,14 +406,9 @@ def result_table(problem: ReconfigurationProblem, result: Result) -> RenderableT
     if result.configuration is not None:
         ids = ", ".join(str(i) for i in net.open_ids(result.configuration))
         parts.append(Text(f"open branches: {ids}"))
-        operations = plan_of(problem, result)
+        operations = plan_of(problem, result) if plan is None else plan
         if operations:
-            plan = Table(title="switching plan", title_justify="left")
-            for column in ("step", "branch", "action", "loss after"):
-                plan.add_column(column, justify="right" if column.startswith(("step", "loss")) else "left")
-            for o in operations:
-                plan.add_row(str(o.step), Text(str(o.branch_id)), o.action.value, state_after(o))
-            parts.append(plan)
+            parts.append(_plan_table(operations))
     if result.alternatives:
         best = Table(title="best configurations", title_justify="left")
         for column in ("rank", "loss [kW]", "operations", "open branches"):
