@@ -79,7 +79,12 @@ def case_from_pandapower_json(raw: Mapping[str, Any], subject: str) -> Pandapowe
 
 
 def pandapower_case(name: str) -> PandapowerCase:
-    """A network of ``pandapower.networks`` by the name of its function, for instance ``mv_oberrhein``.
+    """A network of ``pandapower.networks``, for instance ``mv_oberrhein``; errors as in :func:`pandapower_net`."""
+    return network_from_pandapower(pandapower_net(name), f"pandapower:{name}")
+
+
+def pandapower_net(name: str) -> Any:
+    """The net that a function of ``pandapower.networks`` makes.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def pandapower_case(name: str) -> PandapowerCase:
         ) from None
     if not hasattr(net, "bus"):
         raise DataError(f"pandapower:{name}", ["the function does not return one net"])
-    return network_from_pandapower(net, f"pandapower:{name}")
+    return net
 
 
 def _case(tables: Tables) -> PandapowerCase:

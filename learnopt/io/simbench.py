@@ -16,7 +16,7 @@ _PARTS = (("load", "load", 1.0), ("sgen", "renewables", -1.0), ("storage", "stor
 """Element, table of profiles, sign of consumption."""
 
 
-def _net(code: str) -> Any:
+def simbench_net(code: str) -> Any:
     """The pandapower net of a code.
 
     Raises
@@ -40,7 +40,7 @@ def _net(code: str) -> Any:
 
 def simbench_case(code: str) -> PandapowerCase:
     """A SimBench grid, for instance ``1-MV-urban--0-sw``; errors as in :func:`simbench_profiles`."""
-    return network_from_pandapower(_net(code), f"simbench:{code}")
+    return network_from_pandapower(simbench_net(code), f"simbench:{code}")
 
 
 def simbench_profiles(code: str, network: Network) -> Profiles:
@@ -55,7 +55,7 @@ def simbench_profiles(code: str, network: Network) -> Profiles:
     DataError
         If there is no such code, or if the network is another one.
     """
-    net = _net(code)
+    net = simbench_net(code)
     case = network_from_pandapower(net, f"simbench:{code}")
     if case.network.bus_ids != network.bus_ids:
         raise DataError(f"simbench:{code}", [f"network {network.name!r} is not this grid: its buses differ"])

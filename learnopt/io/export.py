@@ -1,0 +1,152 @@
+"""Switch states back into the tool they came from: pandapower nets, OpenDSS scripts, case files.
+
+==============  =====================================================================================================
+pandapower      the net as it was read, switches of changed branches moved. A branch that opens is opened at every
+                switch it has, so that nothing of it stays energised, which is what was computed; one without a switch
+                that the scenario takes out of service is taken out of service. SimBench nets lose their profiles
+OpenDSS         ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and the
+                name of the branch, its id where it has none; an id that starts with its class is taken as it is
+case file       ``normally_open`` is the new state, nominal loads stay
+==============  =====================================================================================================
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.io.case_json import network_to_dict, read_json
+from learnopt.io.pandapower import pandapower_net
+from learnopt.io.pandapower_tables import Tables, is_pandapower_json, tables_of_json
+from learnopt.io.simbench import simbench_net
+from learnopt.network import Configuration, Network
+
+_LEGS = ("hv", "mv", "lv")
+_QUOTES = (("'", "'"), ('"', '"'), ("{", "}"), ("[", "]"), ("(", ")"))
+"""What OpenDSS accepts around a name with blanks."""
+
+
+def network_in_state(network: Network, configuration: Configuration) -> dict[str, Any]:
+    """The case file of a network whose normal state is this configuration."""
+    return network_to_dict(replace(network, normally_open=~configuration.closed))
+
+
+def pandapower_json(source: str) -> dict[str, Any] | None:
+    """What ``pandapower.to_json`` writes of the net that a source (as for :func:`load`) names; None if it is no net."""
+    for prefix, read in (("simbench:", simbench_net), ("pandapower:", pandapower_net)):
+        if source.startswith(prefix):
+            import pandapower
+
+            net = read(source.removeprefix(prefix))
+            net.pop("profiles", None)
+            parsed: dict[str, Any] = json.loads(pandapower.to_json(net))
+            return parsed
+    path = Path(source)
+    raw = read_json(path) if path.suffix.lower() == ".json" and path.is_file() else None
+    return raw if is_pandapower_json(raw) else None
+
+
+def pandapower_in_state(raw: Mapping[str, Any], network: Network, configuration: Configuration) -> dict[str, Any]:
+    """A parsed net with the switches of a configuration.
+
+    Parameters
+    ----------
+    raw
+        The file that ``network`` was read from; it is not changed.
+    """
+    net = copy.deepcopy(dict(raw))
+    if isinstance(net["_object"], str):
+        net["_object"] = json.loads(net["_object"])
+    rows = _switches(tables_of_json(net, network.name))
+    moved = np.flatnonzero(configuration.closed != network.normal_configuration.closed)
+    cells: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)  # of each table: (index, column, value)
+    for e in moved.tolist():
+        branch, closed = str(network.branch_ids[e]), bool(configuration.closed[e])
+        cells["switch"] += [(row, "closed", closed) for row in rows[branch]]
+        if not rows[branch]:
+            kind, index = branch.split()[:2]
+            cells[kind].append((index, "in_service", closed))
+    for kind, changes in cells.items():
+        if changes:
+            _change(net["_object"][kind], changes)
+    return net
+
+
+def _switches(tables: Tables) -> dict[str, list[str]]:
+    """Index of every switch of a branch, by the id of the branch."""
+    switch, triple, bus = tables["switch"], tables["trafo3w"], tables["bus"]
+    ends = {
+        (str(index), end): side
+        for side in _LEGS
+        for index, end in zip(triple.index, triple.references(f"{side}_bus", bus), strict=True)
+    }
+    found: dict[str, list[str]] = defaultdict(list)
+    cells = zip(switch.index, switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
+    for index, et, element, end in cells:
+        number = element.removesuffix(".0")
+        branch = {"l": f"line {number}", "t": f"trafo {number}", "b": f"switch {index}"}.get(et)
+        found[branch or f"trafo3w {number} {ends.get((number, end), '')}"].append(str(index))
+    return found
+
+
+def _change(table: dict[str, Any], changes: Iterable[tuple[str, str, bool]]) -> None:
+    """Set cells of a table in the layout ``split``."""
+    text = isinstance(table["_object"], str)
+    body = json.loads(table["_object"]) if text else table["_object"]
+    row_of = {str(index): row for row, index in enumerate(body["index"])}
+    for index, column, value in changes:
+        body["data"][row_of[index]][body["columns"].index(column)] = value
+    table["_object"] = json.dumps(body) if text else body
+
+
+def opendss_script(network: Network, steps: Iterable[tuple[int, bool]]) -> str:
+    """Commands for OpenDSS, in the order of the steps.
+
+    Parameters
+    ----------
+    steps
+        (branch, True to close and False to open).
+
+    Raises
+    ------
+    DataError
+        Listing names that OpenDSS cannot read in any quotes.
+    """
+    lines, bad = [f"! {_one_line(network.name)}: switching order"], []
+    for e, close in steps:
+        element = _dss_element(network, e)
+        if element is None:
+            bad.append(f"branch {network.branch_ids[e]!r}: OpenDSS can read no such name: give it a plain one")
+            continue
+        ends = f"{network.bus_ids[network.from_bus[e]]} - {network.bus_ids[network.to_bus[e]]}"
+        note = _one_line(f"branch {network.branch_ids[e]} ({ends})")
+        lines.append(f"{'close' if close else 'open'} {element} term=1  ! {note}")
+    if bad:
+        raise DataError("OpenDSS script", bad)
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """A comment must not end early."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _dss_element(network: Network, e: int) -> str | None:
+    name = str(network.branch_ids[e])
+    if not name.lower().startswith(("line.", "transformer.")):
+        start, end = network.kv[network.from_bus[e]], network.kv[network.to_bus[e]]
+        kind = "Transformer" if network.ratio[e] != 1 or start != end else "Line"
+        name = f"{kind}.{network.branch_names[e] or name}"
+    if not name.isprintable():
+        return None
+    if all(c.isalnum() or c in "._-:+/#" for c in name):
+        return name
+    return next((f"{left}{name}{right}" for left, right in _QUOTES if left not in name and right not in name), None)

@@ -1,0 +1,82 @@
+"""``solve --export``: the answer in a form that the user's own tool reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from learnopt.errors import DataError, UnsupportedError
+from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
+from learnopt.io.files import write_atomically
+from learnopt.network import ReconfigurationProblem, Result
+from learnopt.report.switching_plan import Action, Operation
+from learnopt.report.text import operation_to_dict
+
+FORMATS = (".json", ".dss", ".csv")
+
+
+def check_export(path: Path) -> None:
+    """Refuse, before anything is solved, a file that could not be written.
+
+    Raises
+    ------
+    UnsupportedError
+        For another ending.
+    DataError
+        If the folder does not exist.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UnsupportedError(f"{path.name}: switch states are written as {', '.join(FORMATS)}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise DataError(str(path), ["the switch states cannot be written there: give a file in a folder that exists"])
+
+
+def write_export(
+    path: Path, source: str, problem: ReconfigurationProblem, result: Result, plan: Sequence[Operation]
+) -> None:
+    """Write the switch states of a result; the ending of the path chooses the format.
+
+    Parameters
+    ----------
+    source
+        What the network was loaded from: a pandapower net is written as one again.
+    plan
+        Operations from the normal configuration, in order.
+    """
+    assert result.configuration is not None, "there is nothing to write without a configuration"
+    net = problem.network
+    kind = path.suffix.lower()
+    if kind == ".json":
+        raw = pandapower_json(source)
+        answer = (
+            network_in_state(problem.applied(result.settings).network, result.configuration)
+            if raw is None
+            else pandapower_in_state(raw, net, result.configuration)
+        )
+        text = json.dumps(answer, indent=1, ensure_ascii=False) + "\n"
+    elif kind == ".dss":
+        out = problem.scenario.out_of_service & net.normal_configuration.closed
+        steps = [(int(e), False) for e in out.nonzero()[0]]
+        text = opendss_script(net, [*steps, *((o.branch, o.action is Action.CLOSE) for o in plan)])
+    else:
+        write_atomically(path, lambda partial: _write_csv(partial, problem, plan))
+        return
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+_CSV = ("step", "action", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
+        "customers_interrupted", "interrupted_kw")  # fmt: skip
+
+
+def _write_csv(path: Path, problem: ReconfigurationProblem, plan: Sequence[Operation]) -> None:
+    net = problem.network
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _CSV, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for o in plan:
+            row: dict[str, Any] = operation_to_dict(problem, o)
+            ends = {"from": net.bus_ids[net.from_bus[o.branch]], "to": net.bus_ids[net.to_bus[o.branch]]}
+            writer.writerow(row | ends)
