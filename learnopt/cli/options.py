@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learnopt.io import load, read_scenarios
-from learnopt.network import Limits, ReconfigurationProblem
+from learnopt.network import Limits, Network, ReconfigurationProblem
 
 stderr = Console(stderr=True)
 stdout = Console()
@@ -42,7 +42,7 @@ NoChargingOption: TypeAlias = Annotated[
 
 
 def build_problem(
-    case: str,
+    case: str | Network,
     scenario: Path | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -56,7 +56,7 @@ def build_problem(
 
     ``--vmin`` and ``--vmax`` are enforced even with ``--no-limits``, which drops what the file says.
     """
-    network = load(case)
+    network = load(case) if isinstance(case, str) else case
     limits = Limits() if no_limits else Limits.of(network)
     limits = Limits(
         limits.vm_min if vmin is None else vmin,

@@ -26,12 +26,15 @@ from learnopt.cli.options import (
 )
 from learnopt.engines import Progress, SolveOptions
 from learnopt.errors import DataError
+from learnopt.io import load_with_notes
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.balance import solve_balanced
 from learnopt.pipeline.risk import Risk, solve_risk
 from learnopt.pipeline.solve import AUTO, TREE, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
-from learnopt.report.text import pareto_point, pareto_table, result_table, result_to_dict
+from learnopt.report.export import check_export, write_export
+from learnopt.report.switching_plan import Paralleling
+from learnopt.report.text import pareto_point, pareto_table, plan_of, result_table, result_to_dict
 
 NO_CONFIGURATION = 1
 
@@ -69,19 +72,31 @@ def solve(
     balance_weight: Annotated[
         float | None, typer.Option(help="Price of the balance index of the feeders \\[kW]: least loss + price * index.")
     ] = None,
+    paralleling: Annotated[
+        Paralleling, typer.Option(help="Switching order: may a loop be closed for a moment, or is opened first?")
+    ] = Paralleling.ALLOWED,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The new switch states: .json (case or pandapower net), .dss (OpenDSS), .csv (steps)."
+        ),
+    ] = None,
 ) -> int:
     """Find the radial configuration of least loss, and say what is proven.
 
     Exit code 0: a configuration was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
+    network, notes = load_with_notes(case)
     problem = build_problem(
-        case, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls
+        network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls
     )  # fmt: skip
     options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
+    if export is not None:
+        check_export(export)
     if pareto and switching_cost:
         raise DataError("options", ["--pareto and --switching-cost exclude each other: the front shows all trade-offs"])
     if balance_weight is not None and (risk is not None or pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
@@ -107,18 +122,22 @@ def solve(
         with stderr.status("Looking for the limits that conflict ..."):
             conflicts = explain_infeasibility(problem, min(5.0, time_limit or 5.0))
         result = replace(result, message=" ".join([result.message.rstrip(".") + ".", *conflicts]))
+    plan = plan_of(problem, result, paralleling)
+    if export is not None and result.configuration is not None:
+        write_export(export, case, problem, result, plan)
+        stderr.print(f"Switch states written to {export}", highlight=False, markup=False)
     if report is not None:
         from learnopt.report.html import write_report
 
-        write_report(report, problem, result)
+        write_report(report, problem, result, plan=plan, front=points, notes=notes)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if json_output:
-        answer = result_to_dict(problem, result) | {"conflicts": conflicts}
+        answer = result_to_dict(problem, result, plan) | {"conflicts": conflicts}
         if pareto:
             answer["pareto"] = [pareto_point(problem, point) for point in points]
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
-        stdout.print(result_table(problem, result))
+        stdout.print(result_table(problem, result, plan))
         if points:
             stdout.print(pareto_table(problem, points))
     return 0 if result.configuration is not None else NO_CONFIGURATION

@@ -35,7 +35,7 @@ from learnopt.report.one_line import (
 
 _WIDTH = (7.0, 16.0)
 """Smallest and largest width of a figure [inch]."""
-_TALLEST = 22.0
+_TALLEST, _TALLEST_MAP = 22.0, 10.0
 _HEADER, _FOOTER = 0.75, 0.85
 _COLUMN = 0.6
 """Preferred width of a layout column [inch]."""
@@ -71,7 +71,8 @@ def draw(scene: OneLine) -> Figure:
     """Draw a scene on a figure of its own size."""
     (left, right), (low, high) = _frame(scene)
     wide, tall = right - left, high - low
-    column = min(max(_COLUMN, _WIDTH[0] / wide), _WIDTH[1] / wide, _TALLEST / tall)
+    tallest = _TALLEST_MAP if scene.layout.on_map else _TALLEST
+    column = min(max(_COLUMN, _WIDTH[0] / wide), _WIDTH[1] / wide, tallest / tall)
     width = max(wide * column, _WIDTH[0])
     zoom = float(np.clip(width / 10.5, 1.0, 1.45))  # of texts: wide pictures are printed smaller
     footer, header = _FOOTER * zoom, _HEADER * zoom

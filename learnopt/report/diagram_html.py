@@ -45,6 +45,9 @@ def one_line_plot(scenes: Sequence[OneLine]) -> go.Figure:
     wide, tall = right - left + 2.0, high - low + 1.6
     picture = float(np.clip(_WIDTH / wide * tall, 200.0, 900.0))
     head = 56.0
+    if layout.on_map:  # as long in both directions
+        spare = max(0.5 * (_WIDTH / picture * tall - wide), 0.0)
+        left, right = left - spare, right + spare
     height = len(scenes) * (picture + head) + 40.0
     figure = go.Figure(layout={"template": None})
     figure.update_layout(

@@ -6,28 +6,37 @@ On the screen the pictures are interactive; on paper, and without JavaScript, dr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.pipeline.inspection import inspect_network
 from learnopt.report.diagram import draw
 from learnopt.report.diagram_html import one_line_plot
 from learnopt.report.files import plot_div
-from learnopt.report.layout import one_line_layout
+from learnopt.report.map_layout import layout_of
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import OneLine, Scale, escaped, one_line, why_unsolved
 from learnopt.report.page import figures, page, table
 from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
-from learnopt.report.switching_plan import Operation, PlanState, normal_state
+from learnopt.report.sections import (
+    controls,
+    data_problems,
+    loadings,
+    loss_by_feeder,
+    rankings,
+    scenarios,
+    switching_order,
+)
+from learnopt.report.story import Story
+from learnopt.report.switching_plan import Operation, normal_state
 from learnopt.report.text import (
     initial_evaluation,
     plan_of,
     proven_bound_kw,
     rated,
-    state_after,
     substations_rated,
     verdict,
 )
@@ -38,49 +47,66 @@ _LISTED = 40
 """Violations listed in full."""
 
 
-def write_report(path: Path, problem: ReconfigurationProblem, result: Result) -> None:
-    """Write the report of a result as one self-contained HTML file.
+def write_report(
+    path: Path,
+    problem: ReconfigurationProblem,
+    result: Result,
+    *,
+    plan: list[Operation] | None = None,
+    front: Sequence[Result] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the report of a result as one self-contained HTML file; parameters as of :func:`report_html`."""
+    text = report_html(problem, result, plan=plan, front=front, notes=notes)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def report_html(
+    problem: ReconfigurationProblem,
+    result: Result,
+    *,
+    plan: list[Operation] | None = None,
+    front: Sequence[Result] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The page as text.
 
     Works for every status: without a configuration the page says why there is none and shows the feeder as it is.
+
+    Parameters
+    ----------
+    plan
+        Switching plan, that of :func:`~learnopt.report.text.plan_of` where it is not given.
+    front
+        Least loss for every number of operations, where that was computed.
+    notes
+        What the importer assumed, merged or left out.
     """
-    write_atomically(path, lambda partial: partial.write_text(report_html(problem, result), encoding="utf-8"))
-
-
-def report_html(problem: ReconfigurationProblem, result: Result) -> str:
-    """The page as text."""
-    story = _Story(problem, result, initial_evaluation(problem), plan_of(problem, result))
     net = problem.network
+    operations = plan_of(problem, result) if plan is None else plan
+    findings = inspect_network(net, notes).findings
+    story = Story(problem, result, initial_evaluation(problem), operations, tuple(front), findings)
     sections = [
         _header(story),
         _tiles(story),
         _verdict(story),
+        switching_order(story),
+        controls(story),
         _pictures(story),
         _profile(story),
-        _plan(story),
+        loadings(story),
+        loss_by_feeder(story),
+        scenarios(story),
+        rankings(story),
         _violations(story),
+        data_problems(story),
         _statement(story),
         _run(story),
     ]
     return page(f"Reconfiguration of {net.title or net.name}", sections)
 
 
-@dataclass(frozen=True)
-class _Story:
-    """What all sections tell about."""
-
-    problem: ReconfigurationProblem
-    result: Result
-    before: Evaluation
-    operations: list[Operation]
-
-    @property
-    def after(self) -> Evaluation | None:
-        """Power flow of the result, if it has a solution."""
-        found = self.result.evaluation
-        return found if found is not None and found.converged else None
-
-
-def _header(story: _Story) -> str:
+def _header(story: Story) -> str:
     net = story.problem.network
     about = f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops, {net.base.v_base:g} kV"
     return (
@@ -89,7 +115,7 @@ def _header(story: _Story) -> str:
     )
 
 
-def _tiles(story: _Story) -> str:
+def _tiles(story: Story) -> str:
     problem, before, after = story.problem, story.before, story.after
     net = problem.network
     known = before if before.converged else None
@@ -127,7 +153,7 @@ def _tiles(story: _Story) -> str:
     ) + "</section>"  # fmt: skip
 
 
-def _verdict(story: _Story) -> str:
+def _verdict(story: Story) -> str:
     words = verdict(story.problem, story.result)
     sentences = "".join(f"<p>{escaped(sentence)}</p>" for sentence in words.sentences)
     kind = "verdict" if words.good else "verdict none"
@@ -138,10 +164,10 @@ def _verdict(story: _Story) -> str:
     )
 
 
-def _pictures(story: _Story) -> str:
+def _pictures(story: Story) -> str:
     problem, result = story.problem, story.result
     start, target = normal_state(problem), result.configuration
-    layout, scale = one_line_layout(problem.network), Scale.of(problem, story.before, story.after)
+    layout, scale = layout_of(problem.network), Scale.of(problem, story.before, story.after)
 
     def scene(title: str, **states: object) -> OneLine:
         return one_line(problem, layout=layout, scale=scale, title=title, **states)  # type: ignore[arg-type]
@@ -151,7 +177,11 @@ def _pictures(story: _Story) -> str:
         scenes.append(scene("After", configuration=target, evaluation=result.evaluation, reference=start))
     plot = plot_div(one_line_plot(scenes), "one-line")
     drawings = ((f"one-line diagram, {s.title.lower()}", draw(s)) for s in scenes)
-    hint = "Positions are schematic: columns count branches from the substation."
+    hint = (
+        "Buses are at their coordinates, branches are straight lines."
+        if layout.on_map
+        else "Positions are schematic: columns count branches from the substation."
+    )
     return (
         f'<section><h2>One-line diagram</h2><p class="note lead">{hint} <span class="screen-only">Drag to move, '
         "scroll to zoom, double click to return; both pictures move together.</span></p>"
@@ -160,7 +190,7 @@ def _pictures(story: _Story) -> str:
     )
 
 
-def _profile(story: _Story) -> str:
+def _profile(story: Story) -> str:
     problem, target = story.problem, story.result.configuration
     before = voltage_profile(problem, normal_state(problem), story.before)
     after = None if target is None else voltage_profile(problem, target, story.result.evaluation)
@@ -175,40 +205,7 @@ def _profile(story: _Story) -> str:
     )
 
 
-def _plan(story: _Story) -> str:
-    if story.result.configuration is None:
-        return ""
-    if not story.operations:
-        return "<section><h2>Switching plan</h2><p>None needed: the feeder is in this configuration.</p></section>"
-    net = story.problem.network
-    rows = [
-        (
-            str(o.step),
-            str(o.branch_id),
-            f"{net.bus_ids[net.from_bus[o.branch]]} – {net.bus_ids[net.to_bus[o.branch]]}",
-            o.action.value,
-            state_after(o),
-            "" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu",
-        )
-        for o in story.operations
-    ]
-    restoring = any(o.state is PlanState.RESTORING for o in story.operations)
-    notes = [
-        "In this order no load that has supply loses it. A tie is closed before its partner is opened, so one loop is "
-        "closed for a moment; after each opening the feeder is radial again, with the loss and the lowest voltage of "
-        "an AC power flow. Loadings, and currents while a loop is closed, are not checked here."
-    ]
-    if restoring or not story.before.converged:
-        notes.append("Buses without supply at the start are restored by the first closings.")
-    return (
-        "<section><h2>Switching plan</h2>"
-        + "".join(f"<p class=note>{note}</p>" for note in notes)
-        + table(("step", "branch", "between buses", "action", "loss after", "lowest voltage"), rows, (0, 4, 5), "plan")
-        + "</section>"
-    )
-
-
-def _violations(story: _Story) -> str:
+def _violations(story: Story) -> str:
     def listed(name: str, found: Sequence[str]) -> str:
         if not found:
             return f"<div><h3>{name}</h3><p>none</p></div>"
@@ -223,7 +220,7 @@ def _violations(story: _Story) -> str:
     return f'<section><h2>Limits violated</h2><div class="columns">{"".join(parts)}</div></section>'
 
 
-def _statement(story: _Story) -> str:
+def _statement(story: Story) -> str:
     problem = story.problem
     net, scenario, limits, base = problem.network, problem.scenario, problem.limits, problem.network.base
 
@@ -265,7 +262,7 @@ def _enforced(wanted: bool, known: bool) -> str:
     return ("enforced" if wanted else "not enforced") if known else "none in the case"
 
 
-def _run(story: _Story) -> str:
+def _run(story: Story) -> str:
     result, net = story.result, story.problem.network
     bound = proven_bound_kw(result)
     rows = [

@@ -67,6 +67,8 @@ class Layout:
         feeders leave it.
     parent, feed
         Bus and branch towards the substation in the drawn tree, -1 at substations, shape (n_bus,).
+    on_map
+        Positions are those of the coordinates: routes are straight, and one column is as long in both directions.
     """
 
     network: Network
@@ -75,6 +77,7 @@ class Layout:
     bars: Mapping[int, Floats]
     parent: Ints
     feed: Ints
+    on_map: bool = False
 
     @cached_property
     def child(self) -> Ints:
@@ -87,6 +90,8 @@ class Layout:
     @cached_property
     def routes(self) -> list[Floats]:
         """Polyline of each branch, shape (n_point, 2) each: right angles for the tree, arcs for ties."""
+        if self.on_map:
+            return self._straight_routes()
         return [
             self._tie_routes[e][0] if k < 0 else self._tree_route(int(k)) for e, k in enumerate(self.child.tolist())
         ]
@@ -94,9 +99,23 @@ class Layout:
     @cached_property
     def middles(self) -> Floats:
         """Where the switch of each branch is drawn, shape (n_branch, 2): on a part that no other branch shares."""
+        if self.on_map:
+            return np.array([route[len(route) // 2 - 1 : len(route) // 2 + 1].mean(axis=0) for route in self.routes])
         return np.array(
             [self._tie_routes[e][1] if self.child[e] < 0 else r[-2:].mean(axis=0) for e, r in enumerate(self.routes)]
         ).reshape(-1, 2)
+
+    def _straight_routes(self) -> list[Floats]:
+        """Straight lines; of branches between the same buses all but the first are arcs."""
+        places = np.column_stack([self.x, self.y])
+        drawn: dict[tuple[int, int], int] = defaultdict(int)
+        routes = []
+        for a, b in zip(self.network.from_bus.tolist(), self.network.to_bus.tolist(), strict=True):
+            ends = min(a, b), max(a, b)
+            bend = 0.0 if drawn[ends] == 0 else _BENDS[(drawn[ends] - 1) % len(_BENDS)]
+            routes.append(places[[a, b]] if bend == 0 else _arc(places[ends[0]], places[ends[1]], bend))
+            drawn[ends] += 1
+        return routes
 
     def _tree_route(self, k: int) -> Floats:
         p, x, y = int(self.parent[k]), self.x, self.y

@@ -10,7 +10,8 @@ import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
 from learnopt.physics.judge import LIMIT_TOLERANCE
-from learnopt.report.layout import Layout, one_line_layout
+from learnopt.report.layout import Layout
+from learnopt.report.map_layout import layout_of
 from learnopt.report.numbers import number
 
 # Colours that colour-blind readers tell apart (Okabe & Ito 2008) and that differ in darkness on paper.
@@ -228,7 +229,7 @@ def one_line(
     """Everything a picture of a configuration needs; layout and scale are shared by pictures to be compared."""
     return OneLine(
         problem=problem,
-        layout=layout or one_line_layout(problem.network),
+        layout=layout or layout_of(problem.network),
         configuration=configuration,
         evaluation=evaluation,
         reference=reference,

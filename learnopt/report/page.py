@@ -38,6 +38,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
     return f'<table class="{kind}">{top}<tbody>{body}</tbody></table>'
 
 
+def drawing(name: str, figure: Figure) -> str:
+    """A drawing for the screen and for paper alike."""
+    data = base64.b64encode(figure_bytes(figure, "svg")).decode()
+    return f'<img class="drawing" alt="{escaped(name)}" src="data:image/svg+xml;base64,{data}">'
+
+
 def figures(plot: str, drawings: Iterable[tuple[str, Figure]], vector: bool) -> str:
     """An interactive plot and the drawings that take its place on paper."""
     kind, media = ("svg", "image/svg+xml") if vector else ("png", "image/png")

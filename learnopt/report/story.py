@@ -1,0 +1,39 @@
+"""What all sections of a report tell about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.pipeline.inspection import Finding
+from learnopt.report.switching_plan import Operation
+
+
+@dataclass(frozen=True)
+class Story:
+    """A result and what is told with it.
+
+    Parameters
+    ----------
+    before
+        Power flow of the normal configuration.
+    operations
+        The switching plan.
+    front
+        Least loss for every number of operations, where that was computed.
+    findings
+        What looks wrong in the data.
+    """
+
+    problem: ReconfigurationProblem
+    result: Result
+    before: Evaluation
+    operations: list[Operation]
+    front: tuple[Result, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def after(self) -> Evaluation | None:
+        """Power flow of the result, if it has a solution."""
+        found = self.result.evaluation
+        return found if found is not None and found.converged else None
