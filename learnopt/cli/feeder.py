@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,20 +123,61 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dic
     }
 
 
+class Picture(StrEnum):
+    """What ``draw`` draws."""
+
+    DIAGRAM = "diagram"
+    PROFILE = "profile"
+    LOADING = "loading"
+
+
 def draw(
     case: CaseArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write: .png, .svg, .pdf or .html.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="Picture to write: .png, .svg, .pdf; a diagram also as .html.")
+    ],
+    what: Annotated[
+        Picture, typer.Option(help="One-line diagram, voltage profile, or the most loaded branches.")
+    ] = Picture.DIAGRAM,
     open_ids: OpenOption = None,
     scenario: ScenarioOption = None,
 ) -> None:
-    """Draw the one-line diagram of a configuration."""
-    from learnopt.report.files import write_diagram
-
+    """Draw a configuration; with --open, profile and loadings show the normal one beside it."""
     problem = build_problem(case, scenario)
     configuration = _configuration(problem, open_ids)
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         raise DataError(f"{problem.network.name}: configuration to draw", faults)
     reference = None if open_ids is None else normal_state(problem)
-    write_diagram(out, problem, configuration, evaluate(problem, configuration), reference)
+    _draw(what, out, problem, configuration, reference)
     stderr.print(f"Drawing written to {out}", highlight=False, markup=False)
+
+
+def _draw(
+    what: Picture,
+    out: Path,
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    reference: Configuration | None,
+) -> None:
+    # Imported late: matplotlib and plotly take a second, and other commands do without.
+    from learnopt.report.files import write_diagram, write_figure
+    from learnopt.report.loading import loading_figure
+    from learnopt.report.profile import profile_figure, voltage_profile
+
+    evaluation = evaluate(problem, configuration)
+    if what is Picture.DIAGRAM:
+        write_diagram(out, problem, configuration, evaluation, reference)
+        return
+    if not evaluation.converged:
+        raise DataError(f"{problem.network.name}: configuration to draw", list(evaluation.violations))
+    # Without a configuration to compare with, the state drawn is the one before anything is done.
+    before = (configuration, evaluation) if reference is None else (reference, evaluate(problem, reference))
+    after = (configuration, None if reference is None else evaluation)
+    if what is Picture.PROFILE:
+        profiles = [voltage_profile(problem, state, found) for state, found in (before, after)]
+        write_figure(out, profile_figure(problem, profiles[0], profiles[1]))
+    else:
+        figure = loading_figure(problem, before[1], after[1])
+        assert figure is not None, "the power flow has a solution"
+        write_figure(out, figure)

@@ -25,6 +25,10 @@ from learnopt.report.one_line import (
 
 _WIDTH = 1160.0
 """Width that heights are computed for [px]; the page scales it."""
+_TALLEST = 900.0
+"""Greatest height of a picture [px]."""
+_CROWDED = 9.0
+"""Size of a bus below which a map has no room for ids [px]."""
 _WEIGHTS = 6
 """Line widths in use: plotly draws one trace per width."""
 _MOST_LABELS = 120
@@ -43,7 +47,7 @@ def one_line_plot(scenes: Sequence[OneLine]) -> go.Figure:
     points = np.concatenate([*layout.routes, *layout.bars.values()])
     (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
     wide, tall = right - left + 2.0, high - low + 1.6
-    picture = float(np.clip(_WIDTH / wide * tall, 200.0, 900.0))
+    picture = float(np.clip(_WIDTH / wide * tall, 200.0, _TALLEST))
     head = 56.0
     if layout.on_map:  # as long in both directions
         spare = max(0.5 * (_WIDTH / picture * tall - wide), 0.0)
@@ -114,7 +118,9 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
     net, layout, closed = scene.problem.network, scene.layout, scene.closed
     closing, opening = scene.marked(closing=True), scene.marked(closing=False)
     traces: list[Any] = []
-    size = float(np.clip(0.34 * _WIDTH / max(np.ptp(layout.x) + 2, 1.0), 2.0, 12.0))  # of a bus [px]
+    columns = max(np.ptp(layout.x), np.ptp(layout.y) * _WIDTH / _TALLEST if layout.on_map else 0.0) + 2
+    size = float(np.clip(0.34 * _WIDTH / columns, 2.0, 12.0))  # of a bus [px]
+    named = scene.small and (size > _CROWDED or not layout.on_map)
     thin = min(1.0, size / 7.0)
 
     def lines(branches: Ints, colour: str, width: float, dash: str = "solid") -> None:
@@ -198,7 +204,7 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
             },
         }
     label: dict[str, Any] | None = None
-    if scene.small:
+    if named:
         ids = [escaped(net.bus_ids[k]) for k in buses]
         label = {"text": ids, "textposition": "top right", "textfont": {"size": 9, "color": LINE}}
     points(at[buses], [scene.bus_text(k) for k in buses], marker, label=label)
@@ -206,16 +212,16 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
         ring = {"size": size + 9, "symbol": "circle-open", "color": INK, "line": {"width": 1.2}}
         points(at[[scene.lowest]], [[*scene.bus_text(scene.lowest), "lowest voltage"]], ring, "lowest voltage")
 
-    def switches(mask: Bools, colour: str, name: str, named: bool) -> None:
+    def switches(mask: Bools, colour: str, name: str, changed: bool) -> None:
         chosen = np.flatnonzero(mask).tolist()
         marker = {
-            "size": max(size, 6.0) if named else max(0.7 * size, 3.0),
+            "size": max(size, 6.0) if changed else max(0.7 * size, 3.0),
             "symbol": "square",
             "color": [colour if closed[e] else "white" for e in chosen],
             "line": {"color": colour, "width": 1.6},
         }
         label = None
-        if named and len(chosen) <= _MOST_LABELS:
+        if changed and len(chosen) <= _MOST_LABELS:
             ids = [f"<b>{escaped(net.branch_ids[e])}</b>" for e in chosen]
             label = {
                 "text": ids,

@@ -59,6 +59,20 @@ def plotly_script() -> str:
     return f"<script>{get_plotlyjs()}</script>"
 
 
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a drawing; the ending of the path chooses PNG, SVG or PDF.
+
+    Raises
+    ------
+    UnsupportedError
+        For another ending.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS or kind == "html":
+        raise UnsupportedError(f"{path.name}: this picture is written as .png, .svg, .pdf")
+    write_atomically(path, lambda partial: partial.write_bytes(figure_bytes(figure, kind)))
+
+
 def write_diagram(
     path: Path,
     problem: ReconfigurationProblem,

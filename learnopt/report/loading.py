@@ -37,6 +37,8 @@ def loading_figure(
     ]
     if not states:
         return None
+    if len(states) == 1:
+        states = [("now", *states[0][1:])]
     highest = np.max([values for _, _, values in states], axis=0)
     chosen = [e for e in np.argsort(-highest, kind="stable")[:_SHOWN].tolist() if highest[e] > 0]
     figure = Figure(figsize=(10.0, 0.9 + 0.27 * max(len(chosen), 2)), facecolor="white", layout="constrained")
@@ -57,5 +59,5 @@ def loading_figure(
     axes.tick_params(colors=LINE)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, labelcolor=INK, loc="lower right")
+    figure.legend(frameon=False, labelcolor=INK, loc="outside upper right", ncols=2, fontsize=9)
     return figure

@@ -47,9 +47,10 @@ def drawing(name: str, figure: Figure) -> str:
 def figures(plot: str, drawings: Iterable[tuple[str, Figure]], vector: bool) -> str:
     """An interactive plot and the drawings that take its place on paper."""
     kind, media = ("svg", "image/svg+xml") if vector else ("png", "image/png")
-    images = "".join(
-        f'<img alt="{escaped(name)}" src="data:{media};base64,{base64.b64encode(figure_bytes(f, kind)).decode()}">'
-        for name, f in drawings
-    )
+    images = ""
+    for name, f in drawings:
+        tall = " class=tall" if f.get_figheight() > f.get_figwidth() else ""
+        data = base64.b64encode(figure_bytes(f, kind)).decode()
+        images += f'<img{tall} alt="{escaped(name)}" src="data:{media};base64,{data}">'
     static = "<noscript><style>.paper{display:block}.screen{display:none}</style></noscript>"
     return f'<div class="screen">{plot}</div><div class="paper">{images}</div>{static}'

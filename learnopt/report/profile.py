@@ -111,10 +111,9 @@ def profile_figure(
         axes.scatter(
             profile.distance, profile.vm, s=3 if fine else 14, marker=marker, color=colour, linewidths=0, zorder=order
         )
-        low = int(np.argmin(profile.vm))
-        keys.append(
-            Line2D([], [], color=colour, marker=marker, markersize=5, label=f"{label}: lowest {profile.vm[low]:.4f} pu")
-        )
+        name = label if before is not None and after is not None else "now"
+        key = f"{name}: lowest {profile.vm.min():.4f} pu"
+        keys.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=key))
     near, far = _limit_lines(problem.limits, before, after)
     for value, label in near:
         axes.axhline(value, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=1)

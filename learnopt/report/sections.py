@@ -15,6 +15,8 @@ from learnopt.report.text import interrupted, pareto_point, settings_to_dict, st
 
 _LISTED = 60
 """Rows of a table; of more the largest are shown."""
+_BUSES = 24
+"""Buses without supply that a row names."""
 
 
 def switching_order(story: Story) -> str:
@@ -36,6 +38,8 @@ def switching_order(story: Story) -> str:
         "lowest voltage",
     ]
     head += ["highest loading"] if loaded else []
+    dark = any(o.unfed for o in steps)
+    head += ["loaded buses without supply"] if dark else []
     rows = []
     for o in steps:
         row = [str(o.step), o.action.value, str(o.branch_id), *([o.name] if named else [])]
@@ -43,6 +47,9 @@ def switching_order(story: Story) -> str:
         row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
         if loaded:
             row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
+        if dark:
+            more = " …" if len(o.unfed) > _BUSES else ""
+            row.append(", ".join(str(net.bus_ids[k]) for k in o.unfed[:_BUSES]) + more)
         rows.append(row)
     found = {o.state for o in steps}
     notes = []
@@ -50,12 +57,8 @@ def switching_order(story: Story) -> str:
         worst = max(steps, key=lambda o: (o.customers or 0, o.interrupted_kw))
         notes.append(
             "Paralleling is forbidden: a switch is opened first, and what hangs behind it is without supply until the "
-            f"next closing, at most {interrupted(worst)} (step {worst.step}). Buses concerned:"
+            f"next closing, at most {interrupted(worst)} (step {worst.step})."
         )
-        for o in steps:
-            if o.state is PlanState.INTERRUPTED and o.unfed:
-                ids = ", ".join(str(net.bus_ids[k]) for k in o.unfed[:30])
-                notes.append(f"step {o.step}: {ids}" + (" …" if len(o.unfed) > 30 else ""))
     elif PlanState.LOOPED in found:
         notes.append(
             "In this order no load that has supply loses it. A tie is closed before its partner is opened, so one loop "

@@ -259,3 +259,13 @@ def test_damaged_checkpoints(capsys: CapSys, tmp_path: Path, tiny_checkpoint: Pa
         outcome = invoke(capsys, "solve", "case16", "--engine", "learned", "--checkpoint", folder, "--json")
         assert outcome.code == 2, name
         assert len(outcome.json["errors"]) == 1, name
+
+
+@pytest.mark.parametrize("what", ["profile", "loading"])
+def test_draw_profile_and_loading(capsys: CapSys, tmp_path: Path, what: str):
+    """One state alone is the present one, two are before and after; HTML is for diagrams."""
+    one, two = tmp_path / "one.svg", tmp_path / "two.svg"
+    assert invoke(capsys, "draw", "case33", "--what", what, "--out", one).code == 0
+    assert invoke(capsys, "draw", "case33", "--what", what, "--open", "7,9,14,32,37", "--out", two).code == 0
+    assert one.read_bytes() != two.read_bytes()
+    assert invoke(capsys, "draw", "case33", "--what", what, "--out", tmp_path / "a.html").code == 2
