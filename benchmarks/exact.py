@@ -29,7 +29,7 @@ from textbook import NAME as TEXTBOOK
 from textbook import TextbookEngine
 
 from learnopt.engines import Engine, SolveOptions, load_engine
-from learnopt.engines.tree_search import ac_obstacles
+from learnopt.engines.tree_search import tight_obstacles
 from learnopt.io import load
 from learnopt.io.cases import case_names
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Result, Status
@@ -171,7 +171,7 @@ def solve(method: str, network: Network, time_limit: float) -> Result:
     problem = ReconfigurationProblem.of(network)
     certify = None
     if method == "tree":
-        certify = Certificate.MODEL if ac_obstacles(problem) else Certificate.AC
+        certify = Certificate.MODEL if tight_obstacles(problem) else Certificate.AC
     return engine_of(method).solve(problem, SolveOptions(certify=certify, gap=GAP, time_limit=time_limit))
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from learnopt.dataset.store import read_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.exchange import LocalSearch, radial_start, sequential_opening
-from learnopt.engines.tree_search import ac_obstacles
+from learnopt.engines.tree_search import tight_obstacles
 from learnopt.generator import FeederConfig, ScenarioConfig, random_feeder, random_scenario
 from learnopt.io import case_names, load, read_case_json
 from learnopt.learning.baselines import BoostedTrees, OpeningCostTree
@@ -330,7 +330,7 @@ def best_known(chosen: list[Instance], traces: dict[str, list[Trace]], limit: fl
     answers = []
     tree = load_engine("tree")
     for k, instance in enumerate(chosen):
-        certify = Certificate.MODEL if ac_obstacles(instance.problem) else Certificate.AC
+        certify = Certificate.MODEL if tight_obstacles(instance.problem) else Certificate.AC
         options = SolveOptions(certify=certify, time_limit=limit)
         result = tree.solve(instance.problem, options)
         local = LocalSearch(instance.problem)

@@ -369,7 +369,7 @@ def search_best_first(frontier: Any, trunk: TrunkData, pool: Any, work: Any, max
             if frontier.gain == 0:  # with all parents decided the dual is the loss of the model
                 flow_limits(arcs, parent, top, work)
                 value = dual_value(arcs, trial_potential, trial_alive, work) + frontier.constant
-            if not resolved:
+            if not resolved and frontier.gain != 0:
                 best[2] = min(best[2], found)
             elif loss < np.inf and value < best[0]:
                 best[0] = value

@@ -128,8 +128,9 @@ def _search(
     cost = float(prices @ reference.closed) - constant
     if injection is None:
         flows = _flows(problem, reference)
-        run, columns, metric_constant = run.ac_metric(flows)
         upper = flows[0].loss + cost
+        # Prices are costs of at least zero here: what is below the value to beat has a loss below it.
+        run, columns, metric_constant = run.ac_metric(flows, upper * (1 + 2 * PROOF_GAP))
     else:
         columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
         metric_constant = np.zeros(run.n_parts)

@@ -56,7 +56,8 @@ class SearchData(NamedTuple):
     """Operations decided before the search."""
     base_openings: int
     gain: int
-    """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B."""
+    """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B; -1: a bound of
+    the AC loss without trunk gain (mixed signs)."""
     share: int
     """Columns of each part of the objective, which is its largest part: in the worst case a part is a scenario, else
     there is one. The largest bound of a part is a bound of the largest part."""
@@ -409,7 +410,7 @@ def search(
             scalars[3] += 1
             loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant, data.gain > 0)
             value = _bound(frames, depth) if data.gain == 0 else loss + switching + trunk.leaf_constant
-            if not resolved:
+            if not resolved and data.gain != 0:
                 # A power flow neither solved nor refuted: its bound stays open.
                 best[2] = min(best[2], _bound(frames, depth))
             elif loss < np.inf and value < best[0]:

@@ -5,11 +5,14 @@ radial configurations for these currents, then moves the reference to the answer
 
 ``ac``: for non-negative loads without charging, metric B and the trunk gain (:mod:`learnopt.engines.trunk`) turn the
 same search into a proof for the AC problem. The metric touches the incumbent and is renewed when a better one is found.
+With generation, capacitors, charging or shunts another metric (:mod:`learnopt.engines.mixed_bound`) takes its place,
+after switches were fixed by it (:mod:`learnopt.engines.probing`).
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +22,7 @@ from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.frontier import BestFirst, serves
 from learnopt.engines.iterated import DRAWS, IteratedExchange
+from learnopt.engines.mixed_bound import mixed_metric
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING, Frames, SearchData, open_bound, search
 from learnopt.engines.trunk import SLACK, TrunkData, metric_b
 from learnopt.errors import DataError
@@ -51,13 +55,25 @@ CALIBRATIONS = 8
 NEIGHBOURS = 10
 """Exchanges tried per configuration wanted, for a first bound of the k-th best."""
 METRIC_TRIALS = 9
+FEW_LOOPS, USEFUL_SHARE = 8, 0.8
+"""With more loops and a bound below this share of the incumbent there, no search with mixed signs would end."""
+GAP_LADDER = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""With mixed signs the search is run at these gaps first: depth first, one run proves nothing before it ends."""
 
 
 def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
-    """Why the AC bound of the tree search does not cover a problem; empty when it does."""
+    """Why the AC bounds of the tree search do not cover a problem; empty when one does."""
+    found = ["controls besides the switches"] if problem.controls else []
+    if stepped := np.count_nonzero(problem.usable & (problem.network.ratio != 1)):
+        found.append(f"{stepped} branches have a transformer off its nominal ratio")
+    return found
+
+
+def mixed_signs(problem: ReconfigurationProblem) -> list[str]:
+    """Why flows are not monotone, so that metrics A and B do not apply; empty when they do."""
     net = problem.network
     fed = ~net.is_substation
-    found = ["controls besides the switches"] if problem.controls else []
+    found = []
     members = problem.members
     for name, values in (("active", [m.p for m in members]), ("reactive", [m.q for m in members])):
         negative = np.flatnonzero(fed & (np.min(values, axis=0) < 0))
@@ -66,12 +82,16 @@ def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
             found.append(f"{len(negative)} buses have negative {name} load (for instance bus {example!r})")
     for what, where in (
         ("branches have line charging or iron losses", problem.usable & ((problem.b != 0) | (net.g != 0))),
-        ("branches have a transformer off its nominal ratio", problem.usable & (net.ratio != 1)),
         ("buses have a shunt", fed & ((net.g_shunt != 0) | (net.b_shunt != 0))),
     ):
         if count := np.count_nonzero(where):
             found.append(f"{count} {what}")
     return found
+
+
+def tight_obstacles(problem: ReconfigurationProblem) -> list[str]:
+    """Why the tight AC bounds of the tree search, metrics A and B, do not cover a problem; empty when they do."""
+    return ac_obstacles(problem) + mixed_signs(problem)
 
 
 @dataclass
@@ -153,6 +173,11 @@ class _Run:
         return cls(problem, space, base_closed, decisions, trunk, root_vm)
 
     @property
+    def without_gain(self) -> _Run:
+        """The run for a bound of the AC loss that has no trunk gain."""
+        return replace(self, decisions=self.decisions._replace(gain=-1))
+
+    @property
     def chunk(self) -> int:
         """Nodes between two looks at the clock."""
         return max(10, int(CHUNK_WORK / (self.space.cycles.size + 1000)))
@@ -217,14 +242,30 @@ class _Run:
         frames.part[0] = each.reshape(self.n_parts, -1).sum(axis=1) + constant
         return frames
 
-    def ac_metric(self, flows: list[PowerFlow]) -> tuple[_Run, Floats, Floats]:
+    def ac_metric(self, flows: list[PowerFlow], cutoff: float) -> tuple[_Run, Floats, Floats]:
         """The run with an AC bound touching the power flows of a reference tree, its injections and constants [pu].
 
-        Metric B, each scenario with its own injections and constant, in the best of a few directions tau (tried on the
-        heaviest scenario; any is valid for all); metric A, valid for every tree, where the reference has no flow.
+        With mixed signs a bound for configurations with an objective of at most ``cutoff`` [pu], of no injections where
+        nothing is proven. Else metric B, each scenario with its own injections and constant, in the best of a few
+        directions tau (tried on the heaviest scenario; any is valid for all); metric A, valid for every tree, where the
+        reference has no flow.
         """
         net, trunk = self.problem.network, self.trunk
         n, weight = len(flows), trunk.weight
+        if mixed_signs(self.problem):
+            nothing = self.without_gain, np.zeros((net.n_bus, 2 * n)), np.zeros(self.n_parts)
+            if not all(flow.converged for flow in flows):
+                return nothing
+            # The objective is at least w times the loss of a scenario of weight w, and at least each in the worst case.
+            share = np.ones(n) if trunk.worst else weight
+            highest = [cutoff / w if w > 0 else math.inf for w in share]
+            mixed = [mixed_metric(*each) for each in zip(self.problem.members, flows, highest, strict=True)]
+            if not all(math.isfinite(metric.constant) for metric in mixed):
+                return nothing
+            columns = np.stack([column for metric in mixed for column in (metric.i1, metric.i2)], axis=1)
+            each = np.array([metric.constant for metric in mixed])
+            constant = each if trunk.worst else np.array([weight @ each])
+            return self.without_gain, columns * np.repeat(self.column_weight, 2), constant
         pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.repeat(self.column_weight, 2)
         plain = replace(self, decisions=self.decisions._replace(gain=1)), pair, np.zeros(self.n_parts)
         if not all(flow.converged for flow in flows):
@@ -353,17 +394,26 @@ class TreeSearchEngine:
                 state.offer(reference)
                 reference = reference or radial_start(problem)
             with watch.stage("setup"):
-                run = _Run.of(problem)
+                run = whole = _Run.of(problem)
             with watch.stage("search"):
+                if prove_ac and not obstacles and mixed_signs(problem):
+                    run = self._fixed(state, whole, gap)
+                    obstacles = _useless(state, run, state.incumbent or reference)
                 if not prove_ac or obstacles:
                     self._prove_model(state, run, reference, gap, limit, watch)
                 else:
                     if problem.scenarios is not None:  # for a start near the optimum
                         self._prove_model(state, run, reference, gap, 0.3 * limit, watch)
-                    self._prove_ac(state, run, reference, gap, limit, watch)
+                    ladder = [g for g in GAP_LADDER if g > gap] if mixed_signs(problem) else []
+                    for stage in [*ladder, gap]:
+                        if stage > gap and state.nodes >= run.patience:
+                            continue  # the best-first search takes over, which proves as it goes
+                        self._prove_ac(state, run, reference, stage, limit, watch)
+                        if state.status is not Status.OPTIMAL:
+                            break
             if self.k_best > 1 and state.status is Status.OPTIMAL:
                 with watch.stage("ranking"):
-                    ranking = _k_best(state, run, self.k_best, limit, watch)
+                    ranking = _k_best(state, whole, self.k_best, limit, watch)
         except KeyboardInterrupt:
             state.status, state.message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
         if obstacles:
@@ -382,17 +432,30 @@ class TreeSearchEngine:
         return replace(result, alternatives=ranking[0], rest_bound_kw=ranking[1])
 
     @staticmethod
+    def _fixed(state: _State, run: _Run, gap: float) -> _Run:
+        """The run of the problem with the switches fixed that bounds decide, so that the next bound is tighter."""
+        from learnopt.engines.probing import fix_by_bounds  # built on this module
+
+        if state.incumbent is None or state.problem.scenarios is not None:
+            return run
+        reduced = fix_by_bounds(state.problem, state.incumbent, state.objective_pu * (1 - gap), probes=False)
+        return run if reduced.contradictions else _Run.of(reduced)
+
+    @staticmethod
     def _prove_ac(
         state: _State, run: _Run, reference: Configuration, gap: float, limit: float, watch: Stopwatch
     ) -> None:
         kw = state.problem.network.base.kw
         local_search = LocalSearch(state.problem.mean)
-        state.certificate, state.bound_kw = Certificate.AC, None
-        budget: float = FIRST_BUDGET
-        bound, kicked = -math.inf, False
+        # What an earlier search, at a larger gap, has proven stays proven.
+        known = state.bound_kw if state.certificate is Certificate.AC else None
+        state.certificate, state.bound_kw = Certificate.AC, known
+        bound, kicked = -math.inf if known is None else known / kw, False
+        # The metric for mixed signs is dear, and hardly better at a better incumbent.
+        budget = min(run.patience, sys.maxsize) if mixed_signs(state.problem) else FIRST_BUDGET
         while True:
             reference = state.incumbent or reference
-            sharpened, columns, constant = run.ac_metric(_flows(state.problem, reference))
+            sharpened, columns, constant = run.ac_metric(_flows(state.problem, reference), state.objective_pu)
             if state.nodes >= run.patience:
                 if not kicked:
                     kicked = True
@@ -503,6 +566,20 @@ class TreeSearchEngine:
         )
 
 
+def _useless(state: _State, run: _Run, touched: Configuration) -> list[str]:
+    """Why a search with the bound for mixed signs would be in vain; empty where it may end."""
+    problem = state.problem
+    _, columns, constant = run.ac_metric(_flows(problem, touched), state.objective_pu)
+    if not columns.any():
+        return ["no bound on voltages could be proven: enforce limits, or give a start that does"]
+    parts = columns.reshape(len(columns), len(constant), -1)
+    losses = [tree_loss(problem.mean, touched, parts[:, i]) / run.root_vm**2 for i in range(len(constant))]
+    value = float(np.max(losses + constant)) + state.switching_pu(touched)
+    if run.space.n_loops > FEW_LOOPS and value < USEFUL_SHARE * state.objective_pu:
+        return ["reverse flows may be too large for its bound to be of use"]
+    return []
+
+
 def _kick(state: _State, run: _Run, local_search: LocalSearch, limit: float, watch: Stopwatch) -> None:
     """Iterated exchange from the incumbent, for at most ``limit`` seconds."""
     problem, decisions = state.problem, run.decisions
@@ -564,9 +641,7 @@ def _k_best(
     assert optimum is not None
     prove_ac = state.certificate is Certificate.AC
     flows = _flows(problem, optimum)
-    if prove_ac:
-        run, columns, constant = run.ac_metric(flows)
-    else:
+    if not prove_ac:
         injection = (
             np.stack(
                 [_injections(member, optimum, flow) for member, flow in zip(problem.members, flows, strict=True)],
@@ -589,6 +664,8 @@ def _k_best(
         if len(values) < k and problem.admits(candidate) and evaluate(problem, candidate).feasible:
             values.append(value)
     upper = values[k - 1] * (1 + 3 * PROOF_GAP) if len(values) == k else math.inf
+    if prove_ac:
+        run, columns, constant = run.ac_metric(flows, upper)
     frames = run.frames(columns, constant, upper, PROOF_GAP, k)
     outcome = RUNNING
     while outcome != FINISHED and watch.elapsed < limit:

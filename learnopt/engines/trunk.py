@@ -225,8 +225,8 @@ def _with_scenario(trunk: Any, total: float, scenario: int, loss: float) -> floa
 def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tuple[float, bool]:
     """AC loss of a radial state [pu], mean or worst, and whether it is settled.
 
-    Infinite and settled where a scenario has no power flow or violates a limit, or where the loss is proven to reach
-    the threshold. Not settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
+    Infinite and settled where a scenario violates a limit, or where the loss is proven to reach the threshold. Not
+    settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
     """
     n = trunk.s.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
@@ -240,7 +240,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
         loss = sweep_tree(trunk.grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
         if np.isnan(loss):
             if not monotone:
-                return np.inf, True
+                return np.inf, False
             work = np.empty((15, n))
             if not _monotone_sweeps(trunk, scenario, order, parent, feed, n, LEAF_SWEEPS, work):
                 return np.inf, True
@@ -255,7 +255,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
 
 
 @njit(cache=True)
-def _resistance_times(order: Ints, parent: Ints, feed: Ints, n_roots: int, length: Floats, y: Floats) -> Floats:
+def resistance_times(order: Ints, parent: Ints, feed: Ints, n_roots: int, length: Floats, y: Floats) -> Floats:
     """R_T y: sums below every branch, times its length, added along the path from the root, shape (n_bus,)."""
     below = y.copy()
     for position in range(len(order) - 1, n_roots - 1, -1):
@@ -290,7 +290,7 @@ def metric_b(
     # Voltages of the comparison network on the reference tree: any reference is valid, so a bounded number of sweeps.
     drop = np.zeros(n)
     for _ in range(60):
-        drop = np.minimum(_resistance_times(order, parent, feed, n_roots, rho, g / (1.0 - drop)), 0.49)
+        drop = np.minimum(resistance_times(order, parent, feed, n_roots, rho, g / (1.0 - drop)), 0.49)
     a_max = drop.max()
     d = g / (1.0 - drop) ** 2
     b = d * (1.0 - 2.0 * drop)
@@ -305,7 +305,7 @@ def metric_b(
     share = (1.0 - delta * delta) / 4.0
     iota = s.copy()
     for _ in range(200):
-        fresh = s + d * _resistance_times(order, parent, feed, n_roots, rho, iota)
+        fresh = s + d * resistance_times(order, parent, feed, n_roots, rho, iota)
         change = np.max(np.abs(fresh - iota))
         iota = fresh
         if not change < 1e12:
@@ -319,6 +319,6 @@ def metric_b(
     constant = alpha * k0 - alpha * share * penalty
     i1 = np.sqrt(share) * iota
     value = constant
-    value += np.sum(i1 * _resistance_times(order, parent, feed, n_roots, r, i1))
-    value += np.sum(h * _resistance_times(order, parent, feed, n_roots, r, h))
+    value += np.sum(i1 * resistance_times(order, parent, feed, n_roots, r, i1))
+    value += np.sum(h * resistance_times(order, parent, feed, n_roots, r, h))
     return i1, h, constant, value

@@ -19,7 +19,7 @@ from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.exchange import LocalSearch, radial_start
 from learnopt.engines.probing import fix_by_bounds
-from learnopt.engines.tree_search import ac_obstacles
+from learnopt.engines.tree_search import tight_obstacles
 from learnopt.errors import DataError
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.predict import Prediction, Predictor
@@ -51,8 +51,8 @@ ROUNDS = 32
 
 
 def proving_engine(problem: ReconfigurationProblem) -> str:
-    """The engine that proves a problem in AC: the tree search where its bound covers it, else the MILP."""
-    return "milp" if ac_obstacles(problem) else "tree"
+    """The engine that proves a problem in AC: the tree search where its tight bound covers it, else the MILP."""
+    return "milp" if tight_obstacles(problem) else "tree"
 
 
 @dataclass

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude
 from learnopt.engines.exchange import LocalSearch
-from learnopt.engines.tree_search import PROOF_GAP, TreeSearchEngine, ac_obstacles
+from learnopt.engines.tree_search import PROOF_GAP, TreeSearchEngine, tight_obstacles
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate
@@ -47,7 +47,7 @@ def solve_balanced(problem: ReconfigurationProblem, weight_kw: float, options: S
         raise UnsupportedError("balance among feeders takes one scenario: leave out --balance-weight")
     watch = Stopwatch()
     limit = math.inf if options.time_limit is None else options.time_limit
-    certify = options.certify or (Certificate.MODEL if ac_obstacles(problem) else Certificate.AC)
+    certify = options.certify or (Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
     values: dict[Configuration, float] = {}
     nodes, bound, certificate = 0, -math.inf, certify
 

@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude
-from learnopt.engines.tree_search import PROOF_GAP, TreeSearchEngine, ac_obstacles
+from learnopt.engines.tree_search import PROOF_GAP, TreeSearchEngine, tight_obstacles
 from learnopt.errors import DataError
 from learnopt.network import (
     Certificate,
@@ -95,7 +95,7 @@ def solve_risk(
         bad.append("a risk needs several scenarios: give a scenario file with a list, or load profiles")
     if bad:
         raise DataError("risk", bad)
-    certify = options.certify or (Certificate.MODEL if ac_obstacles(problem) else Certificate.AC)
+    certify = options.certify or (Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
     # Bounds of weighted means are what everything below rests on, whatever objective the problem itself names.
     problem = problem.replace(objective="expected")
     study = _Study(problem, risk, level, replace(options, certify=certify))

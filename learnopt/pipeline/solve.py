@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from learnopt.engines import Engine, SolveOptions, engine_names, load_engine
 from learnopt.errors import DataError
 from learnopt.io import network_from_dict
@@ -12,7 +14,11 @@ from learnopt.network import Certificate, Configuration, ReconfigurationProblem,
 
 AUTO, LEARNED, TREE = "auto", "learned", "tree"
 MANY_LOOPS = 25
-"""More loops than this take the MILP minutes to hours; without a time limit ``auto`` then proves the model only."""
+"""More loops than this take the MILP minutes to hours."""
+MIXED_GAP = 0.005
+"""Gap that ``auto`` proves by the tree search with mixed signs on many loops, where none is asked for."""
+SMALL_GENERATION = 0.05
+"""Share of generation in the load up to which that bound is tight enough for it."""
 
 
 def solver_names() -> list[str]:
@@ -22,12 +28,12 @@ def solver_names() -> list[str]:
 
 def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tuple[str, SolveOptions, str]:
     """The engine that ``auto`` takes, its options, and the reason in a sentence."""
-    from learnopt.engines.tree_search import ac_obstacles
+    from learnopt.engines.tree_search import ac_obstacles, tight_obstacles
 
     if problem.controls:
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
     if problem.scenarios is not None:
-        covered = options.certify in (None, Certificate.AC) and not ac_obstacles(problem)
+        covered = options.certify in (None, Certificate.AC) and not tight_obstacles(problem)
         wanted = Certificate.AC if covered else Certificate.MODEL
         return "tree", replace(options, certify=wanted), "it is the engine that takes several scenarios"
     if options.certify is Certificate.NONE:
@@ -35,9 +41,15 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
     if options.certify is Certificate.MODEL:
         return "tree", options, "a model certificate was asked for"
     proving = replace(options, certify=Certificate.AC)
-    if obstacles := ac_obstacles(problem):
-        reason = f"the AC bound of the tree search does not cover {obstacles[0]}"
+    if obstacles := tight_obstacles(problem):
+        reason = f"the tight AC bound of the tree search does not cover {obstacles[0]}"
         asked = options.certify is Certificate.AC or options.time_limit is not None
+        if problem.network.n_loops > MANY_LOOPS and not ac_obstacles(problem):
+            load, generation = float(np.maximum(problem.p, 0).sum()), float(np.maximum(-problem.p, 0).sum())
+            if generation <= SMALL_GENERATION * load:
+                gap = MIXED_GAP if options.gap is None else options.gap
+                why = f"its bound for mixed signs proves a gap of {gap:g} where the MILP takes long ({obstacles[0]})"
+                return "tree", replace(proving, gap=gap), why
         if problem.network.n_loops > MANY_LOOPS and not asked:
             model = replace(options, certify=Certificate.MODEL)
             return "tree", model, f"{reason}, and the MILP needs a time limit here (or ask with --certify ac)"
@@ -114,11 +126,11 @@ def _tree(engine: str, wish: str, k_best: int = 1) -> Engine:
 
 def _tree_options(problem: ReconfigurationProblem, engine: str, options: SolveOptions) -> SolveOptions:
     """For ``auto`` without a certificate asked for, the best that the tree search can give."""
-    from learnopt.engines.tree_search import ac_obstacles
+    from learnopt.engines.tree_search import tight_obstacles
 
     if engine != AUTO or options.certify is not None:
         return options
-    return replace(options, certify=Certificate.MODEL if ac_obstacles(problem) else Certificate.AC)
+    return replace(options, certify=Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
 
 
 def warm_up(engine: str, options: SolveOptions, checkpoint: Path | str | None = None) -> None:

@@ -97,11 +97,23 @@ def all_objectives_within_two_operations(problem: ReconfigurationProblem) -> lis
 
 
 def test_model_certificate_ranks_too(case16: Network) -> None:
-    """With capacitors the ranking is that of the model: the answer is in it, all entries distinct and judged."""
-    result = TreeSearchEngine(k_best=5).solve(ReconfigurationProblem.of(case16), AC)
+    """The ranking of the model: the answer is in it, all entries distinct and judged."""
+    result = TreeSearchEngine(k_best=5).solve(
+        ReconfigurationProblem.of(case16), SolveOptions(certify=Certificate.MODEL)
+    )
     assert result.certificate is Certificate.MODEL
     assert len({a.configuration for a in result.alternatives}) == 5
     assert result.configuration in {a.configuration for a in result.alternatives}
+
+
+def test_capacitors_are_ranked_in_ac(case16: Network) -> None:
+    """With mixed signs too the k best are those of enumeration, and the bound of the rest is not above the next."""
+    problem = ReconfigurationProblem.of(case16)
+    losses = sorted(e.loss_kw for c in all_configurations(problem) if (e := evaluate(problem, c)).feasible)
+    result = TreeSearchEngine(k_best=5).solve(problem, AC)
+    assert result.certificate is Certificate.AC
+    assert [a.loss_kw for a in result.alternatives] == pytest.approx(losses[:5], rel=1e-7)
+    assert result.rest_bound_kw <= losses[5]
 
 
 def test_at_least_one() -> None:

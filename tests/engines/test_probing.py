@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import random_network
@@ -51,11 +53,9 @@ def test_better_incumbent_found_while_probing_is_no_refutation() -> None:
         assert result.objective_kw <= optimum.objective_kw * (1 + 1e-4)
 
 
-def test_generation_is_left_alone(case33) -> None:
-    """The AC bound does not cover negative loads, so nothing is fixed."""
-    scenario = ReconfigurationProblem.of(case33).scenario
-    generating = type(scenario)(
-        scenario.p_load, scenario.q_load, 2 * scenario.p_load, scenario.q_gen, scenario.out_of_service, scenario.locked
-    )
-    problem = ReconfigurationProblem.of(case33, generating)
+def test_transformers_are_left_alone(case33) -> None:
+    """No AC bound covers off-nominal ratios, so nothing is fixed."""
+    ratio = np.ones(case33.n_branch)
+    ratio[0] = 1.05
+    problem = ReconfigurationProblem.of(replace(case33, ratio=ratio))
     assert fix_by_bounds(problem, case33.normal_configuration, 1.0) is problem

@@ -9,9 +9,9 @@ import pytest
 from conftest import make_network
 from instances import PASSIVE, all_configurations, feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, tree_search
+from learnopt.engines import SolveOptions, load_engine, tree_search
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles, tree_loss
+from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles, mixed_signs, tree_loss
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
 from learnopt.physics import evaluate, loop_space, power_flow
@@ -174,28 +174,45 @@ def test_ac_bound_holds_for_every_configuration_when_stopped(seed, blind, monkey
     assert (np.diff(bounds) >= -1e-12).all()
 
 
-def test_ac_is_refused_where_the_bound_does_not_cover(triangle, case16):
-    """Generation, capacitors, charging: certificate model, and the message says which, where and what to use."""
+def test_ac_is_refused_where_no_bound_covers(triangle):
+    """A transformer off its ratio: certificate model, and the message says which and what to use."""
+    problem = ReconfigurationProblem.of(replace(triangle, ratio=np.array([1.0, 1.05, 1.0])))
+    result = solve(problem)
+    assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.MODEL)
+    assert "No AC certificate from the tree search" in result.message
+    assert "1 branches have a transformer off its nominal ratio" in result.message
+    assert "Use --engine milp" in result.message
+    assert "No AC certificate" not in solve(problem, Certificate.MODEL).message
+
+
+def test_mixed_signs_are_named_and_proven_in_ac(triangle, case16):
+    """Generation, capacitors, charging: what is named takes the other bound, and the certificate is AC."""
     nominal = Scenario.nominal(triangle)
     generation = replace(nominal, p_gen=np.array([0.0, 0.0, 0.4]))
     capacitor = replace(nominal, q_gen=np.array([0.0, 0.3, 0.0]))
     charged = replace(triangle, b=np.array([0.0, 0.01, 0.0]))
+    limits = Limits(vm_min=0.9, vm_max=1.1)
     for problem, reason in (
-        (ReconfigurationProblem(triangle, generation), "1 buses have negative active load (for instance bus 2)"),
-        (ReconfigurationProblem(triangle, capacitor), "1 buses have negative reactive load (for instance bus 1)"),
-        (ReconfigurationProblem(charged, nominal), "1 branches have line charging"),
+        (
+            ReconfigurationProblem(triangle, generation, limits),
+            "1 buses have negative active load (for instance bus 2)",
+        ),
+        (
+            ReconfigurationProblem(triangle, capacitor, limits),
+            "1 buses have negative reactive load (for instance bus 1)",
+        ),
+        (ReconfigurationProblem(charged, nominal, limits), "1 branches have line charging"),
         (ReconfigurationProblem.of(case16), "negative reactive load"),
     ):
+        assert any(reason in named for named in mixed_signs(problem))
+        assert ac_obstacles(problem) == []
         result = solve(problem)
-        assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.MODEL)
-        assert "No AC certificate from the tree search" in result.message
-        assert reason in result.message
-        assert "Use --engine milp" in result.message
-        asked_for_less = solve(problem, Certificate.MODEL)
-        assert "No AC certificate" not in asked_for_less.message
-    assert ac_obstacles(ReconfigurationProblem(charged, nominal, charging=False)) == []
+        assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+        best = load_engine("enumerate").solve(problem, SolveOptions()).objective_kw
+        assert result.dual_bound_kw <= best * (1 + 1e-9)
+    assert mixed_signs(ReconfigurationProblem(charged, nominal, charging=False)) == []
     at_substation = replace(nominal, p_gen=np.array([5.0, 0.0, 0.0]))
-    assert ac_obstacles(ReconfigurationProblem(triangle, at_substation)) == []
+    assert mixed_signs(ReconfigurationProblem(triangle, at_substation)) == []
 
 
 def test_model_certificate_means_what_it_says(order):

@@ -11,7 +11,7 @@ from instances import PASSIVE, random_problem
 from oracles import LIGHT, PREDICTORS, THRESHOLDS, CertainPredictor, enumerated, sure_of, untrained, worst_of_many
 
 from learnopt.engines import SolveOptions, Stopwatch, load_engine
-from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles
+from learnopt.engines.tree_search import TreeSearchEngine, mixed_signs
 from learnopt.errors import DataError
 from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status
@@ -78,7 +78,7 @@ def test_certified_mode_returns_the_enumerated_optimum(predictor: str, kind: str
         if oracle.configuration is None:
             assert result.configuration is None
             continue
-        if bool(ac_obstacles(problem)) != (auditor == "milp"):  # by chance no bus generates
+        if bool(mixed_signs(problem)) != (auditor == "milp"):  # by chance no bus generates
             continue
         answers += 1
         assert result.status is Status.OPTIMAL
@@ -343,7 +343,7 @@ def test_solver_is_imported_before_the_clock_starts(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(accelerate, "load_engine", watched_load)
     monkeypatch.setattr(accelerate, "Stopwatch", watch)
     problem = random_problem(1, ["charging"], load=LIGHT)
-    assert ac_obstacles(problem)
+    assert mixed_signs(problem)
     solve(problem, "untrained")
     assert events.index("milp") < events.index("clock")
 

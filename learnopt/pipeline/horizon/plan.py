@@ -11,7 +11,7 @@ import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
 from learnopt.engines.priced import priced_bound
-from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles
+from learnopt.engines.tree_search import TreeSearchEngine, tight_obstacles
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Ints, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate
@@ -100,7 +100,7 @@ class _Run:
         self.report = progress or (lambda _what, _done, _total: None)
         self.watch = Stopwatch()
         self.pool = Pool(problem)
-        self.certificate = Certificate.MODEL if ac_obstacles(problem.together) else Certificate.AC
+        self.certificate = Certificate.MODEL if tight_obstacles(problem.together) else Certificate.AC
         self.nodes = 0
         self.rounds = 0
 
