@@ -83,8 +83,9 @@ class _Component:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = self.x[usable] / self.r[usable]
         self.ratio = ratio[resistive]
-        self.steepness = float(np.sqrt(1 + np.max(self.ratio, initial=0.0) ** 2))
         self.reactive_coupler = bool((self.x[usable][~resistive] > 0).any())
+        steepest = math.inf if self.reactive_coupler else float(np.max(self.ratio, initial=0.0))
+        self.steepness = math.hypot(1, steepest)
         self.block_path = float(np.nanmax(block_path_weight(problem, np.where(usable, self.r, 0.0)), initial=0.0))
         self.laterals, self.meshed = strip_laterals(problem, usable)
         grid = grid_of(net, problem.charging)
@@ -145,6 +146,10 @@ class _Component:
         if key not in self.known:
             self.known[key] = self._reverse(load, other, v_high)
         return self.known[key]
+
+    def aided(self, g: Floats, m: Floats, aid: float, v_high: float) -> ReverseFlow:
+        """Reverse flows of n = m + aid g. A power is g + jm = jn + (1 - j aid) g: so much of g comes on top of n."""
+        return self.reverse(m + aid * g, math.hypot(1, aid) * g, v_high)
 
     def _reverse(self, load: Floats, other: Floats, v_high: float) -> ReverseFlow:
         lowest = min(math.sqrt(self.v_low), 1.0)
@@ -227,7 +232,7 @@ class _Component:
             if not math.isfinite(v_high):
                 return none
             g, m = self.lowest(turn, v_high)
-            back, aided = self.reverse(g, m, v_high), self.reverse(m + aid * g, g, v_high)
+            back, aided = self.reverse(g, m, v_high), self.aided(g, m, aid, v_high)
             rise = 2 * product(excess + kept, back.rise) + 2 * product(reactive, aided.rise)
             v_high = min(v_high, 1.0 + rise)
         over = max(0.0, v_high - 1.0)
@@ -251,11 +256,11 @@ class _Component:
         energy = float(g @ potentials(g)) + float(m @ potentials(m))
         best = none
         for s in OVERSHOOTS:
-            first, second = kappa * (1 - over), kept * (1 + s)
+            first, second = kappa * max(1 - over, 0.0), kept * (1 + s)
             surplus = max(second - first, 0.0)
             cubic = 2 * (1 + s) * (min(first, second) + surplus / 2)
             error = 2 * (1 + s) * product(1 + 2 * kappa * high, back.rise_slack + product(active, back.rise_loss))
-            error += 2 * (1 + s) ** 2 * product(excess, back.rise_loss) + (1 + s) * surplus * back.rise_loss
+            error += 2 * (1 + s) ** 2 * product(excess, back.rise_loss) + (1 + s) * product(surplus, back.rise_loss)
             # The voltage that the other component may raise: a constant, or a share of everything.
             raised = 2 * (1 + s) ** 2 * product(reactive, aided.rise_loss)
             lift = 2 * (1 + s) ** 2 * product(reactive, aided.rise)

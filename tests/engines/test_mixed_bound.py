@@ -171,6 +171,76 @@ def test_reverse_flows_stay_where_they_are_said_to() -> None:
     assert seen > 200
 
 
+def drawn(problem: ReconfigurationProblem, closed: np.ndarray, flow: PowerFlow) -> np.ndarray:
+    """Power that loads and shunts draw at the voltages of a power flow [pu], shape (n_bus,)."""
+    net = problem.network
+    half = np.where(closed, (net.g - 1j * problem.b) / 2, 0.0)
+    shunt = net.g_shunt - 1j * net.b_shunt
+    np.add.at(shunt, net.from_bus, half)
+    np.add.at(shunt, net.to_bus, half)
+    return problem.p + 1j * problem.q + shunt * np.abs(flow.v) ** 2
+
+
+@pytest.mark.parametrize("mutant", ["", "no rise of the voltage", "voltages of at most one"])
+def test_no_bus_draws_less_than_the_least_injections(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(22): eps, eps' >= 0 in every power flow, also where voltages rise above the root's; in whatever direction."""
+    least, calls = mixed._Component.lowest, []
+
+    def recorded(self: mixed._Component, turn: complex, v_high: float) -> tuple[np.ndarray, np.ndarray]:
+        v_high = min(v_high, 1.0) if mutant == "voltages of at most one" else v_high
+        g, m = least(self, turn, v_high)
+        calls.append((turn, g + 1j * m))
+        return g, m
+
+    monkeypatch.setattr(mixed._Component, "lowest", recorded)
+    if mutant == "no rise of the voltage":
+        monkeypatch.setattr(mixed._Component, "reverse", lambda *_: mixed.ReverseFlow())
+    raised, broken = 0, 0
+    for seed in range(60):
+        problem, _ = draw(seed)
+        flows = feasible_flows(problem)
+        calls.clear()
+        if flows:
+            mixed_metric(problem, flows[0][1], flows[-1][1].loss * (1 + 1e-9))
+        fed, top = ~problem.network.is_substation, float(problem.network.substation_vm.max())
+        for configuration, flow in flows:
+            raised += np.abs(flow.v[fed]).max() > top * 1.001
+            true = drawn(problem, configuration.closed, flow)[fed]
+            for turn, lowest in calls:
+                over = true * np.conj(turn) - lowest[fed]
+                broken += min(over.real.min(), over.imag.min()) < -1e-9
+    assert (broken > 0) == bool(mutant)
+    assert raised > 20
+
+
+@pytest.mark.parametrize("mutant", ["", "too little of the other component"])
+def test_losses_below_reverse_flows_count_both_components(mutant: str) -> None:
+    """The losses below reverse flows of n = m + aid g are those of g and of m."""
+    broken = seen = 0
+    for seed in range(120):
+        component, g, flows, rng = trees(seed)
+        aid = float(rng.choice([0.5, 2.0, 10.0]))
+        g = np.abs(g) * (rng.random(len(g)) < 0.7)
+        m = -aid * g * rng.uniform(0.5, 1.2, len(g))
+        component.s, component.v_low = g + 1j * m, 1.0
+        aided = component.reverse(m + aid * g, g / 50, 1.0) if mutant else component.aided(g, m, aid, 1.0)
+        for flow in flows:
+            below = np.stack([g, m, m + aid * g], axis=1)
+            for k in flow.order[::-1]:
+                if flow.parent[k] >= 0:
+                    below[flow.parent[k]] += below[k]
+            lifted, total = np.zeros(len(g)), 0.0
+            for k in flow.order:
+                if (up := flow.parent[k]) >= 0:
+                    length = component.r[flow.feed[k]]
+                    lifted[k] = lifted[up] + length * max(0.0, -below[k, 2])
+                    total += length * float(np.sum(below[k, :2] ** 2)) * lifted[k]
+            seen += total > 0
+            broken += total > aided.rise_loss * (1 + 1e-9) + 1e-15
+    assert (broken > 0) == bool(mutant)
+    assert seen > 100
+
+
 def test_fixing_keeps_what_is_below_the_cutoff() -> None:
     """Switches are fixed, and no configuration below the cutoff is lost with them."""
     fixed = 0
