@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.formulations.controls import LoadRanges
+from learnopt.formulations.load_ranges import LoadRanges
 from learnopt.network import Bools, Floats, Network, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics.judge import LIMIT_TOLERANCE

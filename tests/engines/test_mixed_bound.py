@@ -223,7 +223,7 @@ def test_losses_below_reverse_flows_count_both_components(mutant: str) -> None:
         g = np.abs(g) * (rng.random(len(g)) < 0.7)
         m = -aid * g * rng.uniform(0.5, 1.2, len(g))
         component.s, component.v_low = g + 1j * m, 1.0
-        aided = component.reverse(m + aid * g, g / 50, 1.0) if mutant else component.aided(g, m, aid, 1.0)
+        aided = component.reverse(m + aid * g, g, 1.0) if mutant else component.aided(g, m, aid, 1.0)
         for flow in flows:
             below = np.stack([g, m, m + aid * g], axis=1)
             for k in flow.order[::-1]:
