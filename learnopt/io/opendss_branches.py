@@ -87,11 +87,11 @@ def lines(dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], notes: 
         if link.switchable and str(far).endswith(OPEN_END) and str(far).removesuffix(OPEN_END) in kv:
             link = replace(link, to_bus=str(far).removesuffix(OPEN_END), is_open=True)
             ties.append(f"{link.id} from {link.from_bus} to {link.to_bus}")
-        pieces.append(Piece(link, frozenset(terminals(dss)[0][1].tolist())))
+        pieces.append(Piece(link, _phases(dss)))
     for name in each(dss.Reactors):
         link = _series(dss, f"reactor.{name}", kv)
         if link is not None:
-            pieces.append(Piece(link, frozenset(terminals(dss)[0][1].tolist())))
+            pieces.append(Piece(link, _phases(dss)))
     if unstated:
         notes.append(f"{unstated} lines have OpenDSS's default rating of 400 A, which is taken for none")
     if ties:
@@ -103,6 +103,11 @@ def lines(dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], notes: 
             "and drop for the same power (z = 3 w'Zw / n^2)"
         )
     return _joined(pieces, notes)
+
+
+def _phases(dss: Any) -> frozenset[int]:
+    """Phases of the first terminal of the active element, its neutrals left out."""
+    return frozenset(terminals(dss)[0][1].tolist()) & {1, 2, 3}
 
 
 def _series(dss: Any, name: str, kv: Mapping[str, float]) -> Link | None:
@@ -140,20 +145,31 @@ def _series(dss: Any, name: str, kv: Mapping[str, float]) -> Link | None:
 
 
 def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
-    """One branch for pieces of different phases between the same buses, which carry one power together."""
+    """One branch for pieces of different phases between the same buses, which carry one power together.
+
+    Open ones that have not all three phases are left out: a balanced network would feed three phases through them.
+    """
     groups: dict[tuple[Any, ...], list[Piece]] = {}
     for piece in pieces:
         link = piece.link
         key = (frozenset((link.from_bus, link.to_bus)), link.switchable, link.is_open)
         groups.setdefault(key, []).append(piece)
-    result, joined = [], 0
+    result, joined, partial = [], 0, []
     for group in groups.values():
         phases = [p for piece in group for p in piece.phases]
+        if group[0].link.is_open and len(set(phases)) < 3:
+            partial += [piece.link.id for piece in group]
+            continue
         if len(group) == 1 or len(set(phases)) < len(phases) or len(phases) > 3:
             result += [piece.link for piece in group]
             continue
         joined += len(group)
         result.append(_bank([piece.link for piece in group]))
+    if partial:
+        notes.append(
+            "open switches of one or two phases are left out, a balanced network would feed three phases through them: "
+            + ", ".join(partial)
+        )
     if joined:
         notes.append(f"{joined} lines of different phases side by side are joined to branches of all their phases")
     return result

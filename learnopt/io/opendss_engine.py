@@ -16,6 +16,8 @@ _PHASES = np.exp(-2j * np.pi / 3 * np.arange(3))
 """Balanced phase voltages of positive sequence, a b c."""
 _COORDINATES = ("*buscoord*", "*busxy*")
 """Names that files of coordinates beside a master file have."""
+_ATTEMPTS = 4
+"""Power flows one after the other: regulators that moved far need more than one."""
 
 
 @contextmanager
@@ -75,7 +77,10 @@ def _prepare(dss: Any, path: Path) -> None:
         if found:
             dss.Text.Command(f'Buscoords "{found[0].resolve()}"')
     dss.Solution.Mode(0)
-    dss.Solution.Solve()
+    for _ in range(_ATTEMPTS):
+        dss.Solution.Solve()
+        if dss.Solution.Converged():
+            return
 
 
 def _glob(folder: Path, pattern: str) -> list[Path]:

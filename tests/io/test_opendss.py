@@ -103,7 +103,8 @@ SWITCHES = (
     "New Line.controlled bus1=c bus2=d linecode=over length=1 units=km\n"
     "New SwtControl.s switchedobj=Line.controlled switchedterm=1 normal=closed state=closed\n"
     "New Line.off bus1=d bus2=a switch=yes enabled=no\nNew Line.gone bus1=d bus2=a linecode=over enabled=no\n"
-    "New Line.spare bus1=b bus2=d_OPEN switch=yes\nNew Load.d bus1=d kv=11 kw=100 kvar=10\nOpen Line.tie 2\n"
+    "New Line.spare bus1=b bus2=d_OPEN switch=yes\nNew Line.one_phase phases=1 bus1=b.1 bus2=d_OPEN.1 switch=yes\n"
+    "New Load.d bus1=d kv=11 kw=100 kvar=10\nOpen Line.tie 2\n"
 )
 
 
@@ -124,6 +125,9 @@ def test_switches_by_terminal_control_and_name(tmp_path: Path):
     assert network.bus_ids[network.to_bus[spare]] == "d"
     assert "d_open" not in network.bus_ids
     assert any("1 lines are disabled" in note for note in notes)
+    # A balanced network would feed all of d through one phase.
+    assert "line.one_phase" not in network.branch_ids
+    assert any("line.one_phase" in note for note in notes)
     assert solved(network)[0] == pytest.approx(reference(path)[0], rel=1e-4)
 
 
