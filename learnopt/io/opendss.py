@@ -128,7 +128,7 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
 def _without_jumpers(found: list[Link], banks: list[Link], notes: list[str]) -> list[Link]:
     """Lines but those beside a transformer: the third phase of an open-delta regulator, which the bank stands for."""
     across = {frozenset((bank.from_bus, bank.to_bus)) for bank in banks if bank.kind == "trafo"}
-    jumpers = [link.id for link in found if frozenset((link.from_bus, link.to_bus)) in across and not link.switchable]
+    jumpers = [link.id for link in found if frozenset((link.from_bus, link.to_bus)) in across and not link.is_open]
     if jumpers:
         notes.append(f"closed lines across a transformer belong to its bank and are left out: {', '.join(jumpers)}")
     return [link for link in found if link.id not in jumpers]

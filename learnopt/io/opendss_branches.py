@@ -157,14 +157,13 @@ def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
     result, joined, partial = [], 0, []
     for group in groups.values():
         phases = [p for piece in group for p in piece.phases]
-        if group[0].link.is_open and len(set(phases)) < 3:
-            partial += [piece.link.id for piece in group]
-            continue
-        if len(group) == 1 or len(set(phases)) < len(phases) or len(phases) > 3:
-            result += [piece.link for piece in group]
-            continue
-        joined += len(group)
-        result.append(_bank([piece.link for piece in group]))
+        together = len(set(phases)) == len(phases)
+        for part in [group] if together else [[piece] for piece in group]:
+            if part[0].link.is_open and sum(len(piece.phases) for piece in part) < 3:
+                partial += [piece.link.id for piece in part]
+                continue
+            joined += len(part) if len(part) > 1 else 0
+            result.append(_bank([piece.link for piece in part]))
     if partial:
         notes.append(
             "open switches of one or two phases are left out, a balanced network would feed three phases through them: "
