@@ -33,7 +33,7 @@ from learnopt.report.one_line import (
     one_line,
 )
 
-_WIDTH = (7.0, 16.0)
+_WIDTH = (8.0, 16.0)
 """Smallest and largest width of a figure [inch]."""
 _TALLEST, _TALLEST_MAP = 22.0, 10.0
 _HEADER, _FOOTER = 0.75, 0.85

@@ -225,7 +225,7 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
             ids = [f"<b>{escaped(net.branch_ids[e])}</b>" for e in chosen]
             label = {
                 "text": ids,
-                "textposition": "top center",
+                "textposition": "middle right" if layout.on_map else "top center",
                 "textfont": {"color": colour, "size": 11 if scene.small else 9},
             }
         points(layout.middles[chosen], [scene.branch_text(e) for e in chosen], marker, name, label)
