@@ -5,7 +5,8 @@ pandapower      the net as it was read, switches of changed branches moved. A br
                 switch it has, so that nothing of it stays energised, which is what was computed; one without a switch
                 that the scenario takes out of service is taken out of service. SimBench nets lose their profiles
 OpenDSS         ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and the
-                name of the branch, its id where it has none; an id that starts with its class is taken as it is
+                name of the branch, its id where it has none; an id that starts with its class is taken as it is.
+                Ties that the file models by a bus ``NAME_OPEN`` have to be joined to bus ``NAME`` by hand
 case file       ``normally_open`` is the new state, nominal loads stay
 ==============  =====================================================================================================
 """
@@ -30,6 +31,8 @@ from learnopt.io.simbench import simbench_net
 from learnopt.network import Configuration, Network
 
 _LEGS = ("hv", "mv", "lv")
+_CLASSES = ("line.", "transformer.", "reactor.")
+"""Ids that start like this are names of OpenDSS."""
 _QUOTES = (("'", "'"), ('"', '"'), ("{", "}"), ("[", "]"), ("(", ")"))
 """What OpenDSS accepts around a name with blanks."""
 
@@ -122,13 +125,13 @@ def opendss_script(network: Network, steps: Iterable[tuple[int, bool]]) -> str:
     """
     lines, bad = [f"! {_one_line(network.name)}: switching order"], []
     for e, close in steps:
-        element = _dss_element(network, e)
-        if element is None:
+        elements = _dss_elements(network, e)
+        if elements is None:
             bad.append(f"branch {network.branch_ids[e]!r}: OpenDSS can read no such name: give it a plain one")
             continue
         ends = f"{network.bus_ids[network.from_bus[e]]} - {network.bus_ids[network.to_bus[e]]}"
         note = _one_line(f"branch {network.branch_ids[e]} ({ends})")
-        lines.append(f"{'close' if close else 'open'} {element} term=1  ! {note}")
+        lines += [f"{'close' if close else 'open'} {element} term=1  ! {note}" for element in elements]
     if bad:
         raise DataError("OpenDSS script", bad)
     return "\n".join(lines) + "\n"
@@ -139,12 +142,20 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _dss_element(network: Network, e: int) -> str | None:
+def _dss_elements(network: Network, e: int) -> list[str] | None:
+    """Elements of a branch; None where a name cannot be written. ``line.a + line.b`` is what the reader joined."""
     name = str(network.branch_ids[e])
-    if not name.lower().startswith(("line.", "transformer.")):
+    if name.lower().startswith(_CLASSES):
+        quoted = [_quoted(part) for part in name.split(" + ")]
+    else:
         start, end = network.kv[network.from_bus[e]], network.kv[network.to_bus[e]]
         kind = "Transformer" if network.ratio[e] != 1 or start != end else "Line"
-        name = f"{kind}.{network.branch_names[e] or name}"
+        quoted = [_quoted(f"{kind}.{network.branch_names[e] or name}")]
+    return None if None in quoted else [part for part in quoted if part is not None]
+
+
+def _quoted(name: str) -> str | None:
+    """A name as OpenDSS reads it, None where no quotes help."""
     if not name.isprintable():
         return None
     if all(c.isalnum() or c in "._-:+/#" for c in name):

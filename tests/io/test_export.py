@@ -133,5 +133,6 @@ def test_no_name_escapes_its_quotes_or_its_comment() -> None:
     quotes = replace(net, branch_names=("\"'()[]{}", ""))
     with pytest.raises(DataError):
         opendss_script(quotes, [(0, True)])
-    prefixed = make_network([(0, 1, 1, 1, {"id": "Line.650632"})], {1: (1, 0)})
-    assert opendss_script(prefixed, [(0, True)]).splitlines()[1].startswith("close Line.650632 term=1")
+    prefixed = make_network([(0, 1, 1, 1, {"id": "Line.650632 + line.b"})], {1: (1, 0)})
+    commands = [line.split("  !")[0] for line in opendss_script(prefixed, [(0, True)]).splitlines()[1:]]
+    assert commands == ["close Line.650632 term=1", "close line.b term=1"]
