@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup test check demo wheel pictures clean
+.PHONY: help setup test check demo wheel pictures docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ wheel: setup ## source distribution and wheel in dist/
 pictures: setup ## the pictures of README.md
 	$(BIN)/python docs/make_pictures.py
 
+docs: setup ## the documentation as a site in site/
+	$(BIN)/python -m pip install -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 clean: ## remove caches and build outputs; .venv, data, weights and runs stay
-	rm -rf dist build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf dist build site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find learnopt tests training benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -95,10 +95,11 @@ def evaluate(
     from learnopt.pipeline.own_feeder import evaluate_snapshots
     from learnopt.pipeline.train import evaluate as run_evaluate
 
+    predictor = load_checkpoint(checkpoint or REFERENCE)
     if is_snapshots(read_manifest(data)):
         metrics = evaluate_snapshots(checkpoint or REFERENCE, data, baselines)
     else:
-        metrics = run_evaluate(load_checkpoint(checkpoint or REFERENCE), data, baselines)
+        metrics = run_evaluate(predictor, data, baselines)
     if json_output:
         typer.echo(json.dumps({name: values.as_dict() for name, values in metrics.items()}, allow_nan=False))
         return

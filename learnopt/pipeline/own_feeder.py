@@ -106,10 +106,13 @@ def tune(
     predictor = calibration.apply(raw)
     problems, labels = [p for p, _ in test], [y for _, y in test]
     predictions = [predictor.predict(p) for p in problems]
-    measured = {"test": evaluate_predictions(problems, labels, predictions).as_dict(), "best_epoch": model.best_epoch}
+    measured: dict[str, Any] = {
+        "test": evaluate_predictions(problems, labels, predictions).as_dict(),
+        "best_epoch": model.best_epoch,
+    }
     rivals = _rivals(pairs, times, sides[3], [*training, *validation, *thresholds], before)
-    measured |= {
-        f"test, {name}": _short(evaluate_predictions(problems, labels, found)) for name, found in rivals.items()
+    measured["test_rivals"] = {
+        name: _short(evaluate_predictions(problems, labels, found)) for name, found in rivals.items()
     }
     summary = {
         SNAPSHOTS: manifest.config[SNAPSHOTS],
@@ -173,7 +176,7 @@ def _rivals(
     rivals: dict[str, Any] = {} if start is None else {f"{start.name} model": [start.predict(p) for p in problems]}
     step = np.diff(times).min() if len(times) > 1 else DAY
     rivals["present configuration"] = [PresentConfiguration().predict(p) for p in problems]
-    rivals["yesterday's optimum"] = persistence(pairs, times, test, DAY)
+    rivals["optimum of yesterday"] = persistence(pairs, times, test, DAY)
     rivals["last optimum"] = persistence(pairs, times, test, step)
     for baseline in (MajorityLabel(), NearestNeighbour()):
         baseline.fit(earlier)

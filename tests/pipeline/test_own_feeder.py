@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def test_tuning_leaves_a_card_that_says_where_it_comes_from(
     assert card.data["tuned_from"]["weights_sha256"] == load_card(tiny_checkpoint).weights_sha256
     assert card.data["days"] == {"training": 2, "validation": 1, "thresholds": 1, "test": 1}
     assert card.architecture == load_card(tiny_checkpoint).architecture
-    assert card.metrics["test"]["n"] == card.metrics["test, last optimum"]["n"] == 6
+    assert card.metrics["test"]["n"] == card.metrics["test_rivals"]["last optimum"]["n"] == 6
+    assert all(re.fullmatch(r"[\w ]+", name) for name in card.metrics["test_rivals"])  # MLflow takes no other names
     assert "Tuned to feeder 'case33'" in card.limits_of_use[-1]
     assert all(tau is None for tau in card.thresholds.values())  # one calibration day claims nothing
     assert len(outcome.history) == 3  # before tuning, then two epochs
@@ -73,7 +75,7 @@ def test_evaluation_is_on_the_test_days_of_tuning(snapshots: Path, tiny_checkpoi
     tune(tiny_checkpoint, snapshots, tmp_path / "c", SHORT)
     metrics = evaluate_snapshots(tmp_path / "c", snapshots)
     assert metrics["model"].tree_rate == load_card(tmp_path / "c").metrics["test"]["tree_rate"]
-    assert {"reference model", "yesterday's optimum", "last optimum", "nearest neighbour"} <= metrics.keys()
+    assert {"reference model", "optimum of yesterday", "last optimum", "nearest neighbour"} <= metrics.keys()
     assert {m.n for m in metrics.values()} == {6}
     assert all(m.mean_regret_percent >= -1e-6 for m in metrics.values())
     json.dumps([m.as_dict() for m in metrics.values()], allow_nan=False)
