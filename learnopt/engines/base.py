@@ -185,6 +185,11 @@ def infeasible(
     UnsupportedError
         If the problem has several scenarios or controls and the engine does not say that it serves them.
     """
+    if problem.controls and problem.scenarios is not None:
+        raise UnsupportedError(
+            f"no engine sets controls for several scenarios, the problem has {len(problem.members)}: "
+            "give one scenario, or --controls none"
+        )
     if problem.controls and not controls:
         raise UnsupportedError(f"engine {engine!r} sets switches only, the problem has controls: use --engine milp")
     if problem.scenarios is not None and not several_scenarios:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import random_network
 
-from learnopt.engines.dispatch import Dispatch, from_vector, to_vector
+from learnopt.engines.dispatch import Dispatch, from_vector, settle_from_each_step, to_vector
+from learnopt.engines.exchange import LocalSearch
 from learnopt.engines.opf import AcOpf, available
 from learnopt.io import load_case
 from learnopt.network import Capacitor, Controls, Generator, Limits, ReconfigurationProblem, Settings, Tap
@@ -84,3 +85,14 @@ def test_slacks_tell_infeasible_from_feasible():
     assert poor.infeasibility > 1e-3
     assert poor.capacitor_sensitivity.max() < 1e-6
     assert poor.capacitor_sensitivity.min() < -1e-3
+
+
+def test_steps_tried_together_beat_steps_tried_one_by_one():
+    """Case III of Khodr, printed 287.142 kW: one by one the banks get stuck at 267.457 kW."""
+    net = load_case("case70")
+    problem = ReconfigurationProblem.of(net, controls=net.controls.only("capacitors"), limits=Limits(vm_min=0.9))
+    start = LocalSearch(problem.applied(None)).improve(net.normal_configuration)[0]
+    configuration, settings, merit = settle_from_each_step(problem, start)
+    assert settings.capacitors == (0.6, 0.6)
+    assert evaluate(problem.applied(settings), configuration).loss_kw == pytest.approx(261.705, abs=1e-3)
+    assert merit * net.base.kw == pytest.approx(261.705, abs=1e-3)
