@@ -194,8 +194,9 @@ def instances(options: argparse.Namespace) -> list[Instance]:
 
 
 def groups_of(instances: Sequence[Instance]) -> list[str]:
-    """Groups in order, and all together."""
-    return [*dict.fromkeys(i.group for i in instances), "all"]
+    """Groups in order, and all together where there are several."""
+    groups = [*dict.fromkeys(i.group for i in instances)]
+    return [*groups, "all"] if len(groups) > 1 else groups
 
 
 def interval(values: Sequence[float], feeders: Sequence[str]) -> str:
