@@ -32,7 +32,7 @@ endif
 	@touch $@
 
 test: check ## all checks, then the tests with coverage
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term
 
 check: setup ## lint, format, types, layer rules
 	$(BIN)/ruff check .
