@@ -104,7 +104,7 @@ def solve(
     if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
         raise DataError("options", ["--risk is served by the tree search alone, without --pareto and --k-best"])
     with stderr.status(escape(f"Solving {problem.network.name} ...")) as live:
-        warm_up(engine.value, options, checkpoint)
+        warm_up(engine.value, options, checkpoint, problem.network.n_loops)
         options = replace(options, progress=lambda p: live.update(escape(progress_line(problem.network.name, p))))
         points = front(problem, engine.value, options) if pareto else []
         if risk is not None:

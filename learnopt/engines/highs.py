@@ -168,7 +168,9 @@ class CompiledModel:
             shape (n_rows,).
         """
         n_rows, n_terms = columns.shape
-        if n_rows:
+        if n_terms == 0 and (lower > 0).any():
+            self._infeasible = True  # a row without terms that does not hold
+        if n_rows and n_terms:
             coefficients = coefficients * self._scale[columns]
             upscale = self._upscale(np.abs(coefficients).max(axis=1))
             coefficients = coefficients * upscale[:, None]

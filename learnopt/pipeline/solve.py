@@ -133,8 +133,14 @@ def _tree_options(problem: ReconfigurationProblem, engine: str, options: SolveOp
     return replace(options, certify=Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
 
 
-def warm_up(engine: str, options: SolveOptions, checkpoint: Path | str | None = None) -> None:
-    """Import and compile everything a solve needs, on a feeder of three buses, so that its time is its own."""
+def warm_up(engine: str, options: SolveOptions, checkpoint: Path | str | None = None, n_loops: int = 0) -> None:
+    """Import and compile everything a solve needs, on a feeder of three buses, so that its time is its own.
+
+    Parameters
+    ----------
+    n_loops
+        Loops of the problem to come: many of them may take the long search, which small problems never compile.
+    """
     ends = (("S", "A"), ("A", "B"), ("B", "S"))
     network = network_from_dict(
         {
@@ -149,4 +155,9 @@ def warm_up(engine: str, options: SolveOptions, checkpoint: Path | str | None = 
         },
         "warm-up",
     )
-    solve(ReconfigurationProblem.of(network), engine, options, checkpoint=checkpoint)
+    problem = ReconfigurationProblem.of(network)
+    solve(problem, engine, options, checkpoint=checkpoint)
+    if n_loops > MANY_LOOPS and engine in (AUTO, TREE, LEARNED):
+        from learnopt.engines.tree_search import compile_long_search
+
+        compile_long_search(problem)

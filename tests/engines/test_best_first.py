@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from instances import all_configurations, random_problem
 
+from learnopt.engines import tree_search
 from learnopt.engines.arborescence import ArcGraph, dual_value, flow_limits, propagate, workspace
 from learnopt.engines.chains import chain_value, chain_workspace, chains_of, eliminate
 from learnopt.engines.iterated import DRAWS, IteratedExchange
@@ -97,3 +98,8 @@ def test_kicks_keep_the_configuration_radial_and_its_loss_true(seed: int) -> Non
     assert reached <= squared_flow(problem, start, columns, price) * (1 + 1e-9)
     best = min(squared_flow(problem, c, columns, price) for c in configurations)
     assert reached >= best * (1 - 1e-9)
+
+
+def test_long_search_compiles_on_a_small_problem(triangle):
+    """What the command line compiles before the clock starts solves the problem it is given."""
+    tree_search.compile_long_search(ReconfigurationProblem.of(triangle))

@@ -201,3 +201,15 @@ def test_units_and_sizes_change_no_answer():
     assert answers[0] == answers[1]
     for cutoff, bound in ((-8.0, -9.0), (-9.5, -9.5)):
         assert CompiledModel(knapsack(), size=1e-4).solve(cutoff=cutoff).bound == pytest.approx(bound)
+
+
+def test_row_without_terms():
+    """A row of nothing holds or makes the model infeasible; it used to crash."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0.0, 1.0))
+    model.objective = pyo.Objective(expr=model.x)
+    compiled = CompiledModel(model)
+    compiled.add_rows(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0)), np.array([0.0]))
+    assert compiled.solve_relaxation().outcome is Outcome.OPTIMAL
+    compiled.add_rows(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0)), np.array([1.0]))
+    assert compiled.solve_relaxation().outcome is Outcome.INFEASIBLE
