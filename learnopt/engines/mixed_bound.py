@@ -165,7 +165,9 @@ class _Component:
             reached = depth[k] + self.r[branch]
             own = self.r[branch] * max(0.0, -load[k])
             if load[k] < 0:
-                backward.append((current[k] ** 2 * reached, slack[k], other[k] ** 2 * reached))
+                # Nothing is proven where the current is not, even over no resistance.
+                lost = current[k] ** 2 * reached if math.isfinite(current[k]) else math.inf
+                backward.append((lost, slack[k], other[k] ** 2 * reached))
             depth[above] = max(depth[above], reached)
             widest[above] = max(widest[above], widest[k], abs(load[k]))
             rise[above] = max(rise[above], rise[k] + own)

@@ -5,6 +5,7 @@ Equation numbers are those of ``docs/methods/ac_bound.md``, section 5.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,6 +131,8 @@ class ReverseFlow:
 
 def most_within(around: Bools, load: Floats, budget: float, value: Floats) -> float:
     """Largest sum of a value over buses around a source whose positive loads sum to at most a budget."""
+    if not np.isfinite(value[around]).all():
+        return math.inf
     loaded = np.flatnonzero(around & (load > 0))
     loaded = loaded[np.argsort(-value[loaded] / load[loaded])]
     taken = np.clip((budget - np.cumsum(load[loaded]) + load[loaded]) / load[loaded], 0.0, 1.0)
