@@ -38,6 +38,8 @@ from learnopt.pipeline.solve import warm_up
 AC, MODEL = SolveOptions(certify=Certificate.AC), SolveOptions(certify=Certificate.MODEL)
 FRONTS = ("case33", "case69", "case70", "case119", "case136")
 LOOPS = (10, 20, 30, 40, 50, 60)
+LARGE = (20, 60, 200)
+"""Loops of feeders with fifty buses for each."""
 HOURS = 24
 
 
@@ -233,9 +235,9 @@ def scaling(given: argparse.Namespace) -> None:
     print("## Scaling with loops on generated overhead feeders\n")
     print(f"Charging and limits left out, one run each, time limit {given.time_limit:g} s.\n")
     table("kind", "buses", "loops", "certificate", "status", "gap", "nodes", "time [s]", "nodes per s")
-    for kind, flat in (("ordinary", 0.0), ("flat", 1.0)):
-        for loops in LOOPS:
-            buses = 7 * loops if flat else 10 * loops
+    for kind, flat, share, sizes in (("ordinary", 0.0, 10, LOOPS), ("flat", 1.0, 7, LOOPS), ("large", 0.0, 50, LARGE)):
+        for loops in sizes:
+            buses = share * loops
             config = FeederConfig(
                 buses=(buses, buses), substations=(2, 2), loops=(loops, loops), cable_share=0.0, flat_share=flat
             )
