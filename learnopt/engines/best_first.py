@@ -237,6 +237,14 @@ def _settle(
 
 
 @njit(cache=True)
+def _choose(arcs: Any, node: int, chosen: int, alive: Bools, trial: Bools) -> None:
+    """``trial``: the arcs alive, of those into a node the chosen one only."""
+    trial[:] = alive
+    for a in range(arcs.start[node], arcs.start[node + 1]):
+        trial[a] = a == chosen
+
+
+@njit(cache=True)
 def search_best_first(frontier: Any, trunk: TrunkData, pool: Any, work: Any, max_nodes: int) -> int:
     """Run until no node is left (FINISHED), the budget is spent (RUNNING) or the incumbent improves (IMPROVED)."""
     arcs = frontier.arcs
@@ -317,11 +325,8 @@ def search_best_first(frontier: Any, trunk: TrunkData, pool: Any, work: Any, max
                 for chosen in range(arcs.start[j], arcs.start[j + 1]):
                     if not alive[chosen]:
                         continue
-                    trial_alive[:] = alive
-                    trial_potential[:] = potential
-                    trial_weight[:] = weight
-                    for a in range(arcs.start[j], arcs.start[j + 1]):
-                        trial_alive[a] = a == chosen
+                    trial_potential[:], trial_weight[:] = potential, weight
+                    _choose(arcs, j, chosen, alive, trial_alive)
                     found = _settle(
                         frontier, trunk, work, trial_alive, trial_potential, trial_weight, parent, top,
                         -np.inf, threshold, TRIAL_STEPS, True,
@@ -336,11 +341,8 @@ def search_best_first(frontier: Any, trunk: TrunkData, pool: Any, work: Any, max
         for chosen in range(arcs.start[j], arcs.start[j + 1]):
             if j < 0 or not alive[chosen]:
                 continue
-            trial_alive[:] = alive
-            trial_potential[:] = potential
-            trial_weight[:] = weight
-            for a in range(arcs.start[j], arcs.start[j + 1]):
-                trial_alive[a] = a == chosen
+            trial_potential[:], trial_weight[:] = potential, weight
+            _choose(arcs, j, chosen, alive, trial_alive)
             threshold = best[0] * best[1]
             found = _settle(
                 frontier, trunk, work, trial_alive, trial_potential, trial_weight, parent, top,

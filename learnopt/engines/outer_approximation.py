@@ -185,11 +185,11 @@ class Search:
             self.incumbent, self.settings, self.objective = configuration, settings, objective
             self.report()
 
-    def raise_bound(self, value: float) -> None:
-        """Take a lower bound of the full problem [kW]."""
-        if math.isfinite(value) and value > self.bound:
-            self.bound = value
-            self.report()
+    def raise_bound(self, value: float, nodes: int = 0) -> None:
+        """Take a lower bound of the full problem [kW], found with ``nodes`` in a round under way, and tell of it."""
+        if math.isfinite(value):
+            self.bound = max(self.bound, value)
+        self.report(nodes)
 
     def report(self, nodes: int = 0) -> None:
         """Tell the caller what is known; ``nodes`` of a round under way come on top."""
@@ -343,15 +343,13 @@ class OuterApproximation:
         resistance = max(float(problem.network.r.sum()), 1e-9)
         tolerance = 0.1 * search.gap * size / problem.network.base.kw / resistance
 
-        def raise_bound(value: float) -> None:
+        def raise_bound(value: float, nodes: int = 0) -> None:
             value = min(value, ceiling)
             if data.bounds.proven:
-                search.raise_bound(value - effort.rounding * abs(value))
+                search.raise_bound(value - effort.rounding * abs(value), nodes)
 
         def heard(bound: float, nodes: int) -> None:
-            if data.bounds.proven and math.isfinite(bound):
-                search.bound = max(search.bound, min(bound, ceiling, search.cutoff) - effort.rounding * abs(bound))
-            search.report(nodes)
+            raise_bound(min(bound, search.cutoff), nodes)
 
         if model.takes_tangents:
             with watch.stage("root"):

@@ -198,6 +198,12 @@ class _Run:
         weight = self.trunk.weight
         return np.ones(len(weight)) if self.trunk.worst else np.sqrt(weight)
 
+    def calibrated(self, configuration: Configuration, flows: list[PowerFlow]) -> NDArray:
+        """Injections at the voltages of a configuration's power flows, weighted [pu], shape (n_bus, n_scenario)."""
+        pairs = zip(self.problem.members, flows, strict=True)
+        each = [_injections(member, configuration, flow) for member, flow in pairs]
+        return np.stack(each, axis=1) * self.column_weight
+
     def frames(self, columns: Floats, constant: Floats, upper: float, gap: float, n_best: int = 1) -> Frames:
         """The root frame for injections [pu], with a pool of ``n_best``.
 
@@ -523,8 +529,7 @@ class TreeSearchEngine:
             if not all(flow.converged for flow in flows):
                 state.stopped("No configuration with a power flow was found to calibrate the load currents.")
                 return
-            each = [_injections(member, reference, flow) for member, flow in zip(problem.members, flows, strict=True)]
-            injection = np.stack(each, axis=1) * run.column_weight
+            injection = run.calibrated(reference, flows)
             upper = math.inf
             if state.incumbent is not None:
                 upper = tree_loss(problem, state.incumbent, injection) + state.switching_pu(state.incumbent)
@@ -595,11 +600,9 @@ def _kick(state: _State, run: _Run, local_search: LocalSearch, limit: float, wat
     problem, decisions = state.problem, run.decisions
     if state.incumbent is None:
         return
-    flows = _flows(problem, state.incumbent)
-    each = [_injections(member, state.incumbent, flow) for member, flow in zip(problem.members, flows, strict=True)]
     price = np.zeros(problem.network.n_branch)
     price[decisions.branch] = decisions.close_cost - decisions.open_cost
-    columns = _columns(np.stack(each, axis=1) * run.column_weight)
+    columns = _columns(run.calibrated(state.incumbent, _flows(problem, state.incumbent)))
     exchange = IteratedExchange(problem, state.incumbent, columns, problem.network.r, price)
     rng, end = np.random.default_rng(0), watch.elapsed + limit
     for _ in range(KICKS // KICKS_AT_A_TIME):
@@ -652,13 +655,7 @@ def _k_best(
     prove_ac = state.certificate is Certificate.AC
     flows = _flows(problem, optimum)
     if not prove_ac:
-        injection = (
-            np.stack(
-                [_injections(member, optimum, flow) for member, flow in zip(problem.members, flows, strict=True)],
-                axis=1,
-            )
-            * run.column_weight
-        )
+        injection = run.calibrated(optimum, flows)
         columns = _columns(injection) * run.root_vm
         constant = np.zeros(run.n_parts)
 

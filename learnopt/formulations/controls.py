@@ -54,9 +54,10 @@ def variable_generator_power(model: Any, controls: Controls) -> None:
     model.generator_p = pyo.Var(model.generators)
     model.generator_q = pyo.Var(model.generators)
     for k, g in enumerate(controls.generators):
-        for power, low, high in ((model.generator_p[k], g.p_min, g.p_max), (model.generator_q[k], g.q_min, g.q_max)):
-            power.setlb(min(low, 0.0) if g.switchable else low)
-            power.setub(max(high, 0.0) if g.switchable else high)
+        p_min, p_max, q_min, q_max = g.reach
+        for power, low, high in ((model.generator_p[k], p_min, p_max), (model.generator_q[k], q_min, q_max)):
+            power.setlb(low)
+            power.setub(high)
         if not g.switchable:
             model.generator_on[k].fix(1)
 

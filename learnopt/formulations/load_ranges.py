@@ -38,11 +38,11 @@ class LoadRanges:
         b_low, b_high = net.b_shunt.copy(), net.b_shunt.copy()
         ratio_low, ratio_high = net.ratio.copy(), net.ratio.copy()
         for g in controls.generators:
-            off = (0.0,) if g.switchable else ()
-            p_low[g.bus] -= max(g.p_max, *off, g.p_max)
-            p_high[g.bus] -= min(g.p_min, *off, g.p_min)
-            q_low[g.bus] -= max(g.q_max, *off, g.q_max)
-            q_high[g.bus] -= min(g.q_min, *off, g.q_min)
+            p_min, p_max, q_min, q_max = g.reach
+            p_low[g.bus] -= p_max
+            p_high[g.bus] -= p_min
+            q_low[g.bus] -= q_max
+            q_high[g.bus] -= q_min
         for bank in controls.capacitors:
             b_high[bank.bus] += max(bank.choices)
         for tap in controls.taps:

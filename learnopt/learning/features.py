@@ -12,7 +12,6 @@ does not depend on it. Line charging is left out because it would tie the featur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,13 +192,6 @@ def feeder_data(
     if label is not None:
         data.closed = torch.from_numpy(label.closed[index])
     return data
-
-
-def extract_all(
-    problems: Sequence[ReconfigurationProblem], labels: Sequence[Configuration] | None = None
-) -> list[FeederData]:
-    """Features of many problems, in order."""
-    return [extract(problem, None if labels is None else labels[i]) for i, problem in enumerate(problems)]
 
 
 def _branch_columns(

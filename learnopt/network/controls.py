@@ -86,6 +86,13 @@ class Generator:
     q_max: float
     switchable: bool = False
 
+    @property
+    def reach(self) -> tuple[float, float, float, float]:
+        """p_min, p_max, q_min, q_max over all its states, "off" among them where it is switchable [pu]."""
+        if not self.switchable:
+            return self.p_min, self.p_max, self.q_min, self.q_max
+        return min(self.p_min, 0.0), max(self.p_max, 0.0), min(self.q_min, 0.0), max(self.q_max, 0.0)
+
 
 @dataclass(frozen=True)
 class Controls:

@@ -179,43 +179,17 @@ def configuration_bound(
             alpha[k], beta[k] = P[k] / v[k], Q[k] / v[k]
             price[k] = max(price[k], per_unit * r[e, pick[k]])
         for _round in range(3):
-            for position in range(n - 1, -1, -1):
-                k = order[position]
-                on_u[k] = 0.0
-            for position in range(n - 1, -1, -1):
-                k = order[position]
-                if parent[k] >= 0:
-                    on_u[k] += price[k] * (alpha[k] ** 2 + beta[k] ** 2)
-                    on_u[parent[k]] += on_u[k]
-            for k in order:
-                above = parent[k]
-                if above < 0:
-                    continue
-                on_p[k], on_q[k] = 0.0, 0.0
-                if parent[above] >= 0:
-                    on_p[k] = on_p[above] + 2 * price[above] * alpha[above]
-                    on_q[k] = on_q[above] + 2 * price[above] * beta[above]
+            _sum_prices(order, parent, price, alpha, beta, on_u, on_p, on_q)
             for k in order:
                 if parent[k] >= 0:
                     rt, xt = r[feed[k], pick[k]], x[feed[k], pick[k]]
                     price[k] = rt * (per_unit + on_p[k]) + xt * on_q[k] + on_u[k] * (rt**2 + xt**2)
         # The sums belong to the prices of the last update.
-        for k in order:
-            on_u[k] = 0.0
-        for position in range(n - 1, -1, -1):
-            k = order[position]
-            if parent[k] >= 0:
-                on_u[k] += price[k] * (alpha[k] ** 2 + beta[k] ** 2)
-                on_u[parent[k]] += on_u[k]
+        _sum_prices(order, parent, price, alpha, beta, on_u, on_p, on_q)
         bound = floor
         for k in order:
-            above = parent[k]
-            if above < 0:
+            if parent[k] < 0:
                 continue
-            on_p[k], on_q[k] = 0.0, 0.0
-            if parent[above] >= 0:
-                on_p[k] = on_p[above] + 2 * price[above] * alpha[above]
-                on_q[k] = on_q[above] + 2 * price[above] * beta[above]
             constant = 2 * alpha[k] * P0[k] + 2 * beta[k] * Q0[k] - (alpha[k] ** 2 + beta[k] ** 2) * v_root[k]
             bound += price[k] * constant + _least(
                 k, feed[k], possible, r, x, premium, per_unit, on_p, on_q, on_u, price, low, high, P, Q, -1
@@ -239,6 +213,27 @@ def configuration_bound(
         if not changed:
             break
     return bound
+
+
+@njit(cache=True)
+def _sum_prices(
+    order: Ints, parent: Ints, price: Floats, alpha: Floats, beta: Floats, on_u: Floats, on_p: Floats, on_q: Floats
+) -> None:
+    """Sums of prices from the leaves (kappa) and from the root (Lambda), for the prices as they are."""
+    for k in order:
+        on_u[k] = 0.0
+    for k in order[::-1]:
+        if parent[k] >= 0:
+            on_u[k] += price[k] * (alpha[k] ** 2 + beta[k] ** 2)
+            on_u[parent[k]] += on_u[k]
+    for k in order:
+        above = parent[k]
+        if above < 0:
+            continue
+        on_p[k], on_q[k] = 0.0, 0.0
+        if parent[above] >= 0:
+            on_p[k] = on_p[above] + 2 * price[above] * alpha[above]
+            on_q[k] = on_q[above] + 2 * price[above] * beta[above]
 
 
 @njit(cache=True)
