@@ -18,13 +18,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.engines.arborescence import (
-    Arcs,
     ascend_once,
     dual_value,
     flow_limits,
     move_weights,
     propagate,
 )
+from learnopt.engines.arc_graph import Arcs
 from learnopt.engines.chains import Chains, ChainWork, chain_value, eliminate
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.engines.trunk import TrunkData, leaf_loss, trunk_gain
@@ -83,7 +83,7 @@ class Frontier(NamedTuple):
     switching: float
     """The part of it that is cost of switching, if no branch of the loops closes [pu]."""
     gain: int
-    """As in :class:`learnopt.engines.tree_kernel.SearchData`."""
+    """As in :class:`learnopt.engines.tree_frames.SearchData`."""
     floor: float
     """Least resistance in the preconditioner [pu]."""
 

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from learnopt.engines.arborescence import Arcs
+from learnopt.engines.arc_graph import Arcs
 from learnopt.network import Bools, Floats, Ints
 
 TURNS = 3

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from learnopt.engines.arborescence import FLOOR, ArcGraph, workspace
+from learnopt.engines.arborescence import FLOOR, workspace
+from learnopt.engines.arc_graph import ArcGraph
 from learnopt.engines.best_first import Frontier, open_bound, pool_of, search_best_first
 from learnopt.engines.chains import chain_workspace, chains_of
-from learnopt.network import Configuration, Floats, ReconfigurationProblem
+from learnopt.engines.relaxation import Relaxation
+from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
-
-if TYPE_CHECKING:
-    from learnopt.engines.tree_search import _Run
 
 CHUNK_ARCS = 5e4
 """Arcs of all nodes between two looks at the clock: a fifth of a second."""
@@ -29,34 +26,33 @@ class BestFirst:
 
     Parameters
     ----------
-    run
-        The problem made ready for the depth-first search, with the metric that ``columns`` and ``constant`` belong to.
-    columns, constant
-        As for the frames of the depth-first search: injections [pu], shape (n_bus, n_column), constant shape (1,).
+    relaxation
+        What is minimised, or bounds what is; in one part.
     upper, gap
         Objective to beat [pu] and relative distance below it at which nodes are pruned.
     """
 
-    def __init__(self, run: _Run, columns: Floats, constant: Floats, upper: float, gap: float) -> None:
-        problem, decisions = run.problem, run.decisions
-        r = problem.network.r / run.root_vm**2
+    def __init__(self, relaxation: Relaxation, upper: float, gap: float) -> None:
+        space, columns = relaxation.space, relaxation.columns
+        problem, decisions = space.problem, space.decisions
+        r = problem.network.r / space.root_vm**2
         price = np.zeros(problem.network.n_branch)
         price[decisions.branch] = decisions.close_cost - decisions.open_cost
         graph = ArcGraph.of(problem, r, price)
         arcs = graph.with_injections(columns)
         outside = np.ones(len(r), dtype=bool)
-        outside[run.space.core] = False
-        lossless = float(np.sum(r[outside] @ run.space.meshed_flow(columns)[outside] ** 2))
-        switching = run.trunk.leaf_constant + float(decisions.open_cost.sum())
+        outside[space.space.core] = False
+        lossless = float(np.sum(r[outside] @ space.space.meshed_flow(columns)[outside] ** 2))
+        switching = space.trunk.leaf_constant + float(decisions.open_cost.sum())
         self.problem = problem
-        self._trunk = run.trunk
+        self._trunk = space.trunk
         chains = chains_of(arcs)
         self._frontier = Frontier(
             arcs=arcs,
             chains=chains,
             chain_work=chain_workspace(chains),
-            base_closed=run.base_closed,
-            constant=lossless + float(constant[0]) + switching,
+            base_closed=space.base_closed,
+            constant=lossless + float(relaxation.constant[0]) + switching,
             switching=switching,
             gain=decisions.gain,
             floor=FLOOR * max(float(arcs.r.mean()), 1e-12),
@@ -73,6 +69,24 @@ class BestFirst:
     def nodes(self) -> int:
         """Nodes explored."""
         return int(self.pool.scalars[1])
+
+    @property
+    def to_beat(self) -> float:
+        """Objective to beat [pu]."""
+        return float(self.pool.best[0])
+
+    @to_beat.setter
+    def to_beat(self, objective: float) -> None:
+        self.pool.best[0] = objective
+
+    @property
+    def unsettled(self) -> float:
+        """Least bound of a leaf whose power flow neither converged nor was refuted [pu], inf where there is none."""
+        return float(self.pool.best[2])
+
+    def doubt(self, value: float) -> None:
+        """Count a leaf of this objective [pu] as not settled."""
+        self.pool.best[2] = min(self.pool.best[2], value)
 
     @property
     def bound(self) -> float:

@@ -1,6 +1,6 @@
 r"""Iterated exchange for fixed load currents: thousands of kicks a second, for incumbents of large and flat feeders.
 
-The tree is kept on the graph of :mod:`learnopt.engines.arborescence` (bridges contracted). Closing a tie and opening
+The tree is kept on the graph of :mod:`learnopt.engines.arc_graph` (bridges contracted). Closing a tie and opening
 branch k of its loop moves :math:`-f_k` around the loop, so the loss changes by
 :math:`\sum_c -2 f_{kc} \sum_l r_l f_{lc} + f_{kc}^2 \sum_l r_l`, exactly, at the cost of walking the loop once. A kick
 opens a random branch of a random loop, and again in a loop that touches it; exchange leads to the next local optimum,
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from learnopt.engines.arborescence import ArcGraph, Arcs
+from learnopt.engines.arc_graph import ArcGraph, Arcs
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
 
 LEAST = 1e-10

@@ -18,8 +18,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from learnopt.engines.tree_kernel import FINISHED, RUNNING, open_bound, search
-from learnopt.engines.tree_search import PROOF_GAP, _flows, _injections, _Run, ac_obstacles, tree_loss
+from learnopt.engines.coverage import ac_obstacles
+from learnopt.engines.currents import load_currents, power_flows, tree_loss
+from learnopt.engines.depth_first import DepthFirst
+from learnopt.engines.incumbent import PROOF_GAP
+from learnopt.engines.relaxation import ac_relaxation, model_relaxation
+from learnopt.engines.search_space import SearchSpace
+from learnopt.engines.tree_kernel import FINISHED, RUNNING
 from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem
 
 NODES = 50_000
@@ -80,9 +85,9 @@ def priced_bound(
     prices = np.asarray(prices_kw) / kw
     if certify is Certificate.AC and not ac_obstacles(problem):
         return _search(problem, prices, reference, None, gap)
-    held = _flows(problem, calibration)[0]
+    held = power_flows(problem, calibration)[0]
     prices = prices + _iron_loss(problem, held.v)
-    injection = _injections(problem, calibration, held)[:, None]
+    injection = load_currents(problem, calibration, held)[:, None]
     # The relaxation sees the price of a branch once it is decided, so the few large ones are decided first.
     parts = [
         _search(part, prices, reference, injection, gap)
@@ -117,41 +122,39 @@ def _search(
 ) -> PricedBound:
     """One search, for the AC problem or for load currents [pu] that are given; prices in pu."""
     kw = problem.network.base.kw
-    run = _Run.of(problem)
-    core = run.decisions.branch
-    constant = float(prices[run.base_closed].sum() + np.minimum(prices[core], 0.0).sum())
-    decisions = run.decisions._replace(
+    space = SearchSpace.of(problem)
+    core = space.decisions.branch
+    constant = float(prices[space.base_closed].sum() + np.minimum(prices[core], 0.0).sum())
+    decisions = space.decisions._replace(
         close_cost=np.maximum(prices[core], 0.0), open_cost=np.maximum(-prices[core], 0.0)
     )
-    run = replace(run, decisions=decisions)
+    space = replace(space, decisions=decisions)
     # The reference need not be a configuration of this part: its value is to beat all the same.
     cost = float(prices @ reference.closed) - constant
     if injection is None:
-        flows = _flows(problem, reference)
+        flows = power_flows(problem, reference)
         upper = flows[0].loss + cost
         # Prices are costs of at least zero here: what is below the value to beat has a loss below it.
-        run, columns, metric_constant = run.ac_metric(flows, upper * (1 + 2 * PROOF_GAP))
+        relaxation = ac_relaxation(space, flows, upper * (1 + 2 * PROOF_GAP))
     else:
-        columns = np.concatenate([injection.real, injection.imag], axis=1) * run.root_vm
-        metric_constant = np.zeros(run.n_parts)
+        relaxation = model_relaxation(space, injection)
         upper = tree_loss(problem, reference, injection) + cost
     if upper <= 0:  # a part whose constant alone is above the value to beat
         return PricedBound((constant + upper) * kw, Certificate.MODEL, (), 0)
     # A little above its value, or the reference would be excluded by rounding and the bound would lie above it.
-    frames = run.frames(columns, metric_constant, upper * (1 + 2 * PROOF_GAP), max(gap, PROOF_GAP))
-    found: list[Configuration] = []
+    search = DepthFirst(relaxation, upper * (1 + 2 * PROOF_GAP), max(gap, PROOF_GAP))
+    found: dict[Configuration, None] = {}
     outcome = RUNNING
-    while outcome != FINISHED and frames.scalars[1] < NODES:
-        budget = NODES - int(frames.scalars[1])
-        outcome = search(run.decisions, run.trunk, frames, run.base_closed, budget, True)
-        if frames.scalars[4] > len(found):
-            found.append(Configuration(frames.best_closed))
-    bound = min(open_bound(frames), float(frames.best[0] * frames.best[1])) + constant
+    while outcome != FINISHED and search.nodes < NODES:
+        outcome = search.search(NODES - search.nodes, True)
+        if search.improved is not None:
+            found[search.improved] = None
+    bound = search.bound + constant
     return PricedBound(
         bound_kw=bound * kw if math.isfinite(bound) else -math.inf,
         certificate=Certificate.AC if injection is None else Certificate.MODEL,
         found=tuple(c for c in found if c != reference),
-        nodes=int(frames.scalars[1]),
+        nodes=search.nodes,
     )
 
 

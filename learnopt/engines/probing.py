@@ -12,9 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from learnopt.engines.tree_kernel import CLOSED, FINISHED, OPEN, search
-from learnopt.engines.tree_search import _Run, ac_obstacles, mixed_signs
-from learnopt.network import Configuration, Floats, ReconfigurationProblem
+from learnopt.engines.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.depth_first import DepthFirst
+from learnopt.engines.relaxation import Relaxation, ac_relaxation
+from learnopt.engines.search_space import SearchSpace
+from learnopt.engines.tree_frames import CLOSED, OPEN
+from learnopt.engines.tree_kernel import FINISHED
+from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.physics import power_flow
 
 PROBE_NODES = 200
@@ -50,19 +54,19 @@ def fix_by_bounds(
     if not flow.converged:
         return problem
     mixed = bool(mixed_signs(problem))
-    metric: tuple[Floats, Floats] | None = None
+    metric: Relaxation | None = None
 
     def refuted(candidate: ReconfigurationProblem, budget: int) -> tuple[bool, np.ndarray]:
         """Nothing of the candidate is below the cutoff, as far as so many nodes tell; and its root decisions."""
-        run = _Run.of(candidate)
+        space = SearchSpace.of(candidate)
         if metric is None:
-            run, columns, constant = run.ac_metric([flow], cutoff_pu)
+            relaxation = ac_relaxation(space, [flow], cutoff_pu)
         else:
-            run, (columns, constant) = run.without_gain, metric
-        frames = run.frames(columns, constant, cutoff_pu, 0.0)
-        outcome = search(run.decisions, run.trunk, frames, run.base_closed, budget, False)
-        found, unsettled = frames.scalars[4] > 0, np.isfinite(frames.best[2])
-        return outcome == FINISHED and not found and not unsettled, frames.state[0]
+            relaxation = replace(metric, space=space.with_gain(-1))
+        search = DepthFirst(relaxation, cutoff_pu, 0.0)
+        outcome = search.search(budget)
+        nothing = search.improved is None and not np.isfinite(search.unsettled)
+        return outcome == FINISHED and nothing, search.root_decisions
 
     def locked(base: ReconfigurationProblem, branch: int, state: int) -> ReconfigurationProblem:
         locks = base.scenario.locked.copy()
@@ -74,10 +78,9 @@ def fix_by_bounds(
         before = np.count_nonzero(reduced.free)
         if mixed:
             # Valid for everything that the reduced problem admits, so for every probe of it.
-            _, columns, constant = _Run.of(reduced).ac_metric([flow], cutoff_pu)
-            if not columns.any():
+            metric = ac_relaxation(SearchSpace.of(reduced), [flow], cutoff_pu)
+            if not metric.proves:
                 return reduced
-            metric = columns, constant
         settled, state = refuted(reduced, 1)
         if settled:  # nothing is below the cutoff: the incumbent is all that is left
             locks = incumbent.closed.astype(np.int8)

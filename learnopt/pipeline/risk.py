@@ -29,7 +29,9 @@ import numpy as np
 from scipy.optimize import linprog
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude
-from learnopt.engines.tree_search import PROOF_GAP, TreeSearchEngine, tight_obstacles
+from learnopt.engines.coverage import tight_obstacles
+from learnopt.engines.incumbent import PROOF_GAP
+from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.network import (
     Certificate,

@@ -28,7 +28,7 @@ def solver_names() -> list[str]:
 
 def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tuple[str, SolveOptions, str]:
     """The engine that ``auto`` takes, its options, and the reason in a sentence."""
-    from learnopt.engines.tree_search import ac_obstacles, tight_obstacles
+    from learnopt.engines.coverage import ac_obstacles, tight_obstacles
 
     if problem.controls:
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
@@ -126,7 +126,7 @@ def _tree(engine: str, wish: str, k_best: int = 1) -> Engine:
 
 def _tree_options(problem: ReconfigurationProblem, engine: str, options: SolveOptions) -> SolveOptions:
     """For ``auto`` without a certificate asked for, the best that the tree search can give."""
-    from learnopt.engines.tree_search import tight_obstacles
+    from learnopt.engines.coverage import tight_obstacles
 
     if engine != AUTO or options.certify is not None:
         return options

@@ -7,7 +7,8 @@ import pytest
 from instances import all_configurations, random_problem
 
 from learnopt.engines import tree_search
-from learnopt.engines.arborescence import ArcGraph, dual_value, flow_limits, propagate, workspace
+from learnopt.engines.arborescence import dual_value, flow_limits, propagate, workspace
+from learnopt.engines.arc_graph import ArcGraph
 from learnopt.engines.chains import chain_value, chain_workspace, chains_of, eliminate
 from learnopt.engines.iterated import DRAWS, IteratedExchange
 from learnopt.network import Configuration, ReconfigurationProblem

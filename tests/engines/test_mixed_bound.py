@@ -13,9 +13,10 @@ from instances import all_configurations, feasible_flows, random_problem
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines import mixed_bound as mixed
+from learnopt.engines.coverage import mixed_signs
 from learnopt.engines.mixed_bound import mixed_metric
 from learnopt.engines.probing import fix_by_bounds
-from learnopt.engines.tree_search import TreeSearchEngine, mixed_signs
+from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.engines.trunk import resistance_times
 from learnopt.network import Certificate, ReconfigurationProblem, Status
 from learnopt.physics import PowerFlow, evaluate, power_flow

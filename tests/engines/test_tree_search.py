@@ -9,9 +9,12 @@ import pytest
 from conftest import make_network
 from instances import PASSIVE, all_configurations, feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, load_engine, tree_search
+from learnopt.engines import SolveOptions, depth_first, incumbent, load_engine, tree_proof, tree_search
+from learnopt.engines.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.currents import load_currents, tree_loss
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles, mixed_signs, tree_loss
+from learnopt.engines.search_space import SearchSpace
+from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
 from learnopt.physics import evaluate, loop_space, power_flow
@@ -39,7 +42,7 @@ class Blind:
 def blind(monkeypatch):
     """No incumbent to begin with and no improvement on the way: the search is on its own."""
     monkeypatch.setattr(tree_search, "find_incumbent", lambda *_: None)
-    monkeypatch.setattr(tree_search, "LocalSearch", Blind)
+    monkeypatch.setattr(incumbent, "LocalSearch", Blind)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -62,8 +65,8 @@ def test_published_optima_without_heuristics(name, blind, order):
 @pytest.mark.parametrize(("budget", "chunk"), [(1, 1), (3, 2), (10**6, 10**6)])
 def test_restarts_change_nothing(case33, blind, monkeypatch, budget, chunk):
     """Whatever the budgets of the runs, the same optimum and proof."""
-    monkeypatch.setattr(tree_search, "FIRST_BUDGET", budget)
-    monkeypatch.setattr(tree_search._Run, "chunk", chunk)
+    monkeypatch.setattr(tree_proof, "FRESH", budget)
+    monkeypatch.setattr(SearchSpace, "chunk", chunk)
     result = solve(ReconfigurationProblem.of(case33))
     assert result.status is Status.OPTIMAL
     assert case33.open_ids(result.configuration) == [7, 9, 14, 32, 37]
@@ -91,7 +94,7 @@ def check_against_all(problem: ReconfigurationProblem, result: Result, subject: 
 def order(request, monkeypatch):
     """Both searches; the second one from the first node on."""
     if request.param == "best first":
-        monkeypatch.setattr(tree_search, "HAND_OVER", 0)
+        monkeypatch.setattr(tree_proof, "HAND_OVER", 0)
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -152,14 +155,14 @@ def test_ac_bound_holds_for_every_configuration_when_stopped(seed, blind, monkey
     problem = random_problem(seed, ("couplers", "voltages", "cost"), n_loops=(3, 6), load=(1.0, 4.0))
     flows = feasible_flows(problem)
     best = min((1e3 * f.loss + problem.switching_cost * problem.operations(c) for c, f in flows), default=np.inf)
-    monkeypatch.setattr(tree_search._Run, "chunk", 1)
-    real, left = tree_search.search, [0]
+    monkeypatch.setattr(SearchSpace, "chunk", 1)
+    real, left = depth_first.search, [0]
 
     def counting(*arguments):
         left[0] -= 1
         return real(*arguments)
 
-    monkeypatch.setattr(tree_search, "search", counting)
+    monkeypatch.setattr(depth_first, "search", counting)
     # The clock runs out when the searches that are left have been made.
     monkeypatch.setattr(tree_search.Stopwatch, "elapsed", property(lambda _: 0.0 if left[0] > 0 else 1e9))
     bounds = []
@@ -227,7 +230,7 @@ def test_model_certificate_means_what_it_says(order):
         assert result.certificate is Certificate.MODEL
         assert "calibrated-current model" in result.message
         flow = power_flow(problem, result.configuration)
-        injection = tree_search._injections(problem, result.configuration, flow)
+        injection = load_currents(problem, result.configuration, flow)
         values = {
             c: 1e3 * tree_loss(problem, c, injection) + problem.switching_cost * problem.operations(c)
             for c in all_configurations(problem)
@@ -246,7 +249,7 @@ def test_tree_loss_is_the_loss_for_its_own_currents(case33):
     for opened in ([7, 9, 14, 32, 37], [33, 34, 35, 36, 37]):
         configuration = case33.configuration(opened)
         flow = power_flow(problem, configuration)
-        injection = tree_search._injections(problem, configuration, flow)
+        injection = load_currents(problem, configuration, flow)
         assert tree_loss(problem, configuration, injection) == pytest.approx(flow.loss, rel=1e-9)
 
 
@@ -315,7 +318,7 @@ def test_ctrl_c_returns_the_incumbent(case33, certify, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tree_search, "search", interrupted)
+    monkeypatch.setattr(depth_first, "search", interrupted)
     result = solve(ReconfigurationProblem.of(case33), certify)
     assert result.status is Status.INTERRUPTED
     assert case33.open_ids(result.configuration) == [7, 9, 14, 32, 37]
@@ -350,13 +353,13 @@ def test_what_the_judge_refuses_does_not_stop_the_search(triangle, blind, order)
 
 def test_two_power_flows_that_disagree_settle_nothing(triangle, blind, order, monkeypatch):
     """A leaf that the sweep solves and the judge does not is no answer, and its loss stays a bound."""
-    best, real = triangle.configuration([2]), tree_search.evaluate
+    best, real = triangle.configuration([2]), incumbent.evaluate
 
     def doubtful(problem, configuration):
         judged = real(problem, configuration)
         return replace(judged, converged=False, violations=("no",)) if configuration == best else judged
 
-    monkeypatch.setattr(tree_search, "evaluate", doubtful)
+    monkeypatch.setattr(incumbent, "evaluate", doubtful)
     result = solve(ReconfigurationProblem.of(triangle), time_limit=20.0)
     assert result.status is Status.FEASIBLE
     assert result.configuration != best

@@ -11,7 +11,8 @@ from instances import PASSIVE, random_problem
 from oracles import LIGHT, PREDICTORS, THRESHOLDS, CertainPredictor, enumerated, sure_of, untrained, worst_of_many
 
 from learnopt.engines import SolveOptions, Stopwatch, load_engine
-from learnopt.engines.tree_search import TreeSearchEngine, mixed_signs
+from learnopt.engines.coverage import mixed_signs
+from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status

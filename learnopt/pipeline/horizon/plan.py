@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
+from learnopt.engines.coverage import tight_obstacles
 from learnopt.engines.priced import priced_bound
-from learnopt.engines.tree_search import TreeSearchEngine, tight_obstacles
+from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Ints, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate

@@ -1,0 +1,54 @@
+"""Load currents of a configuration, the losses they make in another one, and AC losses of all scenarios together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnopt.network import Configuration, Floats, ReconfigurationProblem
+from learnopt.physics import PowerFlow, power_flow, power_flow_batch
+from learnopt.physics.sweep import grid_of, order_tree
+
+
+def power_flows(problem: ReconfigurationProblem, configuration: Configuration) -> list[PowerFlow]:
+    """AC power flow of each scenario."""
+    return [power_flow(member, configuration) for member in problem.members]
+
+
+def load_currents(problem: ReconfigurationProblem, configuration: Configuration, flow: PowerFlow) -> NDArray:
+    """Load and shunt currents [pu] at the voltages of a power flow, zero at substations, complex, shape (n_bus,)."""
+    net = problem.network
+    shunt = net.g_shunt + 1j * net.b_shunt
+    half = np.where(configuration.closed, (net.g + 1j * problem.b) / 2, 0.0)
+    np.add.at(shunt, net.from_bus, half / net.ratio**2)
+    np.add.at(shunt, net.to_bus, half)
+    current = ((problem.p + 1j * problem.q) / flow.v).conj() + shunt * flow.v
+    return np.where(net.is_substation, 0.0, current)
+
+
+def real_columns(injection: NDArray) -> Floats:
+    """Real and imaginary parts side by side, shape (n_bus, 2 n), from complex injections, shape (n_bus, n)."""
+    return np.stack([injection.real, injection.imag], axis=2).reshape(len(injection), -1)
+
+
+def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> float:
+    """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n.
+
+    Where the worst case is the objective it is the largest of the n.
+    """
+    net = problem.network
+    order, parent, feed = (np.empty(net.n_bus, np.int64) for _ in range(3))
+    order_tree(grid_of(net), configuration.closed, order, parent, feed)
+    below = np.array(injection)
+    loss = np.zeros(below.shape[1:])
+    for k in order[: len(net.substations) - 1 : -1]:
+        loss += net.r[feed[k]] * np.abs(below[k]) ** 2
+        below[parent[k]] += below[k]
+    return float(loss.max() if problem.worst_case else loss.sum())
+
+
+def total_loss(problem: ReconfigurationProblem, configuration: Configuration) -> float:
+    """AC loss of the objective, mean or worst, by compiled sweeps [pu], NaN where a scenario has no power flow."""
+    s = np.stack([member.p + 1j * member.q for member in problem.members])
+    batch = power_flow_batch(problem.network, s, configuration.closed[None, :], problem.charging)
+    return problem.total(batch.loss)
