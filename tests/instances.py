@@ -10,7 +10,7 @@ import numpy as np
 from conftest import random_network
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
+from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario
 from learnopt.network.topology import merged_nodes
 from learnopt.physics import PowerFlow, evaluate, power_flow
 
@@ -27,6 +27,7 @@ def random_problem(
     n_bus: tuple[int, int] = (4, 12),
     n_loops: tuple[int, int] = (1, 4),
     load: tuple[float, float] = (0.3, 4.0),
+    network: Network | None = None,
 ) -> ReconfigurationProblem:
     """A random problem on one or two substations; a fifth of the buses have no load.
 
@@ -36,10 +37,14 @@ def random_problem(
         What it has, of :data:`FEATURES` and :data:`EQUIPMENT`; each of the first with a chance of a quarter where None.
     n_bus, n_loops, load
         Ranges of the number of buses and loops and of the factor on the loads; 4 is near the collapse of long feeders.
+    network
+        A network to take in place of a random one.
     """
     rng = np.random.default_rng(seed)
     has = set(features) if features is not None else {f for f in FEATURES if rng.random() < 0.25}
-    net = random_network(rng, int(rng.integers(*n_bus)), int(rng.integers(*n_loops)), int(rng.integers(1, 3)))
+    net = network or random_network(
+        rng, int(rng.integers(*n_bus)), int(rng.integers(*n_loops)), int(rng.integers(1, 3))
+    )
     n, m = net.n_bus, net.n_branch
     loaded = rng.uniform(*load) * (rng.random(n) > 0.2)
     p, q = net.p_load * loaded, net.q_load * loaded

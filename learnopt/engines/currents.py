@@ -31,19 +31,31 @@ def real_columns(injection: NDArray) -> Floats:
     return np.stack([injection.real, injection.imag], axis=2).reshape(len(injection), -1)
 
 
-def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> float:
-    """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n.
+def tree_flow(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> NDArray:
+    """Flow on each branch of a radial configuration, from the substation outwards, shape (n_branch,) or (n_branch, n).
 
-    Where the worst case is the objective it is the largest of the n.
+    Parameters
+    ----------
+    injection
+        Drawn at each bus, shape (n_bus,) or (n_bus, n).
     """
     net = problem.network
     order, parent, feed = (np.empty(net.n_bus, np.int64) for _ in range(3))
     order_tree(grid_of(net), configuration.closed, order, parent, feed)
     below = np.array(injection)
-    loss = np.zeros(below.shape[1:])
+    flow = np.zeros((net.n_branch, *below.shape[1:]), dtype=below.dtype)
     for k in order[: len(net.substations) - 1 : -1]:
-        loss += net.r[feed[k]] * np.abs(below[k]) ** 2
+        flow[feed[k]] = below[k]
         below[parent[k]] += below[k]
+    return flow
+
+
+def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> float:
+    """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n.
+
+    Where the worst case is the objective it is the largest of the n.
+    """
+    loss = problem.network.r @ np.abs(tree_flow(problem, configuration, injection)) ** 2
     return float(loss.max() if problem.worst_case else loss.sum())
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from learnopt.engines.relaxation import Relaxation
-from learnopt.engines.tree_frames import Frames
+from learnopt.engines.tree_frames import Frames, SearchData
 from learnopt.engines.tree_kernel import open_bound, search
-from learnopt.network import Configuration
+from learnopt.network import Configuration, Floats, Ints
 
 
 class DepthFirst:
@@ -24,13 +26,45 @@ class DepthFirst:
     """
 
     def __init__(self, relaxation: Relaxation, upper: float, gap: float, n_best: int = 1) -> None:
-        self._relaxation = relaxation
+        self._space = relaxation.space
         self._frames = _root(relaxation, upper, gap, n_best)
+
+    @classmethod
+    def of_block(cls, relaxation: Relaxation, branches: Ints, upper: float, gap: float) -> DepthFirst:
+        """The search of the decisions of one block of loops alone: by how much the relaxation rises there at least.
+
+        Cycles lie within blocks and what hangs behind a block is fixed, so the relaxation of a problem without parts is
+        its value with everything closed plus these rises. Leaves are not judged, and other blocks stay open in them.
+        ``upper`` is the rise to beat [pu].
+        """
+        whole = cls(relaxation, upper, gap)
+        space, data = whole._space, whole._space.decisions
+        block = space.problem.blocks.block
+        rows = np.flatnonzero(block[space.space.core] == block[branches[0]])
+        loops = np.flatnonzero(data.cycles[rows].any(axis=0))
+        index = np.full(len(data.g0), -1)
+        index[rows] = np.arange(len(rows))
+        kept = np.isin(data.branch, branches)
+        per_decision = ("branch", "tail", "head", "close_cost", "open_cost", "close_count", "open_count")
+        own = data._replace(
+            row=index[data.row[kept]],
+            cycles=np.ascontiguousarray(data.cycles[np.ix_(rows, loops)]),
+            g0=data.g0[rows],
+            judge=False,
+            **{name: getattr(data, name)[kept] for name in per_decision},
+        )
+        root = whole._frames
+        whole._frames = _stack(
+            own, np.ascontiguousarray(root.K[0][np.ix_(loops, loops)]), root.F[0][rows], np.zeros(1), 0.0,
+            root.best, root.pool, space.problem.network.n_branch,
+        )  # fmt: skip
+        whole._space = replace(space, decisions=own)
+        return whole
 
     @property
     def chunk(self) -> int:
         """Nodes between two looks at the clock."""
-        return self._relaxation.space.chunk
+        return self._space.chunk
 
     @property
     def nodes(self) -> int:
@@ -77,16 +111,15 @@ class DepthFirst:
 
     def search(self, max_nodes: int, stop_at_improvement: bool = False) -> int:
         """Continue; the outcome is one of :mod:`learnopt.engines.tree_kernel`."""
-        space = self._relaxation.space
-        return int(
-            search(space.decisions, space.trunk, self._frames, space.base_closed, max_nodes, stop_at_improvement)
-        )
+        space = self._space
+        fixed = space.decisions, space.trunk, self._frames, space.base_closed
+        return int(search(*fixed, max_nodes, stop_at_improvement))
 
 
 def _root(relaxation: Relaxation, upper: float, gap: float, n_best: int) -> Frames:
     """A stack of the root frame alone."""
     space, columns = relaxation.space, relaxation.columns
-    loops, data, net = space.space, space.decisions, space.problem.network
+    loops, net = space.space, space.problem.network
     scale = 1.0 / space.root_vm**2
     flow = loops.meshed_flow(columns)
     outside = np.ones(net.n_branch, dtype=bool)
@@ -97,28 +130,35 @@ def _root(relaxation: Relaxation, upper: float, gap: float, n_best: int) -> Fram
     if loops.floored.any():
         excess = float(np.sum(loops.r[loops.floored] - net.r[loops.core[loops.floored]])) * scale
         each -= excess * np.abs(columns).sum(axis=0) ** 2
-    n_loops, n_core, m = loops.n_loops, len(loops.core), len(data.row)
-    size = n_loops + 2  # one frame for each opened branch
+    part = each.reshape(space.n_parts, -1).sum(axis=1) + relaxation.constant
+    best, pool = np.array([upper, 1.0 - gap, np.inf]), np.full(n_best, np.inf)
+    return _stack(
+        space.decisions, loops.K / scale, core_flow, part, space.trunk.leaf_constant, best, pool, net.n_branch
+    )
+
+
+def _stack(
+    data: SearchData, K: Floats, F: Floats, part: Floats, switching: float, best: Floats, pool: Floats, n_branch: int
+) -> Frames:
+    """Room for one frame per opened branch, the first one filled."""
+    size, m = len(K) + 2, len(data.row)
     frames = Frames(
-        K=np.empty((size, n_loops, n_loops)),
-        F=np.empty((size, n_core, columns.shape[1])),
-        g=np.empty((size, n_core)),
+        K=np.empty((size, *K.shape)),
+        F=np.empty((size, *F.shape)),
+        g=np.empty((size, len(F))),
         state=np.zeros((size, m), dtype=np.int8),
         label=np.tile(np.arange(data.n_nodes), (size, 1)),
-        part=np.zeros((size, space.n_parts)),
-        gamma=np.zeros((size, space.n_parts)),
-        switching=np.full(size, space.trunk.leaf_constant),
+        part=np.zeros((size, len(part))),
+        gamma=np.zeros((size, len(part))),
+        switching=np.full(size, switching),
         closings=np.full(size, data.base_closings),
         openings=np.full(size, data.base_openings),
         chosen=np.full(size, -1),
         scalars=np.zeros(5, dtype=np.int64),
-        best=np.array([upper, 1.0 - gap, np.inf]),
-        best_closed=np.zeros(net.n_branch, dtype=bool),
-        pool=np.full(n_best, np.inf),
-        pool_closed=np.zeros((n_best, net.n_branch), dtype=bool),
+        best=best,
+        best_closed=np.zeros(n_branch, dtype=bool),
+        pool=pool,
+        pool_closed=np.zeros((len(pool), n_branch), dtype=bool),
     )
-    frames.K[0] = loops.K / scale
-    frames.F[0] = core_flow
-    frames.g[0] = data.g0
-    frames.part[0] = each.reshape(space.n_parts, -1).sum(axis=1) + relaxation.constant
+    frames.K[0], frames.F[0], frames.g[0], frames.part[0] = K, F, data.g0, part
     return frames

@@ -84,6 +84,7 @@ class SearchSpace:
             base_closings=base_closings,
             base_openings=base_openings,
             gain=0,
+            judge=True,
             share=2 if problem.worst_case else 2 * len(problem.members),
         )
         leaf_constant = cost * (base_closings + base_openings)

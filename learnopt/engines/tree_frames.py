@@ -51,6 +51,8 @@ class SearchData(NamedTuple):
     gain: int
     """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B; -1: a bound of
     the AC loss without trunk gain (mixed signs)."""
+    judge: bool
+    """Leaves are judged by AC power flow; not where a block is searched alone."""
     share: int
     """Columns of each part of the objective, which is its largest part: in the worst case a part is a scenario, else
     there is one. The largest bound of a part is a bound of the largest part."""

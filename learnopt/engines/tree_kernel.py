@@ -181,8 +181,10 @@ def search(
             switching = 0.0
             for i in range(len(state)):
                 switching += data.close_cost[i] if state[i] == CLOSED else data.open_cost[i]
-            scalars[3] += 1
-            loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant, data.gain > 0)
+            loss, resolved = 0.0, True
+            if data.judge:
+                scalars[3] += 1
+                loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant, data.gain > 0)
             value = node_bound(frames, depth) if data.gain == 0 else loss + switching + trunk.leaf_constant
             if not resolved and data.gain != 0:
                 # A power flow neither solved nor refuted: its bound stays open.

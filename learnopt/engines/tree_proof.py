@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
 from learnopt.engines.base import Stopwatch
+from learnopt.engines.block_search import deciding_blocks, search_blocks
 from learnopt.engines.coverage import mixed_signs
-from learnopt.engines.currents import power_flows, tree_loss
+from learnopt.engines.currents import power_flows, total_loss, tree_loss
 from learnopt.engines.depth_first import DepthFirst
 from learnopt.engines.frontier import BestFirst, serves
 from learnopt.engines.incumbent import PROOF_GAP, SearchState
@@ -32,9 +32,8 @@ def patience(space: SearchSpace) -> int:
     return math.ceil(HAND_OVER / space.entries) if serves(space.problem) else sys.maxsize
 
 
-@dataclass
 class AcProof:
-    """Branch and bound of the AC problem to a gap, or until the time is up.
+    """Branch and bound of the AC problem, to one gap after another.
 
     Parameters
     ----------
@@ -42,51 +41,63 @@ class AcProof:
         What is known before; the proof continues it.
     space
         The problem, or one without configurations that were proven to be too dear.
-    gap
-        Relative distance below the incumbent at which nodes are pruned.
     limit
         Seconds on ``watch``.
     """
 
-    state: SearchState
-    space: SearchSpace
-    gap: float
-    limit: float
-    watch: Stopwatch
-
-    def __post_init__(self) -> None:
-        state, kw = self.state, self.state.problem.network.base.kw
-        # What an earlier search, at a larger gap, has proven stays proven.
+    def __init__(self, state: SearchState, space: SearchSpace, limit: float, watch: Stopwatch) -> None:
+        self.state, self.space, self.limit, self.watch = state, space, limit, watch
+        # What an earlier proof has shown stays proven.
         known = state.bound_kw if state.certificate is Certificate.AC else None
-        state.certificate, state.bound_kw = Certificate.AC, known
-        self._bound = -math.inf if known is None else known / kw
+        self._bound = -math.inf if known is None else known / state.problem.network.base.kw
         self._unsettled = math.inf
-        self._patience = patience(self.space)
+        self._kicked = False
+        self._patience = patience(space)
         # The metric for mixed signs is dear, and hardly better at a better incumbent.
         self._budget = self._patience if mixed_signs(state.problem) else FRESH
+        self._touched: tuple[Configuration, Relaxation] | None = None
 
-    def run(self, reference: Configuration) -> None:
-        """Search; the metric touches the incumbent, or ``reference`` before there is one, and moves with it."""
-        state, kicked, outcome = self.state, False, IMPROVED
+    def relaxation(self, reference: Configuration) -> Relaxation:
+        """The AC bound that touches the incumbent, or ``reference`` before there is one."""
+        touched = self.state.incumbent or reference
+        if self._touched is None or self._touched[0] != touched:
+            flows = power_flows(self.state.problem, touched)
+            self._touched = touched, ac_relaxation(self.space, flows, self.state.objective_pu)
+        return self._touched[1]
+
+    def run(self, reference: Configuration, gap: float, nodes: int = sys.maxsize) -> bool:
+        """Search until nothing below the incumbent is left; False where time or nodes were not enough for that.
+
+        Parameters
+        ----------
+        gap
+            Relative distance below the incumbent at which nodes are pruned.
+        nodes
+            Budget of the depth-first search; the best-first search takes over only where it is not set.
+        """
+        state, outcome = self.state, IMPROVED
+        state.certificate = Certificate.AC
+        last = state.nodes + min(nodes, sys.maxsize - state.nodes)
         while outcome == IMPROVED:
-            if state.nodes >= self._patience and not kicked:
-                kicked = True
+            if state.nodes >= last:
+                outcome = RUNNING
+            elif state.nodes < self._patience:
+                outcome = self._depth_first(self.relaxation(reference), gap, min(last, self._patience))
+            elif not self._kicked:
+                self._kicked = True
                 kick(state, self.space, KICK_SHARE * self.limit, self.watch)
-            flows = power_flows(state.problem, state.incumbent or reference)
-            relaxation = ac_relaxation(self.space, flows, state.objective_pu)
-            if state.nodes < self._patience:
-                outcome = self._depth_first(relaxation)
             else:
-                frontier = BestFirst(relaxation, state.objective_pu, self.gap)
+                frontier = BestFirst(self.relaxation(reference), state.objective_pu, gap)
                 outcome = continue_best_first(state, frontier, self.limit, self.watch)
                 self._learn(frontier)
-        self._conclude(outcome)
+        self._conclude(outcome, gap)
+        return outcome == FINISHED
 
-    def _depth_first(self, relaxation: Relaxation) -> int:
-        """Until FINISHED, out of time (RUNNING), worth a new metric or work for the best-first search (IMPROVED)."""
+    def _depth_first(self, relaxation: Relaxation, gap: float, last: int) -> int:
+        """Until FINISHED, out of time (RUNNING), worth a new metric or through with ``last`` nodes (IMPROVED)."""
         state, touched = self.state, self.state.objective_pu
-        search = DepthFirst(relaxation, touched, self.gap)
-        left = self._patience - state.nodes
+        search = DepthFirst(relaxation, touched, gap)
+        left = last - state.nodes
         outcome = RUNNING
         while outcome == RUNNING and self.watch.elapsed < self.limit and search.nodes < left:
             if search.nodes >= self._budget:
@@ -94,7 +105,7 @@ class AcProof:
                 if state.objective_pu < touched:
                     outcome = IMPROVED
                     break
-            outcome = search.search(min(search.chunk, self._budget - search.nodes), True)
+            outcome = search.search(min(search.chunk, self._budget - search.nodes, left - search.nodes), True)
             # Later a new start would throw away a long proof.
             if outcome == IMPROVED and not (state.take_leaf(search) and search.nodes <= FRESH):
                 outcome = RUNNING
@@ -107,14 +118,14 @@ class AcProof:
         self._unsettled = search.unsettled
         self.state.prove(self._bound)
 
-    def _conclude(self, outcome: int) -> None:
+    def _conclude(self, outcome: int, gap: float) -> None:
         state = self.state
         if outcome != FINISHED:
             state.stopped(f"Time limit of {self.limit:g} s reached.")
         elif state.incumbent is not None:
-            settled = self._bound >= state.objective_pu * (1 - self.gap) * (1 - PROOF_GAP)
+            settled = self._bound >= state.objective_pu * (1 - gap) * (1 - PROOF_GAP)
             state.status = Status.OPTIMAL if settled else Status.FEASIBLE
-            within = f"AC optimum within a gap of {self.gap:g}."
+            within = f"AC optimum within a gap of {gap:g}."
             state.message = within if settled else "Some power flows were not settled."
         elif math.isfinite(self._unsettled):
             state.stopped("No configuration respects the limits as far as power flows could be settled.")
@@ -128,8 +139,9 @@ def prove_model(
 ) -> None:
     """Least loss for load currents held at the voltages of a reference, which moves to the answer until it stays."""
     problem = state.problem
-    state.certificate = Certificate.MODEL
+    state.certificate, state.bound_kw = Certificate.MODEL, None
     used: set[Configuration] = set()
+    blocks = deciding_blocks(problem)
     for _ in range(CALIBRATIONS):
         used.add(reference)
         flows = power_flows(problem, reference)
@@ -138,19 +150,16 @@ def prove_model(
             return
         currents = calibrated(space, reference, flows)
         relaxation = model_relaxation(space, currents)
-        search: DepthFirst | BestFirst = DepthFirst(relaxation, _held(state, currents), gap)
-        outcome: int = RUNNING
-        while outcome != FINISHED and watch.elapsed < limit and search.nodes < patience(space):
-            outcome = search.search(search.chunk)
-        state.nodes += search.nodes
-        bound, found = search.bound, search.improved
-        if outcome != FINISHED and watch.elapsed < limit:
-            kick(state, space, KICK_SHARE * limit, watch)
-            search = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap)
-            while outcome != FINISHED and watch.elapsed < limit:
-                outcome = search.search(search.chunk)
-            state.nodes += search.nodes
-            bound, found = max(bound, search.bound), search.improved or found
+        found, bound, outcome = None, -math.inf, RUNNING
+        if len(blocks) > 1:
+            found, bound, nodes = search_blocks(relaxation, blocks, state.incumbent, gap, limit, watch, patience(space))
+            state.nodes += nodes
+            # Without a power flow it is no answer, and another one may be the best: blocks do not see that.
+            if found is not None and not math.isnan(total_loss(problem, found)):
+                outcome = FINISHED
+        if outcome != FINISHED:
+            together = _search_together(state, relaxation, currents, gap, limit, watch)
+            found, bound, outcome = together[0], max(bound, together[1]), together[2]
         state.prove(bound)
         state.offer(found)
         if outcome != FINISHED:
@@ -167,6 +176,27 @@ def prove_model(
         "Optimum of the calibrated-current model: load currents held at the voltages of the answer and split "
         "by Kirchhoff's current law."
     )
+
+
+def _search_together(
+    state: SearchState, relaxation: Relaxation, currents: NDArray, gap: float, limit: float, watch: Stopwatch
+) -> tuple[Configuration | None, float, int]:
+    """The model with all decisions in one search: what it found, a bound [pu] and how it ended."""
+    space = relaxation.space
+    search: DepthFirst | BestFirst = DepthFirst(relaxation, _held(state, currents), gap)
+    outcome: int = RUNNING
+    while outcome != FINISHED and watch.elapsed < limit and search.nodes < patience(space):
+        outcome = search.search(search.chunk)
+    state.nodes += search.nodes
+    bound, found = search.bound, search.improved
+    if outcome != FINISHED and watch.elapsed < limit:
+        kick(state, space, KICK_SHARE * limit, watch)
+        search = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap)
+        while outcome != FINISHED and watch.elapsed < limit:
+            outcome = search.search(search.chunk)
+        state.nodes += search.nodes
+        bound, found = max(bound, search.bound), search.improved or found
+    return found, bound, outcome
 
 
 def _held(state: SearchState, currents: NDArray) -> float:

@@ -10,9 +10,9 @@ from conftest import make_network
 from instances import PASSIVE, random_problem
 from oracles import LIGHT, PREDICTORS, THRESHOLDS, CertainPredictor, enumerated, sure_of, untrained, worst_of_many
 
-from learnopt.engines import SolveOptions, Stopwatch, load_engine
+from learnopt.engines import SolveOptions, Stopwatch, load_engine, tree_search
 from learnopt.engines.coverage import mixed_signs
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree_proof import AcProof
 from learnopt.errors import DataError
 from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status
@@ -310,7 +310,7 @@ def test_interrupt_before_anything_was_found(case33: Network) -> None:
 
 def test_interrupt_while_solving_the_reduced_problem(case33: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C that an exact engine caught stops the whole solve: no audit follows, the best so far is returned."""
-    monkeypatch.setattr(TreeSearchEngine, "_prove_ac", staticmethod(stop))
+    monkeypatch.setattr(AcProof, "run", stop)
     for options in (FAST, PROOF):
         result = solve(ReconfigurationProblem.of(case33), "untrained", options)
         assert result.status is Status.INTERRUPTED
@@ -322,7 +322,7 @@ def test_interrupt_while_solving_the_reduced_problem(case33: Network, monkeypatc
 def test_interrupt_while_auditing(case33: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """The audit's own interrupted result, with what the fast part found."""
     problem = ReconfigurationProblem.of(case33)
-    monkeypatch.setattr(TreeSearchEngine, "_prove_model", staticmethod(stop))
+    monkeypatch.setattr(tree_search, "prove_model", stop)
     result = solve(problem, "wrong", SolveOptions(certify=Certificate.MODEL))
     assert result.status is Status.INTERRUPTED
     assert_sound(problem, result)

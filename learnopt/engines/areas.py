@@ -1,0 +1,122 @@
+"""Areas: what hangs together without the substations. One does not feel how another is switched.
+
+Every area hangs on substations alone, whose voltages are fixed. So its power flow, and with it its losses, voltages and
+currents, are the same whatever the state of the rest of the network: the AC problem separates exactly, and areas cost
+the sum of their searches, not the product. What couples areas all the same is a cap on operations, a rating of a
+substation that feeds several, and the worst case of several scenarios (a largest sum is no sum of largest parts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from learnopt.network import Bools, Configuration, Ints, Network, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network.topology import DisjointSets
+from learnopt.physics.limits import limit_arrays
+
+
+@dataclass(frozen=True)
+class Area:
+    """A part of a problem that is a problem of its own.
+
+    Parameters
+    ----------
+    problem
+        The part, with all substations.
+    branches
+        Its branches in the whole, shape (n_branch of the part,).
+    """
+
+    problem: ReconfigurationProblem
+    branches: Ints
+
+    def part_of(self, configuration: Configuration) -> Configuration:
+        """The states of the area in a configuration of the whole."""
+        return Configuration(configuration.closed[self.branches])
+
+    @property
+    def n_switches(self) -> int:
+        """Switches that are left to decide."""
+        return len(self.problem.core.branches)
+
+
+def areas(problem: ReconfigurationProblem) -> list[Area]:
+    """The areas of a problem, fewest switches first; the problem as its only area where it does not separate.
+
+    Areas without a decision are one area together.
+    """
+    net = problem.network
+    whole = [Area(problem, np.arange(net.n_branch))]
+    limits = limit_arrays(problem)
+    rated = bool(np.isfinite(limits.s_max).any() or limits.s_min.any())
+    if rated or problem.max_operations is not None or problem.worst_case:
+        return whole
+    sets, root = DisjointSets(net.n_bus), net.is_substation
+    between = problem.usable & ~root[net.from_bus] & ~root[net.to_bus]
+    for e in np.flatnonzero(between):
+        sets.join(int(net.from_bus[e]), int(net.to_bus[e]))
+    label = np.array([sets.find(k) for k in range(net.n_bus)])
+    deciding = np.unique(label[_fed_end(net)[problem.core.branches]])
+    if len(deciding) < 2:
+        return whole
+    found = [_area(problem, (label == k) & ~root) for k in deciding]
+    rest = ~np.isin(label, deciding) & ~root
+    if rest.any():
+        found.append(_area(problem, rest))
+    return sorted(found, key=lambda area: area.n_switches)
+
+
+def joined(n_branch: int, parts: list[tuple[Area, Configuration]]) -> Configuration:
+    """The configuration of the whole; branches between areas, which cannot be closed, are open."""
+    closed = np.zeros(n_branch, dtype=bool)
+    for area, configuration in parts:
+        closed[area.branches] = configuration.closed
+    return Configuration(closed)
+
+
+def _fed_end(net: Network) -> Ints:
+    """An end of each branch that is no substation, where there is one, shape (n_branch,)."""
+    return np.where(net.is_substation[net.from_bus], net.to_bus, net.from_bus)
+
+
+def _area(problem: ReconfigurationProblem, inside: Bools) -> Area:
+    """The problem of some buses that are no substations."""
+    net = problem.network
+    kept = inside | net.is_substation
+    branches = np.flatnonzero(kept[net.from_bus] & kept[net.to_bus] & (inside[net.from_bus] | inside[net.to_bus]))
+    buses = np.flatnonzero(kept)
+    index = np.full(net.n_bus, -1)
+    index[buses] = np.arange(len(buses))
+    per_bus = ("p_load", "q_load", "g_shunt", "b_shunt", "kv")
+    per_branch = ("r", "x", "b", "i_max", "switchable", "normally_open", "g", "ratio")
+    network = replace(
+        net,
+        bus_ids=tuple(net.bus_ids[k] for k in buses),
+        branch_ids=tuple(net.branch_ids[e] for e in branches),
+        bus_names=(),
+        branch_names=(),
+        from_bus=index[net.from_bus[branches]],
+        to_bus=index[net.to_bus[branches]],
+        substations=index[net.substations],
+        coordinates=None,
+        customers=None,
+        **{name: getattr(net, name)[buses] for name in per_bus},
+        **{name: getattr(net, name)[branches] for name in per_branch},
+    )
+
+    def part(scenario: Scenario) -> Scenario:
+        loads = {name: getattr(scenario, name)[buses] for name in ("p_load", "q_load", "p_gen", "q_gen")}
+        out, locked = scenario.out_of_service[branches], scenario.locked[branches]
+        return replace(scenario, out_of_service=out, locked=locked, **loads)
+
+    several = problem.scenarios
+    return Area(
+        problem.replace(
+            network=network,
+            scenario=part(problem.scenario),
+            scenarios=several and ScenarioSet(tuple(part(s) for s in several.scenarios), several.weights),
+        ),
+        branches,
+    )
