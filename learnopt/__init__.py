@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learnopt.api import Picture, Solution, problem, solve
+    from learnopt.api import Picture, SavingsStudy, Solution, problem, savings, solve
     from learnopt.errors import DataError, LearnoptError
     from learnopt.io import case_names, load
     from learnopt.network import (
@@ -42,6 +42,7 @@ __all__ = [
     "Picture",
     "ReconfigurationProblem",
     "Result",
+    "SavingsStudy",
     "Scenario",
     "ScenarioSet",
     "Solution",
@@ -49,11 +50,12 @@ __all__ = [
     "case_names",
     "load",
     "problem",
+    "savings",
     "solve",
 ]
 
 _HOME = {
-    **dict.fromkeys(("Picture", "Solution", "problem", "solve"), "learnopt.api"),
+    **dict.fromkeys(("Picture", "SavingsStudy", "Solution", "problem", "savings", "solve"), "learnopt.api"),
     **dict.fromkeys(("DataError", "LearnoptError"), "learnopt.errors"),
     **dict.fromkeys(("case_names", "load"), "learnopt.io"),
 }

@@ -14,6 +14,7 @@ from learnopt.cli.convert import convert
 from learnopt.cli.horizon import horizon
 from learnopt.cli.inspect import inspect
 from learnopt.cli.plan import plan_app
+from learnopt.cli.savings import savings
 from learnopt.cli.solve import solve
 from learnopt.errors import LearnoptError
 
@@ -53,6 +54,7 @@ app.command()(convert)
 app.command()(feeder.check)
 app.command()(feeder.draw)
 app.command()(horizon)
+app.command()(savings)
 app.command()(data.generate)
 app.command()(data.label)
 app.command()(learn.train)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from learnopt.errors import DataError
 from learnopt.io import Profiles
-from learnopt.network import Floats, Scenario
+from learnopt.network import Floats, Ints, Scenario
 
 _HOUR = np.timedelta64(3600, "s")
 
@@ -43,6 +43,18 @@ def horizon_steps(
     DataError
         If the profile does not hold what is asked for.
     """
+    begins, length, own = step_rows(profiles, start, steps, step_hours)
+    scenarios = []
+    for k in begins:
+        p, q = profiles.p[k : k + length].mean(axis=0), profiles.q[k : k + length].mean(axis=0)
+        scenarios.append(replace(profiles.scenario(int(k)), p_load=p, q_load=q, name=str(profiles.times[k])))
+    return profiles.times[begins], tuple(scenarios), np.full(len(begins), own * length)
+
+
+def step_rows(
+    profiles: Profiles, start: str | None = None, steps: int | None = None, step_hours: float | None = None
+) -> tuple[Ints, int, float]:
+    """Rows of a profile at which the steps begin, rows per step, and hours per row; as :func:`horizon_steps`."""
     times = profiles.times
     bad = []
     spacing = np.diff(times) / _HOUR
@@ -73,9 +85,4 @@ def horizon_steps(
     if bad:
         raise DataError("profile", bad)
     count = held if steps is None else steps
-    begins = first + length * np.arange(count)
-    scenarios = []
-    for k in begins:
-        p, q = profiles.p[k : k + length].mean(axis=0), profiles.q[k : k + length].mean(axis=0)
-        scenarios.append(replace(profiles.scenario(int(k)), p_load=p, q_load=q, name=str(times[k])))
-    return times[begins], tuple(scenarios), np.full(count, own * length)
+    return first + length * np.arange(count), length, own

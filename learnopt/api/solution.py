@@ -1,4 +1,4 @@
-"""The package in a notebook: :func:`problem`, :func:`solve`, and a :class:`Solution` that shows itself.
+"""One problem in a notebook: :func:`problem`, :func:`solve`, and a :class:`Solution` that shows itself.
 
 A thin layer over ``pipeline.solve`` and ``report``: it takes what a user has at hand (a name, a file, a network), and
 keeps problem and result together, so that ids, pictures and the switching plan need no further argument.
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from learnopt.api.picture import Picture
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import load, read_scenarios
@@ -43,9 +44,6 @@ from learnopt.report.text import (
     verdict,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Source = Network | ReconfigurationProblem | str | Path
 """What can be solved: a network, a problem, or what :func:`learnopt.load` takes."""
 Situation = Scenario | ScenarioSet | Mapping[str, Any] | str | Path | None
@@ -53,42 +51,6 @@ Situation = Scenario | ScenarioSet | Mapping[str, Any] | str | Path | None
 
 _EXPLANATION_S = 5.0
 """Most time spent on finding the limits that conflict."""
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A drawing that a notebook shows and :meth:`save` writes.
-
-    Parameters
-    ----------
-    figure
-        The matplotlib figure.
-    """
-
-    figure: Figure
-
-    def save(self, path: str | Path) -> Path:
-        """Write as .png, .svg or .pdf, by the ending; returns the path.
-
-        Raises
-        ------
-        DataError
-            For another ending.
-        """
-        from learnopt.io.files import write_atomically
-        from learnopt.report.files import figure_bytes
-
-        path = Path(path)
-        kind = path.suffix.lower().removeprefix(".")
-        if kind not in ("png", "svg", "pdf"):
-            raise DataError(path.name, ["give a file that ends in .png, .svg or .pdf"])
-        write_atomically(path, lambda partial: partial.write_bytes(figure_bytes(self.figure, kind)))
-        return path
-
-    def _repr_png_(self) -> bytes:
-        from learnopt.report.files import figure_bytes
-
-        return figure_bytes(self.figure, "png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +227,27 @@ def problem(
     DataError
         With every violation of the files and options.
     """
-    return _read(network, scenario, limits, controls, charging, switching_cost, max_operations)[0]
+    net = network if isinstance(network, Network) else load(network)
+    if not isinstance(limits, Limits) and limits not in ("file", "none"):
+        raise DataError("problem", [f"limits = {limits!r} must be 'file', 'none' or a Limits record"])
+    return ReconfigurationProblem.of(
+        net,
+        read_situation(scenario, net)[0],
+        limits=limits if isinstance(limits, Limits) else Limits.of(net) if limits == "file" else Limits(),
+        charging=charging,
+        switching_cost=switching_cost,
+        max_operations=max_operations,
+        controls=net.controls.only(controls),
+    )
+
+
+def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | ScenarioSet | None, tuple[str, ...]]:
+    """Loads and states of the switches as a record, and the notes of reading them."""
+    if isinstance(scenario, str | Path):
+        return read_scenarios(Path(scenario), network)
+    if isinstance(scenario, Mapping):
+        return scenario_from_dict(dict(scenario), network, "scenario"), ()
+    return scenario, ()
 
 
 def solve(
@@ -314,15 +296,17 @@ def solve(
             raise DataError("solve", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
         asked = network
     else:
-        asked, notes = _read(network, **options)
+        net = network if isinstance(network, Network) else load(network)
+        loads, notes = read_situation(options.pop("scenario", None), net)
+        asked = problem(net, loads, **options)
     wanted = SolveOptions(certify=None if certify is None else _certificate(certify), gap=gap, time_limit=time_limit)
-    _warm(engine, wanted.certify, checkpoint)
+    warm(engine, wanted.certify, checkpoint)
     result = run_solve(asked, engine, wanted, checkpoint=checkpoint, k_best=k_best)
     return Solution(asked, result, notes)
 
 
 @cache
-def _warm(engine: str, certify: Certificate | None, checkpoint: str | Path | None) -> None:
+def warm(engine: str, certify: Certificate | None, checkpoint: str | Path | None) -> None:
     """Compile once, so that the time of a solve is its own."""
     warm_up(engine, SolveOptions(certify=certify), checkpoint)
 
@@ -333,37 +317,3 @@ def _certificate(name: Certificate | str) -> Certificate:
     except ValueError:
         known = ", ".join(repr(c.value) for c in Certificate)
         raise DataError("solve", [f"certify = {name!r} must be one of {known}"]) from None
-
-
-def _read(
-    source: Network | str | Path,
-    scenario: Situation = None,
-    limits: Literal["file", "none"] | Limits = "file",
-    controls: str = "none",
-    charging: bool = True,
-    switching_cost: float = 0.0,
-    max_operations: int | None = None,
-) -> tuple[ReconfigurationProblem, tuple[str, ...]]:
-    """The problem, and the notes of reading its scenario."""
-    network = source if isinstance(source, Network) else load(source)
-    if not isinstance(limits, Limits) and limits not in ("file", "none"):
-        raise DataError("problem", [f"limits = {limits!r} must be 'file', 'none' or a Limits record"])
-    notes: tuple[str, ...] = ()
-    loads: Scenario | ScenarioSet | None
-    if isinstance(scenario, str | Path):
-        loads, notes = read_scenarios(Path(scenario), network)
-    elif isinstance(scenario, Mapping):
-        loads = scenario_from_dict(dict(scenario), network, "scenario")
-    else:
-        loads = scenario
-    enforced = limits if isinstance(limits, Limits) else Limits.of(network) if limits == "file" else Limits()
-    asked = ReconfigurationProblem.of(
-        network,
-        loads,
-        limits=enforced,
-        charging=charging,
-        switching_cost=switching_cost,
-        max_operations=max_operations,
-        controls=network.controls.only(controls),
-    )
-    return asked, notes

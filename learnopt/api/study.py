@@ -1,0 +1,148 @@
+"""Savings over a year in a notebook: :func:`savings` and a :class:`SavingsStudy` that shows itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from learnopt.api.picture import Picture
+from learnopt.api.solution import problem, warm
+from learnopt.errors import DataError
+from learnopt.io import Profiles
+from learnopt.network import Certificate, Network, ReconfigurationProblem
+from learnopt.pipeline.savings import Period, Savings, savings_study
+from learnopt.pipeline.savings.profile import profile_of, savings_problem
+from learnopt.report.savings import (
+    Factors,
+    comparison,
+    savings_table,
+    savings_to_dict,
+    sentences,
+    strategy_name,
+    write_savings_report,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SavingsStudy:
+    """Ways to operate a feeder over a profile, measured and bounded.
+
+    Parameters
+    ----------
+    result
+        The complete answer.
+    factors
+        What a MWh stands for.
+    notes
+        What was assumed or repaired while the profile was read, one sentence each.
+    """
+
+    result: Savings
+    factors: Factors
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``learnopt savings --json`` prints."""
+        return savings_to_dict(self.result, self.factors)
+
+    def table(self) -> None:
+        """Print what ``learnopt savings`` prints."""
+        from rich.console import Console
+
+        Console().print(savings_table(self.result, self.factors))
+
+    def plot(self) -> Picture:
+        """Loss duration curves, and the energy lost by month."""
+        from learnopt.report.savings_html import savings_figure
+
+        return Picture(savings_figure(self.result))
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained page of ``learnopt savings --report``; returns its path."""
+        write_savings_report(Path(path), self.result, self.factors)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        words = (
+            f"{strategy_name(self.result.problem, s)} {s.energy_mwh:.4g} MWh" if s.energy_mwh is not None else s.name
+            for s in self.result.strategies
+        )
+        return f"SavingsStudy({self.result.problem.network.name!r}: {', '.join(words)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from learnopt.report.page import table
+
+        head, rows = comparison(self.result, self.factors)
+        said = [*sentences(self.result, self.factors), *self.notes]
+        numeric = tuple(range(1, len(head)))
+        return table(head, rows, numeric) + "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
+
+
+def savings(
+    network: Network | ReconfigurationProblem | str | Path,
+    profile: Profiles | str | Path | None = None,
+    *,
+    start: str | None = None,
+    steps: int | None = None,
+    step_hours: float | None = None,
+    period: Period | str = Period.MONTH,
+    switching_cost: float = 0.0,
+    price_per_mwh: float | None = None,
+    currency: str = "EUR",
+    co2_kg_per_mwh: float | None = None,
+    representatives: int | None = None,
+    gap: float = 1e-2,
+    proof_time: float = 120.0,
+    **options: Any,
+) -> SavingsStudy:
+    """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
+
+    Parameters
+    ----------
+    network
+        A network, what :func:`learnopt.load` takes, or a problem, whose limits and locks then hold in every step.
+    profile
+        Loads over time: a record, a file, ``simbench:CODE``, or ``synthetic`` for a made-up year. None = those of the
+        SimBench grid.
+    start, steps, step_hours
+        First instant, number of steps, and hours per step over which loads are averaged; all of the profile where
+        absent.
+    period
+        How long a seasonal configuration stays: ``week``, ``month`` or ``quarter``.
+    switching_cost
+        Cost of one operation in energy [kWh].
+    price_per_mwh, currency, co2_kg_per_mwh
+        What a MWh lost costs and emits; not shown where absent.
+    representatives
+        Load situations that stand for the steps while choosing; by size where absent.
+    gap, proof_time
+        Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
+    options
+        ``limits``, ``charging`` and ``scenario`` (outages and locks) of :func:`problem`; none where a problem is given.
+
+    Raises
+    ------
+    DataError
+        If the input is bad.
+    """
+    if isinstance(network, ReconfigurationProblem):
+        if options:
+            raise DataError("savings", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
+        base = network
+    else:
+        base = problem(network, **options)
+    if base.scenarios is not None:
+        raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
+    factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
+    if profile is None:
+        if not str(network).startswith("simbench:"):
+            raise DataError("savings", ["profile is missing: give a file, or 'synthetic' for a made-up year"])
+        profile = str(network)
+    profiles = profile if isinstance(profile, Profiles) else profile_of(str(profile), base)
+    asked = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
+    warm("tree", Certificate.AC, None)
+    result = savings_study(asked, representative_steps=representatives, gap=gap, proof_time=proof_time)
+    return SavingsStudy(result, factors, profiles.notes)

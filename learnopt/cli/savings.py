@@ -1,0 +1,117 @@
+"""``learnopt savings``: what switching saves over a year."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from learnopt.cli.options import (
+    CaseArgument,
+    JsonOption,
+    NoChargingOption,
+    NoLimitsOption,
+    VmaxOption,
+    VminOption,
+    build_problem,
+    stderr,
+    stdout,
+)
+from learnopt.errors import DataError
+from learnopt.pipeline.savings.problem import Period
+
+_SIMBENCH = "simbench:"
+
+
+def savings(
+    case: CaseArgument,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Loads over time (.csv, .parquet, .dss, simbench:CODE), or 'synthetic' for a made-up year; "
+            "a SimBench case has its own.",
+        ),
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="First instant (ISO date or time).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps; all of the profile if absent.")] = None,
+    step_hours: Annotated[float | None, typer.Option(help="Hours per step; loads are averaged over it.")] = None,
+    period: Annotated[Period, typer.Option(help="How long a seasonal configuration stays.")] = Period.MONTH,
+    switching_cost: Annotated[
+        float, typer.Option(help="Cost of one operation in energy \\[kWh]: what a change must save to be made.")
+    ] = 0.0,
+    price: Annotated[float | None, typer.Option(help="Cost of a MWh lost; without it no costs are shown.")] = None,
+    currency: Annotated[str, typer.Option(help="Unit of --price.")] = "EUR",
+    co2: Annotated[
+        float | None, typer.Option(help="Emission of a MWh \\[kg CO2]; without it no emissions are shown.")
+    ] = None,
+    representatives: Annotated[
+        int | None, typer.Option(help="Load situations that stand for the steps while choosing; by size if absent.")
+    ] = None,
+    gap: Annotated[float, typer.Option(help="Relative gap of the hourly bound at which proofs stop.")] = 1e-2,
+    proof_time: Annotated[float, typer.Option(help="Seconds for proofs of single steps; 0 = none.")] = 120.0,
+    vmin: VminOption = None,
+    vmax: VmaxOption = None,
+    no_limits: NoLimitsOption = False,
+    no_charging: NoChargingOption = False,
+    scenario: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON: outages and locks that hold in every step.")
+    ] = None,
+    json_output: JsonOption = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture of the losses: .png, .svg or .pdf.")] = None,
+) -> int:
+    """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
+
+    Every step is measured by an AC power flow; what is proven of each way to operate is said beside it.
+    """
+    from learnopt.engines import SolveOptions
+    from learnopt.network import Certificate
+    from learnopt.pipeline.savings import savings_study
+    from learnopt.pipeline.savings.profile import profile_of, savings_problem
+    from learnopt.pipeline.solve import warm_up
+    from learnopt.report.savings import Factors, savings_table, savings_to_dict, write_savings_report
+
+    factors = Factors(price, currency, co2)
+    if profile is None:
+        if not case.startswith(_SIMBENCH):
+            raise DataError("options", ["--profile is missing: give a file, or 'synthetic' for a made-up year"])
+        profile = case
+    for path in (report, out):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise DataError(str(path), ["cannot be written there: give a file in a folder that exists"])
+    if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
+    base = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
+    if base.scenarios is not None:
+        raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])
+    profiles = profile_of(profile, base)
+    for note in profiles.notes:
+        stderr.print(f"{profile}: {note}", highlight=False, markup=False)
+    problem = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
+    with stderr.status(escape(f"Studying {problem.n_steps} steps of {base.network.name} ...")) as status:
+        warm_up("tree", SolveOptions(certify=Certificate.AC))
+        found = savings_study(
+            problem,
+            representative_steps=representatives,
+            gap=gap,
+            proof_time=proof_time,
+            progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
+        )
+    if report is not None:
+        write_savings_report(report, found, factors)
+        stderr.print(f"Report written to {report}", highlight=False, markup=False)
+    if out is not None:
+        from learnopt.report.files import write_figure
+        from learnopt.report.savings_html import savings_figure
+
+        write_figure(out, savings_figure(found))
+        stderr.print(f"Picture written to {out}", highlight=False, markup=False)
+    if json_output:
+        typer.echo(json.dumps(savings_to_dict(found, factors), allow_nan=False))
+    else:
+        stdout.print(savings_table(found, factors))
+    return 0
