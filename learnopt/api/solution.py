@@ -33,13 +33,12 @@ from learnopt.network import (
 )
 from learnopt.pipeline.solve import AUTO, warm_up
 from learnopt.pipeline.solve import solve as run_solve
+from learnopt.report.order import operated_by, plan_of, state_after
 from learnopt.report.switching_plan import Operation, normal_state
 from learnopt.report.text import (
     initial_evaluation,
-    plan_of,
     result_table,
     result_to_dict,
-    state_after,
     summary_rows,
     verdict,
 )
@@ -187,8 +186,10 @@ class Solution:
         if self.open_branches is not None:
             parts.append(f"<p>open branches: {escape(', '.join(map(str, self.open_branches)))}</p>")
         if self.operations:
-            rows = ([str(o.step), str(o.branch_id), o.action.value, state_after(o)] for o in self.operations)
-            parts.append(table(("step", "branch", "action", "loss after"), rows, numeric=(0, 3)))
+            rows = (
+                [str(o.step), str(o.branch_id), o.action.value, operated_by(o), state_after(o)] for o in self.operations
+            )
+            parts.append(table(("step", "branch", "action", "by", "loss after"), rows, numeric=(0, 4)))
         parts += [f"<p>{escape(note)}</p>" for note in self.notes]
         return "".join(parts)
 
@@ -201,6 +202,7 @@ def problem(
     charging: bool = True,
     switching_cost: float = 0.0,
     max_operations: int | None = None,
+    remote_only: bool = False,
 ) -> ReconfigurationProblem:
     """What is to be solved, from what is at hand.
 
@@ -221,6 +223,8 @@ def problem(
         Cost of one operation [kW].
     max_operations
         Cap on operations, None = no cap.
+    remote_only
+        Nobody travels now: switches operated by hand stay as they are.
 
     Raises
     ------
@@ -230,7 +234,7 @@ def problem(
     net = network if isinstance(network, Network) else load(network)
     if not isinstance(limits, Limits) and limits not in ("file", "none"):
         raise DataError("problem", [f"limits = {limits!r} must be 'file', 'none' or a Limits record"])
-    return ReconfigurationProblem.of(
+    asked = ReconfigurationProblem.of(
         net,
         read_situation(scenario, net)[0],
         limits=limits if isinstance(limits, Limits) else Limits.of(net) if limits == "file" else Limits(),
@@ -239,6 +243,7 @@ def problem(
         max_operations=max_operations,
         controls=net.controls.only(controls),
     )
+    return asked.remote_only() if remote_only else asked
 
 
 def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | ScenarioSet | None, tuple[str, ...]]:
@@ -280,8 +285,8 @@ def solve(
     k_best
         More than one: prove that many best configurations (``result.alternatives``).
     options
-        ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost`` and ``max_operations`` of
-        :func:`problem`; none where a problem is given.
+        ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost``, ``max_operations`` and
+        ``remote_only`` of :func:`problem`; none where a problem is given.
 
     Raises
     ------

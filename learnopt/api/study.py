@@ -121,7 +121,8 @@ def savings(
     gap, proof_time
         Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
     options
-        ``limits``, ``charging`` and ``scenario`` (outages and locks) of :func:`problem`; none where a problem is given.
+        ``limits``, ``charging``, ``remote_only`` and ``scenario`` (outages and locks) of :func:`problem`; none where a
+        problem is given.
 
     Raises
     ------

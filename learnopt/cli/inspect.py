@@ -67,7 +67,8 @@ def _facts(found: Inspection) -> Table:
         f"{facts['couplers']} couplers, {len(facts['substations'])} substations",
         "voltage levels": levels,
         "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state",
-        "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open",
+        "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open"
+        + (f"; {facts['manual']} operated by hand" if facts["manual"] else ""),
         "load": f"{facts['load_kw']:,.1f} kW, {facts['load_kvar']:,.1f} kvar",
         "generation": f"{facts['generation_kw']:,.1f} kW",
         "charging": f"lines {facts['charging_kvar']:,.1f} kvar, shunts {facts['capacitors_kvar']:,.1f} kvar",

@@ -36,6 +36,9 @@ ControlsOption: TypeAlias = Annotated[
     str,
     typer.Option(metavar="KINDS", help="Controls to set with the switches: none, all, or taps,capacitors,generators."),
 ]
+RemoteOnlyOption: TypeAlias = Annotated[
+    bool, typer.Option("--remote-only", help="Nobody travels now: switches operated by hand stay as they are.")
+]
 NoChargingOption: TypeAlias = Annotated[
     bool, typer.Option("--no-charging", help="Ignore the line charging of the file.")
 ]
@@ -51,6 +54,7 @@ def build_problem(
     switching_cost: float = 0.0,
     max_operations: int | None = None,
     controls: str = "none",
+    remote_only: bool = False,
 ) -> ReconfigurationProblem:
     """The problem that a command line describes.
 
@@ -67,7 +71,7 @@ def build_problem(
     loads, notes = (None, ()) if scenario is None else read_scenarios(scenario, network)
     for note in notes:
         stderr.print(f"{scenario}: {note}", highlight=False, markup=False)
-    return ReconfigurationProblem.of(
+    problem = ReconfigurationProblem.of(
         network,
         loads,
         limits=limits,
@@ -76,6 +80,7 @@ def build_problem(
         max_operations=max_operations,
         controls=network.controls.only(controls),
     )
+    return problem.remote_only() if remote_only else problem
 
 
 def progress_bar() -> Progress:

@@ -14,6 +14,7 @@ from learnopt.cli.options import (
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
+    RemoteOnlyOption,
     VmaxOption,
     VminOption,
     build_problem,
@@ -57,6 +58,7 @@ def savings(
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
     no_charging: NoChargingOption = False,
+    remote_only: RemoteOnlyOption = False,
     scenario: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON: outages and locks that hold in every step.")
     ] = None,
@@ -85,7 +87,7 @@ def savings(
             raise DataError(str(path), ["cannot be written there: give a file in a folder that exists"])
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
-    base = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
+    base = build_problem(case, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
     if base.scenarios is not None:
         raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])
     profiles = profile_of(profile, base)

@@ -17,6 +17,7 @@ from learnopt.cli.options import (
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
+    RemoteOnlyOption,
     ScenarioOption,
     VmaxOption,
     VminOption,
@@ -33,8 +34,9 @@ from learnopt.pipeline.risk import Risk, solve_risk
 from learnopt.pipeline.solve import AUTO, TREE, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
 from learnopt.report.export import check_export, write_export
+from learnopt.report.order import plan_of
 from learnopt.report.switching_plan import Paralleling
-from learnopt.report.text import pareto_point, pareto_table, plan_of, result_table, result_to_dict
+from learnopt.report.text import pareto_point, pareto_table, result_table, result_to_dict
 
 NO_CONFIGURATION = 1
 
@@ -58,6 +60,7 @@ def solve(
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
     no_charging: NoChargingOption = False,
+    remote_only: RemoteOnlyOption = False,
     switching_cost: Annotated[float, typer.Option(help="Cost of one switching operation \\[kW].")] = 0.0,
     max_operations: Annotated[int | None, typer.Option(help="Cap on switching operations.")] = None,
     pareto: Annotated[
@@ -90,7 +93,8 @@ def solve(
     """
     network, notes = load_with_notes(case)
     problem = build_problem(
-        network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls
+        network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls,
+        remote_only,
     )  # fmt: skip
     options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
     if report is not None and (report.is_dir() or not report.parent.is_dir()):

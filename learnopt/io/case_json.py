@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
@@ -39,7 +39,7 @@ class BusRecord(_Record):
 
 
 class BranchRecord(_Record):
-    """One branch of a case file; ``switchable: null`` counts as switchable."""
+    """One branch of a case file; ``switchable: null`` counts as switchable, ``operation: null`` as remote."""
 
     id: FileId
     from_: FileId = Field(alias="from")
@@ -53,6 +53,7 @@ class BranchRecord(_Record):
     g_us: Number | None = None
     ratio: Number | None = None
     name: StrictStr = ""
+    operation: Literal["remote", "manual"] | None = None
 
 
 class VoltageLimitsRecord(_Record):
@@ -254,6 +255,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         coordinates=np.array(located, dtype=float) if len(located) == len(case.buses) else None,
         customers=np.array([b.customers or 0 for b in case.buses], dtype=np.int64) if counted else None,
         controls=controls,
+        manual=np.array([b.operation == "manual" for b in case.branches], dtype=bool),
     )
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
@@ -351,6 +353,8 @@ def network_to_dict(network: Network) -> dict[str, Any]:
             extras["ratio"] = float(network.ratio[e])
         if network.branch_names[e]:
             extras["name"] = network.branch_names[e]
+        if network.manual[e]:
+            extras["operation"] = "manual"
         return extras
 
     case: dict[str, Any] = {

@@ -83,6 +83,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "ampacity_a": _number,
         "normally_open": _flag,
         "switchable": _flag,
+        "operation": str,
     },
     "substations": {"bus": _identifier, "v_pu": _number, "s_min_kva": _number, "s_max_kva": _number},
     "loads": {"bus": _identifier, "name": str, "p_kw": _number, "q_kvar": _number},

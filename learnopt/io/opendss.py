@@ -26,9 +26,8 @@ from learnopt.io.case_json import network_from_dict
 from learnopt.io.opendss_branches import OPEN_END, lines, sources, switch_states, transformers
 from learnopt.io.opendss_engine import each, engine, terminals
 from learnopt.io.opendss_loads import Injection, injections
-from learnopt.io.stations import Link, contract_stations
+from learnopt.io.stations import Link, contract_stations, fed_buses
 from learnopt.network import Floats, Network
-from learnopt.network.topology import DisjointSets
 
 _LISTED = 5
 """Notes of one kind that are written out."""
@@ -112,7 +111,7 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
     notes += merged[:_LISTED]
     if len(merged) > _LISTED:
         notes.append(f"and {len(merged) - _LISTED} more of that kind")
-    fed = _fed(list(kv), links, list(voltage))
+    fed = fed_buses(list(kv), links, list(voltage))
     lost = [bus for bus in kv if bus_of[bus] not in fed and not bus.endswith(OPEN_END)]
     if lost:
         names = ", ".join(lost[:10]) + (" ..." if len(lost) > 10 else "")
@@ -132,16 +131,6 @@ def _without_jumpers(found: list[Link], banks: list[Link], notes: list[str]) -> 
     if jumpers:
         notes.append(f"closed lines across a transformer belong to its bank and are left out: {', '.join(jumpers)}")
     return [link for link in found if link.id not in jumpers]
-
-
-def _fed(buses: list[str], links: list[Link], roots: list[str]) -> set[Any]:
-    """Buses with a path to a source when every switch is closed."""
-    number = {bus: k for k, bus in enumerate(buses)}
-    sets = DisjointSets(len(buses))
-    for link in links:
-        sets.join(number[str(link.from_bus)], number[str(link.to_bus)])
-    reached = {sets.find(number[root]) for root in roots}
-    return {bus for bus in buses if sets.find(number[bus]) in reached}
 
 
 def _shapes(dss: Any, wanted: set[str]) -> dict[str, LoadShape]:
@@ -218,24 +207,7 @@ def _record(
         entry["q_kvar"] += one.kvar
         entry["shunt_p_kw"] += one.shunt_kw
         entry["shunt_q_kvar"] += one.shunt_kvar
-    records = []
-    for link in links:
-        z_base = kv[str(link.from_bus)] ** 2
-        records.append(
-            {
-                "id": link.id,
-                "from": link.from_bus,
-                "to": link.to_bus,
-                "r_ohm": link.z.real * z_base,
-                "x_ohm": link.z.imag * z_base,
-                "b_us": 1e6 * link.y.imag / z_base,
-                "g_us": 1e6 * link.y.real / z_base if link.y.real else None,
-                "ratio": link.ratio if link.kind == "trafo" else None,
-                "ampacity_a": link.ampacity if math.isfinite(link.ampacity) else None,
-                "switchable": link.switchable,
-                "normally_open": link.is_open,
-            }
-        )
+    records = [link.record(kv[str(link.from_bus)], link.y) for link in links]
     return {
         "name": name,
         "source": str(path),

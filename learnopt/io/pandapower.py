@@ -33,9 +33,8 @@ from learnopt.io.pandapower_branches import branches
 from learnopt.io.pandapower_loads import Injections
 from learnopt.io.pandapower_tables import Element, Tables, tables_of_json, tables_of_net
 from learnopt.io.pandapower_trafo3w import star_point
-from learnopt.io.stations import Link, contract_stations
+from learnopt.io.stations import Link, contract_stations, fed_buses
 from learnopt.network import Network
-from learnopt.network.topology import DisjointSets
 
 _NOT_MODELLED = ("impedance", "xward", "dcline", "tcsc", "svc", "ssc", "vsc", "line_dc", "motor")
 
@@ -144,7 +143,7 @@ def _case(tables: Tables) -> PandapowerCase:
             raise DataError(
                 tables.subject, [f"sources at bus {bus_of[source]} ask for {voltage[bus_of[source]]} and {vm} pu"]
             )
-    fed = _fed(set(bus_of.values()), links, list(voltage))
+    fed = fed_buses(set(bus_of.values()), links, list(voltage))
     lost = [index for index in bus_of if bus_of[index] not in fed]
     if lost:
         names = ", ".join(map(str, lost[:10])) + (" ..." if len(lost) > 10 else "")
@@ -199,16 +198,6 @@ def _sources(tables: Tables, kv: Mapping[Any, float]) -> dict[Any, float]:
     return found
 
 
-def _fed(buses: set[Any], links: list[Link], roots: list[Any]) -> set[Any]:
-    """Buses with a path to a source when every switch is closed."""
-    number = {bus: k for k, bus in enumerate(buses)}
-    sets = DisjointSets(len(buses))
-    for link in links:
-        sets.join(number[link.from_bus], number[link.to_bus])
-    reached = {sets.find(number[root]) for root in roots}
-    return {bus for bus in buses if sets.find(number[bus]) in reached}
-
-
 def _record(
     tables: Tables,
     kv: Mapping[Any, float],
@@ -239,7 +228,6 @@ def _record(
             entry["x"], entry["y"] = places[standing]
     records = []
     for link in links:
-        z_base = kv[link.from_bus] ** 2
         y = link.y
         if link.fed_end is not None and y:
             # Open at one end: the charging stays, and belongs to the closed end until the line is closed.
@@ -247,22 +235,7 @@ def _record(
             buses[link.fed_end]["shunt_p_kw"] += 1e3 * y.real * squared
             buses[link.fed_end]["shunt_q_kvar"] -= 1e3 * y.imag * squared
             y = 0j
-        records.append(
-            {
-                "id": link.id,
-                "from": link.from_bus,
-                "to": link.to_bus,
-                "r_ohm": link.z.real * z_base,
-                "x_ohm": link.z.imag * z_base,
-                "b_us": 1e6 * y.imag / z_base,
-                "g_us": 1e6 * y.real / z_base if y.real else None,
-                "ratio": link.ratio if link.kind == "trafo" else None,
-                "ampacity_a": link.ampacity if math.isfinite(link.ampacity) else None,
-                "switchable": link.switchable,
-                "normally_open": link.is_open,
-                "name": link.name,
-            }
-        )
+        records.append(link.record(kv[link.from_bus], y))
     return {
         "name": tables.name or Path(tables.subject.partition(":")[2] or tables.subject).stem,
         "source": tables.subject,

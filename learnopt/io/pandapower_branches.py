@@ -15,7 +15,7 @@ from learnopt.errors import UnsupportedError
 from learnopt.io.pandapower_tables import Element, Tables
 from learnopt.io.pandapower_trafo3w import star_legs, star_point
 from learnopt.io.stations import Link
-from learnopt.network import Floats
+from learnopt.network import Bools, Floats
 
 _UNLIMITED_KA = 1e3
 """Ratings from here on are stand-ins for "none" [kA]."""
@@ -49,19 +49,33 @@ def branches(tables: Tables, kv: dict[Any, float], notes: list[str]) -> list[Lin
     return lines + trafos + couplers
 
 
+def manual_switches(switch: Element) -> Bools:
+    """Switches operated by hand, as a column ``operation`` of one's own says (``remote`` or ``manual``)."""
+    words = [text.strip().lower() for text in switch.texts("operation")]
+    switch.bad.extend(
+        f"switch {switch.index[row]}: operation = {word!r} must be 'remote' or 'manual'"
+        for row, word in enumerate(words)
+        if word not in ("", "nan", "none", "remote", "manual")
+    )
+    return np.array([word == "manual" for word in words], dtype=bool)
+
+
 class _Switches:
     """Switches at the ends of lines and transformers: one decision per branch, however many switches it has."""
 
     def __init__(self, tables: Tables) -> None:
         switch, bus = tables["switch"], tables["bus"]
-        closed = switch.flags("closed", True)
+        closed, manual = switch.flags("closed", True), manual_switches(switch)
         self._at: dict[tuple[str, str], list[tuple[Any, bool]]] = {}
+        self._manual: set[tuple[str, str]] = set()
         for row, (et, element, end) in enumerate(
             zip(switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
         ):
             if et in ("l", "t", "t3"):
                 key = element.removesuffix(".0")
                 self._at.setdefault((et, key), []).append((end, bool(closed[row])))
+                if manual[row]:
+                    self._manual.add((et, key))
             elif et != "b":
                 switch.bad.append(f"switch {switch.index[row]}: et = {et!r} must be 'b', 'l', 't' or 't3'")
         for et, kind in (("l", "line"), ("t", "trafo"), ("t3", "trafo3w")):
@@ -84,6 +98,7 @@ class _Switches:
         return {
             "switchable": bool(found),
             "is_open": bool(opened),
+            "manual": (et, str(element.index[row]).split()[0]) in self._manual,
             "fed_end": closed_ends[0] if opened and len(closed_ends) == 1 else None,
         }
 
@@ -218,7 +233,7 @@ def _couplers(tables: Tables, kv: dict[Any, float]) -> list[Link]:
     rows = [k for k, et in enumerate(switch.texts("et")) if et == "b"]
     some = Element("switch", [switch.index[k] for k in rows], _rows(switch, rows), switch.bad)
     start, end = some.references("bus", tables["bus"]), some.references("element", tables["bus"])
-    closed, names = some.flags("closed", True), some.texts("name")
+    closed, names, manual = some.flags("closed", True), some.texts("name"), manual_switches(some)
     z, rated = some.numbers("z_ohm", 0.0, low=0.0), some.numbers("in_ka", math.inf, low=0.0)
     result = []
     for k, branch in enumerate(some.names()):
@@ -240,6 +255,7 @@ def _couplers(tables: Tables, kv: dict[Any, float]) -> list[Link]:
                 ampacity=_ampere(rated[k]),
                 switchable=True,
                 is_open=not closed[k],
+                manual=bool(manual[k]),
             )
         )
     return result

@@ -9,8 +9,9 @@ side by side become their parallel connection.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Link:
         A at the from end; ``inf`` where unknown.
     switchable, is_open
         It has a switch; a switch of it is open.
+    manual
+        Some switch of it is operated by hand.
     fed_end
         Of an open branch with one closed end: the bus of that end, from which it stays energised.
     """
@@ -53,12 +56,50 @@ class Link:
     ampacity: float = math.inf
     switchable: bool = False
     is_open: bool = False
+    manual: bool = False
     fed_end: Bus | None = None
 
     @property
     def coupler(self) -> bool:
         """A switch without impedance."""
         return self.kind == "switch" and self.z == 0
+
+    def record(self, kv: float, y: complex) -> dict[str, Any]:
+        """The branch as a case file has it.
+
+        Parameters
+        ----------
+        kv
+            Nominal voltage at the from end.
+        y
+            Shunt admittance that belongs to the branch, per unit.
+        """
+        z_base = kv**2
+        return {
+            "id": self.id,
+            "from": self.from_bus,
+            "to": self.to_bus,
+            "r_ohm": self.z.real * z_base,
+            "x_ohm": self.z.imag * z_base,
+            "b_us": 1e6 * y.imag / z_base,
+            "g_us": 1e6 * y.real / z_base if y.real else None,
+            "ratio": self.ratio if self.kind == "trafo" else None,
+            "ampacity_a": self.ampacity if math.isfinite(self.ampacity) else None,
+            "switchable": self.switchable,
+            "normally_open": self.is_open,
+            "operation": "manual" if self.manual else None,
+            "name": self.name,
+        }
+
+
+def fed_buses(buses: Iterable[Bus], links: Iterable[Link], roots: Iterable[Bus]) -> set[Bus]:
+    """Buses with a path to a root when every switch is closed."""
+    number = {bus: k for k, bus in enumerate(buses)}
+    sets = DisjointSets(len(number))
+    for link in links:
+        sets.join(number[link.from_bus], number[link.to_bus])
+    reached = {sets.find(number[root]) for root in roots}
+    return {bus for bus in number if sets.find(number[bus]) in reached}
 
 
 def contract_stations(

@@ -20,7 +20,7 @@ from learnopt.network.controls import Controls
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.units import Base
 
-_ABSENT = np.zeros(0)
+_ABSENT, _NO_FLAGS = np.zeros(0), np.zeros(0, dtype=bool)
 """Stands for "not given" until the record fills in its default."""
 
 
@@ -83,6 +83,8 @@ class Network:
         bool, shape (n_branch,): the state may be chosen.
     normally_open
         bool, shape (n_branch,): state before reconfiguration.
+    manual
+        bool, shape (n_branch,): somebody has to travel to operate the switch. False, remotely operated, where absent.
     substations
         Bus indices, shape (n_substation,): buses of fixed voltage, the roots of the trees.
     substation_vm
@@ -145,6 +147,7 @@ class Network:
     coordinates: Floats | None = None
     customers: Ints | None = None
     controls: Controls = field(default_factory=Controls)
+    manual: Bools = field(default_factory=lambda: _NO_FLAGS)
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch
@@ -154,6 +157,7 @@ class Network:
             ("g_shunt", n, 0.0),
             ("b_shunt", n, 0.0),
             ("kv", n, self.base.v_base),
+            ("manual", m, False),
         )
         for name, size, value in defaults:
             if len(getattr(self, name)) == 0:

@@ -156,6 +156,13 @@ class ReconfigurationProblem:
             controls=Controls(),
         )
 
+    def remote_only(self) -> ReconfigurationProblem:
+        """The problem in which nobody travels: hand-operated switches are locked in their present state."""
+        net, scenario = self.network, self.scenario
+        held = net.manual & net.switchable & (scenario.locked < 0) & ~scenario.out_of_service
+        locked = np.where(held, np.where(net.normally_open, 0, 1), scenario.locked).astype(np.int8)
+        return replace(self, scenario=replace(scenario, locked=locked))
+
     @cached_property
     def members(self) -> tuple[ReconfigurationProblem, ...]:
         """The problem of each scenario alone; this problem itself where it has only one."""

@@ -126,6 +126,7 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
         "loops": net.n_loops,
         "loops_closed": present,
         "switchable": int(net.switchable.sum()),
+        "manual": int((net.manual & net.switchable).sum()),
         "decisions": int(problem.free.sum()),
         "open": int(net.normally_open.sum()),
         "load_kw": float(drawn * kw),

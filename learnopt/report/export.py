@@ -12,8 +12,8 @@ from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
 from learnopt.io.files import write_atomically
 from learnopt.network import ReconfigurationProblem, Result
+from learnopt.report.order import operation_to_dict
 from learnopt.report.switching_plan import Action, Operation
-from learnopt.report.text import operation_to_dict
 
 FORMATS = (".json", ".dss", ".csv")
 
@@ -67,7 +67,7 @@ def write_export(
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
-_CSV = ("step", "action", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
+_CSV = ("step", "action", "manual", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
         "customers_interrupted", "interrupted_kw")  # fmt: skip
 
 

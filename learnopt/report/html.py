@@ -19,6 +19,7 @@ from learnopt.report.files import plot_div
 from learnopt.report.map_layout import layout_of
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import OneLine, Scale, escaped, one_line, why_unsolved
+from learnopt.report.order import plan_of
 from learnopt.report.page import figures, page, table
 from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
 from learnopt.report.sections import (
@@ -34,7 +35,6 @@ from learnopt.report.story import Story
 from learnopt.report.switching_plan import Operation, normal_state
 from learnopt.report.text import (
     initial_evaluation,
-    plan_of,
     proven_bound_kw,
     rated,
     substations_rated,

@@ -23,3 +23,8 @@ def percent(share: float) -> str:
     if abs(value) < 1e-4:
         return "less than 0.0001 %"
     return f"{value:.0f} %" if abs(value) >= 10 else f"{value:.2g} %"
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN: a number that is not known is null."""
+    return None if value is None or not isfinite(value) else float(value)

@@ -8,10 +8,11 @@ from learnopt.report.front import front_figure
 from learnopt.report.loading import branch_label, loading_figure
 from learnopt.report.numbers import number
 from learnopt.report.one_line import escaped
+from learnopt.report.order import interrupted, operated_by, state_after, travels
 from learnopt.report.page import drawing, table
 from learnopt.report.story import Story
 from learnopt.report.switching_plan import PlanState, normal_state
-from learnopt.report.text import interrupted, pareto_point, settings_to_dict, state_after
+from learnopt.report.text import pareto_point, settings_to_dict
 
 _LISTED = 60
 """Rows of a table; of more the largest are shown."""
@@ -28,9 +29,11 @@ def switching_order(story: Story) -> str:
     net, steps = story.problem.network, story.operations
     named = any(o.name for o in steps)
     loaded = any(o.max_loading is not None for o in steps)
+    crew = any(o.manual for o in steps)
     head = [
         "step",
         "action",
+        *(["by"] if crew else []),
         "branch",
         *(["device"] if named else []),
         "between buses",
@@ -42,7 +45,13 @@ def switching_order(story: Story) -> str:
     head += ["loaded buses without supply"] if dark else []
     rows = []
     for o in steps:
-        row = [str(o.step), o.action.value, str(o.branch_id), *([o.name] if named else [])]
+        row = [
+            str(o.step),
+            o.action.value,
+            *([operated_by(o)] if crew else []),
+            str(o.branch_id),
+            *([o.name] if named else []),
+        ]
         row += [f"{net.bus_ids[net.from_bus[o.branch]]} – {net.bus_ids[net.to_bus[o.branch]]}", state_after(o)]
         row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
         if loaded:
@@ -66,6 +75,7 @@ def switching_order(story: Story) -> str:
         )
     if PlanState.RESTORING in found or not story.before.converged:
         notes.append("Buses without supply at the start are restored by the first closings.")
+    notes += travels(net, steps)
     if story.result.settings is not None:
         notes.append("Controls are set before the first step.")
     numeric = [k for k, name in enumerate(head) if name in ("step", "state after", "lowest voltage", "highest loading")]

@@ -83,6 +83,8 @@ class Operation:
         Topology after the operation.
     name
         Name of the device, "" where it has none.
+    manual
+        A crew carries it out on the spot.
     loss_kw, min_voltage_pu, max_loading
         AC loss [kW], lowest voltage [pu] of the buses that are fed and highest current over ampacity after the
         operation; None where the power flow has no solution, ``max_loading`` also where no ampacity is known.
@@ -103,6 +105,7 @@ class Operation:
     loss_kw: float | None = None
     min_voltage_pu: float | None = None
     max_loading: float | None = None
+    manual: bool = False
     unfed: tuple[int, ...] = ()
     interrupted_kw: float = 0.0
     customers: int | None = None
@@ -194,6 +197,7 @@ class _Plan:
                 action=action,
                 state=state,
                 name=net.branch_names[e],
+                manual=bool(net.manual[e]),
                 loss_kw=found.loss_kw if known else None,
                 min_voltage_pu=float(found.vm[fed].min()) if known else None,
                 max_loading=found.max_loading if known and np.isfinite(net.i_max).any() else None,

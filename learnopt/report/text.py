@@ -23,53 +23,22 @@ from learnopt.network import (
 )
 from learnopt.physics import evaluate
 from learnopt.physics.balance import balance_index, feeder_currents
-from learnopt.report.numbers import number, percent
-from learnopt.report.switching_plan import Operation, Paralleling, PlanState, normal_state, switching_plan
+from learnopt.report.numbers import finite, number, percent
+from learnopt.report.order import operation_to_dict, plan_of, plan_table, travels
+from learnopt.report.switching_plan import Operation, normal_state
 
 _OPTIMAL_GAP = 1e-6
 """Relative gap below which a bound counts as reached."""
 
 
-def _finite(value: float | None) -> float | None:
-    """JSON has no NaN: a number that is not known is null."""
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
 def proven_bound_kw(result: Result) -> float | None:
     """Dual bound [kW] where a certificate gives it a meaning for the full problem, else None."""
-    return None if result.certificate is Certificate.NONE else _finite(result.dual_bound_kw)
+    return None if result.certificate is Certificate.NONE else finite(result.dual_bound_kw)
 
 
 def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
     """AC power flow before reconfiguration, branches out of service open."""
     return evaluate(problem, normal_state(problem))
-
-
-def plan_of(
-    problem: ReconfigurationProblem, result: Result, paralleling: Paralleling = Paralleling.ALLOWED
-) -> list[Operation]:
-    """Operations from the normal configuration to the result, controls set first; empty without a configuration."""
-    if result.configuration is None:
-        return []
-    applied = problem.applied(result.settings)
-    return switching_plan(applied, normal_state(problem), result.configuration, paralleling)
-
-
-def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> dict[str, Any]:
-    """One step of the switching plan as JSON; null for what is not known."""
-    return {
-        "step": operation.step,
-        "branch": operation.branch_id,
-        "name": operation.name,
-        "action": operation.action.value,
-        "state": operation.state.value,
-        "loss_kw": _finite(operation.loss_kw),
-        "min_voltage_pu": _finite(operation.min_voltage_pu),
-        "max_loading": _finite(operation.max_loading),
-        "customers_interrupted": operation.customers,
-        "interrupted_kw": operation.interrupted_kw,
-        "interrupted_buses": [problem.network.bus_ids[k] for k in operation.unfed],
-    }
 
 
 def rated(problem: ReconfigurationProblem) -> bool:
@@ -93,6 +62,7 @@ def result_to_dict(
     """
     net, found = problem.network, result.evaluation
     bound = proven_bound_kw(result)
+    plan = plan_of(problem, result) if plan is None else plan
     answer: dict[str, Any] = {
         "case": net.name,
         "engine": result.engine,
@@ -100,19 +70,20 @@ def result_to_dict(
         "status": result.status.value,
         "message": result.message,
         "open_branches": None if result.configuration is None else net.open_ids(result.configuration),
-        "loss_kw": _finite(result.loss_kw),
-        "initial_loss_kw": _finite(initial_evaluation(problem).loss_kw),
-        "objective_kw": _finite(result.objective_kw),
+        "loss_kw": finite(result.loss_kw),
+        "initial_loss_kw": finite(initial_evaluation(problem).loss_kw),
+        "objective_kw": finite(result.objective_kw),
         "dual_bound_kw": bound,
         "certificate": result.certificate.value,
-        "gap": None if bound is None else _finite(result.gap),
-        "min_voltage_pu": None if found is None else _finite(found.min_voltage_pu),
-        "max_loading": None if found is None or not rated(problem) else _finite(found.max_loading),
+        "gap": None if bound is None else finite(result.gap),
+        "min_voltage_pu": None if found is None else finite(found.min_voltage_pu),
+        "max_loading": None if found is None or not rated(problem) else finite(found.max_loading),
         "violations": [] if found is None else list(found.violations),
-        "operations": [operation_to_dict(problem, o) for o in (plan_of(problem, result) if plan is None else plan)],
+        "operations": [operation_to_dict(problem, o) for o in plan],
+        "manual_operations": sum(o.manual for o in plan),
         "nodes": result.nodes,
-        "solve_time_s": _finite(result.solve_time_s),
-        "stage_times_s": {stage: _finite(seconds) for stage, seconds in result.stage_times_s.items()},
+        "solve_time_s": finite(result.solve_time_s),
+        "stage_times_s": {stage: finite(seconds) for stage, seconds in result.stage_times_s.items()},
     }
     if result.settings is not None:
         answer |= settings_to_dict(problem, result.settings)
@@ -127,7 +98,7 @@ def result_to_dict(
             }
             for a in result.alternatives
         ]
-        answer["rest_bound_kw"] = _finite(result.rest_bound_kw)
+        answer["rest_bound_kw"] = finite(result.rest_bound_kw)
     if problem.scenarios is not None and found is not None:
         answer["objective"] = problem.objective
         answer["scenarios"] = [
@@ -137,10 +108,10 @@ def result_to_dict(
     if result.iterations:
         answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
     if result.risk is not None:
-        answer["risk"] = {k: _finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
+        answer["risk"] = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
     if result.learned is not None:
         learned = asdict(result.learned)
-        answer["learned"] = {k: _finite(v) if isinstance(v, float) else v for k, v in learned.items()}
+        answer["learned"] = {k: finite(v) if isinstance(v, float) else v for k, v in learned.items()}
     return answer
 
 
@@ -181,7 +152,7 @@ def pareto_point(problem: ReconfigurationProblem, point: Result) -> dict[str, An
     assert point.configuration is not None
     return {
         "operations": problem.operations(point.configuration),
-        "loss_kw": _finite(point.loss_kw),
+        "loss_kw": finite(point.loss_kw),
         "dual_bound_kw": proven_bound_kw(point),
         "certificate": point.certificate.value,
         "open_branches": problem.network.open_ids(point.configuration),
@@ -233,7 +204,7 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
     stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
     if result.evaluation is not None and result.evaluation.violations:
         stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
-    bound, objective = proven_bound_kw(result), _finite(result.objective_kw)
+    bound, objective = proven_bound_kw(result), finite(result.objective_kw)
     if bound is None or objective is None:
         return Verdict(
             "A configuration was found; nothing is proven about better ones.",
@@ -337,43 +308,6 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
     ]
 
 
-def state_after(operation: Operation) -> str:
-    """The state after an operation in words, with its loss."""
-    loss = "no power flow solution" if operation.loss_kw is None else f"{number(operation.loss_kw)} kW"
-    words = {
-        PlanState.RADIAL: loss,
-        PlanState.LOOPED: "loop closed",
-        PlanState.RESTORING: "restoring supply",
-        PlanState.INTERRUPTED: f"{interrupted(operation)} without supply",
-    }
-    return words[operation.state]
-
-
-def interrupted(operation: Operation) -> str:
-    """Who is without supply after an operation: customers where they are known, else load."""
-    if operation.customers is not None:
-        return f"{operation.customers} customer{'' if operation.customers == 1 else 's'}"
-    return f"{number(operation.interrupted_kw)} kW"
-
-
-def _plan_table(operations: list[Operation]) -> Table:
-    """The switching plan for the terminal; loadings where they are known."""
-    loaded = any(o.max_loading is not None for o in operations)
-    named = any(o.name for o in operations)
-    head = ["step", "branch", *(["device"] if named else []), "action", "loss after", "lowest voltage"]
-    table = Table(title="switching plan", title_justify="left")
-    for column in [*head, *(["highest loading"] if loaded else [])]:
-        left = column in ("branch", "device", "action")
-        table.add_column(column, justify="left" if left else "right")
-    for o in operations:
-        row = [str(o.step), str(o.branch_id), *([o.name] if named else []), o.action.value, state_after(o)]
-        row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
-        if loaded:
-            row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
-        table.add_row(*map(Text, row))
-    return table
-
-
 def _risk_table(risk: RiskSummary) -> Table:
     """What uncertainty costs."""
     table = Table(title=f"over the scenarios (least {risk.measure})", title_justify="left")
@@ -408,7 +342,7 @@ def result_table(
         parts.append(Text(f"open branches: {ids}"))
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
-            parts.append(_plan_table(operations))
+            parts += [plan_table(operations), *map(Text, travels(net, operations))]
     if result.alternatives:
         best = Table(title="best configurations", title_justify="left")
         for column in ("rank", "loss [kW]", "operations", "open branches"):
