@@ -16,7 +16,8 @@ from learnopt.report.text import result_table, result_to_dict, verdict
 OPTIMUM = [7, 9, 14, 32, 37]
 KEYS = {
     "case", "engine", "engine_version", "status", "message", "open_branches", "loss_kw", "initial_loss_kw",
-    "objective_kw", "dual_bound_kw", "certificate", "gap", "min_voltage_pu", "max_loading", "violations", "operations", "manual_operations",
+    "objective_kw", "dual_bound_kw", "certificate", "gap", "min_voltage_pu", "max_loading", "violations", "operations",
+    "manual_operations",
     "nodes", "solve_time_s", "stage_times_s", "feeder_currents_a", "load_balance_index",
 }  # fmt: skip
 OF_A_CONFIGURATION = {"load_balance_index", "feeder_currents_a"}
