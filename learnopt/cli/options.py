@@ -19,7 +19,8 @@ CaseArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="CASE_OR_FILE",
-        help="Named case ([b]learnopt cases[/b]), file (.json, .m), CSV folder, simbench:CODE or pandapower:NAME.",
+        help="Named case ([b]learnopt cases[/b]), file (.json, .m, .dss, .zip), CSV or CGMES "
+        "folder, simbench:CODE or pandapower:NAME.",
     ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from learnopt.errors import DataError
 from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
+from learnopt.io.cim import is_cim_folder, read_cim
 from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder
 from learnopt.io.matpower import read_matpower
 from learnopt.io.opendss import read_opendss
@@ -35,10 +36,18 @@ def _read_opendss(path: Path) -> Imported:
     return case.network, case.notes
 
 
+def _read_cim(path: Path) -> Imported:
+    """Profiles of CGMES."""
+    case = read_cim(path)
+    return case.network, case.notes
+
+
 READERS: Mapping[str, Callable[[Path], Imported]] = {
     ".dss": _read_opendss,
     ".json": _read_json,
     ".m": lambda path: (read_matpower(path), ()),
+    ".xml": _read_cim,
+    ".zip": _read_cim,
 }
 """Reader of each file ending: a new format is one line here."""
 
@@ -68,10 +77,13 @@ def load_with_notes(source: str | Path) -> Imported:
     path = Path(source)
     known = (
         f"learnopt reads the named cases {', '.join(case_names())} and files ending in {', '.join(READERS)}, "
-        f"folders with {', '.join(f'{table}.csv' for table in REQUIRED)}, simbench:CODE and pandapower:NAME"
+        f"folders with {', '.join(f'{table}.csv' for table in REQUIRED)} or with CGMES profiles (.xml), "
+        "simbench:CODE and pandapower:NAME"
     )
     if is_csv_folder(path):
         return read_csv_folder(path), ()
+    if is_cim_folder(path):
+        return _read_cim(path)
     if path.is_dir():
         raise DataError(name, [f"is a folder without tables of a case; {known}"])
     if not path.exists():

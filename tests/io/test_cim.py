@@ -1,0 +1,99 @@
+"""CGMES through pandapower's converter: a hand-written ring, and what is said about broken ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cgmes_files import BREAKERS, LOADS, write_cgmes, zipped
+
+import learnopt
+from learnopt.errors import DataError, UnsupportedError
+from learnopt.io.sources import load_with_notes
+from learnopt.network import ReconfigurationProblem
+from learnopt.physics import evaluate
+
+pp = pytest.importorskip("pandapower")
+pytest.importorskip("lxml")
+
+
+def test_ring_is_read_with_its_names_states_and_loss(tmp_path: Path) -> None:
+    """Folder and zip give one network; devices keep their names; the loss is that of pandapower's own power flow."""
+    folder = write_cgmes(tmp_path / "ring")
+    net, notes = load_with_notes(folder)
+    again = learnopt.load(zipped(folder))
+    assert again.branch_ids == net.branch_ids
+    assert np.array_equal(again.r, net.r)
+    assert "CGMES 2.4.15" in notes[0]
+    named = dict(zip(net.branch_names, range(net.n_branch), strict=True))
+    for name, (_, _, is_open) in BREAKERS.items():
+        e = named[f"breaker {name}"]
+        assert net.switchable[e]
+        assert net.normally_open[e] == is_open
+        assert net.r[e] == net.x[e] == 0
+        assert net.i_max[e] * net.i_base[e] == pytest.approx(400)
+    line = named["cable L1"]
+    assert not net.switchable[line]
+    assert net.r[line] * net.branch_kv[line] ** 2 == pytest.approx(1.0)
+    assert net.i_max[line] * net.i_base[line] == pytest.approx(200)
+    assert net.p_load.sum() * net.base.kw == pytest.approx(1e3 * sum(p for _, p, _ in LOADS.values()))
+    assert net.substation_vm.tolist() == [1.02]
+    state = evaluate(ReconfigurationProblem.of(net), net.normal_configuration)
+
+    grid = pp.create_empty_network()
+    bus = [pp.create_bus(grid, 10) for _ in range(3)]
+    pp.create_ext_grid(grid, bus[0], vm_pu=1.02)
+    for a, b in ((0, 1), (1, 2)):
+        pp.create_line_from_parameters(grid, bus[a], bus[b], 2, 0.5, 0.4, 0, 0.2)
+    for k, (_, p, q) in enumerate(LOADS.values(), 1):
+        pp.create_load(grid, bus[k], p, q)
+    pp.runpp(grid, tolerance_mva=1e-9)
+    assert state.loss_kw == pytest.approx(1e3 * float(grid.res_line.pl_mw.sum()), rel=1e-4)
+
+
+def test_ring_is_solved_and_ordered_by_device(tmp_path: Path) -> None:
+    """The optimum of the ring, in the words of the file."""
+    result = learnopt.solve(write_cgmes(tmp_path / "ring"))
+    assert result.status == "optimal"
+    assert [(o.action.value, o.name) for o in result.operations] == [("close", "breaker Q2"), ("open", "breaker Q1")]
+
+
+@pytest.mark.parametrize(
+    ("profiles", "without", "sentence"),
+    [
+        (("EQ",), "", "profile SSH"),
+        (("SSH",), "", "profile EQ"),
+        (("EQ", "SSH"), "ExternalNetworkInjection", "no external grid"),
+        (("EQ", "SSH"), '"_L1T1"', "converter"),
+        (("EQ", "SSH"), '"_Q1T2"', "converter"),
+        (("EQ", "SSH"), "BaseVoltage ", "vn_kv|converter"),
+        (("EQ", "SSH"), "<cim:ConnectivityNode ", "converter|bus"),
+    ],
+)
+def test_incomplete_profiles(tmp_path: Path, profiles: tuple, without: str, sentence: str) -> None:
+    """What is missing is named, nothing is dropped in silence."""
+    with pytest.raises(DataError, match=sentence):
+        learnopt.load(write_cgmes(tmp_path / "ring", profiles, without))
+
+
+def test_broken_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive that is none, XML that is none, a folder of neither, no converter."""
+    archive = tmp_path / "grid.zip"
+    archive.write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        learnopt.load(archive)
+    page = tmp_path / "page.xml"
+    page.write_text("<html>", encoding="utf-8")
+    with pytest.raises(DataError, match="profile EQ"):
+        learnopt.load(page)
+    folder = write_cgmes(tmp_path / "ring")
+    cut = folder / "ring_EQ.xml"
+    cut.write_text(cut.read_text(encoding="utf-8")[:-400], encoding="utf-8")
+    with pytest.raises(DataError, match="XMLSyntaxError"):
+        learnopt.load(folder)
+    whole = write_cgmes(tmp_path / "whole")
+    monkeypatch.setitem(sys.modules, "pandapower.converter.cim.cim2pp.from_cim", None)
+    with pytest.raises(UnsupportedError, match="pip install"):
+        learnopt.load(whole)
