@@ -69,6 +69,7 @@ def _facts(found: Inspection) -> Table:
         "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state",
         "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open"
         + (f"; {facts['manual']} operated by hand" if facts["manual"] else ""),
+        "to decide": _decision(facts["reduction"]),
         "load": f"{facts['load_kw']:,.1f} kW, {facts['load_kvar']:,.1f} kvar",
         "generation": f"{facts['generation_kw']:,.1f} kW",
         "charging": f"lines {facts['charging_kvar']:,.1f} kvar, shunts {facts['capacitors_kvar']:,.1f} kvar",
@@ -80,6 +81,21 @@ def _facts(found: Inspection) -> Table:
     for name, text in rows.items():
         table.add_row(name, escape(text))
     return table
+
+
+def _decision(size: dict[str, Any] | None) -> str:
+    """What the reductions leave of the problem."""
+    if size is None:
+        return "nothing: no radial state exists"
+    if not size["switches"]:
+        return "nothing: no switch in a loop"
+    exponent = size["log10_configurations"]
+    count = f"{10**exponent:,.0f}" if exponent < 6 else f"10^{exponent:.0f}"
+    return (
+        f"{size['buses']} buses reduce to {size['nodes']} nodes ({size['laterals']} on laterals), {size['branches']} "
+        f"branches to {size['switches']} switches in {size['chains']} chains; {size['loops']} to be open, "
+        f"{count} radial configurations, {size['parts']} independent part{'' if size['parts'] == 1 else 's'}"
+    )
 
 
 def _state(facts: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from learnopt.network import Bools, Evaluation, Floats, Network, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults
 from learnopt.physics import evaluate
+from learnopt.pipeline.decision_size import decision_size
 
 ODD_RX = (0.05, 20.0)
 """r/x of lines and cables of every kind lies well inside."""
@@ -128,6 +129,7 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
         "switchable": int(net.switchable.sum()),
         "manual": int((net.manual & net.switchable).sum()),
         "decisions": int(problem.free.sum()),
+        "reduction": None if problem.contradictions else decision_size(problem).to_dict(),
         "open": int(net.normally_open.sum()),
         "load_kw": float(drawn * kw),
         "load_kvar": float(np.maximum(net.q_load, 0).sum() * kw),
