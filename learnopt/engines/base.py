@@ -140,7 +140,7 @@ def conclude(
     if configuration is not None:
         with watch.stage("judge"):
             evaluation = evaluate(problem.applied(settings), configuration)
-        reasons = [*problem.faults(configuration), *evaluation.violations]
+        reasons = [*problem.faults(configuration, settings), *evaluation.violations]
         if reasons:
             more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
             message = " ".join(

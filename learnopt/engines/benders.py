@@ -195,6 +195,7 @@ class _Decomposition:
                 return search.stopped, "The master found no proposal within its limits."
             with watch.stage("tangents"):
                 tangents.at_values(*master.arc_values(run), tolerance)
+                master.cut_ratings(run)
                 proposal, proposed = master.proposal(run), master.settings(run) or Settings()
                 self._touch(tangents, proposal, proposed)
             key = (proposal, proposed.capacitors, proposed.on)
@@ -253,7 +254,7 @@ class _Decomposition:
                 return
             if proven:
                 self.search.raise_bound(min(run.bound, self.search.objective) * (1 - self.effort.rounding))
-            added = tangents.at_values(*master.arc_values(run), tolerance)
+            added = tangents.at_values(*master.arc_values(run), tolerance) + master.cut_ratings(run)
             if not added or run.bound < previous + 2e-4 * abs(run.bound):
                 return
             previous = run.bound

@@ -67,16 +67,13 @@ class Dispatch:
             *(tap.positions for tap in c.taps),
             *(np.array(bank.choices) for bank in c.capacitors),
             *2 * len(generators) * [None],
-            *(np.array([0.0, 1.0]) if g.switchable else np.array([1.0]) for g in generators),
+            *(np.array([0.0, 1.0][g.available and not g.switchable : 1 + g.available]) for g in generators),
         ]
+        # Active powers are searched over their span, reactive powers as a share of what their generator leaves them.
+        spans = [g.span if g.available else g.reach for g in generators]
         ranges = [(t.low, t.high) for t in c.taps] + [(0.0, 0.0) for _ in c.capacitors]
-        ranges += [(g.p_min, g.p_max) for g in generators] + [(g.q_min, g.q_max) for g in generators]
-        self._ranges = ranges + [(0.0, 1.0) for _ in generators]
-        first = len(c.taps) + len(c.capacitors)
-        # An injection is tried with its generator running.
-        self._switch = {
-            first + k: first + 2 * len(generators) + k % len(generators) for k in range(2 * len(generators))
-        }
+        self._ranges = ranges + [(low, high) for low, high, _, _ in spans] + 2 * len(generators) * [(0.0, 1.0)]
+        self._first = len(ranges)
 
     def merit(self, settings: Settings) -> float:
         """Loss and penalised violations [pu], infinite without a power flow."""
@@ -100,9 +97,7 @@ class Dispatch:
 
     def improve(self, start: Settings | None = None) -> tuple[Settings, float]:
         """Local optimum from a start (neutral settings where absent), and its merit [pu]."""
-        x = to_vector(start or self.controls.neutral)
-        for k in self._switch:  # a generator that is off stands ready within its range
-            x[k] = np.clip(x[k], *self._ranges[k])
+        x = self._shared(to_vector(start or self.controls.neutral))
         best = self._at(x)
         for _ in range(PASSES):
             before = best
@@ -113,17 +108,38 @@ class Dispatch:
                         x, best = trial, merit
             if not best < before * (1 - 1e-9):
                 break
-        return from_vector(self.controls, x), best
+        return self._settings(x), best
+
+    def _shared(self, x: Floats) -> Floats:
+        """The row with reactive powers as shares of their range; a generator that is off stands ready within it."""
+        generators, x = self.controls.generators, x.copy()
+        for k, g in enumerate(generators):
+            p, q = self._first + k, self._first + len(generators) + k
+            x[p], reactive = g.nearest(x[p], x[q]) if g.available else (0.0, 0.0)
+            low, high = g.q_range(x[p])
+            x[q] = (reactive - low) / (high - low) if high > low else 0.0
+        return x
+
+    def _settings(self, x: Floats) -> Settings:
+        """Settings of a row with shares: along the rating of a generator its reactive power follows the active one."""
+        generators, x = self.controls.generators, x.copy()
+        for k, g in enumerate(generators):
+            p, q = self._first + k, self._first + len(generators) + k
+            low, high = g.q_range(x[p])
+            x[q] = low + x[q] * (high - low)
+        return from_vector(self.controls, x)
 
     def _moved(self, x: Floats, k: int, value: float) -> Floats:
-        trial = x.copy()
+        """The row with one value changed; an injection is tried with its generator running."""
+        trial, n = x.copy(), len(self.controls.generators)
         trial[k] = value
-        if k in self._switch:
-            trial[self._switch[k]] = 1.0
+        if self._first <= k < self._first + 2 * n:
+            generator = (k - self._first) % n
+            trial[self._first + 2 * n + generator] = float(self.controls.generators[generator].available)
         return trial
 
     def _at(self, x: Floats) -> float:
-        return self.merit(from_vector(self.controls, x))
+        return self.merit(self._settings(x))
 
     def _golden(self, x: Floats, k: int) -> list[float]:
         """Ends of the range of a continuous control, and where golden section takes its merit to be least."""

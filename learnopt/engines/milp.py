@@ -11,7 +11,7 @@ import numpy as np
 from learnopt.engines import highs
 from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.outer_approximation import Effort, Search, solve_by_rounds
-from learnopt.formulations.controls import settings_of_solution
+from learnopt.formulations.controls import rating_tangents, settings_of_solution
 from learnopt.formulations.distflow import (
     DistFlowData,
     build_reconfiguration,
@@ -58,6 +58,12 @@ class HighsRelaxation:
         self._w_number = np.array([terms[a][0] if number[a] else math.nan for a in span])
         self._scale = np.array([factor for _, factor in terms])
         self.cuttable = self._ell >= 0
+        generators = range(len(data.problem.controls.generators))
+        powers = (m.generator_p, m.generator_q, m.generator_on)
+        self._generators = [self.model.columns([power[k] for k in generators]) for power in powers]
+        span = range(len(data.problem.controls.generators))
+        powers = (m.generator_p, m.generator_q, m.generator_on)
+        self._generators = [self.model.columns([power[k] for k in span]) for power in powers]
         self.choice: Ints = np.flatnonzero(~data.arcs.fixed)
         self.b = self.model.columns([m.b[int(a)] for a in self.choice])
 
@@ -80,6 +86,23 @@ class HighsRelaxation:
         values = np.stack([one, on_p, on_q, on_w], axis=1)
         self.model.add_rows(columns[~numeric], values[~numeric], np.zeros(int((~numeric).sum())))
         self.model.add_rows(columns[numeric, :3], values[numeric, :3], (-on_w * self._w_number[arc])[numeric])
+
+    def cut_ratings(self, run: highs.SolverRun) -> int:
+        """Tangents of the ratings of generators where a solution lies outside; a state that is fixed is a number."""
+        assert run.values is not None
+        generators = self.data.problem.controls.generators
+        fixed = [float(g.available) for g in generators]
+        p, q, on = (np.where(c >= 0, run.values[c], 0.0) for c in self._generators)
+        on = np.where(self._generators[2] >= 0, on, fixed)
+        cuts = list(zip(*rating_tangents(self.data.problem.controls, p, q, on), strict=True))
+        for k, angle in cuts:
+            columns = np.array([c[k] for c in self._generators])
+            row, limit = np.array([-math.cos(angle), -math.sin(angle), generators[k].s_max]), 0.0
+            if columns[2] < 0:
+                limit = -generators[k].s_max * fixed[k]
+            kept = columns >= 0
+            self.model.add_rows(columns[None, kept], row[None, kept], np.array([limit]))
+        return len(cuts)
 
     def arc_values(self, run: highs.SolverRun) -> tuple[Floats, Floats, Floats, Floats]:
         """P, Q, l and sending-end w of every arc."""

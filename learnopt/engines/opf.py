@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import UnsupportedError
+from learnopt.formulations.controls import rated
 from learnopt.network import Configuration, Floats, ReconfigurationProblem, Settings
 from learnopt.physics import power_flow
 
@@ -165,13 +166,20 @@ class AcOpf:
             low += [0.0, 0.0]
             high += [0.0, 0.0]
         for j, generator in enumerate(controls.generators):
-            for power, least, most in (
-                (part["pg"][j], generator.p_min, generator.p_max),
-                (part["qg"][j], generator.q_min, generator.q_max),
-            ):
-                constraints += [power - most * part["on"][j], power - least * part["on"][j]]
+            p, q, on = part["pg"][j], part["qg"][j], part["on"][j]
+            p_min, p_max, q_min, q_max = generator.span if generator.available else generator.reach
+            for power, least, most in ((p, p_min, p_max), (q, q_min, q_max)):
+                constraints += [power - most * on, power - least * on]
                 low += [-math.inf, 0.0]
                 high += [0.0, math.inf]
+            if rated(generator):
+                constraints.append(p**2 + q**2 - generator.s_max**2 * on)
+                low.append(-math.inf)
+                high.append(0.0)
+            if (tangent := generator.tangent) is not None:
+                constraints.append(q - tangent * p)
+                low.append(0.0)
+                high.append(0.0)
         first = len(constraints)
         fixed = ca.vertcat(part["w"], part["bank"], part["on"])
         constraints += [fixed[i] - given[i] for i in range(fixed.shape[0])]
@@ -262,7 +270,7 @@ class AcOpf:
         for i, k in enumerate(self._continuous):
             taps[k] = float(np.clip(x[at["tap"]][i], controls.taps[k].low, controls.taps[k].high))
         generators = tuple(
-            (float(np.clip(p, g.p_min, g.p_max)), float(np.clip(q, g.q_min, g.q_max))) if on else (0.0, 0.0)
+            g.nearest(float(p), float(q)) if on else (0.0, 0.0)
             for g, p, q, on in zip(controls.generators, x[at["pg"]], x[at["qg"]], given.on, strict=True)
         )
         return Settings(tuple(taps), given.capacitors, generators, given.on)

@@ -104,6 +104,10 @@ class Relaxation(Protocol):
         """The controls of a solution; None where the problem has none."""
         ...
 
+    def cut_ratings(self, run: SolverRun) -> int:
+        """Append a tangent for each generator outside its rating in a solution; how many."""
+        ...
+
     def exclude(self, configuration: Configuration) -> None:
         """Cut off one configuration."""
         ...
@@ -178,7 +182,7 @@ class Search:
             return
         self.seen.add((configuration, settings))
         evaluation = evaluate(self.problem.applied(settings), configuration)
-        if not evaluation.feasible or not self.problem.admits(configuration):
+        if not evaluation.feasible or self.problem.faults(configuration, settings):
             return
         objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
         if objective < self.objective:
@@ -377,7 +381,7 @@ class OuterApproximation:
                 continue
             with watch.stage("tangents"):
                 learned = self._learn(model, tangents, tolerance, run)
-            if not learned:
+            if not learned and not search.closed:
                 return search.stopped, "The relaxation of the controls is met: no tangent cuts deeper."
             if late and search.incumbent is not None:
                 return None
@@ -410,7 +414,7 @@ class OuterApproximation:
             if run.values is None or run.outcome is not Outcome.OPTIMAL:
                 return None
             raise_bound(run.bound)
-            added = tangents.at_values(*model.arc_values(run), tolerance)
+            added = tangents.at_values(*model.arc_values(run), tolerance) + model.cut_ratings(run)
             if search.closed or not added or run.bound < previous + effort.root_progress * abs(run.bound):
                 return None
             previous = run.bound
@@ -420,6 +424,7 @@ class OuterApproximation:
         """Evaluate what a solution proposes, improve it, and cut the solution off; False where that cannot be done."""
         search, problem = self.search, self.search.problem
         added = tangents.at_values(*model.arc_values(run), tolerance) if model.takes_tangents else 0
+        added += model.cut_ratings(run)
         proposal, settings = model.proposal(run), model.settings(run)
         repeated = (proposal, settings) in search.seen
         applied = problem.applied(settings)

@@ -143,6 +143,10 @@ class PyomoRelaxation:
         """None: problems with controls are not taken."""
         return None
 
+    def cut_ratings(self, run: SolverRun) -> int:
+        """None to cut: problems with controls are not taken."""
+        return 0
+
     def exclude(self, configuration: Configuration) -> None:
         """Cut off one configuration."""
         exclude(self.model, self._data, configuration)

@@ -8,23 +8,33 @@ r"""Controls in the DistFlow model, each exactly: capacitor banks, tap changers,
         \text{ (any value)},\quad
         \tilde w_a = \textstyle\sum_s \tau_s^2 \omega_{as},\ \sum_s \omega_{as} = w_a,\
         0 \le \omega_{as} \le v^{\max} y_s \text{ (positions)} \\
-    \text{generator:}\ & p^{\min} o \le P \le p^{\max} o,\quad q^{\min} o \le Q \le q^{\max} o
+    \text{generator:}\ & p^{\min} o \le P \le p^{\max} o,\quad q^{\min} o \le Q \le q^{\max} o,\quad
+        P^2 + Q^2 \le (s^{\max} o)^2,\quad Q = P \tan\varphi
 
-with :math:`y, o` binary. A bank injects :math:`q_s v_j` (its kvar are rated at 1 pu); the voltage behind a transformer
-is :math:`\tau` times that of the from bus, so a continuous tap is linear in squared voltages, and so is a position once
-it is chosen. Disaggregated this way every row is the convex hull of its disjunction (Balas 1985,
-doi:10.1137/0606047), and the model with controls stays a relaxation of the AC problem with controls: its bound covers
-every setting.
+with :math:`y, o` binary; the last row with a fixed power factor. The cone of a rating is given by its tangents
+:math:`P\cos\theta + Q\sin\theta \le s^{\max} o`, :data:`RATING_DIRECTIONS` from the start and one more wherever a
+solution lies outside (:func:`rating_tangents`). A bank injects :math:`q_s v_j` (its kvar are rated at 1 pu); the
+voltage behind a transformer is :math:`\tau` times that of the from bus, so a continuous tap is linear in squared
+voltages, and so is a position once it is chosen. Disaggregated this way every row of a discrete control is the convex
+hull of its disjunction (Balas 1985, doi:10.1137/0606047), and the model with controls stays a relaxation of the AC
+problem with controls: its bound covers every setting.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 
-from learnopt.network import Controls, Floats, Settings
+from learnopt.network import Controls, Floats, Generator, Ints, Settings
+from learnopt.network.controls import FREE
+
+RATING_DIRECTIONS = 16
+"""Tangents of the rating of a generator in the model from the start: 2 % at their corners, always outside."""
+OUTSIDE = 1e-6
+"""Excess of a rating at which a solution is cut off, relative where the rating is above 1 pu."""
 
 
 def variable_capacitor_voltage_sqr(model: Any, controls: Controls) -> None:
@@ -58,21 +68,54 @@ def variable_generator_power(model: Any, controls: Controls) -> None:
         for power, low, high in ((model.generator_p[k], p_min, p_max), (model.generator_q[k], q_min, q_max)):
             power.setlb(low)
             power.setub(high)
-        if not g.switchable:
-            model.generator_on[k].fix(1)
+        if not g.switchable or not g.available:
+            model.generator_on[k].fix(int(g.available))
 
 
 def constraint_generator_range(model: Any, controls: Controls) -> None:
-    """Injections within their range while the generator runs, else zero."""
+    """Injections within their range while the generator runs, else zero; reactive power as its mode says."""
     model.generator_range = pyo.ConstraintList()
     for k, g in enumerate(controls.generators):
+        p, q, on = model.generator_p[k], model.generator_q[k], model.generator_on[k]
+        if not g.available:
+            continue  # its injections are fixed to zero by their bounds
+        p_min, p_max, q_min, q_max = g.span
+        if (tangent := g.tangent) is not None:
+            model.generator_range.add(q == tangent * p)
         if g.switchable:
-            for power, low, high in (
-                (model.generator_p[k], g.p_min, g.p_max),
-                (model.generator_q[k], g.q_min, g.q_max),
-            ):
-                model.generator_range.add(power <= high * model.generator_on[k])
-                model.generator_range.add(power >= low * model.generator_on[k])
+            for power, low, high in ((p, p_min, p_max), (q, q_min, q_max)):
+                model.generator_range.add(power <= high * on)
+                model.generator_range.add(power >= low * on)
+        if rated(g):
+            for angle in np.arange(RATING_DIRECTIONS) * (2 * math.pi / RATING_DIRECTIONS):
+                model.generator_range.add(math.cos(angle) * p + math.sin(angle) * q <= g.s_max * on)
+
+
+def rated(generator: Generator) -> bool:
+    """The rating ties P and Q to each other (with a fixed power factor it is a bound of P alone)."""
+    return generator.mode == FREE and math.isfinite(generator.s_max)
+
+
+def rating_tangents(controls: Controls, p: Floats, q: Floats, on: Floats) -> tuple[Ints, Floats]:
+    r"""Generators outside their rating in a solution, and the direction of the tangent that cuts it off.
+
+    :math:`P\cos\theta + Q\sin\theta \le s^{\max} o` with :math:`\theta` the angle of (P, Q) is the support function of
+    the disc of radius :math:`s^{\max} o`, so it holds in every state, and it separates the point from the disc.
+
+    Parameters
+    ----------
+    p, q, on
+        Solution, shape (n_generator,) each.
+
+    Returns
+    -------
+    Indices of generators and angles [rad], shape (n,) each.
+    """
+    limit = np.array([g.s_max if rated(g) else math.inf for g in controls.generators])
+    bounded = np.isfinite(limit)
+    allowed = np.where(bounded, np.where(bounded, limit, 0.0) * on + OUTSIDE * np.maximum(limit, 1.0), math.inf)
+    outside = np.flatnonzero(np.hypot(p, q) > allowed)
+    return outside, np.arctan2(q[outside], p[outside])
 
 
 def injected_power(model: Any, controls: Controls, bus: int) -> tuple[Any, Any]:
@@ -157,12 +200,9 @@ def settings_of_solution(model: Any, controls: Controls, before: dict[int, Any],
         low, behind = (max((value(side[a]) for a in mine), default=0.0) for side in (before, after))
         taps.append(float(np.clip((behind / low) ** 0.5 if low > 1e-6 else 1.0, tap.low, tap.high)))
     capacitors = tuple(chosen(model.capacitor_on, k, bank.choices) for k, bank in enumerate(controls.capacitors))
-    on = tuple(not g.switchable or value(model.generator_on[k]) > 0.5 for k, g in enumerate(controls.generators))
+    on = tuple(value(model.generator_on[k]) > 0.5 for k in range(len(controls.generators)))
     generators = tuple(
-        (
-            float(np.clip(value(model.generator_p[k]), g.p_min, g.p_max)) if on[k] else 0.0,
-            float(np.clip(value(model.generator_q[k]), g.q_min, g.q_max)) if on[k] else 0.0,
-        )
+        g.nearest(value(model.generator_p[k]), value(model.generator_q[k])) if on[k] else (0.0, 0.0)
         for k, g in enumerate(controls.generators)
     )
     return Settings(tuple(taps), capacitors, generators, on)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from learnopt.network import Base, Capacitor, Controls, Generator, Network, Tap
+from learnopt.network.controls import FIXED_FACTOR, FREE, MODES
 
 Number = Annotated[float, Field(strict=True)]
 """A JSON number; NaN and infinity are looked for later, by name of the object."""
@@ -36,15 +37,21 @@ class TapRecord(_Record):
 
 
 class GeneratorRecord(_Record):
-    """A generator that can be dispatched; one that is switchable may be off."""
+    """A generator that can be dispatched; one that is switchable may be off.
+
+    Without limits of its own the reactive power goes as far as the rating, the fixed power factor, or not at all.
+    """
 
     id: FileId
     bus: FileId
     p_min_kw: Number = 0.0
     p_max_kw: Number
-    q_min_kvar: Number = 0.0
-    q_max_kvar: Number = 0.0
+    q_min_kvar: Number | None = None
+    q_max_kvar: Number | None = None
     switchable: StrictBool = False
+    s_max_kva: Number | None = None
+    mode: StrictStr | None = None
+    power_factor: Number | None = None
 
 
 class ControlsRecord(_Record):
@@ -84,16 +91,10 @@ def controls_from_record(
         taps.append(Tap(known(what, t.branch, branches, "branch"), t.min_pu, t.max_pu, t.step_pu))
     generators = []
     for g in record.generators:
-        what = f"generator {g.id!r}"
-        for key, low, high in (("p", g.p_min_kw, g.p_max_kw), ("q", g.q_min_kvar, g.q_max_kvar)):
-            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-                unit = "kw" if key == "p" else "kvar"
-                bad.append(
-                    f"{what}: {key}_min_{unit} = {low} and {key}_max_{unit} = {high} must be finite and increase"
-                )
-        bus = known(what, g.bus, buses, "bus")
-        p_min, p_max, q_min, q_max = (v / base.kw for v in (g.p_min_kw, g.p_max_kw, g.q_min_kvar, g.q_max_kvar))
-        generators.append(Generator(g.id, bus, p_min, p_max, q_min, q_max, g.switchable))
+        bus = known(f"generator {g.id!r}", g.bus, buses, "bus")
+        generator, wrong = _generator(g, bus, base)
+        bad += wrong
+        generators.append(generator)
     for kind, keys in (
         ("capacitor at bus", [c.bus for c in record.capacitors]),
         ("tap of branch", [t.branch for t in record.taps]),
@@ -102,6 +103,48 @@ def controls_from_record(
         names = [str(k) for k in keys]
         bad += [f"{kind} {k!r} is there twice" for k in dict.fromkeys(names) if names.count(k) > 1]
     return Controls(tuple(taps), tuple(capacitors), tuple(generators)), bad
+
+
+def _generator(g: GeneratorRecord, bus: int, base: Base) -> tuple[Generator, list[str]]:
+    """A generator, and what of its limits is wrong."""
+    what, bad = f"generator {g.id!r}", []
+    mode = g.mode if g.mode is not None else FREE if g.power_factor is None else FIXED_FACTOR
+    factor = 1.0 if g.power_factor is None else g.power_factor
+    rating = math.inf if g.s_max_kva is None else g.s_max_kva
+    if mode not in MODES:
+        bad.append(f"{what}: mode = {mode!r} must be one of {', '.join(MODES)}")
+    if not 0 < abs(factor) <= 1:
+        bad.append(
+            f"{what}: power_factor = {factor} must lie in (0, 1], or in [-1, 0) where q has the other sign than p"
+        )
+        factor = 1.0
+    if mode == FIXED_FACTOR and g.power_factor is None:
+        bad.append(f"{what}: mode = {FIXED_FACTOR!r} needs a power_factor")
+    if g.s_max_kva is not None and not 0 < rating < math.inf:
+        bad.append(f"{what}: s_max_kva = {rating} must be a finite number > 0 [kVA], or absent")
+    room = 0.0 if math.isinf(rating) else rating
+    if mode == FIXED_FACTOR:
+        room = math.sqrt(max(1 / factor**2 - 1, 0.0)) * max(abs(g.p_min_kw), abs(g.p_max_kw))
+    q_min = -room if g.q_min_kvar is None else g.q_min_kvar
+    q_max = room if g.q_max_kvar is None else g.q_max_kvar
+    for key, low, high in (("p", g.p_min_kw, g.p_max_kw), ("q", q_min, q_max)):
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            unit = "kw" if key == "p" else "kvar"
+            bad.append(f"{what}: {key}_min_{unit} = {low} and {key}_max_{unit} = {high} must be finite and increase")
+    p_low, p_high, q_low, q_high, s_max = (v / base.kw for v in (g.p_min_kw, g.p_max_kw, q_min, q_max, rating))
+    generator = Generator(g.id, bus, p_low, p_high, q_low, q_high, g.switchable, s_max, mode, factor)
+    if not bad and generator.available and generator.span[0] > generator.span[1]:
+        bad.append(f"{what}: no injection respects {_limits(g, q_min, q_max, mode)} at once")
+    return generator, bad
+
+
+def _limits(g: GeneratorRecord, q_min: float, q_max: float, mode: str) -> str:
+    """The limits of a generator in a sentence."""
+    limits = [f"p_min_kw = {g.p_min_kw}", f"p_max_kw = {g.p_max_kw}"]
+    limits += [f"q_min_kvar = {q_min}", f"q_max_kvar = {q_max}"]
+    limits += [] if g.s_max_kva is None else [f"s_max_kva = {g.s_max_kva}"]
+    limits += [f"power_factor = {g.power_factor}"] if mode == FIXED_FACTOR else []
+    return ", ".join(limits)
 
 
 def controls_to_dict(network: Network) -> dict[str, Any]:
@@ -129,6 +172,8 @@ def controls_to_dict(network: Network) -> dict[str, Any]:
                 "q_max_kvar": si(g.q_max),
                 "switchable": g.switchable,
             }
+            | ({} if math.isinf(g.s_max) else {"s_max_kva": si(g.s_max)})
+            | ({} if g.mode == FREE and g.power_factor == 1 else {"mode": g.mode, "power_factor": g.power_factor})
             for g in network.controls.generators
         ],
     }

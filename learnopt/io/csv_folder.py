@@ -105,6 +105,9 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "q_min_kvar": _number,
         "q_max_kvar": _number,
         "switchable": _flag,
+        "s_max_kva": _number,
+        "mode": str,
+        "power_factor": _number,
     },
 }
 """Columns of each table and how a cell is read."""

@@ -279,8 +279,11 @@ class ReconfigurationProblem:
         """The configuration respects locks, outages, the cap on operations and radiality (not the AC limits)."""
         return not self.faults(configuration)
 
-    def faults(self, configuration: Configuration) -> list[str]:
-        """Why a configuration is not admissible, by id; empty when it is (AC limits are not looked at)."""
+    def faults(self, configuration: Configuration, settings: Settings | None = None) -> list[str]:
+        """Why a configuration, and settings of the controls, are not admissible, by id; empty when they are.
+
+        AC limits are not looked at.
+        """
         net = self.network
         closed = configuration.closed
         faults = [f"branch {net.branch_ids[e]!r} must be open" for e in np.flatnonzero(closed & self.must_open)]
@@ -289,6 +292,8 @@ class ReconfigurationProblem:
         operations = self.operations(configuration)
         if self.max_operations is not None and operations > self.max_operations:
             faults.append(f"{operations} switching operations exceed the cap of {self.max_operations}")
+        if settings is not None and self.controls:
+            faults += self.controls.faults(settings, net.bus_ids, net.branch_ids)
         return faults
 
     def operations(self, configuration: Configuration) -> int:

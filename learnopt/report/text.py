@@ -129,7 +129,7 @@ def settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> dic
             for bank, value in zip(controls.capacitors, settings.capacitors, strict=True)
         ],
         "generators": [
-            {"id": g.id, "bus": net.bus_ids[g.bus], "on": on, "p_kw": p * kw, "q_kvar": q * kw}
+            {"id": g.id, "bus": net.bus_ids[g.bus], "on": on, "mode": g.mode, "p_kw": p * kw, "q_kvar": q * kw}
             for g, (p, q), on in zip(controls.generators, settings.generators, settings.on, strict=True)
         ],
     }

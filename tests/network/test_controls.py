@@ -41,6 +41,29 @@ def test_controls_are_read_and_written():
     assert network_from_dict(network_to_dict(network), "again").controls == controls
 
 
+def test_ratings_and_modes_of_generators():
+    """Without limits of its own q goes as far as the rating or the power factor; the box is the smallest one."""
+    case = copy.deepcopy(CASE)
+    case["generators"] = [
+        {"id": "free", "bus": 1, "p_max_kw": 300, "s_max_kva": 200},
+        {"id": "sun", "bus": 1, "p_min_kw": 120, "p_max_kw": 300, "s_max_kva": 200, "q_min_kvar": -50},
+        {"id": "fixed", "bus": 2, "p_max_kw": 300, "s_max_kva": 200, "power_factor": -0.8},
+        {"id": "off", "bus": 2, "p_max_kw": 300, "mode": "off"},
+    ]
+    controls = network_from_dict(case, "case").controls
+    free, sun, fixed, off = controls.generators
+    np.testing.assert_allclose(free.span, (0, 0.2, -0.2, 0.2))
+    np.testing.assert_allclose(sun.span, (0.12, 0.2, -0.05, 0.16))
+    np.testing.assert_allclose(fixed.span, (0, 0.16, -0.12, 0))
+    assert (fixed.mode, off.reach) == ("power_factor", (0.0, 0.0, 0.0, 0.0))
+    np.testing.assert_allclose(sun.nearest(0.3, 0.3), (0.2, 0.0))
+    np.testing.assert_allclose(fixed.nearest(0.1, 0.1), (0.1, -0.075))
+    assert controls.neutral.generators == ((0.0, 0.0), (0.12, 0.0), (0.0, 0.0), (0.0, 0.0))
+    assert controls.neutral.on == (True, True, True, False)
+    written = network_to_dict(network_from_dict(case, "case"))
+    assert network_to_dict(network_from_dict(written, "again")) == written
+
+
 def test_settings_change_the_network_they_belong_to():
     """Neutral settings change nothing; a tap lifts the voltage behind it, a capacitor gives q v^2, a generator p, q."""
     network = network_from_dict(CASE, "case")
@@ -79,6 +102,13 @@ def test_kinds_are_chosen_by_name():
         ("generators", {"bus": 9}, "generator 'G': 9 is not a bus"),
         ("generators", {"p_min_kw": 400}, "generator 'G': p_min_kw = 400.0 and p_max_kw = 300.0 must be finite"),
         ("generators", {"q_min_kvar": 60}, "generator 'G': q_min_kvar = 60.0 and q_max_kvar = 50.0 must be finite"),
+        ("generators", {"s_max_kva": 0}, "generator 'G': s_max_kva = 0.0 must be a finite number > 0"),
+        ("generators", {"mode": "volt-var"}, "mode = 'volt-var' must be one of off, power_factor, free"),
+        ("generators", {"mode": "power_factor"}, "generator 'G': mode = 'power_factor' needs a power_factor"),
+        ("generators", {"power_factor": 1.2}, "generator 'G': power_factor = 1.2 must lie in (0, 1]"),
+        ("generators", {"power_factor": 0}, "generator 'G': power_factor = 0.0 must lie in (0, 1]"),
+        ("generators", {"p_min_kw": 250, "s_max_kva": 200}, "no injection respects p_min_kw = 250.0, p_max_kw = 300.0"),
+        ("generators", {"p_min_kw": 250, "power_factor": 0.8}, "q_max_kvar = 50.0, power_factor = 0.8 at once"),
     ],
 )
 def test_contradictory_limits_name_the_control(key, change, message):
