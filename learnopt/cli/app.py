@@ -58,6 +58,7 @@ app.command()(savings)
 app.command()(data.generate)
 app.command()(data.label)
 app.command()(learn.train)
+app.command()(learn.calibrate)
 app.command()(learn.evaluate)
 app.add_typer(plan_app, name="plan")
 

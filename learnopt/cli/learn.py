@@ -80,6 +80,35 @@ def train(
     stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False)
 
 
+def calibrate(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset that the model was not trained on.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Checkpoint to calibrate; the reference one if absent.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, if another one.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics."""
+    from learnopt.learning.checkpoint import REFERENCE
+    from learnopt.pipeline.recalibrate import recalibrate
+
+    if checkpoint is None and out is None:
+        raise DataError("options", ["say where the calibrated reference checkpoint goes: --out DIR"])
+    target = out or checkpoint
+    assert target is not None
+    card = recalibrate(checkpoint or REFERENCE, data, target)
+    if json_output:
+        answer = {"checkpoint": str(target), "calibration": card.calibration, "metrics": card.metrics}
+        typer.echo(json.dumps(answer, default=str))
+        return
+    fixing = Table("alpha", "coverage %", "instances with a wrong fixing % [95 %]", "free switches per loop")
+    for alpha, row in card.metrics["test"]["fixing"].items():
+        rate = f"{100 * row['failure_rate']:.2f} [{100 * row['failure_low']:.2f}, {100 * row['failure_high']:.2f}]"
+        fixing.add_row(alpha, f"{100 * row['coverage']:.1f}", rate, f"{row['free_per_loop']:.2f}")
+    stdout.print(fixing)
+    stdout.print(f"Checkpoint {target}: {card.metrics['test']['n']} test instances", highlight=False, markup=False)
+
+
 def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset.")],
     checkpoint: Annotated[

@@ -218,10 +218,37 @@ class LocalSearch:
 
     def neighbours(self, configuration: Configuration, count: int) -> list[Configuration]:
         """The ``count`` exchanges of least estimated objective, best first; fewer where there are fewer."""
+        _, tie, cut = self._exchanges(configuration)
+        result = []
+        for e, k in zip(tie[:count], cut[:count], strict=True):
+            closed = configuration.closed.copy()
+            closed[e], closed[k] = True, False
+            result.append(Configuration(closed))
+        return result
+
+    def least_rise(self, configuration: Configuration, group: Ints) -> Floats:
+        """Estimated rise of the objective [kW] by the cheapest exchange that changes a branch, shape (n_branch,).
+
+        Infinite where no exchange does, and everywhere where the configuration has no power flow.
+
+        Parameters
+        ----------
+        group
+            The branch that stands for each one, shape (n_branch,); an exchange within a group changes nothing.
+        """
+        result = np.full(len(group), np.inf)
+        estimate, tie, cut = self._exchanges(configuration)
+        between = group[tie] != group[cut]
+        for branch in (tie, cut):
+            np.minimum.at(result, group[branch[between]], estimate[between])
+        return result * self.problem.network.base.kw
+
+    def _exchanges(self, configuration: Configuration) -> tuple[Floats, Ints, Ints]:
+        """All exchanges with the estimated rise of the objective [pu], best first; none without a power flow."""
         flow = power_flow(self.problem, configuration)
         if not flow.converged:
-            return []
-        _, tie, cut = _rank_exchanges(
+            return np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return _rank_exchanges(
             self._grid,
             configuration.closed,
             *self._arrays,
@@ -234,12 +261,6 @@ class LocalSearch:
             flow.current,
             np.inf,
         )
-        result = []
-        for e, k in zip(tie[:count], cut[:count], strict=True):
-            closed = configuration.closed.copy()
-            closed[e], closed[k] = True, False
-            result.append(Configuration(closed))
-        return result
 
 
 def radial_start(problem: ReconfigurationProblem) -> Configuration:

@@ -25,6 +25,8 @@ LEAST = 1e-10
 """Relative change of the loss that counts."""
 DRAWS = 4
 """Random numbers of a kick."""
+DOUBT = 0.02
+"""Added to every belief that guides kicks, so that each exchange stays possible."""
 
 
 @njit(cache=True)
@@ -146,9 +148,24 @@ def _loss(r: Floats, price: Floats, feed: Ints, flow: Floats) -> float:
 
 
 @njit(cache=True)
+def _draw(weight: Floats, branches: Ints, uniform: float) -> int:
+    """Place of a branch drawn with probability proportional to its weight."""
+    left = 0.0
+    for e in branches:
+        left += weight[e]
+    left *= uniform
+    for k in range(len(branches)):
+        left -= weight[branches[k]]
+        if left < 0.0:
+            return k
+    return len(branches) - 1
+
+
+@njit(cache=True)
 def _kicks(
-    arcs: Any, r: Floats, price: Floats, free: Bools, parent: Ints, feed: Ints, flow: Floats, ties: Ints, draws: Floats
-) -> float:
+    arcs: Any, r: Floats, price: Floats, free: Bools, closing: Floats, opening: Floats, parent: Ints, feed: Ints,
+    flow: Floats, ties: Ints, draws: Floats,
+) -> float:  # fmt: skip
     """Kick and descend once per row of ``draws``; the tree ends at the best one found, whose loss is returned."""
     n = len(parent)
     mark, loop = np.zeros(n, np.int64), np.empty(n, np.int64)
@@ -157,7 +174,7 @@ def _kicks(
     best = _loss(r, price, feed, flow)
     kept_parent, kept_feed, kept_flow, kept_ties = parent.copy(), feed.copy(), flow.copy(), ties.copy()
     for draw in draws:
-        which = int(draw[0] * len(ties))
+        which = _draw(closing, ties, draw[0])
         for turn in range(2):
             stamp += 1
             first, size = _loop(arcs, ties[which], parent, mark, stamp, loop)
@@ -167,8 +184,9 @@ def _kicks(
                     if k != which and (mark[arcs.end_a[ties[k]]] == stamp or mark[arcs.end_b[ties[k]]] == stamp):
                         touching[count] = k
                         count += 1
-                chosen = which if count == 0 else touching[int(draw[2] * count)]
-            at = int(draw[1 + 2 * turn] * size)
+                near = touching[:count]
+                chosen = which if count == 0 else touching[_draw(closing, ties[near], draw[2])]
+            at = _draw(opening, feed[loop[:size]], draw[1 + 2 * turn])
             if size > 0 and free[feed[loop[at]]]:
                 ties[which] = _exchange(arcs, ties[which], at, first, size, loop, parent, feed, flow)
             which = chosen
@@ -193,15 +211,29 @@ class IteratedExchange:
         Injections whose squared flows times ``r`` add up to the loss [pu], shape (n_bus, n_column).
     r, price
         Resistance and cost of closing [pu], shape (n_branch,).
+    p_open
+        Belief that a branch is open, shape (n_branch,): kicks open what should be open and close what should not.
+        Every branch alike where absent.
     """
 
     def __init__(
-        self, problem: ReconfigurationProblem, start: Configuration, injection: Floats, r: Floats, price: Floats
+        self,
+        problem: ReconfigurationProblem,
+        start: Configuration,
+        injection: Floats,
+        r: Floats,
+        price: Floats,
+        p_open: Floats | None = None,
     ) -> None:
         self._graph = graph = ArcGraph.of(problem, r, price)
         self._arcs: Arcs = graph.with_injections(injection)
         self._start = start
-        self._numbers = r[graph.loops], price[graph.loops], np.array(problem.free[graph.loops])
+        even = np.ones(len(graph.loops))
+        belief = None if p_open is None else p_open[graph.loops]
+        closing = even if belief is None else 1.0 - belief + DOUBT
+        opening = even if belief is None else belief + DOUBT
+        free = np.array(problem.free[graph.loops])
+        self._numbers = r[graph.loops], price[graph.loops], free, closing, opening
         n = len(self._arcs.start) - 1
         self._parent, self._feed = np.full(n, -1), np.full(n, -1)
         self._flow = self._arcs.injection.copy()

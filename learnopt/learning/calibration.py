@@ -3,39 +3,51 @@ r"""Calibration on held-out feeders: probabilities that mean what they say, thre
 *Temperature*: one number divides theta, chosen to maximise the likelihood of held-out labels. A tree distribution stays
 one, unlike under isotonic regression of single probabilities.
 
-*Threshold*: a switch is fixed when its state has probability >= tau. An instance fails when any fixed switch is wrong.
-Raising tau never turns a success into a failure, so conformal risk control applies: over n exchangeable feeders, with
-:math:`L_i(\tau)` the share of failures among the instances of feeder i, the smallest tau with
+*Threshold*: a switch is fixed when the confidence in its state (:mod:`learnopt.learning.confidence`) is >= tau. An
+instance fails when any fixed switch is wrong. Raising tau never turns a success into a failure, so conformal risk
+control applies: over n exchangeable feeders, with :math:`L_i(\tau)` the share of failures among the instances of feeder
+i, the smallest tau with
 
 .. math:: \frac{1}{n + 1} \Bigl(\sum_{i=1}^n L_i(\tau) + 1\Bigr) \le \alpha
 
 fails on an instance of a new feeder with probability at most alpha. No tau can claim less than 1/(n + 1): alpha = 0.01
 takes 99 feeders, 0.001 takes 999. Many scenarios of one feeder are not many feeders, which is why n counts feeders. The
-claim is for feeders like those of the calibration, on average over them.
+claim is for feeders like those of the calibration, on average over them *and over calibrations*.
+
+*Spread*: the risk of the threshold that one calibration happens to find differs from alpha. With one instance per
+feeder and k feeders lost at tau it is Beta(k + 1, n - k) distributed, whatever the distribution of the confidences (an
+order statistic of n uniform numbers): its mean is what the formula bounds, its 95 % quantile is stated beside it. A
+failure rate measured on test feeders spreads further, by their own number.
 
 References
 ----------
 Guo, Pleiss, Sun & Weinberger (2017), arXiv:1706.04599; Angelopoulos, Bates, Fisch, Lei & Schuster (2022),
-arXiv:2208.02814.
+arXiv:2208.02814; Vovk (2012), arXiv:1209.2673 (the Beta distribution of the risk).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.stats import beta
 from sklearn.calibration import calibration_curve
 
 from learnopt.errors import DataError
+from learnopt.learning.confidence import Confidence
 from learnopt.learning.features import extract
 from learnopt.learning.predict import Prediction, Predictor
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
 
+Judge = Callable[[ReconfigurationProblem, Prediction], Confidence]
+"""Finds a good configuration of a problem and says how sure one may be of it; it takes an optimiser, hence is given."""
 ALPHAS = (0.001, 0.01, 0.05, 0.1)
 """Risks for which a threshold is stored."""
+LEAST_TAU = 1e-9
+"""Above 0, the confidence of what is never fixed, and below every other confidence."""
 N_BINS = 15
 """Bins of the reliability diagram and of the expected calibration error."""
 _TEMPERATURES = (0.05, 20.0)
@@ -90,6 +102,8 @@ class Calibration:
         What the thresholds rest on.
     ece_before, ece
         Expected calibration error on these instances, without and with the temperature.
+    risks
+        :func:`risk_quantile` of each threshold.
     """
 
     temperature: float
@@ -98,6 +112,7 @@ class Calibration:
     n_instances: int = 0
     ece_before: float = 0.0
     ece: float = 0.0
+    risks: Mapping[float, float] = field(default_factory=dict)
 
     def apply(self, predictor: Predictor) -> Predictor:
         """The predictor with this calibration."""
@@ -132,20 +147,13 @@ def fit_temperature(predictions: Sequence[Prediction], labels: Sequence[Configur
     return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded").x))
 
 
-def worst_mistake(prediction: Prediction, label: Configuration) -> float:
-    """Largest probability given to a wrong state of a free branch: the instance fails for every tau up to it."""
-    closed = prediction.graph.canonical(label).closed[prediction.free]
-    p_closed = prediction.p_closed[prediction.free]
-    return float(np.max(np.where(closed, 1.0 - p_closed, p_closed), initial=0.0))
-
-
 def conformal_threshold(mistakes: Sequence[float], feeders: Sequence[str], alpha: float) -> float | None:
     """Smallest tau whose risk on a new feeder is at most alpha; None when the feeders are too few to claim that.
 
     Parameters
     ----------
     mistakes
-        :func:`worst_mistake` of each instance.
+        :meth:`Confidence.worst_mistake` of each instance.
     feeders
         Feeder of each instance. Feeders count, however many instances they have.
     """
@@ -158,8 +166,18 @@ def conformal_threshold(mistakes: Sequence[float], feeders: Sequence[str], alpha
     failures = np.cumsum(1.0 / size[feeder[order]])  # feeders lost when tau is at the k-th largest mistake
     lost = np.flatnonzero(failures > allowed + _TOLERANCE)
     largest = worst[order[lost[0]]] if len(lost) else 0.0
-    # Only above 1/2 does tau name one state; above 1 nothing is fixed.
-    return float(max(np.nextafter(largest, 2.0), np.nextafter(0.5, 1.0)))
+    return float(max(np.nextafter(largest, 2.0), LEAST_TAU))
+
+
+def risk_quantile(mistakes: Sequence[float], feeders: Sequence[str], tau: float, level: float = 0.95) -> float:
+    """Bound that the true risk of a threshold found on these feeders exceeds in 1 - ``level`` of all calibrations.
+
+    Exact for one instance per feeder and confidences without ties, else a rounded-up number of lost feeders.
+    """
+    worst = np.asarray(mistakes, dtype=float)
+    _, feeder, size = np.unique(np.asarray(feeders), return_inverse=True, return_counts=True)
+    lost = np.ceil(np.sum((worst >= tau) / size[feeder]) - _TOLERANCE)
+    return float(beta.ppf(level, lost + 1, len(size) - lost)) if lost < len(size) else 1.0
 
 
 def calibrate(
@@ -167,6 +185,7 @@ def calibrate(
     temperature_pairs: Sequence[tuple[ReconfigurationProblem, Configuration]],
     threshold_pairs: Sequence[tuple[ReconfigurationProblem, Configuration]],
     threshold_feeders: Sequence[str],
+    judge: Judge,
     alphas: Sequence[float] = ALPHAS,
 ) -> Calibration:
     """Temperature from one set of feeders, thresholds and novelty from another that nothing was fitted to.
@@ -179,6 +198,8 @@ def calibrate(
         Pairs not trained on; those of early stopping serve.
     threshold_pairs, threshold_feeders
         Pairs of further feeders, and the feeder of each.
+    judge
+        As fixing will use it.
 
     Raises
     ------
@@ -197,14 +218,19 @@ def calibrate(
     predictor.model.novelty.calibrate([feeder for feeder in further if feeder.edge_index.shape[1]])
     before = [raw.predict(p) for p, _ in threshold_pairs]
     after = [cooled.predict(p) for p, _ in threshold_pairs]
-    mistakes = [worst_mistake(p, y) for p, y in zip(after, labels, strict=True)]
+    mistakes = [
+        judge(problem, p).worst_mistake(p.graph.canonical(label))
+        for (problem, label), p in zip(threshold_pairs, after, strict=True)
+    ]
+    thresholds = {alpha: conformal_threshold(mistakes, threshold_feeders, alpha) for alpha in alphas}
     return Calibration(
         temperature=temperature,
-        thresholds={alpha: conformal_threshold(mistakes, threshold_feeders, alpha) for alpha in alphas},
+        thresholds=thresholds,
         n_feeders=len(set(threshold_feeders)),
         n_instances=len(threshold_pairs),
         ece_before=reliability(before, labels).ece,
         ece=reliability(after, labels).ece,
+        risks={a: risk_quantile(mistakes, threshold_feeders, t) for a, t in thresholds.items() if t is not None},
     )
 
 

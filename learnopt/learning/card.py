@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import learnopt
 from learnopt.learning.calibration import Calibration
+from learnopt.learning.confidence import FIXING_RULE
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.features import FEATURE_SCHEMA
 from learnopt.learning.model import ModelConfig
@@ -44,8 +45,10 @@ class ModelCard:
         What the calibration rests on and its expected calibration error.
     feature_schema
         Version and column names.
+    fixing_rule
+        Version of :mod:`learnopt.learning.confidence` that the thresholds hold for.
     learnopt_version, git_commit
-        What wrote the weights.
+        What wrote the card.
     limits_of_use
         What the model must not be used for.
     weights_sha256
@@ -63,6 +66,7 @@ class ModelCard:
     feature_schema: Mapping[str, Any] = field(
         default_factory=lambda: {"version": FEATURE_SCHEMA.version, **FEATURE_SCHEMA.names()}
     )
+    fixing_rule: int = FIXING_RULE
     learnopt_version: str = learnopt.__version__
     git_commit: str | None = field(default_factory=git_commit)
     limits_of_use: tuple[str, ...] = LIMITS_OF_USE
@@ -94,12 +98,21 @@ class ModelCard:
             metrics=metrics,
             temperature=calibration.temperature,
             thresholds=calibration.thresholds,
-            calibration={
-                "n_feeders": calibration.n_feeders,
-                "n_instances": calibration.n_instances,
-                "ece_before": calibration.ece_before,
-                "ece": calibration.ece,
-            },
+            calibration=_basis(calibration),
+        )
+
+    def calibrated(self, calibration: Calibration, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> ModelCard:
+        """The card after another calibration of the same weights: its metrics and data are added, or replaced."""
+        return replace(
+            self,
+            data={**self.data, **data},
+            metrics=metrics,
+            temperature=calibration.temperature,
+            thresholds=calibration.thresholds,
+            calibration=_basis(calibration),
+            fixing_rule=FIXING_RULE,
+            learnopt_version=learnopt.__version__,
+            git_commit=git_commit(),
         )
 
     @property
@@ -124,6 +137,7 @@ class ModelCard:
         """
         values = json.loads(text)
         values["thresholds"] = {float(alpha): tau for alpha, tau in values["thresholds"].items()}
+        values.setdefault("fixing_rule", 1)
         values["limits_of_use"] = tuple(values["limits_of_use"])
         return cls(**values)
 
@@ -141,11 +155,15 @@ class ModelCard:
             "",
             "## Fixing thresholds",
             "",
-            "| risk alpha | threshold tau |",
-            "|---|---|",
-            *(f"| {alpha:g} | {_threshold(tau)} |" for alpha, tau in sorted(self.thresholds.items())),
+            "| risk alpha | 95 % of all calibrations have a risk below | threshold tau of the confidence |",
+            "|---|---|---|",
+            *(
+                f"| {alpha:g} | {_risk(self.calibration.get('risks', {}).get(f'{alpha:g}'))} | {_threshold(tau)} |"
+                for alpha, tau in sorted(self.thresholds.items())
+            ),
             "",
-            "P(any fixed switch of an instance is wrong) <= alpha, by conformal risk control.",
+            "P(any fixed switch of an instance is wrong) <= alpha, by conformal risk control over feeders: on average "
+            "over feeders like those of the calibration and over calibrations.",
         ]
         sections = {
             "Calibration": {"temperature": self.temperature, **self.calibration},
@@ -169,6 +187,21 @@ def _threshold(tau: float | None) -> str:
     if tau is None:
         return "none: too few calibration feeders to claim this risk, nothing is fixed"
     return f"{tau:.10g}" if tau <= 1 else "none: nothing would be fixed"
+
+
+def _risk(quantile: float | None) -> str:
+    return "-" if quantile is None else f"{quantile:.2g}"
+
+
+def _basis(calibration: Calibration) -> dict[str, Any]:
+    """What a calibration rests on."""
+    return {
+        "n_feeders": calibration.n_feeders,
+        "n_instances": calibration.n_instances,
+        "ece_before": calibration.ece_before,
+        "ece": calibration.ece,
+        "risks": {f"{alpha:g}": risk for alpha, risk in calibration.risks.items()},
+    }
 
 
 def _rows(values: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -13,6 +13,7 @@ from learnopt.errors import CheckpointError, DataError
 from learnopt.io.files import write_atomically
 from learnopt.io.resources import data_root
 from learnopt.learning.card import ModelCard
+from learnopt.learning.confidence import FIXING_RULE
 from learnopt.learning.features import FEATURE_SCHEMA
 from learnopt.learning.model import SwitchModel, build_model
 from learnopt.learning.predict import Predictor
@@ -72,9 +73,25 @@ def load_checkpoint(source: Path | str = REFERENCE) -> Predictor:
     Raises
     ------
     CheckpointError
-        If it is missing, damaged or made for other features.
+        If it is missing, damaged, made for other features or calibrated for another rule of fixing.
     """
     card = load_card(source)
+    if card.fixing_rule != FIXING_RULE:
+        raise CheckpointError(
+            f"checkpoint {_directory(source)} is calibrated for fixing rule {card.fixing_rule}, this version of "
+            f"learnopt fixes by rule {FIXING_RULE}: calibrate it again with `learnopt calibrate`"
+        )
+    return Predictor(load_weights(source, card), card.temperature, card.thresholds, card.name)
+
+
+def load_weights(source: Path | str, card: ModelCard) -> SwitchModel:
+    """The model of a checkpoint without its calibration, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are missing, damaged or do not fit the card.
+    """
     path = _directory(source) / WEIGHTS
     advice = "restore the file or train the checkpoint again"
     try:
@@ -88,7 +105,7 @@ def load_checkpoint(source: Path | str = REFERENCE) -> Predictor:
         model.load_state_dict(safetensors.torch.load(weights))
     except (SafetensorError, RuntimeError, DataError, TypeError) as error:
         raise CheckpointError(f"{path} does not fit its card ({str(error).splitlines()[0]}): {advice}") from None
-    return Predictor(model.eval(), card.temperature, card.thresholds, card.name)
+    return model.eval()
 
 
 def _directory(source: Path | str) -> Path:

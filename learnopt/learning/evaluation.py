@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.stats import beta
 
 from learnopt.errors import DataError
 from learnopt.learning.calibration import reliability
+from learnopt.learning.confidence import Confidence
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.predict import Prediction
 from learnopt.network import Configuration, ReconfigurationProblem
@@ -30,12 +32,19 @@ class FixingMetrics:
         Share of the fixed switches that differ from the label (0 when none is fixed).
     failure_rate
         Share of instances with at least one wrong fixing: what alpha bounds.
+    failure_low, failure_high
+        Its 95 % interval (Clopper and Pearson), as if instances were independent: true with one per feeder.
+    free_per_loop
+        Mean over instances of switches left free over branches to open.
     """
 
     tau: float | None
     coverage: float
     risk: float
     failure_rate: float
+    failure_low: float
+    failure_high: float
+    free_per_loop: float
 
 
 @dataclass(frozen=True)
@@ -95,11 +104,17 @@ def evaluate_predictions(
     problems: Sequence[ReconfigurationProblem],
     labels: Sequence[Configuration],
     predictions: Sequence[Prediction | Configuration],
+    confidences: Sequence[Confidence] | None = None,
 ) -> Metrics:
     """Compare predictions of a model, or configurations of anything else, with labels.
 
     Configurations that differ only in which of several branches in series without load between them is open are the
     same (:attr:`DecisionGraph.alike`).
+
+    Parameters
+    ----------
+    confidences
+        What fixing goes by, for predictions of a model; without them there are no metrics of fixing.
 
     Raises
     ------
@@ -149,23 +164,37 @@ def evaluate_predictions(
         distinct_labels=len({(i, y) for i, y in zip(names, labels, strict=True)}),
         distinct_predictions=len({(i, y) for i, y in zip(names, states, strict=True)}),
         ece=reliability(whole, labels).ece if probabilistic else None,
-        fixing={alpha: _fixing(whole, labels, tau) for alpha, tau in whole[0].thresholds.items()}
-        if probabilistic
+        fixing={alpha: _fixing(whole, confidences, labels, tau) for alpha, tau in whole[0].thresholds.items()}
+        if probabilistic and confidences is not None
         else {},
     )
 
 
-def _fixing(predictions: Sequence[Prediction], labels: Sequence[Configuration], tau: float | None) -> FixingMetrics:
-    if tau is None:
-        return FixingMetrics(None, 0.0, 0.0, 0.0)
+def _fixing(
+    predictions: Sequence[Prediction],
+    confidences: Sequence[Confidence],
+    labels: Sequence[Configuration],
+    tau: float | None,
+) -> FixingMetrics:
     free = fixed = wrong = failures = 0
-    for prediction, label in zip(predictions, labels, strict=True):
-        closed, opened = prediction.confident(tau)
+    left = []
+    for prediction, confidence, label in zip(predictions, confidences, labels, strict=True):
+        closed, opened = confidence.fixed(np.inf if tau is None else tau)
         mistakes = int(np.count_nonzero((closed & ~label.closed) | (opened & label.closed)))
+        decided = int(closed.sum() + opened.sum())
         free += int(prediction.free.sum())
-        fixed += int(closed.sum() + opened.sum())
+        fixed += decided
         wrong += mistakes
         failures += mistakes > 0
+        if prediction.graph.n_loops:
+            left.append((prediction.graph.n_undecided - decided) / prediction.graph.n_loops)
+    n = len(predictions)
     return FixingMetrics(
-        tau, fixed / free if free else 0.0, wrong / fixed if fixed else 0.0, failures / len(predictions)
+        tau=tau,
+        coverage=fixed / free if free else 0.0,
+        risk=wrong / fixed if fixed else 0.0,
+        failure_rate=failures / n,
+        failure_low=float(beta.ppf(0.025, failures, n - failures + 1)) if failures else 0.0,
+        failure_high=float(beta.ppf(0.975, failures + 1, n - failures)) if failures < n else 1.0,
+        free_per_loop=float(np.mean(left)) if left else 0.0,
     )

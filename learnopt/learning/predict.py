@@ -77,10 +77,6 @@ class Prediction:
         each = [trees.sample(len(range(k, n, len(members))), rng) for k, trees in enumerate(members)]
         return [self.graph.expand(each[k % len(members)][k // len(members)]) for k in range(n)]
 
-    def confident(self, tau: float) -> tuple[Bools, Bools]:
-        """Free branches that are closed, and that are open, with probability >= tau > 1/2, bool, shape (n_branch,)."""
-        return self.free & (self.p_closed >= tau), self.free & (1.0 - self.p_closed >= tau)
-
 
 @dataclass(frozen=True)
 class Predictor:

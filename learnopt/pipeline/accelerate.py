@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.coverage import tight_obstacles
-from learnopt.engines.exchange import LocalSearch, radial_start
+from learnopt.engines.exchange import radial_start
 from learnopt.engines.probing import fix_by_bounds
 from learnopt.errors import DataError
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
@@ -35,6 +35,7 @@ from learnopt.network import (
 from learnopt.physics import evaluate
 from learnopt.pipeline.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
 from learnopt.pipeline.reduction import Reduction, undecided
+from learnopt.pipeline.starts import SAMPLES, confidence_in, learned_start
 
 UNFIXING_ROUNDS = 2
 """Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
@@ -90,7 +91,7 @@ class LearnedEngine:
         self,
         predictor: Predictor | Path | str = REFERENCE,
         alpha: float = DEFAULT_ALPHA,
-        samples: int = 4,
+        samples: int = SAMPLES,
         sequential: bool = False,
         exact: str = "auto",
     ) -> None:
@@ -124,7 +125,9 @@ class LearnedEngine:
             with watch.stage("start"):
                 self._starts(problem, prediction, start, options, best)
             with watch.stage("decide"):
-                decisions = consistent(problem, self.policy.decide(prediction), prediction.p_closed)
+                found = None if best.configuration is None else (best.configuration, best.merit)
+                confidence = confidence_in(problem, prediction, found)
+                decisions = consistent(problem, self.policy.decide(prediction, confidence), prediction.p_closed)
             certify = options.certify or Certificate.NONE
             result, summary = self._reduced(problem, prediction, decisions, certify, options, best, watch)
             nodes = result.nodes
@@ -164,17 +167,12 @@ class LearnedEngine:
         options: SolveOptions,
         best: _Best,
     ) -> None:
-        """Branch exchange on the full problem from the predicted tree, sampled trees and the normal configuration."""
-        search = LocalSearch(problem)
-        rng = np.random.default_rng(options.seed)
-        candidates = [prediction.most_probable, *prediction.sample(self.samples, rng), radial_start(problem)]
+        """Branch exchange and guided kicks on the full problem, from predicted starts and a given one."""
+        further = [] if start is None else [start]
         if self.sequential:
-            candidates.append(self.predictor.predict_step_by_step(problem, SURE, ROUNDS))
-        if start is not None:
-            candidates.append(start)
-        for candidate in dict.fromkeys(candidates):
-            if problem.admits(candidate):
-                best.offer(search.improve(candidate))
+            further.append(self.predictor.predict_step_by_step(problem, SURE, ROUNDS))
+        rng = np.random.default_rng(options.seed)
+        best.offer(learned_start(problem, prediction, rng, self.samples, further))
 
     def _reduced(
         self,

@@ -32,6 +32,7 @@ from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit
 from learnopt.network import Configuration
 from learnopt.pipeline.baselines import PresentConfiguration
+from learnopt.pipeline.starts import judge
 from learnopt.pipeline.train import TrainingOutcome, proven_pairs
 
 TUNING = TrainingConfig(
@@ -102,12 +103,13 @@ def tune(
     model = fit(config, training, validation, logger, callbacks, progress, start=before.model)
     config = replace(config, model=before.model.config)
     raw = Predictor(model.model, name=config.name)
-    calibration = calibrate(raw, validation, thresholds, [_day(times[i]) for i in sides[2]])
+    calibration = calibrate(raw, validation, thresholds, [_day(times[i]) for i in sides[2]], judge)
     predictor = calibration.apply(raw)
     problems, labels = [p for p, _ in test], [y for _, y in test]
     predictions = [predictor.predict(p) for p in problems]
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
     measured: dict[str, Any] = {
-        "test": evaluate_predictions(problems, labels, predictions).as_dict(),
+        "test": evaluate_predictions(problems, labels, predictions, confidences).as_dict(),
         "best_epoch": model.best_epoch,
     }
     rivals = _rivals(pairs, times, sides[3], [*training, *validation, *thresholds], before)
@@ -150,7 +152,11 @@ def evaluate_snapshots(checkpoint: Path | str, data: Path, baselines: bool = Tru
     if baselines:
         reference = load_checkpoint(REFERENCE) if str(checkpoint) != REFERENCE else None
         methods |= _rivals(pairs, times, last, [pairs[i] for i in earlier], reference)
-    return {name: evaluate_predictions(problems, labels, found) for name, found in methods.items()}
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    return {
+        name: evaluate_predictions(problems, labels, found, confidences if name == "model" else None)
+        for name, found in methods.items()
+    }
 
 
 def persistence(pairs: Sequence[Pair], times: Times, wanted: Sequence[int], lag: np.timedelta64) -> list[Configuration]:

@@ -1,6 +1,7 @@
 """From belief to action: which switches to fix, and what follows from that.
 
-The model says how probable each state is; the policy decides, per switch, to fix it or to leave it free. Decisions are
+A good configuration is at hand, and how sure one may be of each of its switches; the policy decides, per switch, to fix
+it in its state there or to leave it free. Decisions are
 made consistent on the graph before any solver sees them: fixed-closed switches close no loop, fixed-open ones leave
 every bus feedable.
 """
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnopt.errors import DataError
+from learnopt.learning.confidence import Confidence
 from learnopt.learning.predict import Prediction
 from learnopt.network import Floats, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets
@@ -27,14 +29,14 @@ class Decision(IntEnum):
     FIX_CLOSED = 1
 
 
-DEFAULT_ALPHA = 0.05
+DEFAULT_ALPHA = 0.01
 FOREIGN = 2.0
 """Novelty from which on no stated risk is believed."""
 
 
 @dataclass(frozen=True)
 class FixingPolicy:
-    """Fix what the model is sure of.
+    """Fix what one may be sure of.
 
     Parameters
     ----------
@@ -67,8 +69,8 @@ class FixingPolicy:
         safer = [a for a, tau in thresholds.items() if a < self.alpha and tau is not None]
         return max(safer) if safer and prediction.novelty <= FOREIGN else None
 
-    def decide(self, prediction: Prediction) -> NDArray[np.int8]:
-        """Decision per branch, shape (n_branch,); not yet consistent.
+    def decide(self, prediction: Prediction, confidence: Confidence) -> NDArray[np.int8]:
+        """Decision per branch, shape (n_branch,): states of the configuration that the confidence is in.
 
         Raises
         ------
@@ -79,7 +81,7 @@ class FixingPolicy:
         alpha = self.used_alpha(prediction)
         tau = None if alpha is None else prediction.thresholds[alpha]
         if tau is not None:
-            closed, opened = prediction.confident(tau)
+            closed, opened = confidence.fixed(tau)
             decisions[closed] = Decision.FIX_CLOSED
             decisions[opened] = Decision.FIX_OPEN
             # Which of several branches in series without load opens makes no difference: one of them is enough.

@@ -25,6 +25,7 @@ from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.baselines import solving_baselines
+from learnopt.pipeline.starts import judge
 
 
 @dataclass(frozen=True)
@@ -100,28 +101,45 @@ def train(
     training, validation, thresholds, test = ([pairs[i] for i in side] for side in sides)
     model = fit(config, training, validation, logger, callbacks, progress)
     raw = Predictor(model.model, name=config.name)
-    calibration = calibrate(raw, validation, thresholds, [feeders[i] for i in sides[2]])
+    calibration = calibrate(raw, validation, thresholds, [feeders[i] for i in sides[2]], judge)
     predictor = calibration.apply(raw)
-    problems, labels = [p for p, _ in test], [y for _, y in test]
-    predictions = [predictor.predict(p) for p in problems]
-    metrics = evaluate_predictions(problems, labels, predictions)
-    measured = {"test": metrics.as_dict(), "best_epoch": model.best_epoch}
-    proven_ac = [k for k, i in enumerate(sides[3]) if certificates[i] is Certificate.AC]
-    if proven_ac:
-        measured["test_ac_labels"] = evaluate_predictions(
-            [problems[k] for k in proven_ac], [labels[k] for k in proven_ac], [predictions[k] for k in proven_ac]
-        ).as_dict()
-    summaries = {name: _summary(manifest) for name, manifest in manifests.items()}
+    measured, diagram = measure(predictor, test, [certificates[i] for i in sides[3]])
+    measured["best_epoch"] = model.best_epoch
+    summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
     summary = {
         **(summaries if len(summaries) > 1 else next(iter(summaries.values()))),
         "pairs": {"training": len(training), "validation": len(validation), "thresholds": len(thresholds)},
     }
     card = ModelCard.of(config, calibration, summary, measured)
     card = save_checkpoint(checkpoint, model.model, card)
-    return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels))
+    return TrainingOutcome(predictor, card, model.history, diagram)
 
 
-def _summary(manifest: Manifest) -> dict[str, Any]:
+def measure(
+    predictor: Predictor, test: Sequence[Pair], certificates: Sequence[Certificate]
+) -> tuple[dict[str, Any], Reliability]:
+    """Metrics of a card on test pairs, those with an AC label once more by themselves, and the reliability."""
+    problems, labels = [p for p, _ in test], [y for _, y in test]
+    predictions = [predictor.predict(p) for p in problems]
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+
+    def metrics(chosen: Sequence[int]) -> dict[str, Any]:
+        return evaluate_predictions(
+            [problems[k] for k in chosen],
+            [labels[k] for k in chosen],
+            [predictions[k] for k in chosen],
+            [confidences[k] for k in chosen],
+        ).as_dict()
+
+    measured = {"test": metrics(range(len(test)))}
+    proven_ac = [k for k, certificate in enumerate(certificates) if certificate is Certificate.AC]
+    if proven_ac:
+        measured["test_ac_labels"] = metrics(proven_ac)
+    return measured, reliability(predictions, labels)
+
+
+def summary_of(manifest: Manifest) -> dict[str, Any]:
+    """What a card says about a dataset."""
     return {
         "seed": manifest.seed,
         "limits": manifest.limits,
@@ -159,4 +177,8 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
         "model, step by step": [predictor.predict_step_by_step(p) for p in problems],
     }
     methods.update({rival.name: [rival.predict(p) for p in problems] for rival in rivals})
-    return {name: evaluate_predictions(problems, labels, answers) for name, answers in methods.items()}
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    return {
+        name: evaluate_predictions(problems, labels, answers, confidences if name == "model" else None)
+        for name, answers in methods.items()
+    }

@@ -10,6 +10,7 @@ from toy_feeders import labelled_pairs, locked, random_problem, sequential_openi
 
 from learnopt.errors import DataError
 from learnopt.learning.baselines import BoostedTrees, MajorityLabel, NearestNeighbour, all_baselines, feeder_key
+from learnopt.learning.confidence import Confidence
 from learnopt.learning.evaluation import evaluate_predictions
 from learnopt.learning.predict import Predictor
 from learnopt.network import Network, ReconfigurationProblem
@@ -97,22 +98,30 @@ def test_power_flow_without_solution_is_counted_not_dropped(two_bus: Network) ->
 def test_fixing_metrics_count_mistakes() -> None:
     """Coverage, risk and failures follow from the confident branches at the stored threshold."""
     problems, labels = (list(x) for x in zip(*labelled_pairs()[60:], strict=True))
-    predictor = Predictor(trained().model, thresholds={0.1: 0.7, 0.01: None})
+    predictor = Predictor(trained().model, thresholds={0.1: 0.2, 0.01: None})
     predictions = [predictor.predict(p) for p in problems]
-    metrics = evaluate_predictions(problems, labels, predictions)
+    confidences = [
+        Confidence.of(prediction, prediction.most_probable, np.full(len(prediction.free), 0.01))
+        for prediction in predictions
+    ]
+    metrics = evaluate_predictions(problems, labels, predictions, confidences)
     wrong = fixed = failed = 0
     for prediction, label in zip(predictions, labels, strict=True):
-        closed, opened = prediction.p_closed >= 0.7, prediction.p_closed <= 0.3
-        mistakes = np.sum((closed & ~label.closed | opened & label.closed) & prediction.free)
+        chosen = prediction.most_probable.closed
+        belief = np.where(chosen, prediction.p_closed, 1 - prediction.p_closed)
+        sure = prediction.free & (belief > 0.5) & (1 / (1 + prediction.graph.n_undecided * (1 - belief)) >= 0.2)
+        mistakes = np.sum((chosen != label.closed) & sure)
         wrong, failed = wrong + mistakes, failed + (mistakes > 0)
-        fixed += np.sum((closed | opened) & prediction.free)
+        fixed += np.sum(sure)
     row = metrics.fixing[0.1]
     assert fixed > 0
     assert row.risk == pytest.approx(wrong / fixed)
     assert row.failure_rate == pytest.approx(failed / len(problems))
+    assert row.failure_low <= row.failure_rate <= row.failure_high
     assert metrics.fixing[0.01].tau is None
     assert metrics.fixing[0.01].coverage == 0.0
     assert metrics.ece is not None
+    assert evaluate_predictions(problems, labels, predictions).fixing == {}
 
 
 def test_sizes_must_match() -> None:

@@ -8,17 +8,19 @@ from toy_feeders import labelled_pairs, random_problem, trained
 
 from learnopt.errors import DataError
 from learnopt.learning.calibration import (
+    LEAST_TAU,
     Reliability,
     calibrate,
     conformal_threshold,
     fit_temperature,
     reliability,
-    worst_mistake,
+    risk_quantile,
 )
+from learnopt.learning.confidence import Confidence
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.predict import Prediction, Predictor
 from learnopt.learning.spanning_tree import SpanningTrees
-from learnopt.network import Configuration
+from learnopt.network import Configuration, ReconfigurationProblem
 
 
 def drawn_from(temperature: float, n: int) -> tuple[list[Prediction], list[Configuration]]:
@@ -60,7 +62,8 @@ def test_threshold_by_hand() -> None:
     assert conformal_threshold(mistakes, feeders, 0.01) is None
     assert conformal_threshold(mistakes, feeders, 0.05) == np.nextafter(mistakes[18], 1)
     assert conformal_threshold(mistakes, feeders, 0.1) == np.nextafter(mistakes[17], 1)
-    assert conformal_threshold([0.2] * 19, feeders, 0.05) == np.nextafter(0.5, 1)
+    assert conformal_threshold([0.2] * 19, feeders, 0.05) == np.nextafter(0.2, 1)
+    assert conformal_threshold([0.0] * 19, feeders, 0.05) == LEAST_TAU
     assert conformal_threshold([0.7] * 19, feeders, 0.1) == np.nextafter(0.7, 1)
 
 
@@ -88,34 +91,41 @@ def test_stated_risk_holds_on_average(alpha: float) -> None:
     assert alpha - 1 / (n + 1) - error <= failures / repeats <= alpha + error
 
 
-def test_worst_mistake_is_where_fixing_starts_to_fail() -> None:
-    """Just above the worst mistake every fixing is right, at it one is wrong."""
-    for prediction, label in zip(*drawn_from(1.0, 20), strict=True):
-        worst = worst_mistake(prediction, label)
-        if worst <= 0.5:
-            continue
-        closed, opened = prediction.confident(worst)
-        assert (closed & ~label.closed).any() or (opened & label.closed).any()
-        closed, opened = prediction.confident(np.nextafter(worst, 2))
-        assert not (closed & ~label.closed).any()
-        assert not (opened & label.closed).any()
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_risk_quantile_covers_95_percent_of_calibrations(alpha: float) -> None:
+    """The true risk of a threshold (known here: confidences are uniform) is below the quantile in 95 % of them."""
+    rng = np.random.default_rng(2)
+    feeders = [str(k) for k in range(60)]
+    below = 0
+    for _ in range(2000):
+        mistakes = rng.random(60)
+        tau = conformal_threshold(mistakes, feeders, alpha)
+        assert tau is not None
+        below += 1 - tau <= risk_quantile(mistakes, feeders, tau)
+    assert 0.95 - 0.015 <= below / 2000 <= 0.95 + 0.015
+
+
+def belief(problem: ReconfigurationProblem, prediction: Prediction) -> Confidence:
+    """In the most probable tree, by belief alone."""
+    return Confidence.of(prediction, prediction.most_probable, np.ones(problem.network.n_branch))
 
 
 def test_calibrate_a_model() -> None:
     """Temperature and thresholds come from different feeders; too few feeders give no threshold."""
     pairs = labelled_pairs()
     predictor = Predictor(trained().model)
-    calibration = calibrate(predictor, pairs[50:60], pairs[60:80], [str(k) for k in range(20)])
+    calibration = calibrate(predictor, pairs[50:60], pairs[60:80], [str(k) for k in range(20)], belief)
     assert 0.05 < calibration.temperature < 20
     assert calibration.thresholds[0.001] is None
     assert calibration.thresholds[0.01] is None
     low, high = calibration.thresholds[0.1], calibration.thresholds[0.05]
     assert low is not None
     assert high is not None
-    assert 0.5 < low <= high
+    assert 0 < low <= high
+    assert calibration.risks.keys() == {0.05, 0.1}
     assert calibration.n_feeders == 20
     applied = calibration.apply(predictor)
     assert applied.predict(pairs[0][0]).thresholds == calibration.thresholds
     assert applied.temperature == calibration.temperature
     with pytest.raises(DataError, match="20 pairs but 1 feeder"):
-        calibrate(predictor, pairs[50:60], pairs[60:80], ["a"])
+        calibrate(predictor, pairs[50:60], pairs[60:80], ["a"], belief)

@@ -57,16 +57,6 @@ def test_temperature_sharpens_without_changing_the_best() -> None:
     assert sharp.trees.log_probability(best) > soft.trees.log_probability(best)
 
 
-def test_confident_branches_are_free_and_disjoint() -> None:
-    """Only free branches are offered for fixing, none in both states, fewer at a higher threshold."""
-    prediction = Predictor(trained().model).predict(labelled_pairs()[71][0])
-    closed, opened = prediction.confident(0.8)
-    assert closed.any()
-    assert not (closed & opened).any()
-    assert not ((closed | opened) & ~prediction.free).any()
-    assert prediction.confident(0.99)[0].sum() <= closed.sum()
-
-
 def test_stepwise_prediction_is_closer_to_stepwise_labels() -> None:
     """Looking again after each opening finds at least as many of the labels (which were made step by step)."""
     predictor = Predictor(trained().model)
@@ -81,4 +71,4 @@ def test_network_without_loops(two_bus: Network) -> None:
     prediction = Predictor(trained().model).predict(ReconfigurationProblem.of(two_bus))
     assert prediction.p_closed.tolist() == [1.0]
     assert prediction.most_probable.closed.tolist() == [True]
-    assert not prediction.confident(0.6)[0].any()
+    assert not prediction.free.any()

@@ -20,7 +20,7 @@ LIGHT = (0.1, 1.0)
 """Range of the factor on loads for which power flows converge."""
 SURE = 40.0
 """Weight that leaves no doubt."""
-THRESHOLDS = {0.05: 0.9, 0.1: None}
+THRESHOLDS = {0.01: 0.9, 0.1: None}
 
 Choice = Callable[[ReconfigurationProblem], Configuration]
 

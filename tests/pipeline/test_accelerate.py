@@ -16,6 +16,7 @@ from learnopt.engines.tree_proof import AcProof
 from learnopt.errors import DataError
 from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status
+from learnopt.physics import power_flow
 from learnopt.pipeline import accelerate
 from learnopt.pipeline.accelerate import LearnedEngine
 
@@ -25,6 +26,17 @@ STAGES = {"predict", "start", "decide", "reduce", "solve"}
 
 def solve(problem: ReconfigurationProblem, predictor: str, options: SolveOptions = FAST) -> Result:
     return LearnedEngine(PREDICTORS[predictor]).solve(problem, options)
+
+
+def only_predicted(
+    problem: ReconfigurationProblem,
+    prediction: Prediction,
+    start: Configuration | None,
+    options: SolveOptions,
+    best: accelerate._Best,
+) -> None:
+    """Instead of exchange: the most probable tree as it is."""
+    best.offer((prediction.most_probable, power_flow(problem, prediction.most_probable).loss * problem.network.base.kw))
 
 
 def assert_sound(problem: ReconfigurationProblem, result: Result) -> None:
@@ -42,7 +54,7 @@ def assert_sound(problem: ReconfigurationProblem, result: Result) -> None:
 @pytest.mark.parametrize("first", range(0, 240, 40))
 def test_fast_mode_on_many_small_networks(predictor: str, first: int) -> None:
     """Random problems of every kind: an answer where there is one, radial and judged, never with a claim."""
-    answers = 0
+    answers = left = 0
     for seed in range(first, first + 40):
         problem = random_problem(seed, load=LIGHT)
         oracle, result = enumerated(problem), solve(problem, predictor)
@@ -60,8 +72,9 @@ def test_fast_mode_on_many_small_networks(predictor: str, first: int) -> None:
         assert "audit" not in result.stage_times_s
         if predictor == "expert":
             assert result.objective_kw == pytest.approx(oracle.objective_kw, rel=1e-6)
-            assert result.learned.free == 0
+            left += result.learned.free
     assert answers > 15
+    assert left <= 4  # where exchange finds another configuration of equal loss, two switches are free
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
@@ -100,7 +113,7 @@ class Unusual(CertainPredictor):
 
     def predict(self, problem: ReconfigurationProblem) -> Prediction:
         """As ever, but with a novelty."""
-        return replace(super().predict(problem), novelty=self.strange, thresholds={0.05: 0.9, 0.01: 0.99})
+        return replace(super().predict(problem), novelty=self.strange, thresholds={0.01: 0.9, 0.001: 0.99})
 
 
 def test_nothing_fixed_is_solved_once(case33: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +145,9 @@ def test_proven_fixings_join_the_learned_ones(case33: Network) -> None:
 
 
 def test_wrong_model_is_overruled_by_the_audit() -> None:
-    """Without exchange from other starts a wrong model costs losses; certified mode gets them back."""
+    """Without exchange a wrong model costs losses; certified mode gets them back."""
     engine = LearnedEngine(PREDICTORS["wrong"])
-    engine._starts = lambda *_: None  # type: ignore[method-assign]
+    engine._starts = only_predicted  # type: ignore[method-assign]
     for seed in range(10):
         problem = random_problem(seed, [], load=LIGHT, n_bus=(10, 12), n_loops=(3, 4))
         best = enumerated(problem).objective_kw
@@ -176,7 +189,7 @@ def test_infeasible_fixings_are_given_up() -> None:
     """With every switch fixed wrongly nothing respects the limit: fixings are freed until something does."""
     problem, wrong = fixing_that_cannot_work()
     engine = LearnedEngine(sure_of(lambda _: wrong, "wrong"))
-    engine._starts = lambda *_: None  # type: ignore[method-assign]  # exchange must not find the answer first
+    engine._starts = only_predicted  # type: ignore[method-assign]  # exchange must not find the answer first
     result = engine.solve(problem, FAST)
     assert result.configuration == enumerated(problem).configuration
     assert result.learned is not None
@@ -356,13 +369,15 @@ def test_summary_counts_every_undecided_switch_once(case33: Network) -> None:
     assert learned is not None
     assert learned.fixed_closed + learned.fixed_open + learned.free == problem.free.sum()
     assert learned.fixed_closed > 0
-    assert (learned.checkpoint, learned.alpha) == ("untrained", 0.05)
+    assert (learned.checkpoint, learned.alpha) == ("untrained", 0.01)
 
 
 def test_reduced_bound_belongs_to_the_reduced_problem(case33: Network) -> None:
     """Fixing the worst of several trees leaves a bound above the true optimum: it is no bound of the full problem."""
     predictor = CertainPredictor(untrained().model, thresholds=THRESHOLDS, name="wrong", choose=worst_of_many)
-    result = LearnedEngine(predictor).solve(ReconfigurationProblem.of(case33), FAST)
+    engine = LearnedEngine(predictor)
+    engine._starts = only_predicted  # type: ignore[method-assign]
+    result = engine.solve(ReconfigurationProblem.of(case33), FAST)
     assert result.learned is not None
     assert result.learned.reduced_bound_kw > 139.6
     assert result.dual_bound_kw is None

@@ -13,6 +13,7 @@ from oracles import certain, worst_of_many
 
 from learnopt.engines.exchange import radial_start
 from learnopt.errors import DataError
+from learnopt.learning.confidence import Confidence
 from learnopt.learning.predict import Prediction
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.pipeline.policy import Decision, FixingPolicy, consistent, surest_half
@@ -28,23 +29,29 @@ def prediction(case33: Network) -> Prediction:
     return certain(problem, worst_of_many(problem))
 
 
+def sure(prediction: Prediction) -> Confidence:
+    """In the most probable tree, every change of which costs a percent."""
+    return Confidence.of(prediction, prediction.most_probable, np.full(len(prediction.free), 0.01))
+
+
 def test_unknown_alpha_names_the_known_ones(prediction: Prediction) -> None:
     """A risk for which the checkpoint has no threshold is bad input, and the message lists those it has."""
-    with pytest.raises(DataError, match=r"alpha = 0\.02 has no threshold: the checkpoint has 0\.05, 0\.1"):
-        FixingPolicy(0.02).decide(prediction)
+    with pytest.raises(DataError, match=r"alpha = 0\.02 has no threshold: the checkpoint has 0\.01, 0\.1"):
+        FixingPolicy(0.02).decide(prediction, sure(prediction))
     with pytest.raises(DataError, match="the checkpoint has none"):
-        FixingPolicy().decide(replace(prediction, thresholds={}))
+        FixingPolicy().decide(replace(prediction, thresholds={}), sure(prediction))
 
 
 def test_no_threshold_fixes_nothing(prediction: Prediction) -> None:
     """Too few calibration feeders, or a threshold above one: every switch stays free, however sure the model is."""
     for tau in (None, 1.1):
-        assert (FixingPolicy().decide(replace(prediction, thresholds={0.05: tau})) == FREE).all()
+        strict = replace(prediction, thresholds={0.01: tau})
+        assert (FixingPolicy().decide(strict, sure(prediction)) == FREE).all()
 
 
 def test_sure_switches_are_fixed_as_predicted(prediction: Prediction) -> None:
     """A prediction without doubt fixes every free switch in its state and nothing else."""
-    decisions = FixingPolicy().decide(prediction)
+    decisions = FixingPolicy().decide(prediction, sure(prediction))
     closed = prediction.most_probable.closed
     assert np.array_equal(decisions == CLOSED, prediction.free & closed)
     assert np.array_equal(decisions == OPEN, prediction.free & ~closed)

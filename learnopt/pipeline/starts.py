@@ -1,0 +1,90 @@
+"""A good configuration from a prediction, in milliseconds, and how sure one may be of each of its switches.
+
+Branch exchange starts from the present configuration, the most probable tree and drawn ones; kicks guided by the
+prediction then shake the best of them for fixed load currents, thousands a second
+(:mod:`learnopt.engines.iterated`), and exchange by AC power flow has the last word. On feeders like those of the
+training this is the optimum in most cases, which makes it what fixing starts from: a switch is fixed in its state
+here where the model agrees and another state is dear (:mod:`learnopt.learning.confidence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from learnopt.engines.exchange import LocalSearch, radial_start
+from learnopt.engines.iterated import DRAWS, IteratedExchange
+from learnopt.learning.confidence import Confidence
+from learnopt.learning.predict import Prediction
+from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.physics import power_flow
+
+SAMPLES = 4
+"""Trees drawn from the prediction."""
+KICKS = 100
+"""Guided kicks of the best start."""
+
+Found = tuple[Configuration, float]
+"""A configuration and its merit [kW]: objective, plus a penalty for limits that it violates."""
+
+
+def learned_start(
+    problem: ReconfigurationProblem,
+    prediction: Prediction,
+    rng: np.random.Generator,
+    samples: int = SAMPLES,
+    further: Iterable[Configuration] = (),
+) -> Found | None:
+    """Best configuration of exchange from predicted starts, then of guided kicks; None where none has a power flow.
+
+    Parameters
+    ----------
+    further
+        Other starts.
+    """
+    search = LocalSearch(problem)
+    candidates = [prediction.most_probable, *prediction.sample(samples, rng), radial_start(problem), *further]
+    found = [search.improve(each) for each in dict.fromkeys(candidates) if problem.admits(each)]
+    best = min((each for each in found if each is not None), key=lambda each: each[1], default=None)
+    if best is None or not prediction.graph.n_loops:
+        return best
+    kicked = guided_kicks(problem, prediction, best[0], rng, KICKS)
+    better = search.improve(kicked) if kicked != best[0] and problem.admits(kicked) else None
+    return best if better is None or better[1] >= best[1] else better
+
+
+def guided_kicks(
+    problem: ReconfigurationProblem, prediction: Prediction, start: Configuration, rng: np.random.Generator, kicks: int
+) -> Configuration:
+    """Iterated exchange from a configuration with a power flow, its load currents held.
+
+    Kicks close branches that the prediction would rather have closed and open those that it would rather have open.
+    """
+    net, flow = problem.network, power_flow(problem, start)
+    current = np.conj((problem.p + 1j * problem.q) / np.where(flow.v == 0, 1.0, flow.v))
+    operation = np.where(net.normal_configuration.closed, -1.0, 1.0) * problem.free
+    exchange = IteratedExchange(
+        problem,
+        start,
+        np.column_stack([current.real, current.imag]),
+        net.r,
+        operation * problem.switching_cost / net.base.kw,
+        1.0 - prediction.p_closed,
+    )
+    exchange.kick(rng.random((kicks, DRAWS)))
+    return exchange.configuration
+
+
+def confidence_in(problem: ReconfigurationProblem, prediction: Prediction, found: Found | None) -> Confidence:
+    """How sure one may be of each switch of a configuration; of none where there is no configuration."""
+    if found is None:
+        return Confidence.none(prediction)
+    configuration = prediction.graph.canonical(found[0])
+    rise = LocalSearch(problem).least_rise(configuration, prediction.graph.alike)
+    return Confidence.of(prediction, configuration, rise / max(found[1], 1e-12))
+
+
+def judge(problem: ReconfigurationProblem, prediction: Prediction) -> Confidence:
+    """Confidence as fixing uses it, the same for the same problem and prediction."""
+    return confidence_in(problem, prediction, learned_start(problem, prediction, np.random.default_rng(0)))

@@ -1,0 +1,63 @@
+"""Calibrating anew changes what is stated, not the weights, and never on the data of the training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from learnopt.dataset.store import read_labels
+from learnopt.errors import CheckpointError, DataError
+from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.pipeline.recalibrate import recalibrate
+
+
+@pytest.fixture
+def other_seed(labelled_dataset: Path, tmp_path: Path) -> Path:
+    """The dataset under a manifest of another seed."""
+    folder = tmp_path / "held_out"
+    shutil.copytree(labelled_dataset, folder)
+    path = folder / "manifest.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"seed": values["seed"] + 1}))
+    return folder
+
+
+def test_thresholds_of_other_feeders(tiny_checkpoint: Path, other_seed: Path, tmp_path: Path) -> None:
+    """Sides by feeder, weights untouched but for the scale of the novelty, same bytes on a second run."""
+    card = recalibrate(tiny_checkpoint, other_seed, tmp_path / "a")
+    feeders = {r.feeder_index for r in read_labels(other_seed)}
+    assert card.calibration["n_feeders"] == round(0.7 * len(feeders)) - round(0.15 * len(feeders))
+    assert card.metrics["test"]["n"] == card.data["held_out"]["pairs"]["test"]
+    assert card.training == load_card(tiny_checkpoint).training
+    assert load_checkpoint(tmp_path / "a").thresholds == card.thresholds
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_checkpoint, tmp_path / "a"))
+    assert [k for k in before if not np.array_equal(before[k], after[k])] in ([], ["novelty.limit"])
+    again = recalibrate(tmp_path / "a", other_seed, tmp_path / "b")
+    assert again == card
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_training_data_is_refused(tiny_checkpoint: Path, labelled_dataset: Path, tmp_path: Path) -> None:
+    """A seed that the model was trained on would state a risk that does not hold."""
+    seed = load_card(tiny_checkpoint).data["seed"]
+    with pytest.raises(DataError, match=f"seed {seed} of the training data"):
+        recalibrate(tiny_checkpoint, labelled_dataset, tmp_path / "c")
+
+
+def test_older_rule_is_refused_and_mended(tiny_checkpoint: Path, other_seed: Path, tmp_path: Path) -> None:
+    """Thresholds of another formula mean nothing: the checkpoint says so until it is calibrated again."""
+    old = tmp_path / "old"
+    shutil.copytree(tiny_checkpoint, old)
+    values = json.loads((old / "card.json").read_text())
+    del values["fixing_rule"]
+    (old / "card.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"fixing rule 1.*learnopt calibrate"):
+        load_checkpoint(old)
+    recalibrate(old, other_seed, old)
+    load_checkpoint(old)

@@ -1,0 +1,88 @@
+"""Starts are never worse than what they start from, and confidence goes by what the cheapest change costs in AC."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from instances import random_problem
+from oracles import LIGHT, PREDICTORS, enumerated, untrained, worst_of_many
+
+from learnopt.engines.exchange import LocalSearch, radial_start
+from learnopt.network import Limits, Network, ReconfigurationProblem
+from learnopt.physics import power_flow
+from learnopt.pipeline.starts import confidence_in, guided_kicks, judge, learned_start
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS)
+def test_start_beats_its_starts(predictor: str) -> None:
+    """Whatever the model believes: admissible, and at least as good as exchange from each of the starts."""
+    answers = 0
+    for seed in range(40):
+        problem = random_problem(seed, load=LIGHT)
+        if problem.contradictions:
+            continue
+        prediction = PREDICTORS[predictor].predict(problem)
+        worst = worst_of_many(problem)
+        found = learned_start(problem, prediction, np.random.default_rng(0), further=[worst])
+        alone = [LocalSearch(problem).improve(s) for s in (radial_start(problem), worst) if problem.admits(s)]
+        alone = [each for each in alone if each is not None]
+        if found is None:
+            assert not alone
+            continue
+        answers += 1
+        assert problem.admits(found[0])
+        assert all(found[1] <= each[1] * (1 + 1e-12) for each in alone)
+    assert answers > 15
+
+
+def test_same_bytes_for_the_same_seed(case33: Network) -> None:
+    """Confidence is a function of problem and prediction."""
+    problem = ReconfigurationProblem.of(case33)
+    a, b = (judge(problem, untrained().predict(problem)) for _ in range(2))
+    assert a.configuration == b.configuration
+    assert np.array_equal(a.value, b.value)
+
+
+def test_kicks_leave_a_poor_local_optimum() -> None:
+    """From the worst of many trees, kicks reach the enumerated optimum, or one close to it, in nearly every case."""
+    reached = cases = 0
+    for seed in range(30):
+        problem = random_problem(seed, [], load=LIGHT)
+        start = worst_of_many(problem)
+        if not power_flow(problem, start).converged:
+            continue
+        prediction = untrained().predict(problem)
+        found = guided_kicks(problem, prediction, start, np.random.default_rng(0), 100)
+        assert problem.admits(found)
+        cases += 1
+        reached += power_flow(problem, found).loss <= power_flow(problem, enumerated(problem).configuration).loss * 1.01
+    assert cases > 20
+    assert reached >= cases - 2
+
+
+def test_rises_are_those_of_the_power_flow(case33: Network) -> None:
+    """The cheapest estimated change of each switch is near the cheapest by AC power flow."""
+    problem = ReconfigurationProblem.of(case33, limits=Limits())
+    best, net = enumerated(problem).configuration, case33
+    rise = LocalSearch(problem).least_rise(best, np.arange(net.n_branch))
+    base = power_flow(problem, best).loss
+    least = np.full(net.n_branch, np.inf)
+    for tie in np.flatnonzero(~best.closed):
+        for cut in np.flatnonzero(best.closed):
+            closed = best.closed.copy()
+            closed[tie], closed[cut] = True, False
+            other = replace(best, closed=closed)
+            if problem.admits(other) and (flow := power_flow(problem, other)).converged:
+                change = (flow.loss - base) * net.base.kw
+                least[[tie, cut]] = np.minimum(least[[tie, cut]], change)
+    assert np.array_equal(np.isfinite(rise), np.isfinite(least))
+    small = np.isfinite(least) & (least < 0.1 * base * net.base.kw)
+    np.testing.assert_allclose(rise[small], least[small], rtol=0.3, atol=0.02)
+
+
+def test_no_configuration_no_confidence(case33: Network) -> None:
+    """Where no start has a power flow nothing is fixed."""
+    problem = ReconfigurationProblem.of(case33)
+    assert not confidence_in(problem, untrained().predict(problem), None).value.any()
