@@ -57,6 +57,8 @@ class SolveOptions:
         Seconds; None = no limit. The best configuration found is returned.
     seed
         For engines that randomise.
+    threads
+        Threads of the tree search; the answer and its proof are the same for any number. Other engines use one.
     progress
         Called while solving whenever an engine that reports has a better configuration or bound; it must be quick. What
         it raises ends the solve; KeyboardInterrupt ends it as Ctrl-C does, with what is known.
@@ -66,6 +68,7 @@ class SolveOptions:
     gap: float | None = None
     time_limit: float | None = None
     seed: int = 0
+    threads: int = 1
     progress: Callable[[Progress], None] | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +77,8 @@ class SolveOptions:
             problems.append(f"gap = {self.gap} must be a finite number >= 0")
         if self.time_limit is not None and not self.time_limit > 0:
             problems.append(f"time_limit = {self.time_limit} must be > 0 [s]")
+        if self.threads < 1:
+            problems.append(f"threads = {self.threads} must be >= 1")
         if problems:
             raise DataError("options", problems)
 

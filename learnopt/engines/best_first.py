@@ -26,7 +26,6 @@ from learnopt.engines.arborescence import (
 )
 from learnopt.engines.arc_graph import Arcs
 from learnopt.engines.chains import Chains, ChainWork, chain_value, eliminate
-from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.engines.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.network import Bools, Floats, Ints
 
@@ -41,33 +40,6 @@ CANDIDATES = 5
 """Buses tried."""
 POWER = 3
 """The choice falls on the least sum over children of (1 - rise of the bound / slack) to this power."""
-FULL = 0.9
-"""Share of the pool in use from which on nodes of large bound come first."""
-MEMORY = 2.5e8
-"""Bytes of the pool."""
-
-
-class Pool(NamedTuple):
-    """Open nodes; a slot holds one."""
-
-    alive: Bools
-    """shape (n_slots, n_arcs)."""
-    potential: NDArray[np.float32]
-    """shape (n_slots, n_nodes, n_columns)."""
-    weight: NDArray[np.float32]
-    """shape (n_slots, n_arcs)."""
-    bound: Floats
-    """shape (n_slots,)."""
-    heap: Ints
-    """Slots in use, as a binary heap by bound."""
-    free: Ints
-    """Slots not in use, as a stack."""
-    scalars: Ints
-    """Nodes in the heap, nodes explored, leaves, improvements."""
-    best: Floats
-    """Objective to beat, threshold factor, least value of an unresolved leaf [pu]."""
-    best_closed: Bools
-    """Leaf that improved last, shape (n_branch,)."""
 
 
 class Frontier(NamedTuple):
@@ -88,67 +60,35 @@ class Frontier(NamedTuple):
     """Least resistance in the preconditioner [pu]."""
 
 
-def pool_of(arcs: Arcs, n_branch: int, upper: float, gap: float) -> Pool:
-    """An empty pool."""
+class Brood(NamedTuple):
+    """What comes out of one node: children, and its best leaf."""
+
+    alive: Bools
+    """shape (n_most, n_arcs); the other fields of children likewise, see :class:`learnopt.engines.node_pool.Pool`."""
+    potential: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bound: Floats
+    counts: Ints
+    """Children, leaves, leaves better than the objective to beat."""
+    leaf: Floats
+    """Objective of the best leaf, least bound of an unresolved one [pu], both inf where there is none."""
+    closed: Bools
+    """The best leaf, shape (n_branch,)."""
+
+
+def brood_of(arcs: Arcs, n_branch: int) -> Brood:
+    """Room for the children of any node."""
     n_arcs, (n, columns) = len(arcs.tail), arcs.injection.shape
-    size = int(np.clip(MEMORY / (5 * n_arcs + 4 * n * columns + 24), 200, 200_000))
-    return Pool(
-        alive=np.empty((size, n_arcs), dtype=bool),
-        potential=np.empty((size, n, columns), dtype=np.float32),
-        weight=np.empty((size, n_arcs), dtype=np.float32),
-        bound=np.empty(size),
-        heap=np.empty(size, dtype=np.int64),
-        free=np.arange(size)[::-1].copy(),
-        scalars=np.zeros(4, dtype=np.int64),
-        best=np.array([upper, 1.0 - gap, np.inf]),
-        best_closed=np.zeros(n_branch, dtype=bool),
+    most = int(np.max(np.diff(arcs.start), initial=1))
+    return Brood(
+        alive=np.empty((most, n_arcs), dtype=bool),
+        potential=np.empty((most, n, columns), dtype=np.float32),
+        weight=np.empty((most, n_arcs), dtype=np.float32),
+        bound=np.empty(most),
+        counts=np.zeros(3, dtype=np.int64),
+        leaf=np.full(2, np.inf),
+        closed=np.zeros(n_branch, dtype=bool),
     )
-
-
-@njit(cache=True)
-def _push(pool: Any, alive: Bools, potential: Floats, weight: Floats, bound: float) -> None:
-    size = pool.scalars[0]
-    slot = pool.free[len(pool.free) - 1 - size]
-    pool.alive[slot] = alive
-    pool.potential[slot] = potential
-    pool.weight[slot] = weight
-    pool.bound[slot] = bound
-    at = size
-    pool.scalars[0] = size + 1
-    heap = pool.heap
-    while at > 0:
-        above = (at - 1) // 2
-        if pool.bound[heap[above]] <= bound:
-            break
-        heap[at] = heap[above]
-        at = above
-    heap[at] = slot
-
-
-@njit(cache=True)
-def _pop(pool: Any, at: int) -> int:
-    """Take the node at a position of the heap: its slot, free again."""
-    heap = pool.heap
-    slot = heap[at]
-    size = pool.scalars[0] - 1
-    pool.scalars[0] = size
-    pool.free[len(pool.free) - 1 - size] = slot
-    last = heap[size]
-    bound = pool.bound[last]
-    while at > 0 and at < size and pool.bound[heap[(at - 1) // 2]] > bound:
-        heap[at] = heap[(at - 1) // 2]
-        at = (at - 1) // 2
-    while 2 * at + 1 < size:
-        below = 2 * at + 1
-        if below + 1 < size and pool.bound[heap[below + 1]] < pool.bound[heap[below]]:
-            below += 1
-        if pool.bound[heap[below]] >= bound:
-            break
-        heap[at] = heap[below]
-        at = below
-    if at < size:
-        heap[at] = last
-    return slot
 
 
 @njit(cache=True)
@@ -237,153 +177,168 @@ def _settle(
 
 
 @njit(cache=True)
-def _choose(arcs: Any, node: int, chosen: int, alive: Bools, trial: Bools) -> None:
+def _only(arcs: Any, node: int, chosen: int, alive: Bools, trial: Bools) -> None:
     """``trial``: the arcs alive, of those into a node the chosen one only."""
     trial[:] = alive
     for a in range(arcs.start[node], arcs.start[node + 1]):
         trial[a] = a == chosen
 
 
+@njit(cache=True, nogil=True)
+def open_root(frontier: Any, trunk: TrunkData, work: Any, threshold: float, brood: Any) -> None:
+    """Settle the root and leave it as the only child."""
+    n_nodes, n_arcs = len(frontier.arcs.start) - 1, len(frontier.arcs.tail)
+    parent, top = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
+    alive, weight, potential = np.ones(n_arcs, np.bool_), np.ones(n_arcs), np.zeros(work.low.shape)
+    bound = _settle(frontier, trunk, work, alive, potential, weight, parent, top, -np.inf, threshold, ROOT_STEPS, False)
+    brood.counts[:] = 0
+    brood.leaf[:] = np.inf
+    if bound < threshold:
+        _add(brood, alive, potential, weight, bound)
+
+
 @njit(cache=True)
-def search_best_first(frontier: Any, trunk: TrunkData, pool: Any, work: Any, max_nodes: int) -> int:
-    """Run until no node is left (FINISHED), the budget is spent (RUNNING) or the incumbent improves (IMPROVED)."""
+def _add(brood: Any, alive: Bools, potential: Floats, weight: Floats, bound: float) -> None:
+    k = brood.counts[0]
+    brood.alive[k], brood.potential[k], brood.weight[k], brood.bound[k] = alive, potential, weight, bound
+    brood.counts[0] = k + 1
+
+
+@njit(cache=True)
+def _branching_bus(
+    frontier: Any, trunk: TrunkData, work: Any, alive: Bools, potential: Floats, weight: Floats, parent: Ints,
+    bound: float, threshold: float,
+) -> int:  # fmt: skip
+    """The bus whose parent is decided next, -1 where all are: of a few with split flow the one that leaves least."""
+    arcs = frontier.arcs
+    candidates, score = np.empty(CANDIDATES, np.int64), np.empty(CANDIDATES)
+    branch_on, count = -1, 0
+    for j in range(1, len(parent)):
+        if parent[j] >= 0:
+            continue
+        branch_on = j
+        heaviest, flow = 0.0, 0.0
+        for a in range(arcs.start[j], arcs.start[j + 1]):
+            if alive[a]:
+                heaviest = max(heaviest, weight[a])
+                drop = 0.0
+                for c in range(potential.shape[1]):
+                    drop += (potential[j, c] - potential[arcs.tail[a], c]) ** 2
+                flow = max(flow, drop / max(arcs.r[a], frontier.floor))
+        own = (1.0 - heaviest) * flow
+        if count < CANDIDATES:
+            k = count
+            count += 1
+        elif own > score[count - 1]:
+            k = count - 1
+        else:
+            continue
+        while k > 0 and score[k - 1] < own:
+            score[k], candidates[k] = score[k - 1], candidates[k - 1]
+            k -= 1
+        score[k], candidates[k] = own, j
+    if count < 2:
+        return branch_on
+    trial_alive, trial_weight, trial_potential = alive.copy(), weight.copy(), potential.copy()
+    trial_parent, top = parent.copy(), parent.copy()
+    least = np.inf
+    for k in range(count):
+        j = candidates[k]
+        remaining = 0.0
+        for chosen in range(arcs.start[j], arcs.start[j + 1]):
+            if not alive[chosen]:
+                continue
+            trial_potential[:], trial_weight[:] = potential, weight
+            _only(arcs, j, chosen, alive, trial_alive)
+            found = _settle(
+                frontier, trunk, work, trial_alive, trial_potential, trial_weight, trial_parent, top,
+                -np.inf, threshold, TRIAL_STEPS, True,
+            )  # fmt: skip
+            if found < threshold:
+                remaining += max(0.0, 1.0 - max(0.0, found - bound) / (threshold - bound)) ** POWER
+        if remaining < least:
+            least, branch_on = remaining, j
+    return branch_on
+
+
+@njit(cache=True)
+def _leaf(frontier: Any, trunk: TrunkData, work: Any, alive: Bools, potential: Floats, parent: Ints, top: Ints,
+    threshold: float, closed: Bools,
+) -> tuple[float, bool]:  # fmt: skip
+    """Objective of the only configuration left [pu], inf where it breaks a limit, and whether it is settled.
+
+    Fills ``closed``.
+    """
+    arcs = frontier.arcs
+    closed[:] = frontier.base_closed
+    switching = frontier.switching
+    for a in range(len(alive)):
+        if alive[a]:
+            closed[arcs.branch[a]] = True
+            switching += arcs.price[a]
+    loss, settled = leaf_loss(trunk, closed, threshold - switching, frontier.gain > 0)
+    if frontier.gain != 0 or loss == np.inf:
+        return loss + switching, settled or frontier.gain == 0
+    flow_limits(arcs, parent, top, work)  # with all parents decided the dual is the loss of the model
+    return dual_value(arcs, potential, alive, work) + frontier.constant, True
+
+
+@njit(cache=True, nogil=True)
+def expand(
+    frontier: Any, trunk: TrunkData, work: Any, pool: Any, slot: int, to_beat: float, factor: float, brood: Any
+) -> None:
+    """Children and leaves of the node in a slot; ``to_beat`` times ``factor`` is where nodes are pruned."""
     arcs = frontier.arcs
     n_nodes, n_arcs = len(arcs.start) - 1, len(arcs.tail)
     parent, top = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
-    alive, weight = np.empty(n_arcs, np.bool_), np.empty(n_arcs)
-    trial_alive, trial_weight = np.empty(n_arcs, np.bool_), np.empty(n_arcs)
-    potential, trial_potential = np.empty(work.low.shape), np.empty(work.low.shape)
-    scalars, best = pool.scalars, pool.best
-    budget = scalars[1] + max_nodes
-    candidates, score = np.empty(CANDIDATES, np.int64), np.empty(CANDIDATES)
-    widest = 0
-    for j in range(1, n_nodes):
-        widest = max(widest, arcs.start[j + 1] - arcs.start[j])
-    if scalars[1] == 0:
-        scalars[1] = 1
-        alive[:] = True
-        potential[:] = 0.0
-        weight[:] = 1.0
-        threshold = best[0] * best[1]
-        bound = _settle(
-            frontier, trunk, work, alive, potential, weight, parent, top, -np.inf, threshold, ROOT_STEPS, False
-        )
-        if bound < threshold:
-            _push(pool, alive, potential, weight, bound)
-    while scalars[0] > 0:
-        if scalars[1] >= budget:
-            return RUNNING
-        threshold = best[0] * best[1]
-        at = 0
-        if scalars[0] + widest + 1 > len(pool.free):
-            return RUNNING
-        if best[0] == np.inf or scalars[0] > FULL * len(pool.free):  # dive
-            for k in range(scalars[0] // 2, scalars[0]):
-                if pool.bound[pool.heap[k]] > pool.bound[pool.heap[at]]:
-                    at = k
-        slot = _pop(pool, at)
-        bound = pool.bound[slot]
-        scalars[1] += 1
-        if bound >= threshold:
+    child_alive, child_weight, child_potential = np.empty(n_arcs, np.bool_), np.empty(n_arcs), np.empty(work.low.shape)
+    alive, weight, potential = np.empty(n_arcs, np.bool_), np.empty(n_arcs), np.empty(work.low.shape)
+    alive[:], weight[:], potential[:] = pool.alive[slot], pool.weight[slot], pool.potential[slot]
+    bound = pool.bound[slot]
+    closed = np.empty(len(brood.closed), np.bool_)
+    brood.counts[:] = 0
+    brood.leaf[:] = np.inf
+    if bound >= to_beat * factor:
+        return
+    propagate(arcs, alive, parent, top)
+    j = _branching_bus(frontier, trunk, work, alive, potential, weight, parent, bound, to_beat * factor)
+    for chosen in range(arcs.start[j], arcs.start[j + 1]):
+        if j < 0 or not alive[chosen]:
             continue
-        alive[:] = pool.alive[slot]
-        potential[:] = pool.potential[slot]
-        weight[:] = pool.weight[slot]
-        propagate(arcs, alive, parent, top)
-        improved = False
-        branch_on = -1
-        count = 0
-        for j in range(1, n_nodes):
-            if parent[j] >= 0:
-                continue
-            branch_on = j
-            heaviest, flow = 0.0, 0.0
-            for a in range(arcs.start[j], arcs.start[j + 1]):
-                if alive[a]:
-                    heaviest = max(heaviest, weight[a])
-                    drop = 0.0
-                    for c in range(potential.shape[1]):
-                        drop += (potential[j, c] - potential[arcs.tail[a], c]) ** 2
-                    flow = max(flow, drop / max(arcs.r[a], frontier.floor))
-            own = (1.0 - heaviest) * flow
-            if count < CANDIDATES:
-                k = count
-                count += 1
-            elif own > score[count - 1]:
-                k = count - 1
-            else:
-                continue
-            while k > 0 and score[k - 1] < own:
-                score[k], candidates[k] = score[k - 1], candidates[k - 1]
-                k -= 1
-            score[k], candidates[k] = own, j
-        if branch_on >= 0 and count > 1:
-            least = np.inf
-            for k in range(count):
-                j = candidates[k]
-                remaining = 0.0
-                for chosen in range(arcs.start[j], arcs.start[j + 1]):
-                    if not alive[chosen]:
-                        continue
-                    trial_potential[:], trial_weight[:] = potential, weight
-                    _choose(arcs, j, chosen, alive, trial_alive)
-                    found = _settle(
-                        frontier, trunk, work, trial_alive, trial_potential, trial_weight, parent, top,
-                        -np.inf, threshold, TRIAL_STEPS, True,
-                    )  # fmt: skip
-                    if found < threshold:
-                        remaining += max(0.0, 1.0 - max(0.0, found - bound) / (threshold - bound)) ** POWER
-                if remaining < least:
-                    least, branch_on = remaining, j
-        elif count == 1:
-            branch_on = candidates[0]
-        j = branch_on
-        for chosen in range(arcs.start[j], arcs.start[j + 1]):
-            if j < 0 or not alive[chosen]:
-                continue
-            trial_potential[:], trial_weight[:] = potential, weight
-            _choose(arcs, j, chosen, alive, trial_alive)
-            threshold = best[0] * best[1]
-            found = _settle(
-                frontier, trunk, work, trial_alive, trial_potential, trial_weight, parent, top,
-                bound, threshold, STEPS, False,
-            )  # fmt: skip
-            if found >= threshold:
-                continue
-            propagate(arcs, trial_alive, parent, top)
-            done = True
-            for i in range(1, n_nodes):
-                if parent[i] < 0:
-                    done = False
-                    break
-            if not done:
-                _push(pool, trial_alive, trial_potential, trial_weight, found)
-                continue
-            scalars[2] += 1
-            closed = frontier.base_closed.copy()
-            switching = frontier.switching
-            for a in range(n_arcs):
-                if trial_alive[a]:
-                    closed[arcs.branch[a]] = True
-                    switching += arcs.price[a]
-            loss, resolved = leaf_loss(trunk, closed, threshold - switching, frontier.gain > 0)
-            value = loss + switching
-            if frontier.gain == 0:  # with all parents decided the dual is the loss of the model
-                flow_limits(arcs, parent, top, work)
-                value = dual_value(arcs, trial_potential, trial_alive, work) + frontier.constant
-            if not resolved and frontier.gain != 0:
-                best[2] = min(best[2], found)
-            elif loss < np.inf and value < best[0]:
-                best[0] = value
-                pool.best_closed[:] = closed
-                scalars[3] += 1
-                improved = True
-        if improved:
-            return IMPROVED
-    return FINISHED
-
-
-def open_bound(pool: Pool) -> float:
-    """Least bound of what is still open [pu]; inf where nothing is."""
-    least = float(pool.bound[pool.heap[0]]) if pool.scalars[0] else np.inf
-    return min(least, float(pool.best[2]))
+        child_potential[:], child_weight[:] = potential, weight
+        _only(arcs, j, chosen, alive, child_alive)
+        threshold = to_beat * factor
+        found = _settle(
+            frontier,
+            trunk,
+            work,
+            child_alive,
+            child_potential,
+            child_weight,
+            parent,
+            top,
+            bound,
+            threshold,
+            STEPS,
+            False,
+        )
+        if found >= threshold:
+            continue
+        propagate(arcs, child_alive, parent, top)
+        done = True
+        for i in range(1, n_nodes):
+            if parent[i] < 0:
+                done = False
+                break
+        if not done:
+            _add(brood, child_alive, child_potential, child_weight, found)
+            continue
+        brood.counts[1] += 1
+        value, settled = _leaf(frontier, trunk, work, child_alive, child_potential, parent, top, threshold, closed)
+        if not settled:
+            brood.leaf[1] = min(brood.leaf[1], found)
+        elif value < to_beat:
+            to_beat = value
+            brood.leaf[0] = value
+            brood.closed[:] = closed
+            brood.counts[2] += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.budget import Budget
 from learnopt.engines.currents import tree_flow
 from learnopt.engines.depth_first import DepthFirst
 from learnopt.engines.incumbent import PROOF_GAP
@@ -35,8 +35,7 @@ def search_blocks(
     blocks: list[Ints],
     incumbent: Configuration | None,
     gap: float,
-    limit: float,
-    watch: Stopwatch,
+    budget: Budget,
     nodes: int,
 ) -> tuple[Configuration | None, float, int]:
     """Least value of a relaxation without trunk gain, block by block.
@@ -62,7 +61,7 @@ def search_blocks(
         upper = to_beat[block.block[branches[0]]] + 2 * PROOF_GAP * base
         search = DepthFirst.of_block(relaxation, branches, upper, gap)
         outcome = RUNNING
-        while outcome != FINISHED and watch.elapsed < limit and search.nodes < nodes:
+        while outcome != FINISHED and budget.left and search.nodes < nodes:
             outcome = search.search(search.chunk)
         base += search.bound
         explored += search.nodes

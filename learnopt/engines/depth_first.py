@@ -6,14 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 
+from learnopt.engines.budget import in_threads
 from learnopt.engines.relaxation import Relaxation
-from learnopt.engines.tree_frames import Frames, SearchData
-from learnopt.engines.tree_kernel import open_bound, search
+from learnopt.engines.tree_frames import PER_FRAME, Frames, SearchData
+from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING, open_bound, search
 from learnopt.network import Configuration, Floats, Ints
+
+LANES = 16
+"""Subtrees searched side by side, whatever the number of threads: the answer must not depend on it."""
+SPLIT_AFTER = 2000
+"""Nodes before the tree is split."""
+MEMORY = 2.5e8
+"""Bytes of all stacks."""
 
 
 class DepthFirst:
     """Depth-first search of one relaxation of a problem.
+
+    Where it is long the tree is split into subtrees that are searched in rounds. In a round all know the same objective
+    to beat; after it the best of what they found is known to all, and idle lanes get the largest open subtrees. So
+    every round is a function of the one before, and threads change nothing but the time.
 
     Parameters
     ----------
@@ -22,12 +34,20 @@ class DepthFirst:
     upper, gap
         Objective to beat [pu] and relative distance below it at which nodes are pruned.
     n_best
-        Leaves to keep: the worst of them is to beat.
+        Leaves to keep: the worst of them is to beat. More than one are kept by a single stack.
     """
 
-    def __init__(self, relaxation: Relaxation, upper: float, gap: float, n_best: int = 1) -> None:
+    def __init__(self, relaxation: Relaxation, upper: float, gap: float, n_best: int = 1, threads: int = 1) -> None:
         self._space = relaxation.space
-        self._frames = _root(relaxation, upper, gap, n_best)
+        self._start(_root(relaxation, upper, gap, n_best), threads)
+
+    def _start(self, root: Frames, threads: int = 1) -> None:
+        self._threads = threads
+        self._first = self._winner = root
+        self._stacks = [root]
+        self._finished_nodes = 0
+        frame_bytes = sum(array.nbytes for array in (root.K, root.F, root.g, root.state, root.label))
+        self._lanes = int(np.clip(MEMORY / frame_bytes, 1, LANES)) if len(root.pool) == 1 else 1
 
     @classmethod
     def of_block(cls, relaxation: Relaxation, branches: Ints, upper: float, gap: float) -> DepthFirst:
@@ -53,11 +73,11 @@ class DepthFirst:
             judge=False,
             **{name: getattr(data, name)[kept] for name in per_decision},
         )
-        root = whole._frames
-        whole._frames = _stack(
+        root = whole._first
+        whole._start(_stack(
             own, np.ascontiguousarray(root.K[0][np.ix_(loops, loops)]), root.F[0][rows], np.zeros(1), 0.0,
             root.best, root.pool, space.problem.network.n_branch,
-        )  # fmt: skip
+        ))  # fmt: skip
         whole._space = replace(space, decisions=own)
         return whole
 
@@ -69,51 +89,112 @@ class DepthFirst:
     @property
     def nodes(self) -> int:
         """Nodes explored."""
-        return int(self._frames.scalars[1])
+        return self._finished_nodes + sum(int(stack.scalars[1]) for stack in self._stacks)
 
     @property
     def to_beat(self) -> float:
         """Objective to beat [pu]."""
-        return float(self._frames.best[0])
+        return float(self._first.best[0])
 
     @to_beat.setter
     def to_beat(self, objective: float) -> None:
-        self._frames.best[0] = objective
+        for stack in (self._first, *self._stacks):
+            stack.best[0] = objective
 
     @property
     def unsettled(self) -> float:
         """Least bound of a leaf whose power flow neither converged nor was refuted [pu], inf where there is none."""
-        return float(self._frames.best[2])
+        return min(float(stack.best[2]) for stack in (self._first, *self._stacks))
 
     def doubt(self, value: float) -> None:
         """Count a leaf of this objective [pu] as not settled."""
-        self._frames.best[2] = min(self._frames.best[2], value)
+        self._first.best[2] = min(self._first.best[2], value)
 
     @property
     def bound(self) -> float:
         """What is proven for all configurations [pu]."""
-        return min(float(open_bound(self._frames)), self.to_beat * float(self._frames.best[1]))
+        open_bounds = (float(open_bound(stack)) for stack in (self._first, *self._stacks))
+        return min(*open_bounds, self.to_beat * float(self._first.best[1]))
 
     @property
     def improved(self) -> Configuration | None:
         """The leaf that improved the objective last."""
-        return Configuration(self._frames.best_closed) if self._frames.scalars[4] else None
+        return Configuration(self._winner.best_closed) if self._winner.scalars[4] else None
 
     @property
     def best_leaves(self) -> list[Configuration]:
         """The best leaves found, best first, at most ``n_best``."""
-        return [Configuration(closed) for closed in self._frames.pool_closed[np.isfinite(self._frames.pool)]]
+        return [Configuration(closed) for closed in self._first.pool_closed[np.isfinite(self._first.pool)]]
 
     @property
     def root_decisions(self) -> np.ndarray:
-        """State of each decision that the root's bound forces (see :mod:`learnopt.engines.tree_kernel`), int8."""
-        return np.array(self._frames.state[0])
+        """State of each decision that the root's bound forces (see :mod:`learnopt.engines.tree_frames`), int8."""
+        return np.array(self._first.state[0])
 
     def search(self, max_nodes: int, stop_at_improvement: bool = False) -> int:
         """Continue; the outcome is one of :mod:`learnopt.engines.tree_kernel`."""
-        space = self._space
-        fixed = space.decisions, space.trunk, self._frames, space.base_closed
-        return int(search(*fixed, max_nodes, stop_at_improvement))
+        end = self.nodes + max_nodes
+        outcome = FINISHED
+        if self.nodes < SPLIT_AFTER or self._lanes == 1:
+            alone = max_nodes if self._lanes == 1 else min(max_nodes, SPLIT_AFTER - self.nodes)
+            outcome = self._round(alone, stop_at_improvement)
+        while self._stacks and outcome != IMPROVED and self.nodes < end:
+            self._split()
+            outcome = self._round(max(1, (end - self.nodes) // len(self._stacks)), stop_at_improvement)
+        return IMPROVED if outcome == IMPROVED else RUNNING if self._stacks else FINISHED
+
+    def _round(self, max_nodes: int, stop_at_improvement: bool) -> int:
+        """Continue all stacks for so many nodes each."""
+        space, before = self._space, self.to_beat
+
+        def continued(stack: Frames) -> int:
+            fixed = space.decisions, space.trunk, stack, space.base_closed
+            return int(search(*fixed, max_nodes, stop_at_improvement))
+
+        outcomes = in_threads(continued, self._stacks, self._threads)
+        best = min(self._stacks, key=lambda stack: float(stack.best[0]))
+        if best.best[0] < before:
+            self._winner = best
+            self.to_beat = float(best.best[0])
+        left = []
+        for stack, outcome in zip(self._stacks, outcomes, strict=True):
+            if outcome != FINISHED:
+                left.append(stack)
+            else:
+                self._finished_nodes += int(stack.scalars[1])
+                self.doubt(float(stack.best[2]))
+        self._stacks = left
+        return IMPROVED if IMPROVED in outcomes else RUNNING if left else FINISHED
+
+    def _split(self) -> None:
+        """Give idle lanes the open subtrees nearest to the root, of the stacks that have most."""
+        while len(self._stacks) < self._lanes:
+            largest = max(self._stacks, key=_open_frames)
+            if _open_frames(largest) < 2:
+                return
+            self._stacks.append(_taken_off(largest))
+
+
+def _open_frames(stack: Frames) -> int:
+    """Frames that are still to be explored."""
+    return int(np.isfinite(stack.part[: stack.scalars[0] + 1, 0]).sum())
+
+
+def _taken_off(stack: Frames) -> Frames:
+    """A stack of the open frame nearest to the root, which the old one forgets."""
+    bottom = int(np.flatnonzero(np.isfinite(stack.part[: stack.scalars[0] + 1, 0]))[0])
+    own = {name: np.empty_like(getattr(stack, name)[bottom:]) for name in PER_FRAME}
+    for name, array in own.items():
+        array[0] = getattr(stack, name)[bottom]
+    stack.part[bottom] = np.inf
+    return stack._replace(
+        **own,
+        scalars=np.zeros(5, dtype=np.int64),
+        best=np.array([stack.best[0], stack.best[1], np.inf]),
+        best_closed=stack.best_closed.copy(),
+        pool=np.full(1, np.inf),
+        pool_closed=stack.pool_closed.copy(),
+    )
 
 
 def _root(relaxation: Relaxation, upper: float, gap: float, n_best: int) -> Frames:

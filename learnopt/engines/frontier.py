@@ -6,12 +6,17 @@ import numpy as np
 
 from learnopt.engines.arborescence import FLOOR, workspace
 from learnopt.engines.arc_graph import ArcGraph
-from learnopt.engines.best_first import Frontier, open_bound, pool_of, search_best_first
+from learnopt.engines.best_first import Brood, Frontier, brood_of, expand, open_root
+from learnopt.engines.budget import in_threads
 from learnopt.engines.chains import chain_workspace, chains_of
+from learnopt.engines.node_pool import give, open_bound, pool_of, take
 from learnopt.engines.relaxation import Relaxation
+from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
 
+BATCH = 8
+"""Nodes expanded side by side, whatever the number of threads: the answer must not depend on it."""
 CHUNK_ARCS = 5e4
 """Arcs of all nodes between two looks at the clock: a fifth of a second."""
 
@@ -32,7 +37,7 @@ class BestFirst:
         Objective to beat [pu] and relative distance below it at which nodes are pruned.
     """
 
-    def __init__(self, relaxation: Relaxation, upper: float, gap: float) -> None:
+    def __init__(self, relaxation: Relaxation, upper: float, gap: float, threads: int = 1) -> None:
         space, columns = relaxation.space, relaxation.columns
         problem, decisions = space.problem, space.decisions
         r = problem.network.r / space.root_vm**2
@@ -46,6 +51,7 @@ class BestFirst:
         switching = space.trunk.leaf_constant + float(decisions.open_cost.sum())
         self.problem = problem
         self._trunk = space.trunk
+        self._threads = threads
         chains = chains_of(arcs)
         self._frontier = Frontier(
             arcs=arcs,
@@ -58,7 +64,11 @@ class BestFirst:
             floor=FLOOR * max(float(arcs.r.mean()), 1e-12),
         )
         self.pool = pool_of(arcs, problem.network.n_branch, upper, gap)
-        self._work = workspace(arcs)
+        n_branch = problem.network.n_branch
+        self._lanes = [
+            (self._frontier._replace(chain_work=chain_workspace(chains)), workspace(arcs), brood_of(arcs, n_branch))
+            for _ in range(BATCH)
+        ]
 
     @property
     def chunk(self) -> int:
@@ -99,8 +109,33 @@ class BestFirst:
         return Configuration(self.pool.best_closed) if self.pool.scalars[3] else None
 
     def search(self, max_nodes: int) -> int:
-        """Continue; the outcome is one of :mod:`learnopt.engines.tree_kernel`."""
-        return int(search_best_first(self._frontier, self._trunk, self.pool, self._work, max_nodes))
+        """Continue; the outcome is one of :mod:`learnopt.engines.tree_kernel`.
+
+        Each round expands the next few nodes, all knowing the same objective to beat, and takes in their children in
+        order: threads change nothing but the time.
+        """
+        scalars, best = self.pool.scalars, self.pool.best
+        if scalars[1] == 0:
+            frontier, work, brood = self._lanes[0]
+            scalars[1] = 1
+            open_root(frontier, self._trunk, work, best[0] * best[1], brood)
+            give(self.pool, brood)
+        end = scalars[1] + max_nodes
+        while scalars[0] and scalars[1] < end:
+            slots = take(self.pool, min(BATCH, end - scalars[1]))
+            scalars[1] += len(slots)
+            before = scalars[3]
+            for brood in in_threads(self._expanded, enumerate(slots), self._threads):
+                give(self.pool, brood)
+            if scalars[3] > before:
+                return IMPROVED
+        return RUNNING if scalars[0] else FINISHED
+
+    def _expanded(self, task: tuple[int, int]) -> Brood:
+        """What comes out of the node in a slot, in the memory of a lane."""
+        frontier, work, brood = self._lanes[task[0]]
+        expand(frontier, self._trunk, work, self.pool, task[1], self.pool.best[0], self.pool.best[1], brood)
+        return brood
 
     def rounded(self) -> Configuration | None:
         """A radial configuration from the weights of the most promising node, None where none is open."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.budget import Budget
 from learnopt.engines.currents import power_flows, real_columns
 from learnopt.engines.frontier import BestFirst
 from learnopt.engines.incumbent import SearchState
@@ -15,12 +15,14 @@ from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING
 
 KICKS, KICKS_AT_A_TIME = 4000, 100
 """Kicks of iterated exchange before the best-first search, and between two looks at the clock."""
+SHARE = 0.1
+"""Of the time limit, for kicks."""
 FRESH = 200
 """Nodes within which a better incumbent is worth a new metric at once."""
 
 
-def kick(state: SearchState, space: SearchSpace, limit: float, watch: Stopwatch) -> None:
-    """Iterated exchange from the incumbent, for at most ``limit`` seconds."""
+def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
+    """Iterated exchange from the incumbent, for at most :data:`SHARE` of the time."""
     problem, decisions = state.problem, space.decisions
     if state.incumbent is None:
         return
@@ -28,21 +30,21 @@ def kick(state: SearchState, space: SearchSpace, limit: float, watch: Stopwatch)
     price[decisions.branch] = decisions.close_cost - decisions.open_cost
     columns = real_columns(calibrated(space, state.incumbent, power_flows(problem, state.incumbent)))
     exchange = IteratedExchange(problem, state.incumbent, columns, problem.network.r, price)
-    rng, end = np.random.default_rng(0), watch.elapsed + limit
+    rng, end = np.random.default_rng(0), budget.watch.elapsed + SHARE * budget.limit
     for _ in range(KICKS // KICKS_AT_A_TIME):
         exchange.kick(rng.random((KICKS_AT_A_TIME, DRAWS)))
-        if watch.elapsed > end:
+        if budget.watch.elapsed > end:
             break
     state.offer_improved(exchange.configuration)
 
 
-def continue_best_first(state: SearchState, frontier: BestFirst, limit: float, watch: Stopwatch) -> int:
+def continue_best_first(state: SearchState, frontier: BestFirst, budget: Budget) -> int:
     """Best-first search of the AC problem until FINISHED, out of time (RUNNING) or worth a new metric (IMPROVED)."""
     before, start = state.objective_pu, state.nodes
     outcome = frontier.search(0)
     if (rounded := frontier.rounded()) is not None:
         state.offer_improved(rounded)
-    while outcome != FINISHED and watch.elapsed < limit:
+    while outcome != FINISHED and budget.left:
         frontier.to_beat = min(frontier.to_beat, state.objective_pu)
         if state.objective_pu < before and frontier.nodes < FRESH:
             return IMPROVED

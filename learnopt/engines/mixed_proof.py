@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.budget import Budget
 from learnopt.engines.currents import tree_loss
 from learnopt.engines.incumbent import SearchState
 from learnopt.engines.relaxation import Relaxation
@@ -21,14 +21,14 @@ GAP_LADDER = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 
 def prove_mixed(
-    state: SearchState, whole: SearchSpace, reference: Configuration, gap: float, limit: float, watch: Stopwatch
+    state: SearchState, whole: SearchSpace, reference: Configuration, gap: float, budget: Budget
 ) -> list[str]:
     """Prove the AC problem; why that would be in vain, where it would be, and then the state is as before."""
     # Where no bound is proven this one is zero: configurations are gone through, and few may be all.
-    if AcProof(state, whole, limit, watch).run(reference, gap, QUICK):
+    if AcProof(state, whole, budget).run(reference, gap, QUICK):
         return []
     space = _fixed(state, whole, gap)
-    proof = AcProof(state, space, limit, watch)
+    proof = AcProof(state, space, budget)
     if obstacles := _useless(state, space, proof.relaxation(reference), state.incumbent or reference):
         return obstacles
     for stage in (g for g in GAP_LADDER if g > gap):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.budget import Budget
 from learnopt.engines.currents import power_flows, total_loss, tree_loss
 from learnopt.engines.depth_first import DepthFirst
 from learnopt.engines.incumbent import PROOF_GAP, SearchState
@@ -19,7 +19,7 @@ NEIGHBOURS = 10
 
 
 def k_best(
-    state: SearchState, space: SearchSpace, k: int, limit: float, watch: Stopwatch
+    state: SearchState, space: SearchSpace, k: int, budget: Budget
 ) -> tuple[tuple[Alternative, ...], float | None]:
     """The k best configurations, judged, and a bound of all others [kW]; ``state`` must hold the optimum.
 
@@ -47,7 +47,7 @@ def k_best(
     relaxation = ac_relaxation(space, flows, upper) if currents is None else model_relaxation(space, currents)
     search = DepthFirst(relaxation, upper, PROOF_GAP, k)
     outcome = RUNNING
-    while outcome != FINISHED and watch.elapsed < limit:
+    while outcome != FINISHED and budget.left:
         outcome = search.search(search.chunk)
     state.nodes += search.nodes
     ranked = []
@@ -57,7 +57,7 @@ def k_best(
             cost = problem.switching_cost * problem.operations(configuration)
             ranked.append(Alternative(configuration, evaluation.loss_kw, evaluation.loss_kw + cost))
     if outcome != FINISHED:
-        state.message += f" The {k} best are not proven: time limit of {limit:g} s reached."
+        state.message += f" The {k} best are not proven: time limit of {budget.limit:g} s reached."
     elif len(search.best_leaves) < k:
         state.message += f" Fewer than {k} configurations respect everything asked for: these are all."
     ranked.sort(key=lambda alternative: alternative.objective_kw)

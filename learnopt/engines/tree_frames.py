@@ -88,6 +88,10 @@ class Frames(NamedTuple):
     """Their states, shape (k, n_branch)."""
 
 
+PER_FRAME = ("K", "F", "g", "state", "label", "part", "gamma", "switching", "closings", "openings", "chosen")
+"""Arrays of :class:`Frames` with an entry for each frame."""
+
+
 @njit(cache=True)
 def rise(share: int, F: Floats, g: Floats, e: int, group: int) -> float:
     """Rise of one part of the objective when ``e`` opens."""

@@ -106,7 +106,7 @@ def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
     return frames.closings[depth] <= data.max_closings
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def search(
     data: Any, trunk: TrunkData, frames: Any, base_closed: Bools, max_nodes: int, stop_at_improvement: bool
 ) -> int:

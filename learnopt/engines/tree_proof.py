@@ -7,8 +7,8 @@ import sys
 
 from numpy.typing import NDArray
 
-from learnopt.engines.base import Stopwatch
 from learnopt.engines.block_search import deciding_blocks, search_blocks
+from learnopt.engines.budget import Budget
 from learnopt.engines.coverage import mixed_signs
 from learnopt.engines.currents import power_flows, total_loss, tree_loss
 from learnopt.engines.depth_first import DepthFirst
@@ -23,8 +23,6 @@ from learnopt.network import Certificate, Configuration, Status
 HAND_OVER = 1e8
 """Entries of the loop matrix, over all nodes, after which the best-first search takes over: some seconds."""
 CALIBRATIONS = 8
-KICK_SHARE = 0.1
-"""Share of the time limit that kicks may take."""
 
 
 def patience(space: SearchSpace) -> int:
@@ -41,12 +39,10 @@ class AcProof:
         What is known before; the proof continues it.
     space
         The problem, or one without configurations that were proven to be too dear.
-    limit
-        Seconds on ``watch``.
     """
 
-    def __init__(self, state: SearchState, space: SearchSpace, limit: float, watch: Stopwatch) -> None:
-        self.state, self.space, self.limit, self.watch = state, space, limit, watch
+    def __init__(self, state: SearchState, space: SearchSpace, budget: Budget) -> None:
+        self.state, self.space, self.budget = state, space, budget
         # What an earlier proof has shown stays proven.
         known = state.bound_kw if state.certificate is Certificate.AC else None
         self._bound = -math.inf if known is None else known / state.problem.network.base.kw
@@ -54,7 +50,7 @@ class AcProof:
         self._kicked = False
         self._patience = patience(space)
         # The metric for mixed signs is dear, and hardly better at a better incumbent.
-        self._budget = self._patience if mixed_signs(state.problem) else FRESH
+        self._renewal = self._patience if mixed_signs(state.problem) else FRESH
         self._touched: tuple[Configuration, Relaxation] | None = None
 
     def relaxation(self, reference: Configuration) -> Relaxation:
@@ -85,10 +81,10 @@ class AcProof:
                 outcome = self._depth_first(self.relaxation(reference), gap, min(last, self._patience))
             elif not self._kicked:
                 self._kicked = True
-                kick(state, self.space, KICK_SHARE * self.limit, self.watch)
+                kick(state, self.space, self.budget)
             else:
-                frontier = BestFirst(self.relaxation(reference), state.objective_pu, gap)
-                outcome = continue_best_first(state, frontier, self.limit, self.watch)
+                frontier = BestFirst(self.relaxation(reference), state.objective_pu, gap, self.budget.threads)
+                outcome = continue_best_first(state, frontier, self.budget)
                 self._learn(frontier)
         self._conclude(outcome, gap)
         return outcome == FINISHED
@@ -96,22 +92,22 @@ class AcProof:
     def _depth_first(self, relaxation: Relaxation, gap: float, last: int) -> int:
         """Until FINISHED, out of time (RUNNING), worth a new metric or through with ``last`` nodes (IMPROVED)."""
         state, touched = self.state, self.state.objective_pu
-        search = DepthFirst(relaxation, touched, gap)
+        search = DepthFirst(relaxation, touched, gap, threads=self.budget.threads)
         left = last - state.nodes
         outcome = RUNNING
-        while outcome == RUNNING and self.watch.elapsed < self.limit and search.nodes < left:
-            if search.nodes >= self._budget:
-                self._budget *= 4
+        while outcome == RUNNING and self.budget.left and search.nodes < left:
+            if search.nodes >= self._renewal:
+                self._renewal *= 4
                 if state.objective_pu < touched:
                     outcome = IMPROVED
                     break
-            outcome = search.search(min(search.chunk, self._budget - search.nodes, left - search.nodes), True)
+            outcome = search.search(min(search.chunk, self._renewal - search.nodes, left - search.nodes), True)
             # Later a new start would throw away a long proof.
             if outcome == IMPROVED and not (state.take_leaf(search) and search.nodes <= FRESH):
                 outcome = RUNNING
         state.nodes += search.nodes
         self._learn(search)
-        return IMPROVED if outcome == RUNNING and self.watch.elapsed < self.limit else outcome
+        return IMPROVED if outcome == RUNNING and self.budget.left else outcome
 
     def _learn(self, search: DepthFirst | BestFirst) -> None:
         self._bound = max(self._bound, search.bound)
@@ -121,7 +117,7 @@ class AcProof:
     def _conclude(self, outcome: int, gap: float) -> None:
         state = self.state
         if outcome != FINISHED:
-            state.stopped(f"Time limit of {self.limit:g} s reached.")
+            state.stopped(f"Time limit of {self.budget.limit:g} s reached.")
         elif state.incumbent is not None:
             settled = self._bound >= state.objective_pu * (1 - gap) * (1 - PROOF_GAP)
             state.status = Status.OPTIMAL if settled else Status.FEASIBLE
@@ -134,9 +130,7 @@ class AcProof:
             state.message = "No radial configuration respects the limits: the search excluded them all."
 
 
-def prove_model(
-    state: SearchState, space: SearchSpace, reference: Configuration, gap: float, limit: float, watch: Stopwatch
-) -> None:
+def prove_model(state: SearchState, space: SearchSpace, reference: Configuration, gap: float, budget: Budget) -> None:
     """Least loss for load currents held at the voltages of a reference, which moves to the answer until it stays."""
     problem = state.problem
     state.certificate, state.bound_kw = Certificate.MODEL, None
@@ -152,18 +146,18 @@ def prove_model(
         relaxation = model_relaxation(space, currents)
         found, bound, outcome = None, -math.inf, RUNNING
         if len(blocks) > 1:
-            found, bound, nodes = search_blocks(relaxation, blocks, state.incumbent, gap, limit, watch, patience(space))
+            found, bound, nodes = search_blocks(relaxation, blocks, state.incumbent, gap, budget, patience(space))
             state.nodes += nodes
             # Without a power flow it is no answer, and another one may be the best: blocks do not see that.
             if found is not None and not math.isnan(total_loss(problem, found)):
                 outcome = FINISHED
         if outcome != FINISHED:
-            together = _search_together(state, relaxation, currents, gap, limit, watch)
+            together = _search_together(state, relaxation, currents, gap, budget)
             found, bound, outcome = together[0], max(bound, together[1]), together[2]
         state.prove(bound)
         state.offer(found)
         if outcome != FINISHED:
-            state.stopped(f"Time limit of {limit:g} s reached.")
+            state.stopped(f"Time limit of {budget.limit:g} s reached.")
             return
         if found is None or found in used:
             break
@@ -179,20 +173,20 @@ def prove_model(
 
 
 def _search_together(
-    state: SearchState, relaxation: Relaxation, currents: NDArray, gap: float, limit: float, watch: Stopwatch
+    state: SearchState, relaxation: Relaxation, currents: NDArray, gap: float, budget: Budget
 ) -> tuple[Configuration | None, float, int]:
     """The model with all decisions in one search: what it found, a bound [pu] and how it ended."""
     space = relaxation.space
-    search: DepthFirst | BestFirst = DepthFirst(relaxation, _held(state, currents), gap)
+    search: DepthFirst | BestFirst = DepthFirst(relaxation, _held(state, currents), gap, threads=budget.threads)
     outcome: int = RUNNING
-    while outcome != FINISHED and watch.elapsed < limit and search.nodes < patience(space):
+    while outcome != FINISHED and budget.left and search.nodes < patience(space):
         outcome = search.search(search.chunk)
     state.nodes += search.nodes
     bound, found = search.bound, search.improved
-    if outcome != FINISHED and watch.elapsed < limit:
-        kick(state, space, KICK_SHARE * limit, watch)
-        search = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap)
-        while outcome != FINISHED and watch.elapsed < limit:
+    if outcome != FINISHED and budget.left:
+        kick(state, space, budget)
+        search = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap, budget.threads)
+        while outcome != FINISHED and budget.left:
             outcome = search.search(search.chunk)
         state.nodes += search.nodes
         bound, found = max(bound, search.bound), search.improved or found

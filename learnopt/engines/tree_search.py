@@ -19,6 +19,7 @@ import numpy as np
 from learnopt.engines.area_search import solve_areas
 from learnopt.engines.areas import areas
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.budget import Budget
 from learnopt.engines.coverage import ac_obstacles, mixed_signs
 from learnopt.engines.currents import power_flows
 from learnopt.engines.exchange import find_incumbent, radial_start
@@ -69,6 +70,7 @@ class TreeSearchEngine:
         obstacles = ac_obstacles(problem) if prove_ac else []
         gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP)
         limit = math.inf if options.time_limit is None else options.time_limit
+        budget = Budget(limit, watch, options.threads)
         state = SearchState(problem)
         ranking: tuple[tuple[Alternative, ...], float | None] = (), None
         try:
@@ -82,17 +84,17 @@ class TreeSearchEngine:
                 space = SearchSpace.of(problem)
             with watch.stage("search"):
                 if prove_ac and not obstacles and problem.scenarios is not None:  # for a start near the optimum
-                    prove_model(state, space, reference, gap, 0.3 * limit, watch)
+                    prove_model(state, space, reference, gap, budget.share(0.3))
                 if prove_ac and not obstacles:
                     if mixed_signs(problem):
-                        obstacles = prove_mixed(state, space, reference, gap, limit, watch)
+                        obstacles = prove_mixed(state, space, reference, gap, budget)
                     else:
-                        AcProof(state, space, limit, watch).run(reference, gap)
+                        AcProof(state, space, budget).run(reference, gap)
                 if not prove_ac or obstacles:
-                    prove_model(state, space, reference, gap, limit, watch)
+                    prove_model(state, space, reference, gap, budget)
             if self.k_best > 1 and state.status is Status.OPTIMAL:
                 with watch.stage("ranking"):
-                    ranking = k_best(state, space, self.k_best, limit, watch)
+                    ranking = k_best(state, space, self.k_best, budget)
         except KeyboardInterrupt:
             state.status, state.message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
         if obstacles:
@@ -113,8 +115,8 @@ class TreeSearchEngine:
 
 def compile_long_search(problem: ReconfigurationProblem) -> None:
     """Compile what only a long search uses, on a small problem: its time is then its own."""
-    space, state, watch = SearchSpace.of(problem), SearchState(problem), Stopwatch()
+    space, state, budget = SearchSpace.of(problem), SearchState(problem), Budget(math.inf, Stopwatch())
     state.offer(reference := radial_start(problem))
     relaxation = ac_relaxation(space, power_flows(problem, reference), math.inf)
-    kick(state, space, 0.0, watch)
-    continue_best_first(state, BestFirst(relaxation, state.objective_pu, 0.0), math.inf, watch)
+    kick(state, space, budget)
+    continue_best_first(state, BestFirst(relaxation, state.objective_pu, 0.0), budget)

@@ -142,7 +142,7 @@ def test_what_couples_areas_leaves_them_whole() -> None:
     for change in ({"max_operations": 4}, {"network": rated, "limits": Limits(substations=True)}):
         assert len(areas(problem.replace(**change))) == 1
     chain = ReconfigurationProblem.of(composed(np.random.default_rng(5), 3, at_root=0.0))
-    assert len(deciding_blocks(chain)) == 3
+    assert len(deciding_blocks(chain)) == 4
     thin = replace(chain.network, i_max=np.full(chain.network.n_branch, 100.0))
     limited = {"limits": Limits(vm_min=0.9)}, {"network": thin, "limits": Limits(ampacity=True)}
     for change in ({"max_operations": 4}, *limited):
