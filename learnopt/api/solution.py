@@ -262,6 +262,7 @@ def solve(
     certify: Certificate | str | None = None,
     gap: float | None = None,
     time_limit: float | None = None,
+    threads: int = 1,
     checkpoint: str | Path | None = None,
     k_best: int = 1,
     **options: Any,
@@ -280,6 +281,8 @@ def solve(
         Relative gap at which to stop; each engine has its default.
     time_limit
         Seconds; the best configuration found by then is returned.
+    threads
+        Of the tree search; the answer and its proof are the same for any number.
     checkpoint
         Of the learned engine; the reference one where absent.
     k_best
@@ -304,7 +307,7 @@ def solve(
         net = network if isinstance(network, Network) else load(network)
         loads, notes = read_situation(options.pop("scenario", None), net)
         asked = problem(net, loads, **options)
-    wanted = SolveOptions(certify=None if certify is None else _certificate(certify), gap=gap, time_limit=time_limit)
+    wanted = SolveOptions(None if certify is None else _certificate(certify), gap, time_limit, threads=threads)
     warm(engine, wanted.certify, checkpoint)
     result = run_solve(asked, engine, wanted, checkpoint=checkpoint, k_best=k_best)
     return Solution(asked, result, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +54,9 @@ def solve(
     ] = None,
     gap: Annotated[float | None, typer.Option(help="Relative gap to stop at (milp 1e-4, tree 0).")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; the best found by then is returned.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the tree search, all cores if absent; the answer is the same.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")
     ] = None,
@@ -96,7 +100,8 @@ def solve(
         network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls,
         remote_only,
     )  # fmt: skip
-    options = SolveOptions(certify=certify, gap=gap, time_limit=time_limit)
+    cores = os.cpu_count() or 1
+    options = SolveOptions(certify, gap, time_limit, threads=cores if threads is None else threads)
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
     if export is not None:

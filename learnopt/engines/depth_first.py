@@ -10,7 +10,7 @@ from learnopt.engines.budget import in_threads
 from learnopt.engines.relaxation import Relaxation
 from learnopt.engines.tree_frames import PER_FRAME, Frames, SearchData
 from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING, open_bound, search
-from learnopt.network import Configuration, Floats, Ints
+from learnopt.network import Bools, Configuration, Floats, Ints
 
 LANES = 16
 """Subtrees searched side by side, whatever the number of threads: the answer must not depend on it."""
@@ -90,6 +90,11 @@ class DepthFirst:
     def nodes(self) -> int:
         """Nodes explored."""
         return self._finished_nodes + sum(int(stack.scalars[1]) for stack in self._stacks)
+
+    @property
+    def progress(self) -> float:
+        """Share of the tree that is explored, if each decision halves it: a guess, good to an order of magnitude."""
+        return 1.0 - sum(float(stack.share[: stack.scalars[0] + 1][_is_open(stack)].sum()) for stack in self._stacks)
 
     @property
     def to_beat(self) -> float:
@@ -175,14 +180,18 @@ class DepthFirst:
             self._stacks.append(_taken_off(largest))
 
 
+def _is_open(stack: Frames) -> Bools:
+    """Which frames are still to be explored, from the root."""
+    return np.isfinite(stack.part[: stack.scalars[0] + 1, 0])
+
+
 def _open_frames(stack: Frames) -> int:
-    """Frames that are still to be explored."""
-    return int(np.isfinite(stack.part[: stack.scalars[0] + 1, 0]).sum())
+    return int(_is_open(stack).sum())
 
 
 def _taken_off(stack: Frames) -> Frames:
     """A stack of the open frame nearest to the root, which the old one forgets."""
-    bottom = int(np.flatnonzero(np.isfinite(stack.part[: stack.scalars[0] + 1, 0]))[0])
+    bottom = int(np.argmax(_is_open(stack)))
     own = {name: np.empty_like(getattr(stack, name)[bottom:]) for name in PER_FRAME}
     for name, array in own.items():
         array[0] = getattr(stack, name)[bottom]
@@ -235,6 +244,7 @@ def _stack(
         closings=np.full(size, data.base_closings),
         openings=np.full(size, data.base_openings),
         chosen=np.full(size, -1),
+        share=np.ones(size),
         scalars=np.zeros(5, dtype=np.int64),
         best=best,
         best_closed=np.zeros(n_branch, dtype=bool),

@@ -76,6 +76,8 @@ class Frames(NamedTuple):
     openings: Ints
     chosen: Ints
     """Decision opened in the frame above; -1 where the frame is to be entered."""
+    share: Floats
+    """Share of the tree under a frame, shape (depth,), if each decision halves it."""
     scalars: Ints
     """depth, nodes, leaves, power flows, improvements."""
     best: Floats
@@ -88,7 +90,7 @@ class Frames(NamedTuple):
     """Their states, shape (k, n_branch)."""
 
 
-PER_FRAME = ("K", "F", "g", "state", "label", "part", "gamma", "switching", "closings", "openings", "chosen")
+PER_FRAME = ("K", "F", "g", "state", "label", "part", "gamma", "switching", "closings", "openings", "chosen", "share")
 """Arrays of :class:`Frames` with an entry for each frame."""
 
 

@@ -173,6 +173,7 @@ def search(
                 frames.state[above][i] = OPEN
                 frames.chosen[above] = -1
                 frames.chosen[depth] = i
+                frames.share[above] = frames.share[depth] = 0.5 * frames.share[depth]
                 scalars[0] = above
                 continue
             scalars[2] += 1

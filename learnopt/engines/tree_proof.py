@@ -21,13 +21,21 @@ from learnopt.engines.tree_kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.network import Certificate, Configuration, Status
 
 HAND_OVER = 1e8
-"""Entries of the loop matrix, over all nodes, after which the best-first search takes over: some seconds."""
+"""Entries of the loop matrix, over all nodes, after which the best-first search may take over: some seconds."""
+HOPE, DESPAIR = 2, 100
+"""It does where the whole tree is expected to take so many times that work; where it is the second, after a quarter."""
 CALIBRATIONS = 8
 
 
 def patience(space: SearchSpace) -> int:
-    """Nodes after which the best-first search takes over, if it serves the problem."""
+    """Nodes after which the best-first search may take over, if it serves the problem."""
     return math.ceil(HAND_OVER / space.entries) if serves(space.problem) else sys.maxsize
+
+
+def hopeless(search: DepthFirst, explored: int, patience: int) -> bool:
+    """The best-first search should take over, after so many nodes in all."""
+    expected = search.nodes / search.progress if search.progress > 0 else math.inf
+    return expected > patience * (HOPE if explored >= patience else DESPAIR) and explored >= patience / 4
 
 
 class AcProof:
@@ -47,7 +55,7 @@ class AcProof:
         known = state.bound_kw if state.certificate is Certificate.AC else None
         self._bound = -math.inf if known is None else known / state.problem.network.base.kw
         self._unsettled = math.inf
-        self._kicked = False
+        self._kicked = self._handed_over = False
         self._patience = patience(space)
         # The metric for mixed signs is dear, and hardly better at a better incumbent.
         self._renewal = self._patience if mixed_signs(state.problem) else FRESH
@@ -77,8 +85,8 @@ class AcProof:
         while outcome == IMPROVED:
             if state.nodes >= last:
                 outcome = RUNNING
-            elif state.nodes < self._patience:
-                outcome = self._depth_first(self.relaxation(reference), gap, min(last, self._patience))
+            elif not self._handed_over:
+                outcome = self._depth_first(self.relaxation(reference), gap, last)
             elif not self._kicked:
                 self._kicked = True
                 kick(state, self.space, self.budget)
@@ -90,18 +98,22 @@ class AcProof:
         return outcome == FINISHED
 
     def _depth_first(self, relaxation: Relaxation, gap: float, last: int) -> int:
-        """Until FINISHED, out of time (RUNNING), worth a new metric or through with ``last`` nodes (IMPROVED)."""
+        """Until FINISHED, out of time (RUNNING), worth a new metric, long or through with ``last`` nodes (IMPROVED)."""
         state, touched = self.state, self.state.objective_pu
         search = DepthFirst(relaxation, touched, gap, threads=self.budget.threads)
         left = last - state.nodes
         outcome = RUNNING
         while outcome == RUNNING and self.budget.left and search.nodes < left:
+            if hopeless(search, state.nodes + search.nodes, self._patience):
+                self._handed_over = True
+                break
             if search.nodes >= self._renewal:
                 self._renewal *= 4
                 if state.objective_pu < touched:
                     outcome = IMPROVED
                     break
-            outcome = search.search(min(search.chunk, self._renewal - search.nodes, left - search.nodes), True)
+            chunk = min(search.chunk, 1 + self._patience // 4, self._renewal - search.nodes, left - search.nodes)
+            outcome = search.search(chunk, True)
             # Later a new start would throw away a long proof.
             if outcome == IMPROVED and not (state.take_leaf(search) and search.nodes <= FRESH):
                 outcome = RUNNING
@@ -177,19 +189,19 @@ def _search_together(
 ) -> tuple[Configuration | None, float, int]:
     """The model with all decisions in one search: what it found, a bound [pu] and how it ended."""
     space = relaxation.space
-    search: DepthFirst | BestFirst = DepthFirst(relaxation, _held(state, currents), gap, threads=budget.threads)
+    search = DepthFirst(relaxation, _held(state, currents), gap, threads=budget.threads)
     outcome: int = RUNNING
-    while outcome != FINISHED and budget.left and search.nodes < patience(space):
-        outcome = search.search(search.chunk)
+    while outcome != FINISHED and budget.left and not hopeless(search, search.nodes, patience(space)):
+        outcome = search.search(min(search.chunk, 1 + patience(space) // 4))
     state.nodes += search.nodes
     bound, found = search.bound, search.improved
     if outcome != FINISHED and budget.left:
         kick(state, space, budget)
-        search = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap, budget.threads)
+        frontier = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap, budget.threads)
         while outcome != FINISHED and budget.left:
-            outcome = search.search(search.chunk)
-        state.nodes += search.nodes
-        bound, found = max(bound, search.bound), search.improved or found
+            outcome = frontier.search(frontier.chunk)
+        state.nodes += frontier.nodes
+        bound, found = max(bound, frontier.bound), frontier.improved or found
     return found, bound, outcome
 
 

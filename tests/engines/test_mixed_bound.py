@@ -273,3 +273,34 @@ def test_tree_search_proves_what_enumeration_finds() -> None:
         assert result.status is Status.OPTIMAL
         assert result.objective_kw == pytest.approx(oracle.objective_kw, rel=1e-6, abs=1e-9)
     assert proven > 15
+
+
+@pytest.mark.parametrize("coupler", [0.0, 0.3])
+def test_steepness_covers_couplers_of_reactance_alone(coupler: float) -> None:
+    """|z| l of every branch is at most the steepness times r l: no finite one covers r = 0 < x."""
+    problem = random_problem(4, ["generation"], n_bus=(6, 9), n_loops=(2, 4))
+    net = problem.network
+    ohmless = np.arange(net.n_branch) % 3 == 0
+    network = replace(net, r=np.where(ohmless, 0.0, net.r), x=np.where(ohmless, coupler * net.x, net.x))
+    problem = problem.replace(network=network)
+    component = mixed._Component(problem, power_flow(problem, all_configurations(problem)[0]), np.inf)
+    z = np.hypot(component.r, component.x)[component.usable]
+    with np.errstate(invalid="ignore"):
+        allowed = component.steepness * component.r[component.usable]
+    assert (z <= np.where(np.isnan(allowed), np.inf, allowed * (1 + 1e-12))).all()
+    assert np.isinf(component.steepness) == (coupler > 0)
+
+
+def test_voltages_beyond_sqrt_two_lose_no_more_than_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(25): the share V_high^2 - 1 of a row that is not negative is lost, at most all of it; the other row stays."""
+    problem = random_problem(4, [], n_bus=(6, 9), n_loops=(2, 4), load=(0.3, 0.5))
+    flow = feasible_flows(problem)[0][1]
+    values = []
+    for rise in (0.0, 2.0, 20.0):  # reverse flows that may lift voltages so far, and cost nothing else
+        monkeypatch.setattr(mixed._Component, "reverse", lambda *_, up=rise: mixed.ReverseFlow(rise=up))
+        component = mixed._Component(problem, flow, np.inf)
+        component.v_low, component.v_high = 0.9, 100.0
+        values.append(component.metric(0.0, 0.0, False).value)
+    lossless = float(np.real(component.lowest(1.0, 1.0)[0]) @ times(problem, flow, component.lowest(1.0, 1.0)[0]))
+    assert values[0] > values[1] > lossless
+    assert np.isfinite(values[2])
