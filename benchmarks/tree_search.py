@@ -7,6 +7,7 @@ instance, medians over repeats, compilation excluded. Run: ``python benchmarks/t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import highspy
 import numba
@@ -51,11 +53,12 @@ def main() -> None:
     parser.add_argument("--milp-time", type=float, default=60.0, metavar="S", help="time limit of the MILP engine")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="S", help="per solve of the tree search")
     parser.add_argument("--seed", type=int, default=0, help="of generated feeders and load curves")
-    parser.add_argument("--parts", default="proofs,extensions,scaling", help="which tables, comma-separated")
+    parser.add_argument("--parts", default="proofs,extensions,apart,scaling", help="which tables, comma-separated")
     given = parser.parse_args()
     parts = {
         "proofs": lambda: proofs(given),
         "extensions": lambda: extensions(given),
+        "apart": lambda: apart(given),
         "scaling": lambda: scaling(given),
     }
     wanted = given.parts.split(",")
@@ -227,6 +230,71 @@ def extensions(given: argparse.Namespace) -> None:
             f"{front[0].loss_kw:.4f} to {front[-1].loss_kw:.4f}", f"{100 * max(point.gap for point in front):.2g} %",
             sum(point.nodes for point in front), f"{1e3 * statistics.median(times):.1f}",
         )  # fmt: skip
+    print()
+
+
+def composed(rng: np.random.Generator, parts: int, at_root: bool) -> Network:
+    """Feeders of 70 buses and 8 loops, on one substation, or each on a bus of the one before."""
+    config = FeederConfig(buses=(70, 70), substations=(1, 1), loops=(8, 8), cable_share=0.0, flat_share=1.0)
+    nets = [random_feeder(config, rng, str(k)) for k in range(parts)]
+    per_bus, per_branch = (
+        ("g_shunt", "b_shunt", "kv"),
+        ("r", "x", "b", "i_max", "switchable", "normally_open", "g", "ratio"),
+    )
+    places, n, load = [], 0, []
+    for k, net in enumerate(nets):
+        root = int(net.substations[0])
+        place = n + np.arange(net.n_bus) - (k > 0) * (np.arange(net.n_bus) > root)
+        if k:
+            place[root] = int(nets[0].substations[0]) if at_root else int(places[-1][-1])
+        places.append(place)
+        kept = np.arange(net.n_bus) != root if k else np.ones(net.n_bus, dtype=bool)
+        load.append((kept, 1.0 if at_root else 0.1**k))
+        n += int(kept.sum())
+    joined = {
+        name: np.concatenate([getattr(net, name)[kept] for net, (kept, _) in zip(nets, load, strict=True)])
+        for name in per_bus
+    }
+    joined |= {name: np.concatenate([getattr(net, name) for net in nets]) for name in per_branch}
+    for name in ("p_load", "q_load"):
+        joined[name] = np.concatenate([getattr(net, name)[kept] * f for net, (kept, f) in zip(nets, load, strict=True)])
+    for name in ("from_bus", "to_bus"):
+        joined[name] = np.concatenate([place[getattr(net, name)] for net, place in zip(nets, places, strict=True)])
+    m = len(joined["r"])
+    ids = {"bus_ids": tuple(range(n)), "branch_ids": tuple(range(m)), "bus_names": (), "branch_names": ()}
+    return replace(nets[0], **joined, **ids, coordinates=None, customers=None, name=f"{parts} parts")
+
+
+def apart(given: argparse.Namespace) -> None:
+    """Areas and blocks solved one by one, and all together."""
+    print("## Areas and blocks one by one\n")
+    print("Areas meet at the substation only and separate in AC too, blocks at any bus and in the model only.\n")
+    table("parts", "meet at", "buses", "loops", "certificate", "search", "status", "gap", "nodes", "time [ms]")
+    whole = {
+        "learnopt.engines.tree_search.areas": lambda problem: [problem],
+        "learnopt.engines.tree_proof.deciding_blocks": lambda problem: [problem.core.branches],
+    }
+    for at_root, certify in ((True, Certificate.AC), (True, Certificate.MODEL), (False, Certificate.MODEL)):
+        for parts in (1, 2, 4, 8):
+            net = composed(np.random.default_rng(given.seed), parts, at_root)
+            problem = ReconfigurationProblem.of(net, limits=Limits(), charging=False)
+            options = SolveOptions(certify=certify, time_limit=given.time_limit)
+
+            def together(p: ReconfigurationProblem = problem, o: SolveOptions = options) -> Result:
+                with contextlib.ExitStack() as patches:
+                    for name, function in whole.items():
+                        patches.enter_context(mock.patch(name, function))
+                    return TreeSearchEngine().solve(p, o)
+
+            methods = {
+                "one by one": lambda p=problem, o=options: TreeSearchEngine().solve(p, o),
+                "together": together,
+            }
+            for name, (result, seconds) in alternate(methods, given.repeat).items():
+                row(
+                    parts, "substation" if at_root else "bus", net.n_bus, net.n_loops, result.certificate.value, name,
+                    result.status.value, gap_text(result), result.nodes, f"{1e3 * seconds:.1f}",
+                )  # fmt: skip
     print()
 
 

@@ -9,7 +9,7 @@ from learnopt.engines.currents import tree_loss
 from learnopt.engines.incumbent import SearchState
 from learnopt.engines.relaxation import Relaxation
 from learnopt.engines.search_space import SearchSpace
-from learnopt.engines.tree_proof import AcProof, patience
+from learnopt.engines.tree_proof import AcProof
 from learnopt.network import Configuration, Status
 
 QUICK = 200
@@ -32,7 +32,7 @@ def prove_mixed(
     if obstacles := _useless(state, space, proof.relaxation(reference), state.incumbent or reference):
         return obstacles
     for stage in (g for g in GAP_LADDER if g > gap):
-        if state.nodes >= patience(space):
+        if proof.handed_over:
             break  # the best-first search takes over, which proves as it goes
         proof.run(reference, stage)
         if state.status is not Status.OPTIMAL:

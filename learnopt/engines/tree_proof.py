@@ -47,6 +47,11 @@ class AcProof:
         What is known before; the proof continues it.
     space
         The problem, or one without configurations that were proven to be too dear.
+
+    Attributes
+    ----------
+    handed_over
+        The best-first search has taken over.
     """
 
     def __init__(self, state: SearchState, space: SearchSpace, budget: Budget) -> None:
@@ -55,7 +60,7 @@ class AcProof:
         known = state.bound_kw if state.certificate is Certificate.AC else None
         self._bound = -math.inf if known is None else known / state.problem.network.base.kw
         self._unsettled = math.inf
-        self._kicked = self._handed_over = False
+        self._kicked = self.handed_over = False
         self._patience = patience(space)
         # The metric for mixed signs is dear, and hardly better at a better incumbent.
         self._renewal = self._patience if mixed_signs(state.problem) else FRESH
@@ -85,7 +90,7 @@ class AcProof:
         while outcome == IMPROVED:
             if state.nodes >= last:
                 outcome = RUNNING
-            elif not self._handed_over:
+            elif not self.handed_over:
                 outcome = self._depth_first(self.relaxation(reference), gap, last)
             elif not self._kicked:
                 self._kicked = True
@@ -105,7 +110,7 @@ class AcProof:
         outcome = RUNNING
         while outcome == RUNNING and self.budget.left and search.nodes < left:
             if hopeless(search, state.nodes + search.nodes, self._patience):
-                self._handed_over = True
+                self.handed_over = True
                 break
             if search.nodes >= self._renewal:
                 self._renewal *= 4

