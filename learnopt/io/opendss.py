@@ -23,9 +23,10 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict
-from learnopt.io.opendss_branches import OPEN_END, lines, sources, switch_states, transformers
+from learnopt.io.opendss_branches import OPEN_END, lines, sources, switch_states
 from learnopt.io.opendss_engine import each, engine, terminals
 from learnopt.io.opendss_loads import Injection, injections
+from learnopt.io.opendss_transformers import corrected_bases, split_phase_buses, transformers
 from learnopt.io.stations import Link, contract_stations, fed_buses
 from learnopt.network import Floats, Network
 
@@ -95,6 +96,7 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
             kv[name.lower()] = dss.Bus.kVBase() * math.sqrt(3)
         if dss.Bus.Coorddefined():
             places[name.lower()] = (dss.Bus.X(), dss.Bus.Y())
+    corrected_bases(dss, kv, notes)
     found = injections(dss, kv, notes, str(path))
     shapes = _shapes(dss, {one.shape for one in found})
     voltage: dict[str, float] = {}
@@ -102,7 +104,7 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
     notes += _solution(dss, loss_inside)
     links = inner + transformers(dss, kv, notes, str(path))
     states = switch_states(dss, notes)
-    links += _without_jumpers(lines(dss, kv, states, notes), links, notes)
+    links += _without_jumpers(lines(dss, kv, states, split_phase_buses(dss), notes), links, notes)
     if dss.RegControls.Count():
         notes.append(f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them")
     if not voltage:

@@ -1,4 +1,4 @@
-"""Lines, transformers and sources of an OpenDSS circuit as branches of the positive sequence.
+"""Lines and sources of an OpenDSS circuit as branches of the positive sequence.
 
 Every element stands for the three-phase power that flows through it. A line of n phases with impedance matrix Z, whose
 phases share the power evenly, loses ``|S / (n V)|^2 w^H Z w``, w being the balanced unit phasors of its phases; the
@@ -7,20 +7,22 @@ branch of impedance z loses ``|S / (3 V)|^2 3 z``. Both are equal for
     z = 3 w^H Z w / n^2
 
 which is z1 of a line of three phases, 3 z for a lateral of one phase, and gives the same voltage drop per unit. Shunt
-admittances of n phases are ``w^H Y w / 3`` by the same comparison.
+admittances of n phases are ``w^H Y w / 3`` by the same comparison. Behind a centre-tapped transformer the two hot legs
+are in opposition, w = (1, -1).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from learnopt.errors import UnsupportedError
-from learnopt.io.opendss_engine import admittance, balanced, each, terminals
+from learnopt.io.opendss_engine import admittance, balanced, each, opposed, terminals
+from learnopt.io.opendss_transformers import bank, per_unit
 from learnopt.io.stations import Link
 
 _UNSTATED_AMPERES = 400.0
@@ -70,11 +72,19 @@ def switch_states(dss: Any, notes: list[str]) -> dict[str, bool]:
     return states
 
 
-def lines(dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], notes: list[str]) -> list[Link]:
-    """Lines and series reactors; those of different phases side by side are one branch."""
+def lines(
+    dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], split: Collection[str], notes: list[str]
+) -> list[Link]:
+    """Lines and series reactors; those of different phases side by side are one branch.
+
+    Parameters
+    ----------
+    split
+        Buses of split-phase services.
+    """
     pieces, unstated, ties = [], 0, []
     for name in each(dss.Lines):
-        link = _series(dss, f"line.{name}", kv)
+        link = _series(dss, f"line.{name}", kv, split)
         if link is None:
             continue
         phases = dss.CktElement.NumPhases()
@@ -89,7 +99,7 @@ def lines(dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], notes: 
             ties.append(f"{link.id} from {link.from_bus} to {link.to_bus}")
         pieces.append(Piece(link, _phases(dss)))
     for name in each(dss.Reactors):
-        link = _series(dss, f"reactor.{name}", kv)
+        link = _series(dss, f"reactor.{name}", kv, split)
         if link is not None:
             pieces.append(Piece(link, _phases(dss)))
     if unstated:
@@ -110,7 +120,7 @@ def _phases(dss: Any) -> frozenset[int]:
     return frozenset(terminals(dss)[0][1].tolist()) & {1, 2, 3}
 
 
-def _series(dss: Any, name: str, kv: Mapping[str, float]) -> Link | None:
+def _series(dss: Any, name: str, kv: Mapping[str, float], split: Collection[str]) -> Link | None:
     """The active element between two buses; None for a shunt.
 
     Raises
@@ -122,7 +132,7 @@ def _series(dss: Any, name: str, kv: Mapping[str, float]) -> Link | None:
     if len(ends) != 2 or ends[0][0] == ends[1][0] or not ends[1][1].any():
         return None
     (start, nodes), (end, _) = ends
-    w = balanced(nodes)
+    w = opposed(nodes) if start in split else balanced(nodes)
     n = np.count_nonzero(w)
     if start not in kv or end not in kv or not n:
         return None
@@ -163,7 +173,7 @@ def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
                 partial += [piece.link.id for piece in part]
                 continue
             joined += len(part) if len(part) > 1 else 0
-            result.append(_bank([piece.link for piece in part]))
+            result.append(bank([piece.link for piece in part]))
     if partial:
         notes.append(
             "open switches of one or two phases are left out, a balanced network would feed three phases through them: "
@@ -172,96 +182,6 @@ def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
     if joined:
         notes.append(f"{joined} lines of different phases side by side are joined to branches of all their phases")
     return result
-
-
-def transformers(dss: Any, kv: Mapping[str, float], notes: list[str], subject: str) -> list[Link]:
-    """Transformers of two windings, centre-tapped ones included; units side by side with fewer phases are one bank."""
-    single: dict[frozenset[Any], list[Link]] = {}
-    result, centre_tapped = [], 0
-    for name in each(dss.Transformers):
-        ends = terminals(dss)
-        start, end = ends[0][0], ends[1][0]
-        windings = dss.Transformers.NumWindings()
-        halves = windings == 3 and ends[2][0] == end
-        if windings != 2 and not halves:
-            raise UnsupportedError(
-                f"{subject}: transformer.{name} has {windings} windings on different buses, which is not modelled: "
-                "replace it by transformers of two windings"
-            )
-        centre_tapped += halves
-        if start not in kv or end not in kv:
-            continue
-        rated, r = [], []
-        for winding in range(1, windings + 1):
-            dss.Transformers.Wdg(winding)
-            rated.append(dss.Transformers.kV() * dss.Transformers.Tap())
-            r.append(dss.Transformers.R() / 100)
-            if winding == 1:
-                s, nominal = dss.Transformers.kVA() / 1e3, dss.Transformers.kV()
-        x = dss.Transformers.Xhl() / 100
-        z = complex(r[0] + r[1], x)
-        if halves:
-            xht, xlt = dss.Transformers.Xht() / 100, dss.Transformers.Xlt() / 100
-            low, other = complex(r[1], (x + xlt - xht) / 2), complex(r[2], (xht + xlt - x) / 2)
-            z = complex(r[0], (x + xht - xlt) / 2) + low * other / (low + other)
-        # Per unit of the nominal voltage between the terminals, whichever way the windings are connected.
-        from_pu, to_pu = _per_unit(rated[0], kv[start]), _per_unit(rated[1], kv[end])
-        dss.Text.Command(f"? Transformer.{name}.%NoLoadLoss")
-        iron = float(dss.Text.Result()) / 100
-        dss.Text.Command(f"? Transformer.{name}.%Imag")
-        magnetising = float(dss.Text.Result()) / 100
-        opened = any(dss.CktElement.IsOpen(side, 0) for side in (1, 2))
-        link = Link(
-            f"transformer.{name}",
-            "trafo",
-            "",
-            start,
-            end,
-            z=z / s * to_pu**2,
-            y=complex(iron, -magnetising) * s / to_pu**2,
-            ratio=from_pu / to_pu,
-            ampacity=1e3 * s / (math.sqrt(3) * kv[start] * _per_unit(nominal, kv[start])),
-            switchable=opened,
-            is_open=opened,
-        )
-        if dss.CktElement.NumPhases() < 3:
-            single.setdefault(frozenset((start, end)), []).append(link)
-        else:
-            result.append(link)
-    result += [_bank(group) for group in single.values()]
-    banks = [_bank(group).id for group in single.values() if len(group) > 1]
-    if banks:
-        notes.append(
-            f"{len(banks)} banks of single-phase transformers are one branch each, at the mean of their ratios: "
-            + ", ".join(banks[:5])
-            + (" ..." if len(banks) > 5 else "")
-        )
-    if centre_tapped:
-        notes.append(f"{centre_tapped} centre-tapped transformers are one branch each, both halves loaded evenly")
-    return result
-
-
-def _per_unit(rated: float, kv: float) -> float:
-    """Rated voltage of a winding per unit of what its terminals have: to neutral, between lines, or two halves."""
-    candidates = [rated / (kv * factor) for factor in (1.0, 1 / math.sqrt(3), 2 / math.sqrt(3))]
-    return min(candidates, key=lambda value: abs(math.log(value)))
-
-
-def _bank(group: Sequence[Link]) -> Link:
-    """Units of a bank, or lines of different phases: their admittances add up, their ratio is the mean."""
-    first = group[0]
-    if len(group) == 1:
-        return first
-    ratios = [link.ratio if link.from_bus == first.from_bus else 1 / link.ratio for link in group]
-    total = sum(1 / link.z for link in group) if all(link.z for link in group) else None
-    return replace(
-        first,
-        id=" + ".join(link.id for link in group),
-        z=1 / total if total else 0j,
-        y=sum(link.y for link in group),
-        ratio=float(np.mean(ratios)),
-        ampacity=sum(link.ampacity for link in group),
-    )
 
 
 def sources(dss: Any, kv: dict[str, float], voltage: dict[str, float]) -> tuple[list[Link], float]:
@@ -283,7 +203,7 @@ def sources(dss: Any, kv: dict[str, float], voltage: dict[str, float]) -> tuple[
         impedance = complex(3 * w.conj() @ z @ w) / np.count_nonzero(w) ** 2
         inner = f"vsource.{name}"
         kv[inner] = kv[bus]
-        voltage[inner] = dss.Vsources.PU() * _per_unit(dss.Vsources.BasekV(), kv[bus])
+        voltage[inner] = dss.Vsources.PU() * per_unit(dss.Vsources.BasekV(), kv[bus])
         result.append(
             Link(inner, "line", "", inner, bus, z=complex(max(impedance.real, 0), impedance.imag) / kv[bus] ** 2)
         )

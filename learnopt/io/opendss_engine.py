@@ -118,3 +118,8 @@ def admittance(dss: Any) -> Matrix:
 def balanced(nodes: np.ndarray) -> Matrix:
     """Voltages of these nodes in a balanced system, 1 from phase to neutral; 0 for ground and neutrals."""
     return np.array([_PHASES[n - 1] if 1 <= n <= 3 else 0j for n in nodes])
+
+
+def opposed(nodes: np.ndarray) -> Matrix:
+    """The same behind a centre-tapped transformer, whose two legs are in opposition."""
+    return np.array([{1: 1 + 0j, 2: -1 + 0j}.get(int(n), 0j) for n in nodes])

@@ -89,6 +89,100 @@ def test_a_balanced_feeder_is_opendss(addition: str, tmp_path: Path):
     assert not any(note.startswith("imbalance") for note in notes)
 
 
+BALANCED_MORE = {
+    "three windings": "New Transformer.t phases=3 windings=3 buses=[b c d] conns=[wye wye wye] kvs=[11 11 0.4] "
+    "kvas=[2000 2000 2000] xhl=6 xht=9 xlt=5 %Rs=[0.5 0.4 0.6] taps=[1 1.02 1]\n"
+    "New Load.c bus1=c kv=11 kw=600 kvar=200 vminpu=0.7\nNew Load.d bus1=d kv=0.4 kw=300 kvar=90 vminpu=0.7\n"
+    "Set VoltageBases=[110 11 0.4]\nCalcVoltageBases\nSet Tolerance=1e-9\n",
+    "bank of three windings": "".join(
+        f"New Transformer.t{k} phases=1 windings=3 buses=[b.{k} c.{k} d.{k}] kvs=[6.351 6.351 0.231] "
+        "kvas=[700 700 700] xhl=6 xht=9 xlt=5 %Rs=[0.5 0.4 0.6]\n"
+        for k in (1, 2, 3)
+    )
+    + "New Load.c bus1=c kv=11 kw=600 kvar=200 vminpu=0.7\nNew Load.d bus1=d kv=0.4 kw=300 kvar=90 vminpu=0.7\n"
+    "Set VoltageBases=[110 11 0.4]\nCalcVoltageBases\nSet Tolerance=1e-9\n",
+}
+
+
+@pytest.mark.parametrize("addition", BALANCED_MORE)
+def test_three_windings_are_a_star(addition: str, tmp_path: Path):
+    path = write(tmp_path, FEEDER + BALANCED_MORE[addition])
+    network, notes = load_with_notes(path)
+    loss, voltages = reference(path)
+    ours, ours_at = solved(network)
+    assert ours == pytest.approx(loss, rel=2e-4)
+    assert all(ours_at[bus] == pytest.approx(vm, abs=1e-4) for bus, vm in voltages.items())
+    assert any("stars of three branches" in note for note in notes)
+
+
+def test_a_small_negative_leg_is_counted_at_its_neighbour(tmp_path: Path):
+    """Winding 2 has -0.5 %: the way from 1 to 2 stays exact."""
+    addition = BALANCED_MORE["three windings"].replace("xht=9", "xht=12").replace(" kw=300 kvar=90", " kw=0 kvar=0")
+    path = write(tmp_path, FEEDER + addition)
+    network, notes = load_with_notes(path)
+    assert any("is counted at winding 1" in note for note in notes)
+    assert solved(network)[0] == pytest.approx(reference(path)[0], rel=2e-4)
+    with pytest.raises(UnsupportedError, match="large negative reactance"):
+        load(write(tmp_path, FEEDER + addition.replace("xht=12", "xht=300")))
+
+
+SPLIT = """Clear
+Set DefaultBaseFrequency=60
+New circuit.service basekv=12.47 pu=1.0 mvasc3=1e6 mvasc1=1e6
+New Line.lateral phases=1 bus1=sourcebus.1 bus2=p.1 r1=0.5 x1=0.4 r0=0.5 x0=0.4 c1=0 c0=0 length=1
+New Transformer.pole phases=1 windings=3 xhl=2.0 xht=2.0 xlt=1.4 %Rs=(0.6 1.2 1.2) ppm_antifloat=0
+~ wdg=1 bus=p.1.0 conn=wye kV=7.2 kVA=50
+~ wdg=2 bus=s.1.0 conn=wye kV=0.12 kVA=50
+~ wdg=3 bus=s.0.2 conn=wye kV=0.12 kVA=50
+New Linecode.triplex nphases=2 units=kft rmatrix=[0.0237 0.0091|0.0091 0.0237] xmatrix=[0.0155 0.0085|0.0085 0.0155]
+~ cmatrix=[0 0|0 0]
+New Line.drop bus1=s.1.2 bus2=h.1.2 linecode=triplex length=0.3 units=kft
+New load.home kV=0.24 phases=1 bus1=h.1.2 kVA=30 pf=0.95 model=1 vminpu=0.7
+Set voltagebases=[12.47 0.208]
+Calcvoltagebases
+Set Tolerance=1e-9
+"""
+
+
+def test_legs_of_a_service_are_in_opposition(tmp_path: Path):
+    """A balanced split-phase service loses in its transformer and its triplex what OpenDSS says."""
+    path = write(tmp_path, SPLIT)
+    network = load(path)
+    engine = dss.NewContext()
+    engine.Basic.AllowChangeDir(False)
+    engine.Text.Command(f'Redirect "{path}"')
+    engine.Solution.Solve()
+    found = evaluate(ReconfigurationProblem.of(network), network.normal_configuration)
+    for name in ("line.drop", "transformer.pole", "line.lateral"):
+        engine.Circuit.SetActiveElement(name)
+        theirs = engine.CktElement.Losses()[0] / 1e3
+        e = network.branch_index[name]
+        r_ohm = network.r[e] * network.branch_kv[e] ** 2
+        behind = network.kv[network.to_bus[e]] / network.kv[network.from_bus[e]] * network.ratio[e]
+        assert 3e-3 * r_ohm * (found.current_a[e] * behind**0) ** 2 == pytest.approx(theirs, rel=0.01), name
+
+
+OPEN_DELTA = (
+    SOURCE + "New Line.one bus1=hv bus2=n2 r1=0.1 x1=0.2 r0=0.1 x0=0.2 c1=0 c0=0 length=0.01\n"
+    "New Transformer.t1 xhl=6 phases=1 ppm=0 wdg=1 bus=n2.1.2 conn=delta kv=110 kva=2000 %r=0.5 "
+    "wdg=2 bus=n3.1.2 conn=delta kv=4.16 kva=2000 %r=0.5\n"
+    "New Transformer.t2 xhl=6 phases=1 ppm=0 wdg=1 bus=n2.2.3 conn=delta kv=110 kva=2000 %r=0.5 "
+    "wdg=2 bus=n3.2.3 conn=delta kv=4.16 kva=2000 %r=0.5\n"
+    "New Load.l phases=3 bus1=n3 conn=delta kv=4.16 kw=1200 kvar=300 model=1 vminpu=0.7\n"
+    "New Capacitor.stabilizer bus1=n3 kv=4.16 kvar=1 conn=wye\n"
+    "Set VoltageBases=[110 4.16]\nCalcVoltageBases\nSet Tolerance=1e-9\n"
+)
+
+
+def test_an_open_delta_loses_what_opendss_says(tmp_path: Path):
+    """Each unit carries 1 / sqrt(3) of the power: two thirds of the impedance of one, not half."""
+    path = write(tmp_path, OPEN_DELTA)
+    network, notes = load_with_notes(path)
+    assert any("open delta" in note for note in notes)
+    assert network.kv[network.bus_index["n3"]] == pytest.approx(4.16)
+    assert solved(network)[0] == pytest.approx(reference(path)[0], rel=0.02)
+
+
 def test_iron_losses_stand_at_both_ends(tmp_path: Path):
     """OpenDSS has them at the last winding: they differ as the squares of the voltages do, by a few percent."""
     path = write(tmp_path, FEEDER + "Edit Transformer.sub %noloadloss=0.2 %imag=0.5\n" + BASES)
@@ -206,7 +300,7 @@ def test_broken_files_speak_with_the_text_of_opendss(case: str, tmp_path: Path):
 
 
 def test_what_is_not_modelled_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    three = "New Transformer.t windings=3 buses=[mv x y] kvs=[11 0.4 0.4] kvas=[100 50 50]\n"
+    three = "New Transformer.t windings=4 buses=[mv x y z] kvs=[11 0.4 0.4 0.4] kvas=[100 50 50 50]\n"
     for addition, name in ((three, "transformer.t"), ("New Capacitor.s bus1=b bus2=c kvar=600 kv=11\n", "capacitor.s")):
         with pytest.raises(UnsupportedError, match=name):
             load(write(tmp_path, FEEDER + addition))
