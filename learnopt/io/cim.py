@@ -31,6 +31,7 @@ _HEAD = 65536
 _LARGEST = 4 * 2**30
 """Bytes that an archive may unpack to."""
 _LISTED = 5
+_STATES = (("switch", "closed"), ("line", "in_service"), ("trafo", "in_service"), ("load", "in_service"))
 
 
 def is_cim_folder(path: Path) -> bool:
@@ -114,6 +115,13 @@ def _converted(files: list[Path], version: str, subject: str) -> Any:
     if wrong:
         more = [f"and {len(wrong) - _LISTED} more of that kind"] if len(wrong) > _LISTED else []
         raise DataError(subject, [f"pandapower's CGMES converter: {text}" for text in wrong[:_LISTED]] + more)
+    stateless = [
+        f"{table} {name!r}: its state is not known, SSH must say open and connected at every terminal"
+        for table, column in _STATES
+        for name in net[table].loc[net[table][column].isna(), "name"].astype(str)
+    ]
+    if stateless:
+        raise DataError(subject, stateless)
     return net
 
 
@@ -123,12 +131,14 @@ _SERIOUS = ("ERROR", "EXCEPTION")
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What the converter has to say comes as findings, not on the terminal."""
-    logger = logging.getLogger("cim")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    loggers = [logging.getLogger(name) for name in ("cim", "pandapower.converter.cim")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

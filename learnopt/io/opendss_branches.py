@@ -194,6 +194,8 @@ def sources(dss: Any, kv: dict[str, float], voltage: dict[str, float]) -> tuple[
         if not dss.CktElement.Enabled():
             continue
         bus, nodes = terminals(dss)[0]
+        if bus not in kv or not balanced(nodes).any():
+            continue
         y = admittance(dss)[: len(nodes), : len(nodes)]
         z = np.linalg.inv(y)
         flat = np.array(dss.CktElement.Currents())

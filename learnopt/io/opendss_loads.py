@@ -60,6 +60,9 @@ def injections(dss: Any, kv: Mapping[str, float], notes: list[str], subject: str
                 if kind == "capacitor":
                     raise UnsupportedError(f"{subject}: {kind}.{name} is in series, which is not modelled")
                 continue
+            if bus not in kv:
+                notes.append(f"{kind}.{name} is at bus {bus}, which has no voltage, and left out")
+                continue
             v = np.concatenate([balanced(nodes), *(balanced(n) for _, n in others)]) * kv[bus] * 1e3 / np.sqrt(3)
             power = complex(v @ np.conj(admittance(dss) @ v)) / 1e3
             found.append(Injection(f"{kind}.{name}", bus, shunt_kw=max(power.real, 0.0), shunt_kvar=power.imag))
@@ -70,10 +73,14 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str]) -> list[Injectio
     """Loads at nominal power times the load multiplier of the solution."""
     result, impedance, current = [], 0, 0
     outside, unusual = 0, 0
+    unsupplied: list[str] = []
     for name in each(dss.Loads):
         if not dss.CktElement.Enabled():
             continue
         bus, nodes = terminals(dss)[0]
+        if bus not in kv:
+            unsupplied.append(f"load.{name}")
+            continue
         scale = 1.0 if dss.Loads.Status() == 2 else dss.Solution.LoadMult()
         p, q = dss.Loads.kW() * scale, dss.Loads.kvar() * scale
         model = int(dss.Loads.Model())
@@ -115,6 +122,9 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str]) -> list[Injectio
             f"{outside} loads are outside of Vminpu and Vmaxpu in OpenDSS's solution, where it makes them impedances; "
             "here they keep their model"
         )
+    if unsupplied:
+        names = ", ".join(unsupplied[:5]) + (" ..." if len(unsupplied) > 5 else "")
+        notes.append(f"{len(unsupplied)} loads are at buses without a voltage base, and left out: {names}")
     if unusual:
         notes.append(f"{unusual} loads have a model that is not known and count as constant power")
     return result

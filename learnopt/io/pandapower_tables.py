@@ -62,9 +62,11 @@ class Element:
         """True or false."""
         values = np.full(len(self), default)
         for row, cell in enumerate(self._cells(column)):
+            if _absent(cell):
+                continue
             if isinstance(cell, (bool, np.bool_)) or cell in (0, 1):
                 values[row] = bool(cell)
-            elif not _absent(cell):
+            else:
                 self.bad.append(f"{self.kind} {self.index[row]}: {column} = {cell!r} must be true or false")
         return values
 

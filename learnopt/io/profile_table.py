@@ -193,15 +193,17 @@ def _numbers(columns: dict[str, Any], subject: str) -> Floats:
     arrays, bad = [], []
     for name, column in columns.items():
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            array = column.cast(pa.float64()).to_numpy()
-            infinite = np.flatnonzero(np.isinf(array))
-            bad += [f"column {name!r}, row {row + 1}: {array[row]} must be a finite number" for row in infinite[:3]]
-            arrays.append(array)
-        elif pa.types.is_null(column.type):
-            arrays.append(np.full(len(column), np.nan))
+            array = column.cast(pa.float64(), safe=False).to_numpy()  # whole numbers beyond 2^53 are rounded
         else:
-            found = next((row, v) for row, v in enumerate(column.to_pylist()) if v is not None and not _is_number(v))
-            bad.append(f"column {name!r}, row {found[0] + 1}: {found[1]!r} is not a number")
+            cells = column.to_pylist()
+            wrong = next(((row, v) for row, v in enumerate(cells) if v is not None and not _is_number(v)), None)
+            if wrong is not None:
+                bad.append(f"column {name!r}, row {wrong[0] + 1}: {wrong[1]!r} is not a number")
+                continue
+            array = np.array([np.nan if v is None else float(v) for v in cells], dtype=float)
+        infinite = np.flatnonzero(np.isinf(array))
+        bad += [f"column {name!r}, row {row + 1}: {array[row]} must be a finite number" for row in infinite[:3]]
+        arrays.append(array)
     if bad:
         raise DataError(subject, bad)
     return np.column_stack(arrays) if arrays else np.empty((len(next(iter(columns.values()), [])), 0))

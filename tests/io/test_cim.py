@@ -70,6 +70,7 @@ def test_ring_is_solved_and_ordered_by_device(tmp_path: Path) -> None:
         (("EQ", "SSH"), '"_Q1T2"', "converter"),
         (("EQ", "SSH"), "BaseVoltage ", "vn_kv|converter"),
         (("EQ", "SSH"), "<cim:ConnectivityNode ", "converter|bus"),
+        (("EQ", "SSH"), 'about="#_L1T1"', "cable L1.: its state is not known"),
     ],
 )
 def test_incomplete_profiles(tmp_path: Path, profiles: tuple, without: str, sentence: str) -> None:

@@ -287,6 +287,14 @@ BROKEN = {
 }
 
 
+def test_a_load_at_a_bus_without_voltage_is_left_out(tmp_path: Path):
+    """Nothing leads to its bus, so OpenDSS gives it no base."""
+    path = write(tmp_path, FEEDER + "New Load.lost bus1=nowhere kv=11 kw=10 kvar=1\n")
+    network, notes = load_with_notes(path)
+    assert "nowhere" not in network.bus_ids
+    assert any("load.lost" in note for note in notes)
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_files_speak_with_the_text_of_opendss(case: str, tmp_path: Path):
     text, message = BROKEN[case]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,19 @@ def test_broken_profiles(tmp_path: Path, case33: Network, name: str):
     with pytest.raises(DataError) as error:
         read_profiles(written(tmp_path, lines), case33)
     assert said in str(error.value)
+
+
+def test_odd_columns_of_parquet(case33: Network, tmp_path: Path) -> None:
+    """Numbers as text or decimals are numbers, and so are whole numbers beyond 2^53; lists are none."""
+    path = tmp_path / "p.parquet"
+    times = ["2026-01-05T00:00", "2026-01-05T01:00"]
+    for cells in (["1.5", "2.5"], [Decimal("1.5"), Decimal("2.5")], [2**60 + 1, 1]):
+        pyarrow.parquet.write_table(pa.table({"time": times, "2.p_kw": cells}), path)
+        found = read_profiles(path, case33).p[:, 1] * case33.base.kw
+        assert found == pytest.approx([float(cell) for cell in cells])
+    pyarrow.parquet.write_table(pa.table({"time": times, "2.p_kw": [[1], [2]]}), path)
+    with pytest.raises(DataError, match=r"row 1: \[1\] is not a number"):
+        read_profiles(path, case33)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 not parquet", b"\xff\xfe\x00time"])
