@@ -222,7 +222,8 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
         }
         label = None
         if changed and len(chosen) <= _MOST_LABELS:
-            ids = [f"<b>{escaped(net.branch_ids[e])}</b>" for e in chosen]
+            apart = 2 * "\u00a0" if layout.on_map else ""  # beside the marker, not on it
+            ids = [f"{apart}<b>{escaped(net.branch_ids[e])}</b>" for e in chosen]
             label = {
                 "text": ids,
                 "textposition": "middle right" if layout.on_map else "top center",
