@@ -9,6 +9,7 @@ import pytest
 from conftest import random_network
 from instances import all_configurations
 
+from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.generator.year import HOURS, synthetic_year
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem
@@ -17,8 +18,15 @@ from learnopt.pipeline.savings import Period, SavingsProblem, savings_study
 from learnopt.pipeline.savings.bound import HourlyBound
 from learnopt.pipeline.savings.profile import profile_of, savings_problem
 from learnopt.pipeline.savings.representatives import clusters
+from learnopt.pipeline.solve import warm_up
 
 STEPS = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """What a machine compiles first counts against no time limit."""
+    warm_up("tree", SolveOptions(certify=Certificate.AC))
 
 
 def study_of(network: Network, seed: int, **changes: object) -> SavingsProblem:
