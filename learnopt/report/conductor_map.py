@@ -15,8 +15,8 @@ from learnopt.network import Floats
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.planning.conductor_engine import PlanResult
 from learnopt.planning.conductor_study import Mode
-from learnopt.report.layout import Layout
 from learnopt.report.one_line import INK, PALE, TIE, VIOLATED, escaped
+from learnopt.report.positions import Layout
 
 _COLOURS = colormaps["viridis_r"]
 _LINES = ("#8A97A3", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")

@@ -16,7 +16,6 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
-from learnopt.report.layout import Layout
 from learnopt.report.numbers import number
 from learnopt.report.one_line import (
     CLOSE,
@@ -32,6 +31,7 @@ from learnopt.report.one_line import (
     Scale,
     one_line,
 )
+from learnopt.report.positions import Layout
 
 _WIDTH = (8.0, 16.0)
 """Smallest and largest width of a figure [inch]."""

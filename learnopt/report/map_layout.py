@@ -7,7 +7,8 @@ from scipy.spatial import cKDTree
 
 from learnopt.network import Floats, Network
 from learnopt.network.topology import maximum_spanning_tree
-from learnopt.report.layout import Layout, one_line_layout
+from learnopt.report.layout import one_line_layout
+from learnopt.report.positions import Layout
 from learnopt.report.tree import rooted
 
 _MOST_COLUMNS = 55.0

@@ -10,9 +10,9 @@ import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
 from learnopt.physics.judge import LIMIT_TOLERANCE
-from learnopt.report.layout import Layout
 from learnopt.report.map_layout import layout_of
 from learnopt.report.numbers import number
+from learnopt.report.positions import Layout
 
 # Colours that colour-blind readers tell apart (Okabe & Ito 2008) and that differ in darkness on paper.
 CLOSE, OPEN, VIOLATED = "#0072B2", "#D55E00", "#B0127B"
