@@ -20,7 +20,8 @@ from exact import feeders, number
 from learnopt.engines import SolveOptions, Stopwatch
 from learnopt.engines.highs import SolverRun
 from learnopt.engines.milp import DEFAULT_GAP, HighsRelaxation, MilpEngine
-from learnopt.engines.outer_approximation import Effort, Search, solve_by_rounds
+from learnopt.engines.outer_approximation import Effort, solve_by_rounds
+from learnopt.engines.search_state import Search
 from learnopt.network import Network, ReconfigurationProblem, Result
 
 EFFORT = Effort(probing=False)

@@ -38,8 +38,10 @@ from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent
 from learnopt.engines.milp import DEFAULT_GAP, SMALLEST_GAP, HighsRelaxation
 from learnopt.engines.opf import FEASIBLE, AcOpf, OpfRun
-from learnopt.engines.outer_approximation import Effort, End, OuterApproximation, Search, Tangents
+from learnopt.engines.outer_approximation import Effort, End, OuterApproximation
 from learnopt.engines.probing import fix_by_bounds
+from learnopt.engines.search_state import Search
+from learnopt.engines.tangents import Tangents
 from learnopt.formulations.benders import build_master
 from learnopt.formulations.distflow import DistFlowData
 from learnopt.network import Certificate, Configuration, Iteration, ReconfigurationProblem, Result, Settings, Status

@@ -178,16 +178,23 @@ def settle(
 
 
 def settle_from_each_step(
-    problem: ReconfigurationProblem, configuration: Configuration
+    problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None = None
 ) -> tuple[Configuration, Settings, float] | None:
-    """:func:`settle` from the best of all combinations of bank steps, where they are few: one by one they get stuck."""
+    """:func:`settle` from the best of all combinations of bank steps, where they are few: one by one they get stuck.
+
+    Parameters
+    ----------
+    settings
+        Where the other controls start; neutral where absent.
+    """
     controls = problem.controls
     choices = [bank.choices for bank in controls.capacitors]
-    start, least = (configuration, controls.neutral), np.inf
+    settings = settings or controls.neutral
+    start, least = (configuration, settings), np.inf
     if 1 < np.prod([len(c) for c in choices]) <= MANY_COMBINATIONS:
         for steps in product(*choices):
-            settings = replace(controls.neutral, capacitors=steps)
-            found = LocalSearch(problem.applied(settings)).improve(configuration)
+            trial = replace(settings, capacitors=steps)
+            found = LocalSearch(problem.applied(trial)).improve(configuration)
             if found is not None and found[1] < least:
-                start, least = (found[0], settings), found[1]
+                start, least = (found[0], trial), found[1]
     return settle(problem, *start)

@@ -14,8 +14,8 @@ import numpy as np
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.highs import Outcome
-from learnopt.engines.outer_approximation import Tangents
 from learnopt.engines.pyomo_solver import PyomoEngine
+from learnopt.engines.tangents import Tangents
 from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
 from learnopt.formulations.distflow import DistFlowData
 from learnopt.formulations.elastic import (

@@ -10,7 +10,8 @@ import numpy as np
 
 from learnopt.engines import highs
 from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
-from learnopt.engines.outer_approximation import Effort, Search, solve_by_rounds
+from learnopt.engines.outer_approximation import Effort, solve_by_rounds
+from learnopt.engines.search_state import Search
 from learnopt.formulations.controls import rating_tangents, settings_of_solution
 from learnopt.formulations.distflow import (
     DistFlowData,
@@ -29,7 +30,7 @@ LIGHT_LOAD = 1e-2
 
 
 class HighsRelaxation:
-    """The DistFlow model compiled for HiGHS; see :class:`~learnopt.engines.outer_approximation.Relaxation`.
+    """The DistFlow model compiled for HiGHS; see :class:`~learnopt.engines.outer_model.SettableRelaxation`.
 
     Parameters
     ----------
@@ -64,6 +65,7 @@ class HighsRelaxation:
         span = range(len(data.problem.controls.generators))
         powers = (m.generator_p, m.generator_q, m.generator_on)
         self._generators = [self.model.columns([power[k] for k in span]) for power in powers]
+        self._settled: Ints = np.zeros(0, dtype=np.int64)
         self.choice: Ints = np.flatnonzero(~data.arcs.fixed)
         self.b = self.model.columns([m.b[int(a)] for a in self.choice])
 
@@ -116,6 +118,14 @@ class HighsRelaxation:
         assert run.values is not None
         return self.data.configuration(self.choice[run.values[self.b] > 0.5])
 
+    def closed_share(self, run: highs.SolverRun) -> Floats:
+        """Share by which each branch is closed: the sum over its arcs, 1 for those that are always in use."""
+        assert run.values is not None
+        share = np.zeros(self.data.problem.network.n_branch)
+        np.add.at(share, self.data.arcs.branch[self.choice], run.values[self.b])
+        share[self.data.arcs.branch[self.data.arcs.fixed]] = 1.0
+        return share
+
     def settings(self, run: highs.SolverRun) -> Settings | None:
         """The controls of a solution; None where the problem has none."""
         if not self.data.problem.controls:
@@ -124,6 +134,31 @@ class HighsRelaxation:
         self.model.load(run.values)
         taps = tap_voltages_sqr(self.pyomo_model, self.data)
         return settings_of_solution(self.pyomo_model, self.data.problem.controls, *taps)
+
+    def settle_on(self, configuration: Configuration, settings: Settings) -> None:
+        """Leave nothing but this configuration and these bank steps, positions of taps and running generators."""
+        m, controls = self.pyomo_model, self.data.problem.controls
+        discrete = [(m.capacitor_on, k, np.array(bank.choices)) for k, bank in enumerate(controls.capacitors)]
+        values = list(settings.capacitors)
+        for k, tap in enumerate(controls.taps):
+            if tap.positions is not None:
+                discrete.append((m.tap_on, k, tap.positions))
+                values.append(settings.taps[k])
+        others = [self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]]
+        for (on, k, choices), value in zip(discrete, values, strict=True):
+            columns = self.model.columns([on[k, s] for s in range(len(choices))])
+            others.append(np.delete(columns, np.abs(choices - value).argmin()))
+        running = self._generators[2]
+        columns = np.concatenate([*others, running])
+        states = np.concatenate([np.zeros(len(columns) - len(running)), np.array(settings.on, dtype=float)])
+        present = columns >= 0
+        self._settled = columns[present]
+        self.model.set_bounds(self._settled, states[present], states[present])
+
+    def release(self) -> None:
+        """Undo :meth:`settle_on`: all that it fixed are binaries that were free."""
+        n = len(self._settled)
+        self.model.set_bounds(self._settled, np.zeros(n), np.ones(n))
 
     def exclude(self, configuration: Configuration) -> None:
         """All radial configurations close equally many branches, so one closed branch must change."""

@@ -12,31 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from learnopt.engines.base import Progress, SolveOptions, Stopwatch, conclude
+from learnopt.engines.base import conclude
 from learnopt.engines.dispatch import settle, settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.highs import Outcome, SolverRun
 from learnopt.engines.probing import fix_by_bounds
-from learnopt.formulations.arcs import Arcs
+from learnopt.engines.outer_model import Relaxation, SettableRelaxation
+from learnopt.engines.rounding import round_relaxation
+from learnopt.engines.search_state import Search
+from learnopt.engines.tangents import Tangents
 from learnopt.formulations.distflow import DistFlowData
-from learnopt.network import (
-    Bools,
-    Certificate,
-    Configuration,
-    Floats,
-    Ints,
-    Network,
-    ReconfigurationProblem,
-    Result,
-    Settings,
-    Status,
-)
-from learnopt.physics import PowerFlow, evaluate, power_flow
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Settings, Status
+from learnopt.physics import evaluate, power_flow
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,8 @@ class Effort:
         Random trees for the incumbent: more of them make a bad cutoff unlikely, each costs milliseconds.
     neighbours
         Exchanges of the incumbent whose AC points get tangents before the first round: fewer rounds, more rows.
+    spacing
+        Least relative distance between these tangents of one arc: fewer rows make quicker nodes.
     root_rounds
         Most rounds of the cut loop on the linear relaxation.
     root_progress
@@ -64,184 +58,11 @@ class Effort:
     probing: bool = True
     random_starts: int = 8
     neighbours: int = 30
+    spacing: float = 0.03
     root_rounds: int = 40
     root_progress: float = 2e-4
     mip_gap_share: float = 0.2
     rounding: float = 1e-7
-
-
-class Relaxation(Protocol):
-    """A model without its cone in some solver; it grows by rows."""
-
-    cuttable: Bools
-    """bool, shape (n_arc,): arcs whose current is a variable of the model."""
-    takes_tangents: bool
-    """False for a solver that has the cone itself."""
-
-    def solve_relaxation(self, time_limit: float) -> SolverRun:
-        """Solve without integrality."""
-        ...
-
-    def solve(
-        self, cutoff: float, gap: float, time_limit: float, heuristics: bool, watch: Callable[[float, int], None]
-    ) -> SolverRun:
-        """Solve below a cutoff [kW]; ``watch`` hears of bound [kW] and nodes on the way."""
-        ...
-
-    def add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
-        """Append the rows of ``distflow.tangent_row``."""
-        ...
-
-    def arc_values(self, run: SolverRun) -> tuple[Floats, Floats, Floats, Floats]:
-        """P, Q, l and sending-end w of every arc in a solution, each of shape (n_arc,)."""
-        ...
-
-    def proposal(self, run: SolverRun) -> Configuration:
-        """The configuration of a solution."""
-        ...
-
-    def settings(self, run: SolverRun) -> Settings | None:
-        """The controls of a solution; None where the problem has none."""
-        ...
-
-    def cut_ratings(self, run: SolverRun) -> int:
-        """Append a tangent for each generator outside its rating in a solution; how many."""
-        ...
-
-    def exclude(self, configuration: Configuration) -> None:
-        """Cut off one configuration."""
-        ...
-
-
-class Tangents:
-    """Tangents of the current cone in a model, each added once.
-
-    Parameters
-    ----------
-    add
-        Takes arcs, alpha and beta of the rows to append.
-    cuttable
-        bool, shape (n_arc,); a current that appears nowhere (no impedance, always in use) needs no tangent.
-    """
-
-    def __init__(self, arcs: Arcs, add: Callable[[Ints, Floats, Floats], None], cuttable: Bools | None = None) -> None:
-        self._arcs, self._append = arcs, add
-        self._cuttable = np.ones(len(arcs), dtype=bool) if cuttable is None else cuttable
-        self._seen: set[tuple[int, float, float]] = set()
-
-    def _add(self, arc: Ints, alpha: Floats, beta: Floats) -> int:
-        keys = [(int(a), float(f"{alpha[i]:.5g}"), float(f"{beta[i]:.5g}")) for i, a in enumerate(arc)]
-        fresh = [i for i, key in enumerate(keys) if key not in self._seen and self._cuttable[key[0]]]
-        self._seen.update(keys)
-        if fresh:
-            self._append(arc[fresh], alpha[fresh], beta[fresh])
-        return len(fresh)
-
-    def at_power_flow(self, flow: PowerFlow, network: Network) -> int:
-        """Touch the cone where a configuration operates; returns the number of new tangents.
-
-        Parameters
-        ----------
-        network
-            The network of the power flow, its controls set.
-        """
-        arcs = self._arcs
-        used = np.flatnonzero(flow.feed[arcs.head] == arcs.branch)
-        tail, branch = arcs.tail[used], arcs.branch[used]
-        sending = flow.v[tail] / np.where(tail == network.from_bus[branch], network.ratio[branch], 1.0)
-        ratio = flow.current[arcs.head[used]].conjugate() / sending.conjugate()  # S / |V|^2 before the impedance
-        return self._add(used, ratio.real, ratio.imag)
-
-    def at_values(self, p: Floats, q: Floats, ell: Floats, w: Floats, tolerance: float) -> int:
-        """Touch the cone where a solution of the model lies outside it by more than a tolerance [pu]."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            needed = (p**2 + q**2) / w
-            cut = np.flatnonzero((w > 1e-5) & (needed - ell > tolerance + 1e-4 * needed))
-        return self._add(cut, p[cut] / w[cut], q[cut] / w[cut])
-
-
-@dataclass
-class Search:
-    """What is known so far: incumbent, bound, and every configuration evaluated."""
-
-    problem: ReconfigurationProblem
-    engine: str
-    gap: float
-    options: SolveOptions
-    watch: Stopwatch
-    incumbent: Configuration | None = None
-    settings: Settings | None = None  # of the incumbent, where the problem has controls
-    objective: float = math.inf  # of the incumbent, judged [kW]
-    bound: float = -math.inf  # of the full problem [kW]
-    nodes: int = 0
-    seen: set[tuple[Configuration, Settings | None]] = field(default_factory=set)
-
-    def offer(self, configuration: Configuration | None, settings: Settings | None = None) -> None:
-        """Take a configuration as incumbent if the judge finds it feasible and better."""
-        if configuration is None or (configuration, settings) in self.seen:
-            return
-        self.seen.add((configuration, settings))
-        evaluation = evaluate(self.problem.applied(settings), configuration)
-        if not evaluation.feasible or self.problem.faults(configuration, settings):
-            return
-        objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
-        if objective < self.objective:
-            self.incumbent, self.settings, self.objective = configuration, settings, objective
-            self.report()
-
-    def raise_bound(self, value: float, nodes: int = 0) -> None:
-        """Take a lower bound of the full problem [kW], found with ``nodes`` in a round under way, and tell of it."""
-        if math.isfinite(value):
-            self.bound = max(self.bound, value)
-        self.report(nodes)
-
-    def report(self, nodes: int = 0) -> None:
-        """Tell the caller what is known; ``nodes`` of a round under way come on top."""
-        if self.options.progress is None:
-            return
-        found, proven = math.isfinite(self.objective), math.isfinite(self.bound)
-        self.options.progress(
-            Progress(
-                engine=self.engine,
-                elapsed_s=self.watch.elapsed,
-                incumbent_kw=self.objective if found else None,
-                bound_kw=min(self.bound, self.objective) if proven else None,
-                gap=self.reached if found and proven else None,
-                nodes=self.nodes + nodes,
-            )
-        )
-
-    @property
-    def reached(self) -> float:
-        """Gap between incumbent and bound."""
-        if not math.isfinite(self.objective) or not math.isfinite(self.bound):
-            return math.inf
-        return max(0.0, self.objective - self.bound) / max(abs(self.objective), 1e-9)
-
-    @property
-    def closed(self) -> bool:
-        """Bound and incumbent have met within the gap."""
-        return self.reached <= self.gap
-
-    @property
-    def cutoff(self) -> float:
-        """Nothing is of interest unless it is better than the incumbent by more than the gap."""
-        return self.objective - 0.9 * self.gap * abs(self.objective) if self.incumbent is not None else math.inf
-
-    @property
-    def limit(self) -> float:
-        """Time limit [s]."""
-        return math.inf if self.options.time_limit is None else self.options.time_limit
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left."""
-        return self.limit - self.watch.elapsed
-
-    @property
-    def stopped(self) -> Status:
-        """Status of a run that ends without proof."""
-        return Status.NO_SOLUTION if self.incumbent is None else Status.FEASIBLE
 
 
 End = tuple[Status, str]
@@ -280,6 +101,12 @@ def solve_by_rounds(
         engine_version=version,
         settings=search.settings,
     )
+
+
+def _grow(model: Relaxation, tangents: Tangents, tolerance: float, run: SolverRun) -> int:
+    """Append tangents where a solution lies outside the cone of a current or the rating of a generator; how many."""
+    added = tangents.at_values(*model.arc_values(run), tolerance) if model.takes_tangents else 0
+    return added + model.cut_ratings(run)
 
 
 class OuterApproximation:
@@ -335,12 +162,8 @@ class OuterApproximation:
             size = search.objective if not late else 0.05 * float(np.abs(problem.p).sum()) * problem.network.base.kw
             model = self._build(data, size)
             tangents = Tangents(data.arcs, model.add_tangents, model.cuttable)
-            points, applied = [], problem.applied(settings)
             if point is not None and model.takes_tangents:
-                points = [point, *LocalSearch(applied).neighbours(point, effort.neighbours)]
-            for configuration in points:
-                if (flow := power_flow(applied, configuration)).converged:
-                    tangents.at_power_flow(flow, applied.network)
+                self._touch_around(tangents, point, settings)
             for configuration in self._excluded:
                 model.exclude(configuration)
         # A squared current that is off by this much changes no loss by more than a tenth of the gap.
@@ -414,17 +237,29 @@ class OuterApproximation:
             if run.values is None or run.outcome is not Outcome.OPTIMAL:
                 return None
             raise_bound(run.bound)
-            added = tangents.at_values(*model.arc_values(run), tolerance) + model.cut_ratings(run)
+            added = _grow(model, tangents, tolerance, run)
             if search.closed or not added or run.bound < previous + effort.root_progress * abs(run.bound):
-                return None
+                break
             previous = run.bound
+        if search.problem.controls and isinstance(model, SettableRelaxation) and not search.closed:
+            known, grow = search.incumbent, partial(_grow, model, tangents, tolerance)
+            round_relaxation(search, model, run, grow, effort.root_rounds)
+            if search.incumbent is not None and search.incumbent is not known:
+                self._touch_around(tangents, search.incumbent, search.settings)
         return None
+
+    def _touch_around(self, tangents: Tangents, point: Configuration, settings: Settings | None) -> None:
+        """Tangents at the AC points of a configuration and of its best neighbours."""
+        applied, effort = self.search.problem.applied(settings), self.effort
+        for configuration in (point, *LocalSearch(applied).neighbours(point, effort.neighbours)):
+            if (flow := power_flow(applied, configuration)).converged:
+                spacing = 0.0 if configuration is point else effort.spacing
+                tangents.at_power_flow(flow, applied.network, spacing)
 
     def _learn(self, model: Relaxation, tangents: Tangents, tolerance: float, run: SolverRun) -> bool:
         """Evaluate what a solution proposes, improve it, and cut the solution off; False where that cannot be done."""
         search, problem = self.search, self.search.problem
-        added = tangents.at_values(*model.arc_values(run), tolerance) if model.takes_tangents else 0
-        added += model.cut_ratings(run)
+        added = _grow(model, tangents, tolerance, run)
         proposal, settings = model.proposal(run), model.settings(run)
         repeated = (proposal, settings) in search.seen
         applied = problem.applied(settings)

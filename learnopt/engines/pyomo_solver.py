@@ -24,7 +24,8 @@ from pyomo.opt import TerminationCondition
 
 from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.highs import Outcome, SolverRun
-from learnopt.engines.outer_approximation import Effort, Search, solve_by_rounds
+from learnopt.engines.outer_approximation import Effort, solve_by_rounds
+from learnopt.engines.search_state import Search
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.cuts import (
     add_tangents,
@@ -93,7 +94,7 @@ def gurobi_engine() -> PyomoEngine:
 
 
 class PyomoRelaxation:
-    """The DistFlow model in Pyomo; see :class:`~learnopt.engines.outer_approximation.Relaxation`.
+    """The DistFlow model in Pyomo; see :class:`~learnopt.engines.outer_model.Relaxation`.
 
     Parameters
     ----------

@@ -14,7 +14,8 @@ from learnopt.engines import Progress, SolveOptions, highs, outer_approximation
 from learnopt.engines.exchange import radial_start
 from learnopt.engines.highs import CompiledModel, Outcome, SolverRun
 from learnopt.engines.milp import SMALLEST_GAP, HighsRelaxation, MilpEngine
-from learnopt.engines.outer_approximation import Effort, Tangents
+from learnopt.engines.outer_approximation import Effort
+from learnopt.engines.tangents import Tangents
 from learnopt.formulations.distflow import DistFlowData
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status

@@ -13,7 +13,7 @@ from instances import feasible_flows, just_rated, random_problem, used_arcs
 
 from learnopt.engines.highs import CompiledModel, Outcome
 from learnopt.engines.milp import HighsRelaxation
-from learnopt.engines.outer_approximation import Tangents
+from learnopt.engines.tangents import Tangents
 from learnopt.formulations.bounds import orphan_candidates
 from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, tangent_row
 from learnopt.network import Limits, ReconfigurationProblem, Scenario
