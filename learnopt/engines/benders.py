@@ -43,7 +43,7 @@ from learnopt.engines.probing import fix_by_bounds
 from learnopt.engines.search_state import Search
 from learnopt.engines.tangents import Tangents
 from learnopt.formulations.benders import build_master
-from learnopt.formulations.distflow import DistFlowData
+from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.network import Certificate, Configuration, Iteration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import power_flow
 

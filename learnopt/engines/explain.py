@@ -17,7 +17,7 @@ from learnopt.engines.highs import Outcome
 from learnopt.engines.pyomo_solver import PyomoEngine
 from learnopt.engines.tangents import Tangents
 from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
-from learnopt.formulations.distflow import DistFlowData
+from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.elastic import (
     ASSUMED_HIGHEST,
     ASSUMED_LOWEST,

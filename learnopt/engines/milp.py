@@ -13,13 +13,9 @@ from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.outer_approximation import Effort, solve_by_rounds
 from learnopt.engines.search_state import Search
 from learnopt.formulations.controls import rating_tangents, settings_of_solution
-from learnopt.formulations.distflow import (
-    DistFlowData,
-    build_reconfiguration,
-    sending_term,
-    tangent_row,
-    tap_voltages_sqr,
-)
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_terms import sending_term, tangent_row, tap_voltages_sqr
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem, Result, Settings
 
 DEFAULT_GAP = 1e-4

@@ -26,7 +26,7 @@ from learnopt.engines.outer_model import Relaxation, SettableRelaxation
 from learnopt.engines.rounding import round_relaxation
 from learnopt.engines.search_state import Search
 from learnopt.engines.tangents import Tangents
-from learnopt.formulations.distflow import DistFlowData
+from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate, power_flow
 

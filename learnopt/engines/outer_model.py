@@ -28,7 +28,7 @@ class Relaxation(Protocol):
         ...
 
     def add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
-        """Append the rows of ``distflow.tangent_row``."""
+        """Append the rows of ``distflow_terms.tangent_row``."""
         ...
 
     def arc_values(self, run: SolverRun) -> tuple[Floats, Floats, Floats, Floats]:

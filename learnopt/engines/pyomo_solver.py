@@ -36,7 +36,9 @@ from learnopt.formulations.cuts import (
     set_cutoff,
     set_integrality,
 )
-from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, constraint_current_cone
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_limits import constraint_current_cone
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem, Result, Settings
 
 DEFAULT_GAP = 1e-4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyomo.environ as pyo
 
-from learnopt.formulations.distflow import DistFlowData, build_reconfiguration
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
 
 
 def build_master(data: DistFlowData) -> pyo.ConcreteModel:

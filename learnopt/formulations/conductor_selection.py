@@ -36,21 +36,14 @@ import pyomo.environ as pyo
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import Bounds, SeriesRange, derive_bounds
 from learnopt.formulations.distflow import (
-    ArcEquipment,
-    DistFlowData,
-    closed,
     constraint_branch_state,
-    constraint_current_limit,
     constraint_no_orphans,
-    constraint_operations_cap,
     constraint_power_balance,
     constraint_power_on_off,
     constraint_single_parent,
-    constraint_substation_rating,
     constraint_voltage_drop,
     constraint_voltage_on_off,
     define_sets,
-    loss_expression,
     variable_arc_closed,
     variable_arc_current_sqr,
     variable_arc_power,
@@ -58,6 +51,13 @@ from learnopt.formulations.distflow import (
     variable_bus_voltage_sqr,
     variable_controls,
 )
+from learnopt.formulations.distflow_data import ArcEquipment, DistFlowData
+from learnopt.formulations.distflow_limits import (
+    constraint_current_limit,
+    constraint_operations_cap,
+    constraint_substation_rating,
+)
+from learnopt.formulations.distflow_terms import closed, loss_expression
 from learnopt.network import Bools, Configuration, Floats, Ints
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.physics.judge import LIMIT_TOLERANCE

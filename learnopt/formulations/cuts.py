@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from learnopt.formulations.distflow import DistFlowData, sending_voltage_sqr, tangent_row
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_terms import sending_voltage_sqr, tangent_row
 from learnopt.network import Configuration, Floats
 
 

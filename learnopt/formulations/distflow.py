@@ -26,80 +26,37 @@ constants of :mod:`learnopt.formulations.bounds` are proven.
 Exact for radial networks except for the cone: Baran & Wu (1989), doi:10.1109/61.25627; Farivar & Low (2013),
 doi:10.1109/TPWRS.2013.2255317. Perspective form and parent arcs: METHODS of this project; compare Jabr, Singh, Pal
 (2012), doi:10.1109/TPWRS.2011.2180406.
+
+Its data, terms and limits: :mod:`~learnopt.formulations.distflow_data`, :mod:`~learnopt.formulations.distflow_terms`,
+:mod:`~learnopt.formulations.distflow_limits`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 
 from learnopt.formulations import controls
-from learnopt.formulations.arcs import Arcs
-from learnopt.formulations.bounds import Bounds, derive_bounds, orphan_candidates
-from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
-from learnopt.physics.judge import LIMIT_TOLERANCE
-
-RATING_DIRECTIONS = 32
-"""Sides of the polygon around the circle of a substation rating (0.5 % at its corners, always outside)."""
-
-
-@dataclass(frozen=True)
-class ArcEquipment:
-    """Series impedance and current limit of each arc [pu], where they differ between arcs of one branch."""
-
-    r: Floats
-    x: Floats
-    i_max: Floats
-
-
-@dataclass(frozen=True)
-class DistFlowData:
-    """The numbers of the model: the problem, its arcs and proven constants.
-
-    Parameters
-    ----------
-    equipment
-        Of each arc; None = that of its branch in the network.
-    """
-
-    problem: ReconfigurationProblem
-    arcs: Arcs
-    bounds: Bounds
-    equipment: ArcEquipment | None = None
-
-    @cached_property
-    def r(self) -> Floats:
-        """Series resistance of each arc [pu], shape (n_arc,)."""
-        return self.problem.network.r[self.arcs.branch] if self.equipment is None else self.equipment.r
-
-    @cached_property
-    def x(self) -> Floats:
-        """Series reactance of each arc [pu], shape (n_arc,)."""
-        return self.problem.network.x[self.arcs.branch] if self.equipment is None else self.equipment.x
-
-    @cached_property
-    def i_max(self) -> Floats:
-        """Current limit in force on each arc [pu], shape (n_arc,); ``inf`` = none."""
-        return self.problem.i_max[self.arcs.branch] if self.equipment is None else self.equipment.i_max
-
-    @classmethod
-    def of(cls, problem: ReconfigurationProblem, loss_cutoff: float = math.inf) -> DistFlowData:
-        """Data for all configurations with loss at most ``loss_cutoff`` [pu]."""
-        arcs = Arcs.of(problem)
-        return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff))
-
-    def configuration(self, used: Ints) -> Configuration:
-        """The configuration in which of the arcs that are a decision these are in use."""
-        branch = self.arcs.branch
-        closed = self.problem.usable & (self.problem.blocks.block >= 0)
-        closed[branch[~self.arcs.fixed]] = False
-        closed[branch[used]] = True
-        return Configuration(closed)
+from learnopt.formulations.bounds import orphan_candidates
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_limits import (
+    constraint_current_limit,
+    constraint_operations_cap,
+    constraint_substation_rating,
+)
+from learnopt.formulations.distflow_terms import (
+    arriving_voltage_sqr,
+    closed,
+    loss_expression,
+    operations_expression,
+    received_power,
+    sent_power,
+    tap_voltages_sqr,
+)
+from learnopt.network import Floats
 
 
 def build_reconfiguration(data: DistFlowData) -> pyo.ConcreteModel:
@@ -152,11 +109,6 @@ def variable_arc_closed(model: Any) -> None:
     model.b = pyo.Var(model.choice, domain=pyo.Binary)
 
 
-def closed(model: Any, arc: int) -> Any:
-    """b_a, or the number 1 for an arc that every radial configuration uses."""
-    return model.b[arc] if arc in model.choice else 1.0
-
-
 def variable_arc_power(model: Any, data: DistFlowData) -> None:
     r"""P_a, Q_a: sending-end power into the series impedance [pu]; 0 for an arc not in use."""
     bounds = data.bounds
@@ -204,99 +156,6 @@ def constraint_controls(model: Any, data: DistFlowData) -> None:
     controls.constraint_capacitor_step(model, settable, bounds.w_min, bounds.w_max)
     controls.constraint_generator_range(model, settable)
     controls.constraint_tap(model, settable, *tap_voltages_sqr(model, data), high=float(bounds.w_max.max()))
-
-
-def tap_voltages_sqr(model: Any, data: DistFlowData) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Squared voltage of the from bus and behind the transformer, by arc of a branch with a tap changer."""
-    before, after = {}, {}
-    for a in model.tap_arcs:
-        if leaves_from_end(data, a):
-            before[a], after[a] = model.w[a], model.tap_v[a]
-        else:
-            before[a], after[a] = model.tap_v[a], receiving_voltage_sqr(model, data, a)
-    return before, after
-
-
-def leaves_from_end(data: DistFlowData, arc: int) -> bool:
-    """The arc leaves the from end of its branch, where the transformer is."""
-    return bool(data.arcs.tail[arc] == data.problem.network.from_bus[data.arcs.branch[arc]])
-
-
-def sending_term(model: Any, data: DistFlowData, arc: int) -> tuple[Any, float]:
-    r"""Squared voltage before the impedance of an arc in use, behind a transformer at its tail: variable and factor."""
-    if arc in model.tap_of_arc and leaves_from_end(data, arc):
-        return model.tap_v[arc], 1.0
-    return model.w[arc], float(data.arcs.sending_scale[arc])
-
-
-def sending_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
-    r"""Squared voltage before the impedance of an arc in use, behind an ideal transformer at its tail; else 0."""
-    variable, factor = sending_term(model, data, arc)
-    return factor * variable
-
-
-def arriving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
-    r"""What an arc in use makes the squared voltage of its head, behind an ideal transformer there; else 0."""
-    if arc in model.tap_of_arc and not leaves_from_end(data, arc):
-        return model.tap_v[arc]
-    return float(data.arcs.receiving_scale[arc]) * receiving_voltage_sqr(model, data, arc)
-
-
-def receiving_voltage_sqr(model: Any, data: DistFlowData, arc: int) -> Any:
-    r"""u_a = w_a - 2 (r P_a + x Q_a) + |z|^2 l_a: squared voltage behind the impedance of an arc in use, else 0.
-
-    References
-    ----------
-    Baran & Wu (1989), doi:10.1109/61.25627, voltage recursion of DistFlow.
-    """
-    r, x = data.r[arc], data.x[arc]
-    sending = sending_voltage_sqr(model, data, arc)
-    return sending - 2 * (r * model.P[arc] + x * model.Q[arc]) + (r**2 + x**2) * model.ell[arc]
-
-
-def sent_power(model: Any, data: DistFlowData, arc: int) -> tuple[Any, Any]:
-    r"""Active and reactive power that an arc draws from its tail, with half of its shunt; 0 for one not in use."""
-    return _with_shunt(data, arc, model.P[arc], model.Q[arc], 1, lambda: sending_voltage_sqr(model, data, arc))
-
-
-def received_power(model: Any, data: DistFlowData, arc: int) -> tuple[Any, Any]:
-    r"""Active and reactive power that an arc brings to its head, less half of its shunt; 0 for one not in use."""
-    ell = model.ell[arc]
-    active, reactive = model.P[arc] - data.r[arc] * ell, model.Q[arc] - data.x[arc] * ell
-    return _with_shunt(data, arc, active, reactive, -1, lambda: receiving_voltage_sqr(model, data, arc))
-
-
-def _with_shunt(data: DistFlowData, arc: int, active: Any, reactive: Any, sign: int, voltage: Any) -> tuple[Any, Any]:
-    e = data.arcs.branch[arc]
-    half_g, half_b = float(data.problem.network.g[e]) / 2, float(data.problem.b[e]) / 2
-    if half_g != 0:
-        active += sign * half_g * voltage()
-    if half_b != 0:
-        reactive -= sign * half_b * voltage()
-    return active, reactive
-
-
-def operations_expression(model: Any, data: DistFlowData) -> Any:
-    """Switching operations from the normal configuration, linear in b."""
-    problem, arcs = data.problem, data.arcs
-    counted = ~problem.scenario.out_of_service
-    normal = problem.network.normal_configuration.closed
-    state: dict[int, Any] = {}
-    for a in range(len(arcs)):
-        e = int(arcs.branch[a])
-        state[e] = state.get(e, 0.0) + closed(model, a)
-    return sum((1.0 - state.get(e, 0.0)) if normal[e] else state.get(e, 0.0) for e in range(len(normal)) if counted[e])
-
-
-def loss_expression(model: Any, data: DistFlowData) -> Any:
-    r"""Active loss [kW]: sum of r_a l_a, and what transformers lose in their iron."""
-    network = data.problem.network
-    weight = network.base.kw * data.r
-    loss = sum(weight[a] * model.ell[a] for a in model.arcs if weight[a] > 0)
-    iron = network.base.kw * network.g[data.arcs.branch] / 2
-    for a in np.flatnonzero(iron > 0).tolist():
-        loss += iron[a] * (sending_voltage_sqr(model, data, a) + receiving_voltage_sqr(model, data, a))
-    return loss + 0.0
 
 
 def objective_loss_and_switching(model: Any, data: DistFlowData) -> None:
@@ -477,114 +336,3 @@ def constraint_power_on_off(model: Any, data: DistFlowData) -> None:
                 model.power_on_off.add(flow >= low * model.b[a])
         if math.isfinite(data.i_max[a]):
             model.power_on_off.add(model.ell[a] <= bounds.ell_max[a] * model.b[a])
-
-
-def end_currents_sqr(model: Any, data: DistFlowData, arc: int) -> list[Any]:
-    r"""Squared currents at the ends of an arc; the series current alone where they do not differ.
-
-    With the shunt y = g + j b they are linear in the variables: :math:`\ell + g P - b Q + |y/2|^2 w` where the arc
-    leaves and :math:`\ell - g (P - r\ell) + b (Q - x\ell) + |y/2|^2 u` where it arrives; the from end sees the current
-    of the transformer, less by its ratio.
-    """
-    problem, arcs, net = data.problem, data.arcs, data.problem.network
-    e = arcs.branch[arc]
-    b, g, r, x = problem.b[e], net.g[e], data.r[arc], data.x[arc]
-    if b == 0 and g == 0 and net.ratio[e] == 1 and arc not in model.tap_of_arc:
-        return [model.ell[arc]]
-    quarter, P, Q, ell = (g**2 + b**2) / 4, model.P[arc], model.Q[arc], model.ell[arc]
-    sending = ell + g * P - b * Q + quarter * sending_voltage_sqr(model, data, arc)
-    receiving = ell - g * (P - r * ell) + b * (Q - x * ell) + quarter * receiving_voltage_sqr(model, data, arc)
-    at_tail, at_head = float(arcs.sending_scale[arc]), float(1 / arcs.receiving_scale[arc])
-    if arc in model.tap_of_arc:  # the from end sees the tap times the current: at least its lowest value
-        low = problem.controls.taps[model.tap_of_arc[arc]].low ** 2
-        at_tail, at_head = (low, 1.0) if leaves_from_end(data, arc) else (1.0, low)
-    return [at_tail * sending, at_head * receiving]
-
-
-def constraint_current_limit(model: Any, data: DistFlowData) -> None:
-    r"""Ampacity at both ends of an arc where their currents differ; else it is the bound of l_a."""
-    model.current_limit = pyo.ConstraintList()
-    for a in model.arcs:
-        limit = (data.i_max[a] * (1 + LIMIT_TOLERANCE)) ** 2
-        ends = end_currents_sqr(model, data, a)
-        if math.isfinite(limit) and len(ends) > 1:
-            for current in ends:
-                model.current_limit.add(current <= limit * closed(model, a))
-
-
-def substation_power(model: Any, data: DistFlowData, substation: int) -> tuple[Any, Any]:
-    r"""Active and reactive power drawn at a substation (its index among the substations) [pu], and its own load."""
-    problem, net = data.problem, data.problem.network
-    k = int(net.substations[substation])
-    own = net.substation_vm[substation] ** 2 * (net.g_shunt[k] - 1j * net.b_shunt[k]) + problem.p[k] + 1j * problem.q[k]
-    injected_p, injected_q = controls.injected_power(model, problem.controls, k)
-    active, reactive = float(own.real) - injected_p, float(own.imag) - injected_q
-    for a in model.out_of[k]:
-        sent = sent_power(model, data, a)
-        active, reactive = active + sent[0], reactive + sent[1]
-    return active, reactive
-
-
-def draws_forward(data: DistFlowData, substation: int) -> bool:
-    """Nothing can push active or reactive power back into a substation."""
-    problem, net = data.problem, data.problem.network
-    k = net.substations[substation]
-    own = bool(problem.p[k] >= 0 and problem.q[k] >= 0 and net.b_shunt[k] <= 0 and not problem.controls)
-    return own and data.bounds.passive_p and data.bounds.passive_q
-
-
-def constraint_substation_rating(model: Any, data: DistFlowData) -> None:
-    r"""Apparent power drawn at a substation: at most s_max (outer polygon), at least s_min (P + Q, passive feeders).
-
-    Both are relaxations: the engine cuts off a configuration that still violates a rating.
-    """
-    problem, net = data.problem, data.problem.network
-    model.substation_rating = pyo.ConstraintList()
-    if not problem.limits.substations:
-        return
-    for s, k in enumerate(net.substations):
-        s_min, s_max = net.substation_s_min[s], net.substation_s_max[s]
-        if not model.out_of[int(k)] or (s_min == 0 and not math.isfinite(s_max)):
-            continue
-        active, reactive = substation_power(model, data, s)
-        if math.isfinite(s_max):
-            for angle in np.arange(RATING_DIRECTIONS) * (2 * np.pi / RATING_DIRECTIONS):
-                model.substation_rating.add(
-                    math.cos(angle) * active + math.sin(angle) * reactive <= s_max * (1 + LIMIT_TOLERANCE)
-                )
-        if s_min > 0 and draws_forward(data, s):
-            model.substation_rating.add(active + reactive >= s_min / (1 + LIMIT_TOLERANCE))
-
-
-def constraint_operations_cap(model: Any, data: DistFlowData) -> None:
-    r"""Number of switching operations at most the cap."""
-    cap = data.problem.max_operations
-    if cap is None:
-        return
-    expression = operations_expression(model, data)
-    if isinstance(expression, (int, float)):
-        if expression > cap:
-            model.operations_cap = pyo.Constraint(expr=pyo.Constraint.Infeasible)
-        return
-    model.operations_cap = pyo.Constraint(expr=expression <= cap)
-
-
-def constraint_current_cone(model: Any, data: DistFlowData) -> None:
-    r"""P_a^2 + Q_a^2 <= l_a w_a, a rotated second-order cone: for solvers that take it, instead of tangents.
-
-    References
-    ----------
-    Farivar & Low (2013), doi:10.1109/TPWRS.2013.2255317 (relaxation of the branch current to a cone).
-    """
-    model.current_cone = pyo.Constraint(
-        model.arcs,
-        rule=lambda _, a: model.P[a] ** 2 + model.Q[a] ** 2 <= model.ell[a] * sending_voltage_sqr(model, data, a),
-    )
-
-
-def tangent_row(alpha: Floats, beta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    r"""Coefficients of (l, P, Q, w) in the tangent l - 2 alpha P - 2 beta Q + (alpha^2 + beta^2) w >= 0.
-
-    It touches the cone :math:`P^2 + Q^2 = \ell w` where P / w = alpha and Q / w = beta.
-    """
-    return np.ones_like(alpha), -2.0 * alpha, -2.0 * beta, alpha**2 + beta**2

@@ -22,15 +22,10 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from learnopt.formulations.distflow import (
-    RATING_DIRECTIONS,
-    DistFlowData,
-    build_reconfiguration,
-    closed,
-    draws_forward,
-    end_currents_sqr,
-    substation_power,
-)
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_limits import RATING_DIRECTIONS, draws_forward
+from learnopt.formulations.distflow_terms import closed, end_currents_sqr, substation_power
 from learnopt.network import Limits, ReconfigurationProblem
 
 WIDEST_VOLTAGE = 0.3

@@ -16,7 +16,7 @@ from learnopt.engines.highs import CompiledModel, Outcome, SolverRun
 from learnopt.engines.milp import SMALLEST_GAP, HighsRelaxation, MilpEngine
 from learnopt.engines.outer_approximation import Effort
 from learnopt.engines.tangents import Tangents
-from learnopt.formulations.distflow import DistFlowData
+from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
 from learnopt.physics import evaluate, power_flow

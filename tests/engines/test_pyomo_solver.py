@@ -17,7 +17,7 @@ from learnopt.engines.pyomo_solver import PyomoEngine, gurobi_engine, scip_engin
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import derive_bounds
-from learnopt.formulations.distflow import DistFlowData
+from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.network import Certificate, Limits, ReconfigurationProblem, Status
 
 ENGINES = [

@@ -15,7 +15,9 @@ from learnopt.engines.highs import CompiledModel, Outcome
 from learnopt.engines.milp import HighsRelaxation
 from learnopt.engines.tangents import Tangents
 from learnopt.formulations.bounds import orphan_candidates
-from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, tangent_row
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_terms import tangent_row
 from learnopt.network import Limits, ReconfigurationProblem, Scenario
 from learnopt.physics import PowerFlow, power_flow
 
