@@ -227,14 +227,18 @@ class IteratedExchange:
     ) -> None:
         self._graph = graph = ArcGraph.of(problem, r, price)
         self._arcs: Arcs = graph.with_injections(injection)
-        self._start = start
         even = np.ones(len(graph.loops))
         belief = None if p_open is None else p_open[graph.loops]
         closing = even if belief is None else 1.0 - belief + DOUBT
         opening = even if belief is None else belief + DOUBT
         free = np.array(problem.free[graph.loops])
         self._numbers = r[graph.loops], price[graph.loops], free, closing, opening
-        n = len(self._arcs.start) - 1
+        self.restart(start)
+
+    def restart(self, start: Configuration) -> None:
+        """Go on from another radial configuration of the same problem."""
+        graph, n = self._graph, len(self._arcs.start) - 1
+        self._start = start
         self._parent, self._feed = np.full(n, -1), np.full(n, -1)
         self._flow = self._arcs.injection.copy()
         closed = start.closed[graph.loops]

@@ -9,9 +9,11 @@ here where the model agrees and another state is dear (:mod:`learnopt.learning.c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnopt.engines.exchange import LocalSearch, radial_start
 from learnopt.engines.iterated import DRAWS, IteratedExchange
@@ -24,6 +26,15 @@ SAMPLES = 4
 """Trees drawn from the prediction."""
 KICKS = 100
 """Guided kicks of the best start."""
+LARGE = 300
+"""Switches to decide from which on exchange by AC power flow is kept for the best of :data:`ANSWERS` answers of
+:func:`anytime`; the published thresholds are calibrated below."""
+ANSWERS = 16
+BATCH, PATIENCE = 50, 6
+"""Kicks between two answers of :func:`anytime`, and answers without progress before it starts from a drawn tree."""
+
+_NONE = np.zeros((0, DRAWS))
+"""No kick: exchange alone."""
 
 Found = tuple[Configuration, float]
 """A configuration and its merit [kW]: objective, plus a penalty for limits that it violates."""
@@ -44,7 +55,10 @@ def learned_start(
         Other starts.
     """
     search = LocalSearch(problem)
-    candidates = [prediction.most_probable, *prediction.sample(samples, rng), radial_start(problem), *further]
+    if prediction.graph.n_undecided >= LARGE:
+        candidates = [_best_of(problem, islice(anytime(problem, lambda _: prediction, rng), ANSWERS)), *further]
+    else:
+        candidates = [prediction.most_probable, *prediction.sample(samples, rng), radial_start(problem), *further]
     found = [search.improve(each) for each in dict.fromkeys(candidates) if problem.admits(each)]
     best = min((each for each in found if each is not None), key=lambda each: each[1], default=None)
     if best is None or not prediction.graph.n_loops:
@@ -54,6 +68,14 @@ def learned_start(
     return best if better is None or better[1] >= best[1] else better
 
 
+def _best_of(problem: ReconfigurationProblem, configurations: Iterable[Configuration]) -> Configuration:
+    """The one of least AC loss; the first where none has a power flow."""
+    distinct = list(dict.fromkeys(configurations))
+    flows = [power_flow(problem, each) for each in distinct]
+    losses = [flow.loss if flow.converged else np.inf for flow in flows]
+    return distinct[int(np.argmin(losses))]
+
+
 def guided_kicks(
     problem: ReconfigurationProblem, prediction: Prediction, start: Configuration, rng: np.random.Generator, kicks: int
 ) -> Configuration:
@@ -61,19 +83,57 @@ def guided_kicks(
 
     Kicks close branches that the prediction would rather have closed and open those that it would rather have open.
     """
-    net, flow = problem.network, power_flow(problem, start)
-    current = np.conj((problem.p + 1j * problem.q) / np.where(flow.v == 0, 1.0, flow.v))
+    exchange = held_currents(problem, start, power_flow(problem, start).v, prediction)
+    exchange.kick(rng.random((kicks, DRAWS)))
+    return exchange.configuration
+
+
+def anytime(
+    problem: ReconfigurationProblem, predict: Callable[[ReconfigurationProblem], Prediction], rng: np.random.Generator
+) -> Iterator[Configuration]:
+    """Ever more configurations for large networks, from exchange with load currents held; the caller judges by AC.
+
+    The present configuration and what exchange makes of it come first, before the prediction: milliseconds on a
+    thousand buses. Then guided kicks of the better of that and the most probable tree; what :data:`PATIENCE` batches of
+    kicks leave as it is comes as often, and a drawn tree is next.
+    """
+    yield (start := radial_start(problem))
+    exchange = held_currents(problem, start, np.ones(problem.network.n_bus, dtype=complex))
+    exchange.kick(_NONE)
+    yield (first := exchange.configuration)
+    prediction, flow = predict(problem), power_flow(problem, first)
+    exchange = held_currents(problem, first, flow.v, prediction)
+    value = exchange.kick(_NONE)
+    exchange.restart(prediction.most_probable)
+    if exchange.kick(_NONE) > value:
+        exchange.restart(first)
+    while True:
+        idle, before = 0, np.inf
+        while idle < PATIENCE:
+            value = exchange.kick(rng.random((BATCH, DRAWS)))
+            idle, before = (0 if value < before else idle + 1), value
+            yield exchange.configuration
+        exchange.restart(prediction.sample(1, rng)[0])
+
+
+def held_currents(
+    problem: ReconfigurationProblem,
+    start: Configuration,
+    v: NDArray[np.complex128],
+    prediction: Prediction | None = None,
+) -> IteratedExchange:
+    """Iterated exchange with the load currents of voltages ``v`` [pu], shape (n_bus,), guided by a prediction."""
+    net = problem.network
+    current = np.conj((problem.p + 1j * problem.q) / np.where(v == 0, 1.0, v))
     operation = np.where(net.normal_configuration.closed, -1.0, 1.0) * problem.free
-    exchange = IteratedExchange(
+    return IteratedExchange(
         problem,
         start,
         np.column_stack([current.real, current.imag]),
         net.r,
         operation * problem.switching_cost / net.base.kw,
-        1.0 - prediction.p_closed,
+        None if prediction is None else 1.0 - prediction.p_closed,
     )
-    exchange.kick(rng.random((kicks, DRAWS)))
-    return exchange.configuration
 
 
 def confidence_in(problem: ReconfigurationProblem, prediction: Prediction, found: Found | None) -> Confidence:

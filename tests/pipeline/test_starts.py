@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from instances import random_problem
 from oracles import LIGHT, PREDICTORS, enumerated, untrained, worst_of_many
 
 from learnopt.engines.exchange import LocalSearch, radial_start
+from learnopt.generator import FeederConfig, random_feeder
 from learnopt.network import Limits, Network, ReconfigurationProblem
 from learnopt.physics import power_flow
-from learnopt.pipeline.starts import confidence_in, guided_kicks, judge, learned_start
+from learnopt.pipeline.starts import LARGE, anytime, confidence_in, guided_kicks, judge, learned_start
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
@@ -62,6 +64,26 @@ def test_kicks_leave_a_poor_local_optimum() -> None:
     assert reached >= cases - 2
 
 
+def test_answers_of_a_large_network_get_better() -> None:
+    """Admissible, the present configuration first, soon as good as exchange by AC power flow, the same by seed."""
+    config = FeederConfig(buses=(400, 420), substations=(2, 2), loops=(25, 30))
+    network = random_feeder(config, np.random.default_rng(1), "large")
+    problem = ReconfigurationProblem.of(network, limits=Limits())
+    predictor = untrained()
+    runs = [list(islice(anytime(problem, predictor.predict, np.random.default_rng(0)), 12)) for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert runs[0][0] == radial_start(problem)
+    assert all(problem.admits(each) for each in runs[0])
+    losses = [power_flow(problem, each).loss * network.base.kw for each in runs[0]]
+    exchanged = LocalSearch(problem).improve(radial_start(problem))
+    assert min(losses) <= exchanged[1] * 1.001
+    prediction = predictor.predict(problem)
+    assert prediction.graph.n_undecided >= LARGE
+    found = learned_start(problem, prediction, np.random.default_rng(0))
+    assert problem.admits(found[0])
+    assert found[1] <= min(losses) * (1 + 1e-6)
+
+
 def test_rises_are_those_of_the_power_flow(case33: Network) -> None:
     """The cheapest estimated change of each switch is near the cheapest by AC power flow."""
     problem = ReconfigurationProblem.of(case33, limits=Limits())
@@ -79,7 +101,7 @@ def test_rises_are_those_of_the_power_flow(case33: Network) -> None:
                 least[[tie, cut]] = np.minimum(least[[tie, cut]], change)
     assert np.array_equal(np.isfinite(rise), np.isfinite(least))
     small = np.isfinite(least) & (least < 0.1 * base * net.base.kw)
-    np.testing.assert_allclose(rise[small], least[small], rtol=0.3, atol=0.02)
+    np.testing.assert_allclose(rise[small], least[small], rtol=0.2, atol=0.003 * base * net.base.kw)
 
 
 def test_no_configuration_no_confidence(case33: Network) -> None:
