@@ -10,14 +10,15 @@ on one thread and in CPU seconds, so that other work on the machine does not cou
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,19 +29,22 @@ from learnopt.dataset.store import read_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.coverage import tight_obstacles
 from learnopt.engines.exchange import LocalSearch, radial_start, sequential_opening
+from learnopt.engines.iterated import DRAWS
 from learnopt.generator import FeederConfig, ScenarioConfig, random_feeder, random_scenario
 from learnopt.io import case_names, load, read_case_json
 from learnopt.learning.baselines import BoostedTrees, OpeningCostTree
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.graph import DecisionGraph
-from learnopt.learning.predict import Predictor
+from learnopt.learning.predict import Prediction, Predictor
 from learnopt.learning.provenance import git_commit, library_versions
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
 from learnopt.pipeline.accelerate import ROUNDS, SURE, LearnedEngine
+from learnopt.pipeline.policy import DEFAULT_ALPHA as ALPHA
 from learnopt.pipeline.policy import Decision, FixingPolicy, consistent
 from learnopt.pipeline.reduction import Reduction
+from learnopt.pipeline.starts import anytime, held_currents, judge
 from learnopt.pipeline.train import proven_pairs
 
 SEED = 77_000
@@ -51,7 +55,12 @@ HARD = FeederConfig(buses=(300, 600), substations=(2, 4), loops=(30, 45), flat_s
 LARGE = FeederConfig(buses=(2000, 4000), substations=(3, 6), loops=(80, 150), flat_share=0.2)
 MEDIUM = FeederConfig(buses=(60, 250), substations=(1, 4), loops=(8, 25), flat_share=0.15)
 SCENARIOS = ScenarioConfig(generation_probability=0.0, outage_probability=0.1, lock_probability=0.0)
+HUGE = FeederConfig(buses=(500, 1000), substations=(2, 4), loops=(30, 60), flat_share=0.5)
 BOOTSTRAP = 2000
+BLIND = 60
+"""Batches of kicks without a model for the best known configuration."""
+UNGUIDED, GUIDED = "exchange and blind kicks, currents held", "exchange and learned kicks, currents held"
+"""Methods whose answers are improved by AC exchange only when they come twice."""
 
 
 @dataclass
@@ -122,6 +131,19 @@ def once(method: Callable[[ReconfigurationProblem], Configuration]) -> Starts:
     return lambda problem, _: iter([method(problem)])
 
 
+def without_belief(problem: ReconfigurationProblem) -> Prediction:
+    """The prediction of who knows nothing: all spanning trees alike."""
+    graph = DecisionGraph.of(problem).joined
+    return Prediction(graph, SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, np.zeros(graph.n_undecided)))
+
+
+def settled(problem: ReconfigurationProblem, start: Configuration) -> Configuration:
+    """Branch exchange with load currents held: exact costs in the model, no power flow."""
+    exchange = held_currents(problem, start, np.ones(problem.network.n_bus, dtype=complex))
+    exchange.kick(np.zeros((0, DRAWS)))
+    return exchange.configuration
+
+
 def start_methods(predictor: Predictor, boosted: BoostedTrees | None) -> dict[str, Starts]:
     """Everything that proposes starts for branch exchange."""
     methods: dict[str, Starts] = {
@@ -131,24 +153,42 @@ def start_methods(predictor: Predictor, boosted: BoostedTrees | None) -> dict[st
         "uniform random trees": random_trees,
         "learned trees": learned_trees(predictor, False),
         "learned trees, one step by step": learned_trees(predictor, True),
+        UNGUIDED: lambda problem, rng: anytime(problem, without_belief, rng),
+        GUIDED: lambda problem, rng: anytime(problem, predictor.predict, rng),
     }
     if boosted is not None:
         methods["gradient boosting per switch"] = once(boosted.predict)
     return methods
 
 
-def search(problem: ReconfigurationProblem, starts: Starts, budget: float, seed: int) -> Trace:
-    """Branch exchange from one start after the other until the CPU time is spent."""
+def search(problem: ReconfigurationProblem, starts: Starts, budget: float, seed: int, late: bool = False) -> Trace:
+    """Power flow of, and branch exchange from, one start after the other until the CPU time is spent.
+
+    Parameters
+    ----------
+    late
+        Exchange only from starts that come a second time.
+    """
     trace = Trace()
     begin = time.process_time()
     local = LocalSearch(problem)
-    for start in starts(problem, np.random.default_rng(seed)):
-        found = local.improve(start)
+    kw = problem.network.base.kw
+    sights: Counter[Configuration] = Counter()
+
+    def offer(loss_kw: float) -> float:
         spent = time.process_time() - begin
-        trace.starts += 1
-        if found is not None and found[1] < trace.final_kw and (spent <= budget or not trace.steps):
-            trace.steps.append((spent, found[1]))
-        if spent > budget:
+        if loss_kw < trace.final_kw and (spent <= budget or not trace.steps):
+            trace.steps.append((spent, loss_kw))
+        return spent
+
+    for start in starts(problem, np.random.default_rng(seed)):
+        sights[start] += 1
+        trace.starts += sights[start] == 1
+        if sights[start] == 1 and (flow := power_flow(problem, start)).converged:
+            offer(flow.loss * kw)
+        if sights[start] == (2 if late else 1) and (found := local.improve(start)) is not None:
+            offer(found[1])
+        if time.process_time() - begin > budget:
             break
     return trace
 
@@ -175,6 +215,7 @@ def instances(options: argparse.Namespace) -> list[Instance]:
     for group, config, count in (
         ("synthetic", MEDIUM, options.synthetic),
         ("synthetic hard", HARD, options.synthetic),
+        ("synthetic, 500 to 1000 buses", HUGE, options.synthetic),
         ("synthetic large", LARGE, options.large),
     ):
         for k in range(count):
@@ -222,6 +263,11 @@ def decoding(chosen: list[Instance], predictor: Predictor, boosted: BoostedTrees
         "log-delta tree": OpeningCostTree().predict,
         "learned, most probable tree": lambda p: predictor.predict(p).most_probable,
         "learned, step by step": lambda p: predictor.predict_step_by_step(p, SURE, ROUNDS),
+        "the same, then exchange with currents held": lambda p: settled(
+            p, predictor.predict_step_by_step(p, SURE, ROUNDS)
+        ),
+        "sequential opening, then the same": lambda p: settled(p, sequential_opening(p)),
+        "what fixing starts from": lambda p: judge(p, predictor.predict(p)).configuration,
     }
     if boosted is not None:
         methods["gradient boosting per switch"] = boosted.predict
@@ -267,6 +313,7 @@ def fixing(chosen: list[Instance], predictor: Predictor, answers: list[Configura
     """Coverage and mistakes against the best known configuration."""
     rows = []
     predictions = [predictor.predict(i.problem) for i in chosen]
+    confidences = [judge(i.problem, p) for i, p in zip(chosen, predictions, strict=True)]
     for group in groups_of(chosen):
         inside = [k for k, i in enumerate(chosen) if group in (i.group, "all")]
         feeders = [chosen[k].feeder for k in inside]
@@ -276,7 +323,7 @@ def fixing(chosen: list[Instance], predictor: Predictor, answers: list[Configura
                 problem, prediction = chosen[k].problem, predictions[k]
                 answer = prediction.graph.canonical(answers[k])
                 policy = FixingPolicy(alpha)
-                decisions = consistent(problem, policy.decide(prediction), prediction.p_closed)
+                decisions = consistent(problem, policy.decide(prediction, confidences[k]), prediction.p_closed)
                 reduction = Reduction.apply(problem, decisions)
                 undecided = prediction.graph.n_undecided
                 coverage.append(100.0 * (1.0 - reduction.n_free / undecided))
@@ -299,9 +346,12 @@ def reducing(
     rows = []
     options = SolveOptions(certify=Certificate.AC, gap=1e-4, time_limit=limit)
     for k, instance in enumerate(chosen):
-        problem, prediction = instance.problem, predictor.predict(instance.problem)
-        decisions = consistent(problem, FixingPolicy(0.05).decide(prediction), prediction.p_closed)
+        problem, before = instance.problem, time.process_time()
+        prediction = predictor.predict(problem)
+        confidence = judge(problem, prediction)
+        decisions = consistent(problem, FixingPolicy(ALPHA).decide(prediction, confidence), prediction.p_closed)
         reduction = Reduction.apply(problem, decisions)
+        decided = time.process_time() - before
         for engine in ("tree",) if quick and "hard" in instance.group else ("tree", "milp"):
             times, states, losses = [], [], []
             for each in (reduction.reduced, problem):
@@ -320,16 +370,22 @@ def reducing(
             elif states[0] is not Status.OPTIMAL:
                 ratio = f"< {ratio}"
             free = f"{reduction.n_free} of {prediction.graph.n_undecided}"
-            cells = [f"{times[0]:.3f} ({states[0]})", f"{times[1]:.3f} ({states[1]})", ratio]
+            cells = [f"{decided:.3f}", f"{times[0]:.3f} ({states[0]})", f"{times[1]:.3f} ({states[1]})", ratio]
             rows.append([instance.feeder, engine, free, *cells, f"{100 * (losses[0] / losses[1] - 1):.4f}"])
             print(rows[-1], file=sys.stderr, flush=True)
-    head = ["feeder", "engine", "free", "reduced [s]", "full [s]", "ratio", "reduced above full %"]
-    note = "Exact engines are stopped by wall time but timed in CPU time: on a busy machine a stopped run used less."
+    head = ["feeder", "engine", "free", "decide [s]", "reduced [s]", "full [s]", "ratio", "reduced above full %"]
+    note = (
+        "Nominal scenario; both from the best known configuration. To decide: predict, find a start, fix. Exact engines "
+        "are stopped by wall time but timed in CPU time: on a busy machine a stopped run used less."
+    )
     return f"{table(head, rows)}\n\n{note}"
 
 
 def best_known(chosen: list[Instance], traces: dict[str, list[Trace]], limit: float) -> list[Configuration]:
-    """Fill in the best losses and return configurations that have them: tree search from the best start."""
+    """Fill in the best losses and return configurations that have them, found without the model.
+
+    By tree search, by exchange from random trees and by blind kicks.
+    """
     answers = []
     tree = load_engine("tree")
     for k, instance in enumerate(chosen):
@@ -339,7 +395,9 @@ def best_known(chosen: list[Instance], traces: dict[str, list[Trace]], limit: fl
         local = LocalSearch(instance.problem)
         trees = random_trees(instance.problem, np.random.default_rng(SEED))
         candidates = [result.configuration] if result.configuration is not None else []
-        candidates += [f[0] for start in itertools.islice(trees, 16) if (f := local.improve(start)) is not None]
+        candidates += [f[0] for start in islice(trees, 16) if (f := local.improve(start)) is not None]
+        blind = islice(anytime(instance.problem, without_belief, np.random.default_rng(SEED)), BLIND)
+        candidates += [f[0] for each in set(blind) if (f := local.improve(each)) is not None]
         losses = [power_flow(instance.problem, c).loss for c in candidates]
         answers.append(candidates[int(np.argmin(losses))])
         instance.offer(min(losses) * instance.problem.network.base.kw)
@@ -372,7 +430,7 @@ def main() -> int:
     boosted = None
     if options.data:
         boosted = BoostedTrees()
-        boosted.fit(proven_pairs(itertools.islice(read_labels(options.data), 2000))[0])
+        boosted.fit(proven_pairs(islice(read_labels(options.data), 2000))[0])
     warm = ReconfigurationProblem.of(load("case33"), limits=Limits())
     for certify in (Certificate.NONE, Certificate.AC):
         LearnedEngine(predictor).solve(warm, SolveOptions(certify=certify))
@@ -381,7 +439,8 @@ def main() -> int:
     traces = {}
     for name, starts in start_methods(predictor, boosted).items():
         search(warm, starts, 0.01, 0)
-        traces[name] = [search(i.problem, starts, options.budget, k) for k, i in enumerate(chosen)]
+        late = name in (UNGUIDED, GUIDED)
+        traces[name] = [search(i.problem, starts, options.budget, k, late) for k, i in enumerate(chosen)]
         print(name, file=sys.stderr, flush=True)
     traces["tree search, cold"] = [tree_search(i.problem, options.budget) for i in chosen]
     answers = best_known(chosen, traces, options.limit)
@@ -404,7 +463,7 @@ def main() -> int:
             starting(chosen, traces, options.budget),
             "### Fixing, against the best known configuration",
             fixing(chosen, predictor, answers),
-            f"### Reduced against full problem, alpha 5 %, gap 1e-4, at most {options.limit:g} s, nominal scenario",
+            f"### Reduced against full problem, alpha {100 * ALPHA:g} %, gap 1e-4, at most {options.limit:g} s",
             reducing([chosen[k] for k in hard], predictor, [answers[k] for k in hard], options.limit, options.quick)
             if hard
             else "No feeder of this run is among those compared here.",
