@@ -22,8 +22,8 @@ from learnopt.network import Certificate, Configuration, Status
 
 HAND_OVER = 1e8
 """Entries of the loop matrix, over all nodes, after which the best-first search may take over: some seconds."""
-HOPE, DESPAIR = 2, 100
-"""It does where the whole tree is expected to take so many times that work; where it is the second, after a quarter."""
+HOPE, DESPAIR = 1, 100
+"""It does where so many times that work is still expected; where it is the second, after a quarter of it."""
 CALIBRATIONS = 8
 
 
@@ -34,8 +34,8 @@ def patience(space: SearchSpace) -> int:
 
 def hopeless(search: DepthFirst, explored: int, patience: int) -> bool:
     """The best-first search should take over, after so many nodes in all."""
-    expected = search.nodes / search.progress if search.progress > 0 else math.inf
-    return expected > patience * (HOPE if explored >= patience else DESPAIR) and explored >= patience / 4
+    remaining = search.nodes * (1 / search.progress - 1) if search.progress > 0 else math.inf
+    return remaining > patience * (HOPE if explored >= patience else DESPAIR) and explored >= patience / 4
 
 
 class AcProof:

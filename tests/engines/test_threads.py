@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,3 +116,14 @@ def test_answers_come_in_the_order_of_the_tasks() -> None:
     assert in_threads(lambda k: k * k, range(50), 4) == [k * k for k in range(50)]
     with pytest.raises(DataError, match="threads = 0 must be >= 1"):
         SolveOptions(threads=0)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "progress", "handed_over"),
+    [(60_000, 0.999, False), (30_000, 0.4, True), (30_000, 0.6, False), (8_000, 1e-6, True), (6_000, 1e-9, False)],
+)
+def test_the_best_first_search_takes_over_where_no_end_is_in_sight(nodes: int, progress: float, handed_over: bool):
+    """Late only where much is left, early only where it is hopeless; at the outset where it is told to."""
+    search = SimpleNamespace(nodes=nodes, progress=progress)
+    assert tree_proof.hopeless(search, nodes, 28_000) is handed_over
+    assert tree_proof.hopeless(SimpleNamespace(nodes=0, progress=0.0), 0, 0)
