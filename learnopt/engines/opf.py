@@ -90,7 +90,7 @@ class AcOpf:
         self._branches = np.flatnonzero(problem.usable)
         n, m = net.n_bus, len(self._branches)
         self._row = {int(e): i for i, e in enumerate(self._branches)}
-        continuous = [k for k, tap in enumerate(controls.taps) if tap.step is None]
+        continuous = [k for k, tap in enumerate(controls.taps) if tap.positions is None]
         self._continuous = continuous
         names = {
             "vm": n, "va": n, "tap": len(continuous), "pg": len(controls.generators), "qg": len(controls.generators),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -28,12 +29,13 @@ class CapacitorRecord(_Record):
 
 
 class TapRecord(_Record):
-    """A tap changer at the from end of a branch; without a step any value between the limits."""
+    """A tap changer at the from end of a branch: limits and step (any value between them without one), or positions."""
 
     branch: FileId
-    min_pu: Number
-    max_pu: Number
+    min_pu: Number | None = None
+    max_pu: Number | None = None
     step_pu: Number | None = None
+    positions_pu: list[Number] = []
 
 
 class GeneratorRecord(_Record):
@@ -84,11 +86,18 @@ def controls_from_record(
     taps = []
     for t in record.taps:
         what = f"tap of branch {t.branch!r}"
-        if not 0.5 <= t.min_pu <= t.max_pu <= 2.0:
-            bad.append(f"{what}: min_pu = {t.min_pu} and max_pu = {t.max_pu} must increase and lie from 0.5 to 2 [pu]")
+        values = tuple(t.positions_pu)
+        low, high = (values[0], values[-1]) if values else (t.min_pu, t.max_pu)
+        if values and (t.min_pu, t.max_pu, t.step_pu) != (None, None, None):
+            bad.append(f"{what}: give min_pu, max_pu and step_pu, or positions_pu, not both")
+        if any(not a < b for a, b in pairwise(values)):
+            bad.append(f"{what}: positions_pu = {t.positions_pu} must increase")
+        if low is None or high is None or not 0.5 <= low <= high <= 2.0:
+            bad.append(f"{what}: min_pu = {low} and max_pu = {high} must increase and lie from 0.5 to 2 [pu]")
+            low = high = 1.0
         if t.step_pu is not None and not 1e-4 <= t.step_pu < math.inf:
             bad.append(f"{what}: step_pu = {t.step_pu} must be >= 0.0001 [pu], or null for any value between")
-        taps.append(Tap(known(what, t.branch, branches, "branch"), t.min_pu, t.max_pu, t.step_pu))
+        taps.append(Tap(known(what, t.branch, branches, "branch"), low, high, t.step_pu, values))
     generators = []
     for g in record.generators:
         bus = known(f"generator {g.id!r}", g.bus, buses, "bus")
@@ -159,7 +168,9 @@ def controls_to_dict(network: Network) -> dict[str, Any]:
             {"bus": network.bus_ids[c.bus], "steps_kvar": [si(s) for s in c.steps]} for c in network.controls.capacitors
         ],
         "taps": [
-            {"branch": network.branch_ids[t.branch], "min_pu": t.low, "max_pu": t.high, "step_pu": t.step}
+            {"branch": network.branch_ids[t.branch], "positions_pu": list(t.values)}
+            if t.values
+            else {"branch": network.branch_ids[t.branch], "min_pu": t.low, "max_pu": t.high, "step_pu": t.step}
             for t in network.controls.taps
         ],
         "generators": [

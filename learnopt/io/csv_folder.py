@@ -96,7 +96,13 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "vmax_pu": _number,
     },
     "capacitors": {"bus": _identifier, "steps_kvar": _numbers},
-    "taps": {"branch": _identifier, "min_pu": _number, "max_pu": _number, "step_pu": _number},
+    "taps": {
+        "branch": _identifier,
+        "min_pu": _number,
+        "max_pu": _number,
+        "step_pu": _number,
+        "positions_pu": _numbers,
+    },
     "generators": {
         "id": _identifier,
         "bus": _identifier,
@@ -117,7 +123,7 @@ _NEEDED = {
     "substations": ("bus",),
     "loads": ("bus",),
     "capacitors": ("bus", "steps_kvar"),
-    "taps": ("branch", "min_pu", "max_pu"),
+    "taps": ("branch",),
     "generators": ("id", "bus", "p_max_kw"),
 }
 _LISTS = ("buses", "branches", "capacitors", "taps", "generators")

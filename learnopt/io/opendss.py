@@ -106,7 +106,10 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
     states = switch_states(dss, notes)
     links += _without_jumpers(lines(dss, kv, states, split_phase_buses(dss), notes), links, notes)
     if dss.RegControls.Count():
-        notes.append(f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them")
+        notes.append(
+            f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them, or are "
+            "chosen within their range with --controls taps, the phases of a bank together, impedances unchanged"
+        )
     if not voltage:
         raise DataError(str(path), ["no source in it is enabled: at least one Vsource must feed the circuit"])
     bus_of, links, merged = contract_stations(list(kv), links, list(voltage), str(path))
@@ -218,4 +221,5 @@ def _record(
         "substation_data": {root: {"v_pu": vm} for root, vm in voltage.items()},
         "buses": list(buses.values()),
         "branches": records,
+        "taps": [tap for link in links for tap in link.tap_record],
     }

@@ -131,6 +131,7 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
     open_delta: dict[Any, list[bool]] = {}
     stars: dict[tuple[str, ...], str] = {}
     result, halves = [], 0
+    regulated = {dss.RegControls.Transformer().lower(): dss.RegControls.TapWinding() for _ in each(dss.RegControls)}
     for name in each(dss.Transformers):
         windings = _Windings.of(dss)
         halves += windings.centre_tapped
@@ -145,6 +146,8 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
             links = _star_legs(dss, name, windings, kv, star, notes, subject)
         else:
             links = [_two_windings(dss, name, windings, kv)]
+            if (moved := regulated.get(name.lower(), 0)) in (1, 2) and not windings.centre_tapped:
+                links = [replace(links[0], taps=_tap_positions(dss, moved, links[0].ratio))]
         for link in links:
             if single:
                 key = frozenset((link.from_bus, link.to_bus))
@@ -202,6 +205,14 @@ def _two_windings(dss: Any, name: str, windings: _Windings, kv: Mapping[str, flo
     )
 
 
+def _tap_positions(dss: Any, winding: int, ratio: float) -> tuple[float, ...]:
+    """Values of 1 / ratio at the positions of the regulated winding, increasing; ``ratio`` is the present one."""
+    dss.Transformers.Wdg(winding)
+    low, high, count = dss.Transformers.MinTap(), dss.Transformers.MaxTap(), dss.Transformers.NumTaps()
+    moved = np.linspace(low, high, count + 1) / dss.Transformers.Tap()
+    return tuple(sorted(float(v) for v in (moved if winding == 2 else 1 / moved) / ratio))
+
+
 def _star_legs(
     dss: Any, name: str, windings: _Windings, kv: Mapping[str, float], star: str, notes: list[str], subject: str
 ) -> list[Link]:
@@ -257,7 +268,7 @@ def per_unit(rated: float, kv: float) -> float:
 
 
 def bank(group: Sequence[Link]) -> Link:
-    """Units of a bank, or lines of different phases: their admittances add up, their ratio is the mean."""
+    """Units of a bank, or lines of different phases: admittances add up, the ratio is the mean, one tap moves all."""
     first = group[0]
     if len(group) == 1:
         return first
@@ -270,4 +281,5 @@ def bank(group: Sequence[Link]) -> Link:
         y=sum(link.y for link in group),
         ratio=float(np.mean(ratios)),
         ampacity=sum(link.ampacity for link in group),
+        taps=first.taps if all(link.taps for link in group) else (),
     )

@@ -244,6 +244,7 @@ def _record(
         "substation_data": {str(root): {"v_pu": vm} for root, vm in voltage.items()},
         "buses": list(buses.values()),
         "branches": records,
+        "taps": [tap for link in links for tap in link.tap_record],
         "voltage_limits": _voltage_limits(bus, set(bus_of) - {i for i, s in bus_of.items() if s in voltage}),
     }
 

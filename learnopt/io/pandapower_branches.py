@@ -149,6 +149,7 @@ def _trafos(
     vk, vkr = trafo.numbers("vk_percent", low=0.0) / 100, trafo.numbers("vkr_percent", low=0.0) / 100
     pfe, i0 = trafo.numbers("pfe_kw", 0.0, low=0.0) / 1e3, trafo.numbers("i0_percent", 0.0, low=0.0) / 100
     vn_hv, vn_lv = _tapped_voltages(trafo, subject, notes)
+    moves = _tap_moves(trafo)
     names, in_service = trafo.texts("name"), trafo.flags("in_service", True)
     for column in ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv"):
         if np.any(trafo.numbers(column, 0.5) != 0.5):
@@ -164,6 +165,7 @@ def _trafos(
         z = complex(r, math.sqrt(max(magnitude**2 - r**2, 0.0))) / parallel[k]
         magnetising = math.sqrt(max((i0[k] * sn[k]) ** 2 - pfe[k] ** 2, 0.0))
         z, y = _pi_of_t(z, complex(pfe[k], -magnetising) * parallel[k] / to_bus)
+        ratio = float(vn_hv[k] / vn_lv[k] * kv[lv[k]] / kv[hv[k]])
         result.append(
             Link(
                 branch,
@@ -173,12 +175,37 @@ def _trafos(
                 lv[k],
                 z=z,
                 y=y,
-                ratio=float(vn_hv[k] / vn_lv[k] * kv[lv[k]] / kv[hv[k]]),
+                ratio=ratio,
+                taps=tuple(sorted(move / ratio for move in moves[k])),
                 ampacity=1e3 * sn[k] * df[k] * parallel[k] / (math.sqrt(3.0) * vn_hv[k]),
                 **switches.state(et, trafo, k, (hv[k], lv[k])),
             )
         )
     return result
+
+
+def _tap_moves(trafo: Element) -> list[list[float]]:
+    """By transformer, the voltage behind it at every position over that at the present one; empty without a changer.
+
+    Changers in phase only: ``tap_min``, ``tap_max`` and ``tap_step_percent`` given, and a ``tap_pos`` within.
+    """
+    moves: list[list[float]] = [[] for _ in range(len(trafo))]
+    if "tap_pos" not in trafo:
+        return moves
+    columns = ("tap_pos", "tap_neutral", "tap_min", "tap_max", "tap_step_percent", "tap_step_degree")
+    numbers = np.array([trafo.numbers(column, 0.0 if column == "tap_step_degree" else math.nan) for column in columns])
+    if "tap_changer_type" in trafo:
+        acting = np.isin(trafo.texts("tap_changer_type"), ("Ratio", "Symmetrical"))
+    else:
+        acting = ~trafo.flags("tap_phase_shifter", False)
+    sides = trafo.texts("tap_side")
+    for k, (pos, neutral, low, high, percent, degree) in enumerate(numbers.T.tolist()):
+        known = all(math.isfinite(v) for v in (pos, neutral, low, high, percent))
+        if known and acting[k] and degree == 0 and percent and low <= pos <= high and sides[k] in ("hv", "lv"):
+            voltage = 1 + (np.arange(low, high + 1) - neutral) * percent / 100
+            moved = voltage / (1 + (pos - neutral) * percent / 100)
+            moves[k] = [float(v) for v in (1 / moved if sides[k] == "hv" else moved)]
+    return moves
 
 
 def _pi_of_t(z: complex, y: complex) -> tuple[complex, complex]:

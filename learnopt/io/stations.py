@@ -43,6 +43,8 @@ class Link:
         Some switch of it is operated by hand.
     fed_end
         Of an open branch with one closed end: the bus of that end, from which it stays energised.
+    taps
+        Of a transformer with a tap changer: the values of 1 / ratio at its positions, increasing.
     """
 
     id: str
@@ -58,6 +60,12 @@ class Link:
     is_open: bool = False
     manual: bool = False
     fed_end: Bus | None = None
+    taps: tuple[float, ...] = ()
+
+    @property
+    def tap_record(self) -> list[dict[str, Any]]:
+        """Its tap changer as the case file has it; none where it has only one position."""
+        return [{"branch": self.id, "positions_pu": list(self.taps)}] if len(self.taps) > 1 else []
 
     @property
     def coupler(self) -> bool:
@@ -216,4 +224,5 @@ def _side_by_side(group: Sequence[Link], subject: str) -> Link:
         y=sum(link.y for link in group),
         ampacity=min(link.ampacity * abs(total) / abs(a) for link, a in zip(group, admittances, strict=True)),
         switchable=False,
+        taps=first.taps if all(link.taps == first.taps for link in group) else (),
     )

@@ -54,16 +54,21 @@ class Tap:
         Least and largest tap, the voltage behind the ideal transformer over that of the from bus [pu].
     step
         Distance of its positions from ``low`` on [pu]; None = any value between.
+    values
+        Its positions where they are not equidistant, increasing, from ``low`` to ``high`` [pu]; ``step`` is None then.
     """
 
     branch: int
     low: float
     high: float
     step: float | None = None
+    values: tuple[float, ...] = ()
 
     @property
     def positions(self) -> Floats | None:
         """Values it can have, increasing; None where it is continuous."""
+        if self.values:
+            return np.array(self.values)
         if self.step is None:
             return None
         count = int(np.floor((self.high - self.low) / self.step * (1 + 1e-9))) + 1

@@ -11,7 +11,7 @@ import pytest
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import load, load_with_notes, read_profiles
-from learnopt.network import Network, ReconfigurationProblem
+from learnopt.network import Network, ReconfigurationProblem, Settings
 from learnopt.physics import evaluate
 
 dss = pytest.importorskip("opendssdirect")
@@ -190,6 +190,28 @@ def test_iron_losses_stand_at_both_ends(tmp_path: Path):
     assert solved(load(path))[0] == pytest.approx(loss, abs=0.03 * 20)
     without = solved(load(write(tmp_path, FEEDER)))[0]
     assert loss - without > 15
+
+
+@pytest.mark.parametrize("winding", [1, 2])
+def test_regulators_become_taps(winding: int, tmp_path: Path):
+    """Positions of the regulated winding; a position set as a control is OpenDSS with its tap there."""
+    control = f"New RegControl.r transformer=sub winding=2 TapWinding={winding} vreg=122 band=1 ptratio=52.93\n"
+    edit = f"Edit Transformer.sub wdg={winding} tap={{}} numtaps=8 mintap=0.9 maxtap=1.1\nSet ControlMode=off\n"
+    network, notes = load_with_notes(write(tmp_path, FEEDER + control + edit.format(1.0) + BASES))
+    (tap,) = network.controls.taps
+    positions = np.linspace(0.9, 1.1, 9)
+    np.testing.assert_allclose(tap.positions, positions if winding == 2 else 1 / positions[::-1])
+    assert network.branch_ids[tap.branch] == "transformer.sub"
+    assert any("--controls taps" in note for note in notes)
+    moved = write(tmp_path, FEEDER + control + edit.format(1.025) + BASES, "moved.dss")
+    problem = ReconfigurationProblem.of(network, controls=network.controls)
+    value = 1.025 if winding == 2 else 1 / 1.025
+    found = evaluate(problem.applied(Settings((value,))), network.normal_configuration)
+    at = dict(zip(network.bus_ids, found.vm.tolist(), strict=True))
+    expected = reference(moved)[1]
+    for bus in ("mv", "a", "b"):
+        # Per unit behind a regulated second winding the impedance grows with the square of its tap; it is kept here.
+        assert at[bus] == pytest.approx(expected[bus], abs=2e-5 if winding == 1 else 1e-3)
 
 
 SWITCHES = (

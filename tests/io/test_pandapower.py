@@ -16,7 +16,7 @@ import pytest
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import load, network_from_pandapower, sources
 from learnopt.io.pandapower import PandapowerCase, case_from_pandapower_json
-from learnopt.network import ReconfigurationProblem
+from learnopt.network import ReconfigurationProblem, Settings
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
 
@@ -113,6 +113,27 @@ def test_base_loss_is_pandapowers(name: str):
     # A current is modelled as half power, half impedance: equal to second order.
     assert found.loss_kw == pytest.approx(loss, rel=1e-3 if name == "constant current" else ONE_IN_TEN_THOUSAND)
     assert found.min_voltage_pu == pytest.approx(lowest, abs=2e-5)
+
+
+@pytest.mark.parametrize("side", ["hv", "lv"])
+def test_tap_changers_become_controls(side: str):
+    """A position set as a control is the net read at that position, but for the impedance of a low-voltage tap."""
+    net = read(ring(trafo=[pn.trafo(0, 1, tap_side=side)])).network
+    (tap,) = net.controls.taps
+    assert net.branch_ids[tap.branch] == "trafo 0"
+    assert len(tap.positions) == 19
+    problem = ReconfigurationProblem.of(net, controls=net.controls)
+    for position, moved in ((-9, -1 if side == "hv" else 0), (3, 6 if side == "hv" else 12)):
+        found = problem.applied(Settings((float(tap.positions[moved]),)))
+        other = read(ring(trafo=[pn.trafo(0, 1, tap_side=side, tap_pos=position)])).network
+        expected = evaluate(ReconfigurationProblem.of(other), other.normal_configuration)
+        assert found.network.ratio[tap.branch] == pytest.approx(other.ratio[tap.branch])
+        close = 1e-6 if side == "hv" else 0.01
+        assert evaluate(found, net.normal_configuration).min_voltage_pu == pytest.approx(
+            expected.min_voltage_pu, abs=close
+        )
+    for changes in ({"tap_changer_type": "Ideal"}, {"tap_min": None}, {"tap_step_degree": 90.0}, {"tap_pos": 12}):
+        assert not read(ring(trafo=[pn.trafo(0, 1, **changes)])).network.controls.taps
 
 
 def test_base_loss_of_oberrhein(monkeypatch):

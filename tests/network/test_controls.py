@@ -41,6 +41,21 @@ def test_controls_are_read_and_written():
     assert network_from_dict(network_to_dict(network), "again").controls == controls
 
 
+def test_taps_by_their_positions():
+    """Positions that are not equidistant, there and back; they replace limits and step."""
+    case = copy.deepcopy(CASE)
+    case["taps"] = [{"branch": "a", "positions_pu": [0.96, 0.99, 1.01]}]
+    network = network_from_dict(case, "case")
+    assert network.controls.taps == (Tap(0, 0.96, 1.01, None, (0.96, 0.99, 1.01)),)
+    np.testing.assert_allclose(network.controls.taps[0].positions, [0.96, 0.99, 1.01])
+    assert network_from_dict(network_to_dict(network), "again").controls == network.controls
+    case["taps"][0] |= {"min_pu": 0.9, "positions_pu": [1.0, 0.9]}
+    with pytest.raises(DataError) as error:
+        network_from_dict(case, "case")
+    assert "tap of branch 'a': give min_pu, max_pu and step_pu, or positions_pu, not both" in str(error.value)
+    assert "positions_pu = [1.0, 0.9] must increase" in str(error.value)
+
+
 def test_ratings_and_modes_of_generators():
     """Without limits of its own q goes as far as the rating or the power factor; the box is the smallest one."""
     case = copy.deepcopy(CASE)
