@@ -21,8 +21,8 @@ from learnopt.engines.base import conclude
 from learnopt.engines.dispatch import settle, settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.highs import Outcome, SolverRun
-from learnopt.engines.probing import fix_by_bounds
 from learnopt.engines.outer_model import Relaxation, SettableRelaxation
+from learnopt.engines.probing import fix_by_bounds
 from learnopt.engines.rounding import round_relaxation
 from learnopt.engines.search_state import Search
 from learnopt.engines.tangents import Tangents
