@@ -241,7 +241,8 @@ class OuterApproximation:
             if search.closed or not added or run.bound < previous + effort.root_progress * abs(run.bound):
                 break
             previous = run.bound
-        if search.problem.controls and isinstance(model, SettableRelaxation) and not search.closed:
+        unfinished = not search.closed and search.remaining > 0
+        if unfinished and search.problem.controls and isinstance(model, SettableRelaxation):
             known, grow = search.incumbent, partial(_grow, model, tangents, tolerance)
             round_relaxation(search, model, run, grow, effort.root_rounds)
             if search.incumbent is not None and search.incumbent is not known:
