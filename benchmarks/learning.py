@@ -375,8 +375,8 @@ def reducing(
             print(rows[-1], file=sys.stderr, flush=True)
     head = ["feeder", "engine", "free", "decide [s]", "reduced [s]", "full [s]", "ratio", "reduced above full %"]
     note = (
-        "Nominal scenario; both from the best known configuration. To decide: predict, find a start, fix. Exact engines "
-        "are stopped by wall time but timed in CPU time: on a busy machine a stopped run used less."
+        "Nominal scenario; both from the best known configuration. To decide: predict, find a start, fix. Exact "
+        "engines are stopped by wall time but timed in CPU time: on a busy machine a stopped run used less."
     )
     return f"{table(head, rows)}\n\n{note}"
 
@@ -397,7 +397,7 @@ def best_known(chosen: list[Instance], traces: dict[str, list[Trace]], limit: fl
         candidates = [result.configuration] if result.configuration is not None else []
         candidates += [f[0] for start in islice(trees, 16) if (f := local.improve(start)) is not None]
         blind = islice(anytime(instance.problem, without_belief, np.random.default_rng(SEED)), BLIND)
-        candidates += [f[0] for each in set(blind) if (f := local.improve(each)) is not None]
+        candidates += [f[0] for each in dict.fromkeys(blind) if (f := local.improve(each)) is not None]
         losses = [power_flow(instance.problem, c).loss for c in candidates]
         answers.append(candidates[int(np.argmin(losses))])
         instance.offer(min(losses) * instance.problem.network.base.kw)

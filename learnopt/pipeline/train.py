@@ -157,7 +157,8 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
 
     Returns
     -------
-    By method: ``model`` (most probable tree), ``model, step by step``, then the baselines.
+    By method: ``model`` (most probable tree), ``model, step by step``, ``model and exchange`` (where fixing starts),
+    then the baselines.
     """
     pairs, feeders, _ = proven_pairs(read_labels(data))
     if not pairs:
@@ -176,8 +177,9 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
         "model": [predictor.predict(p) for p in problems],
         "model, step by step": [predictor.predict_step_by_step(p) for p in problems],
     }
-    methods.update({rival.name: [rival.predict(p) for p in problems] for rival in rivals})
     confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    methods["model and exchange"] = [confidence.configuration for confidence in confidences]
+    methods.update({rival.name: [rival.predict(p) for p in problems] for rival in rivals})
     return {
         name: evaluate_predictions(problems, labels, answers, confidences if name == "model" else None)
         for name, answers in methods.items()
