@@ -10,6 +10,8 @@ from numba import njit
 from learnopt.engines.tree_frames import FREE, part_open
 from learnopt.network.union_find import find_set
 
+DEAR_SHARE = 0.25
+"""Branch first on what costs more than this share of the slack to close."""
 TIE_SHARE = 0.05
 """Under a cap on operations, branch on the dearest normally open branch from this share of the slack on."""
 
@@ -121,6 +123,16 @@ def cheapest_of_tightest_loop(data: Any, frames: Any, depth: int, slack: float) 
         if cost[k] < least:
             choice, least = free[k], cost[k]
         node = b[k] if a[k] == node else a[k]
+    return choice
+
+
+@njit(cache=True)
+def dearest_to_close(data: Any, frames: Any, depth: int, slack: float) -> int:
+    """The branch that costs most more to close than to open, if that is a good share of the slack; else -1."""
+    choice, most = -1, DEAR_SHARE * slack
+    for i in data.cheapest:
+        if frames.state[depth][i] == FREE and data.close_cost[i] - data.open_cost[i] > most:
+            choice, most = i, data.close_cost[i] - data.open_cost[i]
     return choice
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from learnopt.network import ReconfigurationProblem
+from learnopt.network.rescaling import without_ratios
 
 
 def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
     """Why the AC bounds of the tree search do not cover a problem; empty when one does."""
     found = ["controls besides the switches"] if problem.controls else []
-    if stepped := np.count_nonzero(problem.usable & (problem.network.ratio != 1)):
-        found.append(f"{stepped} branches have a transformer off its nominal ratio")
+    if without_ratios(problem) is None:
+        stepped = np.count_nonzero(problem.usable & (problem.network.ratio != 1))
+        found.append(f"{stepped} branches have a transformer off its nominal ratio, and not all loops agree on them")
     return found
 
 
@@ -27,8 +29,8 @@ def mixed_signs(problem: ReconfigurationProblem) -> list[str]:
             example = net.bus_ids[negative[0]]
             found.append(f"{len(negative)} buses have negative {name} load (for instance bus {example!r})")
     for what, where in (
-        ("branches have line charging or iron losses", problem.usable & ((problem.b != 0) | (net.g != 0))),
-        ("buses have a shunt", fed & ((net.g_shunt != 0) | (net.b_shunt != 0))),
+        ("branches have line charging", problem.usable & (problem.b > 0)),
+        ("buses have a capacitor", fed & (net.b_shunt > 0)),
     ):
         if count := np.count_nonzero(where):
             found.append(f"{count} {what}")

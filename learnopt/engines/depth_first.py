@@ -70,6 +70,7 @@ class DepthFirst:
             row=index[data.row[kept]],
             cycles=np.ascontiguousarray(data.cycles[np.ix_(rows, loops)]),
             g0=data.g0[rows],
+            cheapest=(np.cumsum(kept) - 1)[data.cheapest[kept[data.cheapest]]],
             judge=False,
             **{name: getattr(data, name)[kept] for name in per_decision},
         )
@@ -241,6 +242,7 @@ def _stack(
         part=np.zeros((size, len(part))),
         gamma=np.zeros((size, len(part))),
         switching=np.full(size, switching),
+        left=np.zeros(size),
         closings=np.full(size, data.base_closings),
         openings=np.full(size, data.base_openings),
         chosen=np.full(size, -1),

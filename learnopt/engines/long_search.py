@@ -29,7 +29,7 @@ def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
     price = np.zeros(problem.network.n_branch)
     price[decisions.branch] = decisions.close_cost - decisions.open_cost
     columns = real_columns(calibrated(space, state.incumbent, power_flows(problem, state.incumbent)))
-    exchange = IteratedExchange(problem, state.incumbent, columns, problem.network.r, price)
+    exchange = IteratedExchange(problem, state.incumbent, columns, space.problem.network.r, price)
     rng, end = np.random.default_rng(0), budget.watch.elapsed + SHARE * budget.limit
     for _ in range(KICKS // KICKS_AT_A_TIME):
         exchange.kick(rng.random((KICKS_AT_A_TIME, DRAWS)))

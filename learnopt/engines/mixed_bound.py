@@ -84,9 +84,7 @@ class _Component:
             ratio = self.x[usable] / self.r[usable]
         self.ratio = ratio[resistive]
         self.reactive_coupler = bool((self.x[usable][~resistive] > 0).any())
-        steepest = math.inf if self.reactive_coupler else float(np.max(self.ratio, initial=0.0))
-        self.steepness = math.hypot(1, steepest)
-        self.block_path = float(np.nanmax(block_path_weight(problem, np.where(usable, self.r, 0.0)), initial=0.0))
+        self.block_path = self.longest(self.r)
         self.laterals, self.meshed = strip_laterals(problem, usable)
         grid = grid_of(net, problem.charging)
         self.known: dict[bytes, ReverseFlow] = {}
@@ -138,40 +136,65 @@ class _Component:
         part[inside] = np.unique([sets.find(int(k)) for k in np.flatnonzero(inside)], return_inverse=True)[1]
         return np.maximum(most, 0.0), part
 
-    def reverse(self, load: Floats, other: Floats, v_high: float) -> ReverseFlow:
-        """Reverse flows of one component with these injections, ``other`` being those of the other component."""
+    def reverse(
+        self,
+        load: Floats,
+        other: Floats,
+        shunt: Floats,
+        v_high: float,
+        losing: Floats | None = None,
+        lifting: Floats | None = None,
+    ) -> ReverseFlow:
+        """Reverse flows of one component with these injections, ``other`` being those of the other component.
+
+        Parameters
+        ----------
+        shunt
+            This component of what the shunts draw at squared voltage 1.
+        losing, lifting
+            Lengths of the branches for squared currents and for the rise by reverse flows; r if absent.
+        """
         if not (load < 0).any():
             return ReverseFlow()
-        key = load.tobytes() + other.tobytes() + np.float64(v_high).tobytes()
+        losing, lifting = (self.r if given is None else given for given in (losing, lifting))
+        key = b"".join(a.tobytes() for a in (load, other, shunt, losing, lifting, np.float64(v_high)))
         if key not in self.known:
-            self.known[key] = self._reverse(load, other, v_high)
+            self.known[key] = self._reverse(load, other, shunt, v_high, losing, lifting)
         return self.known[key]
 
-    def aided(self, g: Floats, m: Floats, aid: float, v_high: float) -> ReverseFlow:
-        """Reverse flows of n = m + aid g. A power is g + jm = jn + (1 - j aid) g: so much of g comes on top of n."""
-        return self.reverse(m + aid * g, math.hypot(1, aid) * g, v_high)
+    def aided(self, g: Floats, m: Floats, aid: float, v_high: float, lifting: Floats | None = None) -> ReverseFlow:
+        """Reverse flows of n = m + aid g. A power is g + jm = jn + (1 - j aid) g: so much of g comes on top of n.
 
-    def _reverse(self, load: Floats, other: Floats, v_high: float) -> ReverseFlow:
+        Without what shunts may add: eq. 28 needs the rises and losses alone.
+        """
+        none = np.zeros(len(self.shunt))
+        return self.reverse(m + aid * g, math.hypot(1, aid) * g, none, v_high, lifting=lifting)
+
+    def _reverse(
+        self, load: Floats, other: Floats, shunt: Floats, v_high: float, losing: Floats, lifting: Floats
+    ) -> ReverseFlow:
         lowest = min(math.sqrt(self.v_low), 1.0)
         current = np.abs(self.s) / lowest if lowest > 0 else np.where(self.s != 0, math.inf, 0.0)
         np.add.at(current, self.shunt_bus, np.abs(self.shunt) * max(v_high, 1.0))
-        slack = np.zeros(len(load))
-        np.add.at(slack, self.shunt_bus, np.abs(self.shunt) * v_high)
+        slack, both = np.zeros(len(load)), np.zeros(len(load))
+        np.add.at(slack, self.shunt_bus, np.abs(shunt) * v_high)
+        np.add.at(both, self.shunt_bus, np.abs(self.shunt) * v_high)
         # Laterals: their flows are known. Each leaves its sums at the bus that it hangs from.
         load, other = load.copy(), np.abs(other)
-        depth, rise, widest = np.zeros(len(load)), np.zeros(len(load)), np.zeros(len(load))
+        length = np.stack([np.hypot(self.r, self.x), losing], axis=1)
+        depth, rise, widest = np.zeros((len(load), 2)), np.zeros(len(load)), np.zeros(len(load))
         backward = []
         for k, above, branch in self.laterals:
-            reached = depth[k] + self.r[branch]
-            own = self.r[branch] * max(0.0, -load[k])
+            reached = depth[k] + length[branch]
+            own = lifting[branch] * max(0.0, -load[k])
             if load[k] < 0:
                 # Nothing is proven where the current is not, even over no resistance.
-                lost = current[k] ** 2 * reached if math.isfinite(current[k]) else math.inf
-                backward.append((lost, slack[k], other[k] ** 2 * reached))
-            depth[above] = max(depth[above], reached)
+                lost = current[k] ** 2 * reached[1] if math.isfinite(current[k]) else math.inf
+                backward.append((lost, slack[k], other[k] ** 2 * reached[1]))
+            depth[above] = np.maximum(depth[above], reached)
             widest[above] = max(widest[above], widest[k], abs(load[k]))
             rise[above] = max(rise[above], rise[k] + own)
-            for values in (load, current, slack, other):
+            for values in (load, current, slack, both, other):
                 values[above] += values[k]
                 values[k] = 0.0
         side_loss, side_slack, side_other = np.sum(backward, axis=0) if backward else (0.0, 0.0, 0.0)
@@ -184,20 +207,26 @@ class _Component:
             around = part == number
             total = float(-load[around & (load < 0)].sum())
             budget = total * (1 + 1e-9)
-            path, risen, joint = longest_walk(
-                *self.adjacency, self.meshed, around, self.r, positive, most, depth, budget
+            far, path, risen, joint = longest_walk(
+                *self.adjacency, self.meshed, around, length, lifting, positive, most, depth, budget
             )
-            path = min(path, self.block_path)
+            if math.isinf(far):
+                far, path, risen = (
+                    self.longest(length[:, 0]),
+                    self.longest(losing),
+                    product(total, self.longest(lifting)),
+                )
             drawn, cross = most_within(around, load, total, current), most_within(around, load, total, other)
-            loss = product(drawn**2, path)
-            lossless = max(total, float(widest[around].max())) + cross + float(slack[around].sum())
+            lossless = max(total, float(widest[around].max())) + cross + float(both[around].sum())
+            lost, loss = product(drawn**2, far), product(drawn**2, path)  # sums of |z| l and of length times l
             for _ in range(2):
-                widest_current = (lossless + product(self.steepness, loss)) / lowest if lowest > 0 else math.inf
+                widest_current = (lossless + lost) / lowest if lowest > 0 else math.inf
+                lost = min(lost, product(product(widest_current, drawn), far))
                 loss = min(loss, product(product(widest_current, drawn), path))
                 widest_loss = product(product(widest_current, drawn), joint)
-            rises.append(min(risen, product(total, path)))
-            losses.append(min(product(rises[-1], loss), widest_loss) + product(side_rise, loss))
-            others.append(product(cross**2, min(joint, product(rises[-1], path))) + product(side_rise * cross**2, path))
+            rises.append(risen)
+            losses.append(min(product(risen, loss), widest_loss) + product(side_rise, loss))
+            others.append(product(cross**2, min(joint, product(risen, path))) + product(side_rise * cross**2, path))
             slacks.append(float(slack[around].sum()))
         highest = max(rises) + side_rise
 
@@ -211,6 +240,10 @@ class _Component:
             ),
         )
 
+    def longest(self, length: Floats) -> float:
+        """No path from a substation is longer."""
+        return float(np.nanmax(block_path_weight(self.problem, np.where(self.usable, length, 0.0)), initial=0.0))
+
     def metric(self, tangent: float, reserve: float, reactive_part: bool) -> MixedMetric:
         """The bound for one direction, one reserve and with or without column i2, at the best overshoot."""
         none = MixedMetric(np.zeros(0), np.zeros(0), -math.inf, -math.inf)
@@ -218,35 +251,36 @@ class _Component:
         cos, sin = turn.real, turn.imag
         # Per unit of resistance: what a flow of the main component drops and loses, and one of the other drops.
         along, across = cos + sin * self.ratio, cos * self.ratio - sin
-        kappa, active = float(np.min(along, initial=np.inf)), float(np.max(along, initial=0.0))
+        kappa = float(np.min(along, initial=np.inf))
         if not math.isfinite(kappa):
             return none
         kept = kappa - reserve
         crossing = across > 0
         aid = float(np.min((along - kept)[crossing] / across[crossing], initial=MOST_AID))
-        reactive = float(np.max(across, initial=0.0))
+        active = cos * self.r + sin * self.x
+        reactive = np.maximum(cos * self.x - sin * self.r, 0.0)
         excess = float(np.max(along - kept - aid * across, initial=0.0))
         if self.reactive_coupler:
-            reactive, aid = math.inf, min(aid, tangent)
-            active, excess = (active, excess) if tangent == 0.0 else (math.inf, math.inf)
-        v_high = self.v_high
+            aid, excess = min(aid, tangent), excess if tangent == 0.0 else math.inf
+        v_high, shunt = self.v_high, self.shunt * turn.conjugate()
         for _ in range(VOLTAGE_PASSES):
             if not math.isfinite(v_high):
                 return none
             g, m = self.lowest(turn, v_high)
-            back, aided = self.reverse(g, m, v_high), self.aided(g, m, aid, v_high)
-            rise = 2 * product(excess + kept, back.rise) + 2 * product(reactive, aided.rise)
+            back, aided = self.reverse(g, m, shunt.real, v_high), self.aided(g, m, aid, v_high, reactive)
+            rise = 2 * product(excess + kept, back.rise) + 2 * aided.rise
             v_high = min(v_high, 1.0 + rise)
         over = max(0.0, v_high - 1.0)
         low = -back.rise
-        high = 1.0 - self.v_low + 2 * product(excess, back.rise) + 2 * product(reactive, aided.rise)
+        high = 1.0 - self.v_low + 2 * product(excess, back.rise) + 2 * aided.rise
+        lifted_loss = self.reverse(g, m, shunt.real, v_high, losing=active).rise_loss
         high = max(high / (2 * kept), 0.0)
         own_error = 0.0
         if not reactive_part:
             m = np.zeros_like(m)
         else:
-            back_m = self.reverse(m, g, v_high)
-            own_error = 2 * back_m.rise_slack + 2 * product(reactive, back_m.rise_loss) + 2 * kept * back.rise_other
+            back_m = self.reverse(m, g, shunt.imag, v_high, losing=reactive)
+            own_error = 2 * back_m.rise_slack + 2 * back_m.rise_loss + 2 * kept * back.rise_other
 
         def potentials(y: Floats) -> Floats:
             flow = self.flow
@@ -261,11 +295,11 @@ class _Component:
             first, second = kappa * max(1 - over, 0.0), kept * (1 + s)
             surplus = max(second - first, 0.0)
             cubic = 2 * (1 + s) * (min(first, second) + surplus / 2)
-            error = 2 * (1 + s) * product(1 + 2 * kappa * high, back.rise_slack + product(active, back.rise_loss))
+            error = 2 * (1 + s) * product(1 + 2 * kappa * high, back.rise_slack + lifted_loss)
             error += 2 * (1 + s) ** 2 * product(excess, back.rise_loss) + (1 + s) * product(surplus, back.rise_loss)
             # The voltage that the other component may raise: a constant, or a share of everything.
-            raised = 2 * (1 + s) ** 2 * product(reactive, aided.rise_loss)
-            lift = 2 * (1 + s) ** 2 * product(reactive, aided.rise)
+            raised = 2 * (1 + s) ** 2 * aided.rise_loss
+            lift = 2 * (1 + s) ** 2 * aided.rise
             if product(lift, energy) < raised:
                 raised = 0.0
             else:
@@ -280,8 +314,9 @@ class _Component:
             constant = cubic * base - error - share * lost
             i1, i2 = math.sqrt(share) * g * factor, math.sqrt(1 - lift) * m
             value = float(i1 @ potentials(i1) + i2 @ potentials(i2)) + constant
-            if value > best.value:
-                best = MixedMetric(i1, i2, constant, value)
+            if not value > best.value:
+                break  # it rises with the overshoot, then falls
+            best = MixedMetric(i1, i2, constant, value)
         return best
 
 
@@ -291,7 +326,7 @@ def mixed_metric(problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float
     Parameters
     ----------
     problem
-        One scenario, no transformer off its nominal ratio.
+        One scenario, ratios gone (:mod:`learnopt.network.rescaling`).
     flow
         Power flow of the reference; it decides how tight the bound is, never whether it holds.
     cutoff
@@ -303,9 +338,20 @@ def mixed_metric(problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float
         return best
     s = component.s.sum()
     most = min(component.steepest(), 1.5 * abs(s.imag / s.real) if s.real else 1.0)
-    for tangent in np.linspace(0.0, most, DIRECTIONS) if 0 < most < math.inf else np.zeros(1):
-        for reactive_part, reserves in ((True, RESERVES[:1]), (False, RESERVES)):
-            for reserve in reserves:
+    tangents = np.linspace(0.0, most, DIRECTIONS) if 0 < most < math.inf else np.zeros(1)
+    for reactive_part, reserves in ((True, RESERVES[:1]), (False, RESERVES)):
+        # Over the directions the bound rises and falls, and so it does over the reserves; the best reserve grows.
+        first, highest = 0, -math.inf
+        for tangent in tangents:
+            least, values = first, []
+            for reserve in reserves[least:]:
                 metric = component.metric(float(tangent), reserve, reactive_part)
                 best = max(best, metric, key=lambda each: each.value)
+                values.append(metric.value)
+                if len(values) > 1 and not values[-1] > values[-2]:
+                    break
+            first = least + int(np.argmax(values))
+            if highest > max(values):
+                break
+            highest = max(values)
     return best

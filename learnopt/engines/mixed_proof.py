@@ -57,9 +57,9 @@ def _useless(state: SearchState, space: SearchSpace, relaxation: Relaxation, tou
         return ["no bound on voltages could be proven: enforce limits, or give a start that does"]
     columns, constant = relaxation.columns, relaxation.constant
     parts = columns.reshape(len(columns), len(constant), -1)
-    mean = state.problem.mean
+    mean = space.problem.mean
     losses = [tree_loss(mean, touched, parts[:, i]) / space.root_vm**2 for i in range(len(constant))]
-    value = float(np.max(losses + constant)) + state.switching_pu(touched)
+    value = float(np.max(losses + constant)) + relaxation.iron_of(touched) + state.switching_pu(touched)
     if space.space.n_loops > FEW_LOOPS and value < USEFUL_SHARE * state.objective_pu:
         return ["reverse flows may be too large for its bound to be of use"]
     return []

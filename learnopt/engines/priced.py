@@ -13,25 +13,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from learnopt.engines.coverage import ac_obstacles
-from learnopt.engines.currents import load_currents, power_flows, tree_loss
+from learnopt.engines.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.currents import power_flows, tree_loss
 from learnopt.engines.depth_first import DepthFirst
 from learnopt.engines.incumbent import PROOF_GAP
-from learnopt.engines.relaxation import ac_relaxation, model_relaxation
+from learnopt.engines.mixed_proof import GAP_LADDER
+from learnopt.engines.relaxation import Relaxation, ac_relaxation, calibrated, model_relaxation
 from learnopt.engines.search_space import SearchSpace
 from learnopt.engines.tree_kernel import FINISHED, RUNNING
-from learnopt.network import Certificate, Configuration, Floats, Ints, ReconfigurationProblem
+from learnopt.network import Certificate, Configuration, Floats, ReconfigurationProblem
 
+MARGIN = 0.05
+"""The bound for mixed signs is made for values so much above the one to beat, so that it serves other prices too."""
 NODES = 50_000
 """Nodes of one search; where they do not suffice the bound of what is left open counts."""
-
-DECIDED_FIRST = 4
-"""Branches with iron losses whose states are gone through one by one."""
+RUNG = 5_000
+"""Nodes at each of the gaps that a search with mixed signs goes through."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,15 @@ class PricedBound:
         Configurations better than the reference that the search met, best last.
     nodes
         Branch-and-bound nodes.
+    metric
+        With mixed signs the bound that was used, dear to find; it serves other prices of the problem too.
     """
 
     bound_kw: float
     certificate: Certificate
     found: tuple[Configuration, ...]
     nodes: int
+    metric: Relaxation | None = None
 
 
 def priced_bound(
@@ -63,6 +66,7 @@ def priced_bound(
     calibration: Configuration,
     certify: Certificate = Certificate.AC,
     gap: float = PROOF_GAP,
+    metric: Relaxation | None = None,
 ) -> PricedBound:
     """Bound loss plus prices from below, starting from a configuration that is good at these prices.
 
@@ -80,47 +84,25 @@ def priced_bound(
         ``ac`` or ``model``; where the AC bound does not cover the problem the certificate is ``model``.
     gap
         Relative distance below the value to beat at which subtrees are given up.
+    metric
+        Of an earlier call for this problem.
     """
     kw = problem.network.base.kw
     prices = np.asarray(prices_kw) / kw
     if certify is Certificate.AC and not ac_obstacles(problem):
-        return _search(problem, prices, reference, None, gap)
-    held = power_flows(problem, calibration)[0]
-    prices = prices + _iron_loss(problem, held.v)
-    injection = load_currents(problem, calibration, held)[:, None]
-    # The relaxation sees the price of a branch once it is decided, so the few large ones are decided first.
-    parts = [
-        _search(part, prices, reference, injection, gap)
-        for part in _states(problem, np.flatnonzero(problem.free & (problem.network.g > 0))[:DECIDED_FIRST])
-    ]
-    return PricedBound(
-        bound_kw=min(part.bound_kw for part in parts),
-        certificate=Certificate.MODEL,
-        found=tuple(dict.fromkeys(configuration for part in parts for configuration in part.found)),
-        nodes=sum(part.nodes for part in parts),
-    )
-
-
-def _states(problem: ReconfigurationProblem, branches: Ints) -> list[ReconfigurationProblem]:
-    """The problem split by all states of some branches: together its configurations, each once."""
-    parts = []
-    for states in product((0, 1), repeat=len(branches)):
-        locked = problem.scenario.locked.copy()
-        locked[branches] = states
-        part = replace(problem, scenario=replace(problem.scenario, locked=locked))
-        if not part.contradictions:
-            parts.append(part)
-    return parts
+        return _search(problem, prices, reference, None, gap, metric)
+    return _search(problem, prices, reference, calibration, gap)
 
 
 def _search(
     problem: ReconfigurationProblem,
     prices: Floats,
     reference: Configuration,
-    injection: NDArray[np.complex128] | None,
+    calibration: Configuration | None,
     gap: float,
+    metric: Relaxation | None = None,
 ) -> PricedBound:
-    """One search, for the AC problem or for load currents [pu] that are given; prices in pu."""
+    """One search, for the AC problem or for load currents and iron losses of a configuration; prices in pu."""
     kw = problem.network.base.kw
     space = SearchSpace.of(problem)
     core = space.decisions.branch
@@ -131,34 +113,45 @@ def _search(
     space = replace(space, decisions=decisions)
     # The reference need not be a configuration of this part: its value is to beat all the same.
     cost = float(prices @ reference.closed) - constant
-    if injection is None:
+    mixed = calibration is None and bool(mixed_signs(problem))
+    if calibration is None:
         flows = power_flows(problem, reference)
         upper = flows[0].loss + cost
         # Prices are costs of at least zero here: what is below the value to beat has a loss below it.
-        relaxation = ac_relaxation(space, flows, upper * (1 + 2 * PROOF_GAP))
+        if mixed and metric is not None and metric.cutoff >= upper:
+            relaxation = metric.on(space)
+        else:
+            relaxation = ac_relaxation(space, flows, upper * (1 + (MARGIN if mixed else 2 * PROOF_GAP)))
+        metric = relaxation if mixed else None
+        if not (relaxation.proves or relaxation.space.trunk.iron.any()):
+            return PricedBound(-math.inf, Certificate.AC, (), 0)
     else:
-        relaxation = model_relaxation(space, injection)
-        upper = tree_loss(problem, reference, injection) + cost
+        flows = power_flows(problem, calibration)
+        injection = calibrated(space, calibration, flows)
+        relaxation = model_relaxation(space, injection, flows)
+        upper = tree_loss(space.problem, reference, injection) + relaxation.iron_of(reference) + cost
     if upper <= 0:  # a part whose constant alone is above the value to beat
         return PricedBound((constant + upper) * kw, Certificate.MODEL, (), 0)
     # A little above its value, or the reference would be excluded by rounding and the bound would lie above it.
-    search = DepthFirst(relaxation, upper * (1 + 2 * PROOF_GAP), max(gap, PROOF_GAP))
+    to_beat, bound, nodes = upper * (1 + 2 * PROOF_GAP), -math.inf, 0
     found: dict[Configuration, None] = {}
-    outcome = RUNNING
-    while outcome != FINISHED and search.nodes < NODES:
-        outcome = search.search(NODES - search.nodes, True)
-        if search.improved is not None:
-            found[search.improved] = None
-    bound = search.bound + constant
+    budget = RUNG if mixed else NODES
+    ladder = [g for g in GAP_LADDER if g > gap] if mixed else []
+    for stage in [*ladder, max(gap, PROOF_GAP)]:
+        search = DepthFirst(relaxation, to_beat, stage)
+        outcome = RUNNING
+        while outcome != FINISHED and search.nodes < budget:
+            outcome = search.search(budget - search.nodes, True)
+            if search.improved is not None:
+                found[search.improved] = None
+        to_beat, nodes = search.to_beat, nodes + search.nodes
+        bound = max(bound, search.bound + constant)
+        if outcome != FINISHED:
+            break
     return PricedBound(
         bound_kw=bound * kw if math.isfinite(bound) else -math.inf,
-        certificate=Certificate.AC if injection is None else Certificate.MODEL,
+        certificate=Certificate.AC if calibration is None else Certificate.MODEL,
         found=tuple(c for c in found if c != reference),
-        nodes=search.nodes,
+        nodes=nodes,
+        metric=metric,
     )
-
-
-def _iron_loss(problem: ReconfigurationProblem, v: NDArray[np.complex128]) -> Floats:
-    """Loss in the shunt conductance of each branch at given voltages [pu], were it closed, shape (n_branch,)."""
-    net, squared = problem.network, np.abs(v) ** 2
-    return 0.5 * net.g * (squared[net.from_bus] / net.ratio**2 + squared[net.to_bus])

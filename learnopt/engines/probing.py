@@ -62,7 +62,7 @@ def fix_by_bounds(
         if metric is None:
             relaxation = ac_relaxation(space, [flow], cutoff_pu)
         else:
-            relaxation = replace(metric, space=space.with_gain(-1))
+            relaxation = metric.on(space)
         search = DepthFirst(relaxation, cutoff_pu, 0.0)
         outcome = search.search(budget)
         nothing = search.improved is None and not np.isfinite(search.unsettled)

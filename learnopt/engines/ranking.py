@@ -8,6 +8,7 @@ from learnopt.engines.budget import Budget
 from learnopt.engines.currents import power_flows, total_loss, tree_loss
 from learnopt.engines.depth_first import DepthFirst
 from learnopt.engines.incumbent import PROOF_GAP, SearchState
+from learnopt.engines.iron import held_iron_loss
 from learnopt.engines.relaxation import ac_relaxation, calibrated, model_relaxation
 from learnopt.engines.search_space import SearchSpace
 from learnopt.engines.tree_kernel import FINISHED, RUNNING
@@ -32,9 +33,12 @@ def k_best(
     prove_ac = state.certificate is Certificate.AC
     flows = power_flows(problem, optimum)
     currents = None if prove_ac else calibrated(space, optimum, flows)
+    iron = held_iron_loss(problem, flows)
 
     def worth(configuration: Configuration) -> float:
-        held = total_loss(problem, configuration) if currents is None else tree_loss(problem, configuration, currents)
+        if currents is None:
+            return total_loss(problem, configuration) + state.switching_pu(configuration)
+        held = tree_loss(space.problem, configuration, currents) + float(iron[configuration.closed].sum())
         return held + state.switching_pu(configuration)
 
     candidates = [optimum, *state.local_search.neighbours(optimum, NEIGHBOURS * k)]
@@ -44,7 +48,7 @@ def k_best(
         if len(values) < k and problem.admits(candidates[i]) and evaluate(problem, candidates[i]).feasible:
             values.append(value)
     upper = values[k - 1] * (1 + 3 * PROOF_GAP) if len(values) == k else math.inf
-    relaxation = ac_relaxation(space, flows, upper) if currents is None else model_relaxation(space, currents)
+    relaxation = ac_relaxation(space, flows, upper) if currents is None else model_relaxation(space, currents, flows)
     search = DepthFirst(relaxation, upper, PROOF_GAP, k)
     outcome = RUNNING
     while outcome != FINISHED and budget.left:

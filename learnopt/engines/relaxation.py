@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnopt.engines.coverage import mixed_signs
 from learnopt.engines.currents import load_currents, real_columns
+from learnopt.engines.iron import held_iron_loss, least_iron_loss, least_sum
 from learnopt.engines.mixed_bound import mixed_metric
 from learnopt.engines.search_space import SearchSpace
 from learnopt.engines.trunk import metric_b
@@ -31,27 +32,42 @@ class Relaxation:
         Real injections [pu], shape (n_bus, n_column), those of a part of the objective side by side.
     constant
         [pu], shape (n_part,).
+    cutoff
+        It holds for configurations with an objective of at most this [pu].
     """
 
     space: SearchSpace
     columns: Floats
     constant: Floats
+    cutoff: float = math.inf
 
     @property
     def proves(self) -> bool:
         """It says something: the bound for mixed signs may have no injections at all."""
         return self.space.decisions.gain != -1 or bool(self.columns.any())
 
+    def on(self, space: SearchSpace) -> Relaxation:
+        """The same bound for mixed signs in a space of other prices, or of fewer configurations."""
+        return replace(self, space=space.with_gain(-1).with_iron(self.space.trunk.iron))
+
+    def iron_of(self, configuration: Configuration) -> float:
+        """What the space counts for the iron losses of a configuration [pu]."""
+        return float(self.space.trunk.iron[configuration.closed].sum())
+
 
 def calibrated(space: SearchSpace, configuration: Configuration, flows: list[PowerFlow]) -> NDArray:
     """Load currents at the voltages of a configuration's power flows, weighted [pu], shape (n_bus, n_scenario)."""
     pairs = zip(space.problem.members, flows, strict=True)
-    each = [load_currents(member, configuration, flow) for member, flow in pairs]
+    each = [load_currents(member, configuration, space.seen(flow)) for member, flow in pairs]
     return np.stack(each, axis=1) * space.column_weight
 
 
-def model_relaxation(space: SearchSpace, currents: NDArray) -> Relaxation:
-    """The calibrated-current model for load currents [pu], weighted, shape (n_bus, n_scenario)."""
+def model_relaxation(space: SearchSpace, currents: NDArray, flows: list[PowerFlow]) -> Relaxation:
+    """The calibrated-current model for load currents [pu], weighted, shape (n_bus, n_scenario).
+
+    Iron losses are those at the voltages of power flows.
+    """
+    space = space.with_iron(held_iron_loss(space.problem, [space.seen(flow) for flow in flows]))
     # In units of the root voltage impedances shrink by its square, so currents grow by it.
     return Relaxation(space, real_columns(currents) * space.root_vm, np.zeros(space.n_parts))
 
@@ -59,13 +75,21 @@ def model_relaxation(space: SearchSpace, currents: NDArray) -> Relaxation:
 def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> Relaxation:
     """An AC bound that touches the power flows of a reference tree.
 
-    With mixed signs a bound for configurations with an objective of at most ``cutoff`` [pu]; one of no injections where
-    nothing is proven. Else metric B, each scenario with its own injections and constant, in the best of a few
-    directions tau (tried on the heaviest scenario; any is valid for all); metric A, valid for every tree, where the
-    reference has no flow.
+    With mixed signs or iron losses a bound for configurations with an objective of at most ``cutoff`` [pu]; one of no
+    injections where nothing is proven. Else metric B, each scenario with its own injections and constant, in the best
+    of a few directions tau (tried on the heaviest scenario; any is valid for all); metric A, valid for every tree,
+    where the reference has no flow.
     """
+    # The objective is at least w times the loss of a scenario of weight w, and at least each in the worst case.
+    share = np.ones(len(flows)) if space.trunk.worst else space.trunk.weight
+    highest = np.divide(cutoff, share, out=np.full(len(flows), np.inf), where=share > 0)
+    if space.problem.network.g.any():
+        least = [least_iron_loss(*each) for each in zip(space.problem.members, highest.tolist(), strict=True)]
+        space = space.with_iron(np.min(least, axis=0))
+        copper = max(cutoff - least_sum(space.problem, space.trunk.iron), 0.0)
+        highest = np.divide(copper, share, out=np.full(len(flows), np.inf), where=share > 0)
     if mixed_signs(space.problem):
-        return _mixed(space, flows, cutoff)
+        return replace(_mixed(space, flows, highest.tolist()), cutoff=cutoff)
     net, trunk = space.problem.network, space.trunk
     n = len(flows)
     pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.repeat(space.column_weight, 2)
@@ -90,20 +114,19 @@ def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> 
     return _weighted(sharpened, [(i1, i2, constant) for i1, i2, constant, _ in metrics])
 
 
-def _mixed(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> Relaxation:
-    problem, trunk = space.problem, space.trunk
+def _mixed(space: SearchSpace, flows: list[PowerFlow], highest: list[float]) -> Relaxation:
+    """The bound for mixed signs, for configurations with copper losses of at most so much in each scenario [pu]."""
+    problem = space.problem
     n = len(flows)
     space = space.with_gain(-1)
     nothing = Relaxation(space, np.zeros((problem.network.n_bus, 2 * n)), np.zeros(space.n_parts))
     if not all(flow.converged for flow in flows):
         return nothing
-    # The objective is at least w times the loss of a scenario of weight w, and at least each in the worst case.
-    share = np.ones(n) if trunk.worst else trunk.weight
-    highest = [cutoff / w if w > 0 else math.inf for w in share]
     metrics = [mixed_metric(*each) for each in zip(problem.members, flows, highest, strict=True)]
-    if not all(math.isfinite(metric.constant) for metric in metrics):
-        return nothing
-    return _weighted(space, [(metric.i1, metric.i2, metric.constant) for metric in metrics])
+    # Where nothing better is known no copper loss is negative.
+    none = np.zeros(problem.network.n_bus)
+    known = [(m.i1, m.i2, m.constant) if m.value > 0 else (none, none, 0.0) for m in metrics]
+    return _weighted(space, known)
 
 
 def _weighted(space: SearchSpace, metrics: list[tuple[Floats, Floats, float]]) -> Relaxation:

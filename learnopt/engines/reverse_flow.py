@@ -13,7 +13,7 @@ from numba import njit
 
 from learnopt.network import Bools, Floats, Ints
 
-WALK_STEPS = 2_000_000
+WALK_STEPS = 500_000
 """Steps of the search for the longest path under a load budget; beyond, a path may be as long as its block allows."""
 
 
@@ -25,32 +25,34 @@ def longest_walk(
     usable: Bools,
     inside: Bools,
     length: Floats,
+    lifting: Floats,
     load: Floats,
     most: Floats,
     depth_of: Floats,
     budget: float,
-) -> tuple[float, float, float]:
-    """The longest simple path of which all buses but the last are ``inside`` and carry at most ``budget`` load.
+) -> tuple[float, float, float, float]:
+    """The longest simple paths of which all buses but the last are ``inside`` and carry at most ``budget`` load.
 
-    Three maxima: of the length; of the rise, the sum of the lengths each times what is left of the budget there (or
-    ``most`` if that is less); of the lengths each times the rise from there on. Infinite when it takes more than
-    ``WALK_STEPS`` to tell. ``depth_of``: length of what hangs on a bus, added
-    where a path starts.
+    ``length``: two lengths of each branch, shape (n_branch, 2). Four maxima: of both; of the rise, the sum of the
+    lengths ``lifting`` each times what is left of the budget there (or ``most`` if that is less); of the second lengths
+    each times the rise from there on. Infinite when it takes more than ``WALK_STEPS`` to tell. ``depth_of``: lengths of
+    what hangs on a bus, added where a path starts, shape (n_bus, 2).
     """
     n = len(load)
     on_path = np.zeros(n, np.bool_)
     stack, entry = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
-    carried, reach = np.empty(n + 1), np.empty(n + 1)
+    carried, reach, second = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
     rise, joint = np.empty(n + 1), np.empty(n + 1)
-    best = highest = jointly = 0.0
+    best = best_second = highest = jointly = 0.0
     steps = WALK_STEPS
     for first in range(n):
         if not inside[first] or load[first] > budget:
             continue
-        stack[0], entry[0], carried[0], reach[0] = first, start[first], load[first], depth_of[first]
+        stack[0], entry[0], carried[0] = first, start[first], load[first]
+        reach[0], second[0] = depth_of[first, 0], depth_of[first, 1]
         rise[0] = joint[0] = 0.0
         on_path[first] = True
-        best = max(best, depth_of[first])
+        best, best_second = max(best, reach[0]), max(best_second, second[0])
         depth = 0
         while depth >= 0:
             bus = stack[depth]
@@ -65,19 +67,20 @@ def longest_walk(
                 continue
             steps -= 1
             if steps < 0:
-                return np.inf, np.inf, np.inf
-            total = reach[depth] + length[via[i]]
-            step = length[via[i]] * min(budget - carried[depth], most[bus])
-            risen, together = rise[depth] + step, joint[depth] + total * step
-            best, highest, jointly = max(best, total), max(highest, risen), max(jointly, together)
+                return np.inf, np.inf, np.inf, np.inf
+            total, also = reach[depth] + length[via[i], 0], second[depth] + length[via[i], 1]
+            step = lifting[via[i]] * min(budget - carried[depth], most[bus])
+            risen, together = rise[depth] + step, joint[depth] + also * step
+            best, best_second = max(best, total), max(best_second, also)
+            highest, jointly = max(highest, risen), max(jointly, together)
             if not inside[far] or carried[depth] + load[far] > budget:
                 continue
             depth += 1
             stack[depth], entry[depth] = far, start[far]
-            carried[depth], reach[depth] = carried[depth - 1] + load[far], total
+            carried[depth], reach[depth], second[depth] = carried[depth - 1] + load[far], total, also
             rise[depth], joint[depth] = risen, together
             on_path[far] = True
-    return best, highest, jointly
+    return best, best_second, highest, jointly
 
 
 @njit(cache=True)
@@ -115,8 +118,8 @@ class ReverseFlow:
     rise
         No lossless potential falls below minus this [pu].
     rise_loss
-        Bound of the sum of r times squared current, true or lossless, over all branches below such a branch, each times
-        the largest rise at its place [pu].
+        Bound of the sum of length times squared current, true or lossless, over all branches below such a branch, each
+        times the largest rise at its place [pu].
     rise_other
         The same sum for the lossless flow of the other component alone [pu].
     rise_slack

@@ -10,8 +10,9 @@ import numpy as np
 from learnopt.engines.tree_frames import SearchData
 from learnopt.engines.trunk import SLACK, TrunkData
 from learnopt.network import Bools, Floats, ReconfigurationProblem
+from learnopt.network.rescaling import without_ratios
 from learnopt.network.topology import merged_nodes
-from learnopt.physics import LoopSpace
+from learnopt.physics import LoopSpace, PowerFlow
 from learnopt.physics.limits import limit_arrays
 from learnopt.physics.sweep import grid_of
 
@@ -25,6 +26,10 @@ class SearchSpace:
 
     Parameters
     ----------
+    problem
+        In per units without ratios, see :mod:`learnopt.network.rescaling`; as given where loops disagree on them.
+    scale
+        Voltages of the given problem over those of this one, shape (n_bus,).
     space
         Loop coordinates of the usable graph.
     base_closed
@@ -36,6 +41,7 @@ class SearchSpace:
     """
 
     problem: ReconfigurationProblem
+    scale: Floats
     space: LoopSpace
     base_closed: Bools
     decisions: SearchData
@@ -45,6 +51,9 @@ class SearchSpace:
     @classmethod
     def of(cls, problem: ReconfigurationProblem) -> SearchSpace:
         """The search space of a problem that some radial configuration solves."""
+        given, rescaled = problem, without_ratios(problem)
+        scale = np.ones(problem.network.n_bus) if rescaled is None else rescaled.scale
+        problem = problem if rescaled is None else rescaled.problem
         net, core = problem.network, problem.core
         space = LoopSpace.of(problem)
         row = np.full(net.n_branch, -1)
@@ -84,11 +93,33 @@ class SearchSpace:
             base_closings=base_closings,
             base_openings=base_openings,
             gain=0,
+            cheapest=np.zeros(0, dtype=np.int64),
             judge=True,
             share=2 if problem.worst_case else 2 * len(problem.members),
         )
         leaf_constant = cost * (base_closings + base_openings)
-        return cls(problem, space, base_closed, decisions, _trunk_data(problem, root_vm, leaf_constant), root_vm)
+        trunk = _trunk_data(problem, root_vm, leaf_constant)
+        # Leaves are power flows of the problem as given, and respect its limits.
+        trunk = trunk._replace(grid=grid_of(given.network, given.charging), limits=limit_arrays(given))
+        return cls(problem, scale, space, base_closed, decisions, trunk, root_vm)
+
+    def seen(self, flow: PowerFlow) -> PowerFlow:
+        """A power flow of the given problem with the voltages that it has in this one."""
+        return replace(flow, v=flow.v / self.scale)
+
+    def with_iron(self, iron: Floats) -> SearchSpace:
+        """The space with a price on each closed branch for what it loses in its iron [pu], shape (n_branch,)."""
+        if not iron.any():
+            return self
+        decisions, trunk = self.decisions, self.trunk
+        close_cost = decisions.close_cost + iron[decisions.branch]
+        cheapest = np.argsort(close_cost - decisions.open_cost, kind="stable")
+        constant = trunk.leaf_constant + float(iron[self.base_closed].sum())
+        return replace(
+            self,
+            decisions=decisions._replace(close_cost=close_cost, cheapest=cheapest),
+            trunk=trunk._replace(iron=iron, leaf_constant=constant),
+        )
 
     def with_gain(self, gain: int, tau: float = 0.0) -> SearchSpace:
         """The space for another bound, see :attr:`SearchData.gain`; ``tau``: direction of metric B."""
@@ -139,4 +170,5 @@ def _trunk_data(problem: ReconfigurationProblem, root_vm: float, leaf_constant: 
         w_min=0.0 if low is None else (low * (1 - SLACK)) ** 2 * scale,
         ell_max=(problem.i_max * (1 + SLACK)) ** 2 / scale,
         leaf_constant=leaf_constant,
+        iron=np.zeros(net.n_branch),
     )

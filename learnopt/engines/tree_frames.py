@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.network import Bools, Floats, Ints
+from learnopt.network.union_find import find_set
 
 FREE, CLOSED, OPEN = 0, 1, 2
 
@@ -51,6 +52,9 @@ class SearchData(NamedTuple):
     gain: int
     """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B; -1: a bound of
     the AC loss without trunk gain (mixed signs)."""
+    cheapest: Ints
+    """Decisions by what closing costs more than opening, where closing has prices of its own (iron losses); else empty:
+    the least price of what is undecided is then looked at."""
     judge: bool
     """Leaves are judged by AC power flow; not where a block is searched alone."""
     share: int
@@ -72,6 +76,8 @@ class Frames(NamedTuple):
     """Trunk gain in ``part``."""
     switching: Floats
     """Cost of the switches decided so far [pu], shape (depth,)."""
+    left: Floats
+    """Least cost of the switches not yet decided [pu], shape (depth,)."""
     closings: Ints
     openings: Ints
     chosen: Ints
@@ -115,4 +121,17 @@ def part_open(share: int, F: Floats, g: Floats, part: Floats, e: int) -> float:
 @njit(cache=True)
 def node_bound(frames: Any, depth: int) -> float:
     """Lower bound of the objective in a frame [pu]."""
-    return frames.part[depth].max() + frames.switching[depth]
+    return frames.part[depth].max() + frames.switching[depth] + frames.left[depth]
+
+
+@njit(cache=True)
+def least_left(data: Any, state: NDArray[np.int8], label: Ints) -> float:
+    """Least cost of what is undecided [pu]: the closed branches are a spanning tree, so that of a minimum one."""
+    total = 0.0
+    own = label.copy() if len(data.cheapest) > 0 else label
+    for i in data.cheapest:
+        if state[i] == FREE:
+            a, b = find_set(own, data.tail[i]), find_set(own, data.head[i])
+            total += data.close_cost[i] if a != b else data.open_cost[i]
+            own[a] = b
+    return total

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from learnopt.engines.branching import cheapest_of_tightest_loop, dearest_tie
-from learnopt.engines.tree_frames import CLOSED, FREE, OPEN, node_bound, part_open, rise
+from learnopt.engines.branching import cheapest_of_tightest_loop, dearest_tie, dearest_to_close
+from learnopt.engines.tree_frames import CLOSED, FREE, OPEN, least_left, node_bound, part_open, rise
 from learnopt.engines.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.network import Bools, Floats
 from learnopt.network.union_find import find_set
@@ -56,11 +56,12 @@ def _propagate(data: Any, frames: Any, depth: int, threshold: float, along: Floa
     """Close what is too dear to open, open what would close a loop, until nothing changes; False prunes the frame."""
     K, F, g = frames.K[depth], frames.F[depth], frames.g[depth]
     state, label, part = frames.state[depth], frames.label[depth], frames.part[depth]
-    switching = frames.switching
+    switching, left = frames.switching, frames.left
+    left[depth] = least_left(data, state, label)
     changed = True
     while changed:
         if (
-            part.max() + switching[depth] >= threshold
+            part.max() + switching[depth] + left[depth] >= threshold
             or frames.closings[depth] > data.max_closings
             or frames.openings[depth] > data.max_openings
         ):
@@ -75,19 +76,22 @@ def _propagate(data: Any, frames: Any, depth: int, threshold: float, along: Floa
                 _open(data, K, F, g, part, e, along, direction)
                 state[i] = OPEN
                 switching[depth] += data.open_cost[i]
+                left[depth] = least_left(data, state, label)
                 frames.openings[depth] += data.open_count[i]
                 changed = True
             elif (
                 g[e] <= data.bridge
-                or part_open(data.share, F, g, part, e) + switching[depth] + data.open_cost[i] >= threshold
+                or part_open(data.share, F, g, part, e) + switching[depth] + max(data.open_cost[i], left[depth])
+                >= threshold
                 or frames.openings[depth] + data.open_count[i] > data.max_openings
             ):
                 label[a] = b
                 state[i] = CLOSED
                 switching[depth] += data.close_cost[i]
+                left[depth] = least_left(data, state, label)
                 frames.closings[depth] += data.close_count[i]
                 changed = True
-                if part.max() + switching[depth] >= threshold:
+                if part.max() + switching[depth] + left[depth] >= threshold:
                     return False
     return True
 
@@ -154,7 +158,9 @@ def search(
                     break
             if free:
                 slack = threshold - node_bound(frames, depth)
-                i = dearest_tie(data, frames, depth, slack)
+                i = dearest_to_close(data, frames, depth, slack)
+                if i < 0:
+                    i = dearest_tie(data, frames, depth, slack)
                 if i < 0:
                     i = cheapest_of_tightest_loop(data, frames, depth, max(slack, 1e-300))
                 above = depth + 1
@@ -166,6 +172,7 @@ def search(
                 frames.gamma[above] = frames.gamma[depth]
                 frames.part[above] = frames.part[depth]
                 frames.switching[above] = frames.switching[depth] + data.open_cost[i]
+                frames.left[above] = 0.0
                 K, F, g = frames.K[above], frames.F[above], frames.g[above]
                 _open(data, K, F, g, frames.part[above], data.row[i], along, direction)
                 frames.closings[above] = frames.closings[depth]

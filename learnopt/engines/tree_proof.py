@@ -160,7 +160,7 @@ def prove_model(state: SearchState, space: SearchSpace, reference: Configuration
             state.stopped("No configuration with a power flow was found to calibrate the load currents.")
             return
         currents = calibrated(space, reference, flows)
-        relaxation = model_relaxation(space, currents)
+        relaxation = model_relaxation(space, currents, flows)
         found, bound, outcome = None, -math.inf, RUNNING
         if len(blocks) > 1:
             found, bound, nodes = search_blocks(relaxation, blocks, state.incumbent, gap, budget, patience(space))
@@ -194,7 +194,7 @@ def _search_together(
 ) -> tuple[Configuration | None, float, int]:
     """The model with all decisions in one search: what it found, a bound [pu] and how it ended."""
     space = relaxation.space
-    search = DepthFirst(relaxation, _held(state, currents), gap, threads=budget.threads)
+    search = DepthFirst(relaxation, _held(state, relaxation, currents), gap, threads=budget.threads)
     outcome: int = RUNNING
     while outcome != FINISHED and budget.left and not hopeless(search, search.nodes, patience(space)):
         outcome = search.search(min(search.chunk, 1 + patience(space) // 4))
@@ -202,7 +202,7 @@ def _search_together(
     bound, found = search.bound, search.improved
     if outcome != FINISHED and budget.left:
         kick(state, space, budget)
-        frontier = BestFirst(relaxation, min(search.to_beat, _held(state, currents)), gap, budget.threads)
+        frontier = BestFirst(relaxation, min(search.to_beat, _held(state, relaxation, currents)), gap, budget.threads)
         while outcome != FINISHED and budget.left:
             outcome = frontier.search(frontier.chunk)
         state.nodes += frontier.nodes
@@ -210,9 +210,9 @@ def _search_together(
     return found, bound, outcome
 
 
-def _held(state: SearchState, currents: NDArray) -> float:
+def _held(state: SearchState, relaxation: Relaxation, currents: NDArray) -> float:
     """Objective of the incumbent for load currents [pu], a little above it: the search is to find it again."""
     if state.incumbent is None:
         return math.inf
-    loss = tree_loss(state.problem, state.incumbent, currents)
+    loss = tree_loss(relaxation.space.problem, state.incumbent, currents) + relaxation.iron_of(state.incumbent)
     return (loss + state.switching_pu(state.incumbent)) * (1 + 2 * PROOF_GAP)

@@ -47,7 +47,9 @@ class TrunkData(NamedTuple):
     ell_max: Floats
     """Squared current limit, in units of the root voltage, shape (n_branch,)."""
     leaf_constant: float
-    """Switching cost decided before the search [pu]."""
+    """Switching cost and iron losses decided before the search [pu]."""
+    iron: Floats
+    """Iron loss of each closed branch that the search counts as a price of closing it [pu], shape (n_branch,)."""
 
 
 @njit(cache=True)
@@ -223,7 +225,7 @@ def _with_scenario(trunk: Any, total: float, scenario: int, loss: float) -> floa
 
 @njit(cache=True)
 def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tuple[float, bool]:
-    """AC loss of a radial state [pu], mean or worst, and whether it is settled.
+    """AC loss of a radial state without the iron losses counted as prices [pu], mean or worst, and whether settled.
 
     Infinite and settled where a scenario violates a limit, or where the loss is proven to reach the threshold. Not
     settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
@@ -234,6 +236,10 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
     shunt = np.empty(n, np.complex128)
     if not order_tree(trunk.grid, closed, order, parent, feed):
         return np.inf, True
+    iron = 0.0
+    for k in range(n):
+        if parent[k] >= 0:
+            iron += trunk.iron[feed[k]]
     total = 0.0
     for scenario in range(len(trunk.weight)):
         s = trunk.s[scenario]
@@ -250,7 +256,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
             return np.inf, _with_scenario(trunk, total, scenario, lower) >= threshold
         if trunk.limits.active and total_violation(trunk.grid, trunk.limits, s, order, parent, feed, v, current) > 0.0:
             return np.inf, True
-        total = _with_scenario(trunk, total, scenario, loss)
+        total = _with_scenario(trunk, total, scenario, loss - iron)
     return total, True
 
 

@@ -81,7 +81,7 @@ def test_never_exceeds_a_loss_and_is_often_tight() -> None:
 def test_mutants_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bound without one of its corrections exceeds some loss."""
     if mutant == "no reverse flow":
-        monkeypatch.setattr(mixed._Component, "reverse", lambda *_: mixed.ReverseFlow())
+        monkeypatch.setattr(mixed._Component, "reverse", lambda *_, **__: mixed.ReverseFlow())
     elif mutant == "no shunts":
         least = mixed._Component.lowest
         monkeypatch.setattr(mixed._Component, "lowest", lambda self, turn, _: least(self, turn, 0.0))
@@ -143,7 +143,7 @@ def test_reverse_flows_stay_where_they_are_said_to() -> None:
         lumped = np.where(net.is_substation, 0.0, component.lateral_sums(g).load)
         core = np.setdiff1d(np.arange(net.n_bus), [k for k, _, _ in component.laterals])
         most, part = component.reach(lumped) if (lumped < 0).any() else (np.zeros(net.n_bus), np.full(net.n_bus, -1))
-        bound = component.reverse(g, np.zeros(net.n_bus), 1.0)
+        bound = component.reverse(g, np.zeros(net.n_bus), np.zeros(0), 1.0)
         for flow in flows:
             below = g.copy()
             for k in flow.order[::-1]:
@@ -195,7 +195,7 @@ def test_no_bus_draws_less_than_the_least_injections(mutant: str, monkeypatch: p
 
     monkeypatch.setattr(mixed._Component, "lowest", recorded)
     if mutant == "no rise of the voltage":
-        monkeypatch.setattr(mixed._Component, "reverse", lambda *_: mixed.ReverseFlow())
+        monkeypatch.setattr(mixed._Component, "reverse", lambda *_, **__: mixed.ReverseFlow())
     raised, broken = 0, 0
     for seed in range(60):
         problem, _ = draw(seed)
@@ -224,7 +224,7 @@ def test_losses_below_reverse_flows_count_both_components(mutant: str) -> None:
         g = np.abs(g) * (rng.random(len(g)) < 0.7)
         m = -aid * g * rng.uniform(0.5, 1.2, len(g))
         component.s, component.v_low = g + 1j * m, 1.0
-        aided = component.reverse(m + aid * g, g, 1.0) if mutant else component.aided(g, m, aid, 1.0)
+        aided = component.reverse(m + aid * g, g, np.zeros(0), 1.0) if mutant else component.aided(g, m, aid, 1.0)
         for flow in flows:
             below = np.stack([g, m, m + aid * g], axis=1)
             for k in flow.order[::-1]:

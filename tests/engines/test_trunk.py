@@ -42,6 +42,7 @@ def trunk_data(problem: ReconfigurationProblem, tau: float = 0.0) -> TrunkData:
         w_min=0.0,
         ell_max=np.full(net.n_branch, np.inf),
         leaf_constant=0.0,
+        iron=np.zeros(net.n_branch),
     )
 
 

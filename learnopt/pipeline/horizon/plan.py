@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.coverage import tight_obstacles
+from learnopt.engines.coverage import ac_obstacles, tight_obstacles
 from learnopt.engines.priced import priced_bound
+from learnopt.engines.relaxation import Relaxation
 from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Ints, ReconfigurationProblem, Result, Status
@@ -26,6 +27,13 @@ Progress = Callable[[str, int, int], None]
 
 ROUNDS = 30
 """Rounds of the bound; a handful is usual."""
+LOOSE_SHARE, LOOSE_SECONDS = 0.3, 2.0
+"""Where the tight AC bounds do not apply: gap of a step in the rounds as a share of the gap asked for, and the longest
+search for its configurations."""
+ROUGH_GAP = 0.02
+"""Gap of the AC bound of a step alone there: the rounds that follow are to tighten it."""
+USEFUL_SHARE = 0.9
+"""AC bounds of mixed signs that are less than this share of the energy lost give way to those of the model."""
 STATIC_SHARE = 0.3
 """Share of the time limit for the best single configuration."""
 
@@ -102,17 +110,23 @@ class _Run:
         self.watch = Stopwatch()
         self.pool = Pool(problem)
         self.certificate = Certificate.MODEL if tight_obstacles(problem.together) else Certificate.AC
+        # Only the bound for mixed signs proves something of the AC problem.
+        self.loose = self.certificate is Certificate.MODEL and not ac_obstacles(problem.together)
+        self.metrics: list[Relaxation | None] = [None] * problem.n_steps
         self.nodes = 0
         self.rounds = 0
 
     def plan(self, window: int | None, gap: float) -> HorizonPlan:
         with self.watch.stage("steps"):
-            records = self._steps()
+            records = self._steps(gap)
         failed = [t for t, record in enumerate(records) if not record.configurations]
         if failed:
             return self._failure(records, failed)
         with self.watch.stage("static"):
             static = self._static()
+        if self.loose:
+            with self.watch.stage("proofs"):
+                records = self._prove_steps(records)
         with self.watch.stage("bound"):
             bound = self._bound(records, gap)
         path = self.pool.best()
@@ -128,20 +142,29 @@ class _Run:
             return self._judged(path, records, static, bound, gap, window)
 
     def _solve(
-        self, problem: ReconfigurationProblem, start: Configuration | None, k_best: int, share: float = 1.0
+        self,
+        problem: ReconfigurationProblem,
+        start: Configuration | None,
+        k_best: int,
+        seconds: float = math.inf,
+        gap: float | None = None,
     ) -> Result:
-        left = None
-        if math.isfinite(self.limit):
-            left = max(min(share * self.limit, self.limit - self.watch.elapsed), 1e-3)
+        left = max(min(seconds, self.limit - self.watch.elapsed), 1e-3)
         result = TreeSearchEngine(k_best=k_best).solve(
-            problem, SolveOptions(certify=self.certificate, time_limit=left), start
+            problem,
+            SolveOptions(certify=self.certificate, time_limit=left if math.isfinite(left) else None, gap=gap),
+            start,
         )
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         self.nodes += result.nodes
         return result
 
-    def _steps(self) -> list[StepRecord]:
+    def _effort(self, gap: float) -> tuple[int, float, float | None]:
+        """Number of best configurations, seconds and gap of a step: proven to the end where that is quick."""
+        return (1, LOOSE_SECONDS, gap) if self.loose else (self.k_best, math.inf, None)
+
+    def _steps(self, gap: float) -> list[StepRecord]:
         """Proof of each step, with the answer of the step before as start."""
         records: list[StepRecord] = []
         start: Configuration | None = None
@@ -149,7 +172,7 @@ class _Run:
             self.report("steps", t, self.problem.n_steps)
             record = None if self.folder is None else self.folder.read(t)
             if record is None:
-                result = self._solve(step, start, self.k_best)
+                result = self._solve(step, start, *self._effort(gap))
                 found = [] if result.configuration is None else [result.configuration]
                 found += [a.configuration for a in result.alternatives if a.configuration not in found]
                 record = StepRecord(
@@ -171,10 +194,33 @@ class _Run:
         """Best single configuration of all steps, the cost of switching to it included."""
         path = self.pool.best()
         start = None if path is None else self.pool.configurations[int(np.bincount(path).argmax())]
-        result = self._solve(self.problem.together, start, 1, STATIC_SHARE)
+        result = self._solve(self.problem.together, start, 1, STATIC_SHARE * self.limit)
         if result.configuration is not None:
             self.pool.add([result.configuration], known=self.problem.n_steps)
         return result
+
+    def _prove_steps(self, records: list[StepRecord]) -> list[StepRecord]:
+        """The records with AC bounds of mixed signs, where these say enough; else as they are."""
+        proven: list[StepRecord] = []
+        found: list[Configuration] = []
+        total = 0.0
+        for t, (step, record) in enumerate(zip(self.problem.steps, records, strict=True)):
+            if self.watch.elapsed > self.limit:
+                return records
+            self.report("proofs", t, self.problem.n_steps)
+            reference = record.configurations[0]
+            nothing = np.zeros(self.problem.network.n_branch)
+            priced = priced_bound(step, nothing, reference, reference, Certificate.AC, gap=ROUGH_GAP)
+            self.metrics[t], self.nodes = priced.metric, self.nodes + priced.nodes
+            found += priced.found
+            proven.append(replace(record, certificate=Certificate.AC, bound_kw=priced.bound_kw))
+            total += priced.bound_kw * float(self.problem.hours[t])
+        self.pool.add(found, known=self.problem.n_steps)
+        least = self.pool.energy_kwh.min(axis=1).sum()
+        if not total >= USEFUL_SHARE * least:
+            return records
+        self.certificate = Certificate.AC
+        return proven
 
     def _bound(self, records: list[StepRecord], gap: float) -> float:
         """Proven lower bound of every plan [kWh]; raises it until the gap is reached or nothing new is found."""
@@ -215,8 +261,10 @@ class _Run:
                     pool.configurations[reference[t]],
                     pool.configurations[path[t]],
                     self.certificate,
-                    gap=coarse,
+                    gap=max(coarse, LOOSE_SHARE * gap) if self.loose else coarse,
+                    metric=self.metrics[t],
                 )
+                self.metrics[t] = priced.metric or self.metrics[t]
                 total += priced.bound_kw * hours[t]
                 self.nodes += priced.nodes
                 found += priced.found
