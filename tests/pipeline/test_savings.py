@@ -92,6 +92,19 @@ def test_hours_that_follow_from_others_are_bounded_from_below(seed: int) -> None
     assert np.all(bound.bound_kw <= least * (1 + 1e-7))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_hours_do_not_follow_where_iron_loses(seed: int) -> None:
+    """Iron losses do not grow with the square of the loads: hours are bounded one by one, never above the least loss."""
+    network = random_network(np.random.default_rng(20 + seed), 8, 3)
+    network = replace(network, g=np.where(np.arange(network.n_branch) < 3, 0.02, 0.0))
+    problem = study_of(network, seed)
+    least = np.nanmin(brute_force(problem)[1], axis=1)
+    bound = HourlyBound(problem, 1e-3)
+    bound.raise_to(least, [problem.present] * STEPS, 0.3, 600)
+    assert not bound.monotone
+    assert np.all(bound.bound_kw <= least * (1 + 1e-7))
+
+
 def test_limits_come_before_losses() -> None:
     """Among the configurations of the pool, the fewest hours outside limits win; the judge counts them."""
     network = random_network(np.random.default_rng(2), 9, 3)

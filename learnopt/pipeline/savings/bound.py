@@ -60,7 +60,10 @@ class HourlyBound:
             limits=Limits(),
         )
         self.obstacles = ac_obstacles(extremes)
-        self.monotone = not self.obstacles and not mixed_signs(extremes)
+        net = problem.network
+        # Iron losses and what shunts draw do not grow with the loads: voltages fall.
+        shunts = any(values.any() for values in (net.g, net.b, net.g_shunt, net.b_shunt))
+        self.monotone = not self.obstacles and not mixed_signs(extremes) and not shunts
         fed = ~problem.network.is_substation
         self._loads = np.concatenate([problem.p[:, fed], problem.q[:, fed]], axis=1)
 
