@@ -94,7 +94,7 @@ def test_hours_that_follow_from_others_are_bounded_from_below(seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(3))
 def test_hours_do_not_follow_where_iron_loses(seed: int) -> None:
-    """Iron losses do not grow with the square of the loads: hours are bounded one by one, never above the least loss."""
+    """Iron losses do not grow with the square of the loads: hours are bounded one by one, below the least loss."""
     network = random_network(np.random.default_rng(20 + seed), 8, 3)
     network = replace(network, g=np.where(np.arange(network.n_branch) < 3, 0.02, 0.0))
     problem = study_of(network, seed)
