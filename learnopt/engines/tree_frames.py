@@ -96,7 +96,7 @@ class Frames(NamedTuple):
     """Their states, shape (k, n_branch)."""
 
 
-PER_FRAME = ("K", "F", "g", "state", "label", "part", "gamma", "switching", "closings", "openings", "chosen", "share")
+PER_FRAME = tuple("K F g state label part gamma switching left closings openings chosen share".split())
 """Arrays of :class:`Frames` with an entry for each frame."""
 
 
