@@ -96,7 +96,8 @@ class Frames(NamedTuple):
     """Their states, shape (k, n_branch)."""
 
 
-PER_FRAME = tuple("K F g state label part gamma switching left closings openings chosen share".split())
+_COSTS = ("part", "gamma", "switching", "left")
+PER_FRAME = ("K", "F", "g", "state", "label", *_COSTS, "closings", "openings", "chosen", "share")
 """Arrays of :class:`Frames` with an entry for each frame."""
 
 
