@@ -276,19 +276,27 @@ def test_tree_search_proves_what_enumeration_finds() -> None:
 
 
 @pytest.mark.parametrize("coupler", [0.0, 0.3])
-def test_steepness_covers_couplers_of_reactance_alone(coupler: float) -> None:
-    """|z| l of every branch is at most the steepness times r l: no finite one covers r = 0 < x."""
+def test_losses_of_couplers_of_reactance_alone_count(coupler: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Powers below reverse flows are bounded with |z| l of every branch, r = 0 < x included, not with a ratio to r."""
     problem = random_problem(4, ["generation"], n_bus=(6, 9), n_loops=(2, 4))
     net = problem.network
     ohmless = np.arange(net.n_branch) % 3 == 0
     network = replace(net, r=np.where(ohmless, 0.0, net.r), x=np.where(ohmless, coupler * net.x, net.x))
     problem = problem.replace(network=network)
     component = mixed._Component(problem, power_flow(problem, all_configurations(problem)[0]), np.inf)
-    z = np.hypot(component.r, component.x)[component.usable]
-    with np.errstate(invalid="ignore"):
-        allowed = component.steepness * component.r[component.usable]
-    assert (z <= np.where(np.isnan(allowed), np.inf, allowed * (1 + 1e-12))).all()
-    assert np.isinf(component.steepness) == (coupler > 0)
+    walk, lengths = mixed.longest_walk, []
+
+    def recorded(*arguments: object) -> tuple[float, float, float, float]:
+        lengths.append(arguments[5])
+        return walk(*arguments)
+
+    monkeypatch.setattr(mixed, "longest_walk", recorded)
+    g, m = component.lowest(1.0, 1.0)
+    component.reverse(np.where(net.is_substation, 0.0, g - 0.01), m, component.shunt.real, 1.0, component.x)
+    assert lengths
+    for length in lengths:
+        assert np.array_equal(length[:, 0], np.hypot(component.r, component.x))
+        assert np.array_equal(length[:, 1], component.x)
 
 
 def test_voltages_beyond_sqrt_two_lose_no_more_than_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +305,7 @@ def test_voltages_beyond_sqrt_two_lose_no_more_than_the_first_row(monkeypatch: p
     flow = feasible_flows(problem)[0][1]
     values = []
     for rise in (0.0, 2.0, 20.0):  # reverse flows that may lift voltages so far, and cost nothing else
-        monkeypatch.setattr(mixed._Component, "reverse", lambda *_, up=rise: mixed.ReverseFlow(rise=up))
+        monkeypatch.setattr(mixed._Component, "reverse", lambda *_, up=rise, **__: mixed.ReverseFlow(rise=up))
         component = mixed._Component(problem, flow, np.inf)
         component.v_low, component.v_high = 0.9, 100.0
         values.append(component.metric(0.0, 0.0, False).value)
