@@ -144,7 +144,7 @@ class Solution:
         """
         if self.result.configuration is None:
             raise DataError("plot", [f"there is no configuration to draw: the solve ended {self.status.value}"])
-        problem = self.problem.applied(self.result.settings)
+        problem = self.problem.applied(self.result.scenario_settings or self.result.settings)
         present = normal_state(problem)
         if kind == "diagram":
             from learnopt.report.diagram import one_line_figure

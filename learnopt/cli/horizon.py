@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 
 from learnopt.cli.options import (
     CaseArgument,
+    ControlsOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
@@ -23,6 +25,21 @@ from learnopt.cli.options import (
 from learnopt.errors import DataError
 
 NO_PLAN = 1
+
+
+class HorizonEngine(StrEnum):
+    """How the steps of a horizon are solved."""
+
+    AUTO = "auto"
+    """Tree search; the MILP where controls are set."""
+    TREE = "tree"
+    """Tree search of every step, plan and bound over its candidates."""
+    MILP = "milp"
+    """All steps, or those of each window, in one mixed-integer model besides."""
+    LEARNED = "learned"
+    """As auto, with starts and candidates from a prediction per step."""
+
+
 _SIMBENCH = "simbench:"
 
 
@@ -43,6 +60,17 @@ def horizon(
     switching_cost: Annotated[float, typer.Option(help="Cost of one switching operation \\[kWh].")] = 0.0,
     max_operations: Annotated[int | None, typer.Option(help="Cap on the operations of the whole horizon.")] = None,
     max_operations_per_step: Annotated[int | None, typer.Option(help="Cap on the operations before each step.")] = None,
+    max_operations_per_switch: Annotated[int | None, typer.Option(help="Cap on the operations of each switch.")] = None,
+    controls: ControlsOption = "none",
+    capacitor_hours: Annotated[float, typer.Option(help="Least hours between changes of one capacitor bank.")] = 0.0,
+    tap_hours: Annotated[float, typer.Option(help="Least hours between changes of one tap with positions.")] = 0.0,
+    control_cost: Annotated[float, typer.Option(help="Cost of a change of a bank or a stepped tap \\[kWh].")] = 0.0,
+    engine: Annotated[
+        HorizonEngine, typer.Option(help="Candidates by tree search, all steps as one MILP besides, or learned starts.")
+    ] = HorizonEngine.AUTO,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")
+    ] = None,
     gap: Annotated[float, typer.Option(help="Relative gap to stop at.")] = 1e-3,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; the best plan found by then is returned.")] = None,
     k_best: Annotated[int, typer.Option(help="Configurations proven per step, as candidates.")] = 4,
@@ -76,7 +104,13 @@ def horizon(
         raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
     if out is not None and out.exists() and not out.is_dir():
         raise DataError(str(out), ["is a file: give a folder"])
-    base = build_problem(case, None, vmin, vmax, no_limits, no_charging)
+    base = build_problem(case, None, vmin, vmax, no_limits, no_charging, controls=controls)
+    if controls != "none" and not base.controls:
+        raise DataError("options", [f"--controls {controls}: the case has none of them; give --controls none"])
+    if engine is HorizonEngine.TREE and base.controls:
+        raise DataError("options", ["--engine tree sets switches only, controls are given: use --engine auto or milp"])
+    if checkpoint is not None and engine is not HorizonEngine.LEARNED:
+        raise DataError("options", ["--checkpoint goes with --engine learned"])
     profiles = read_profiles(profile, base.network)
     for note in profiles.notes:
         stderr.print(f"{profile}: {note}", highlight=False, markup=False)
@@ -90,9 +124,20 @@ def horizon(
         switching_cost,
         max_operations,
         max_operations_per_step,
+        max_operations_per_switch,
+        base.controls,
+        capacitor_hours,
+        tap_hours,
+        control_cost,
     )
     with stderr.status(escape(f"Planning {problem.n_steps} steps of {base.network.name} ...")) as status:
         warm_up("tree", SolveOptions(certify=Certificate.AC))
+        suggest = None
+        if engine is HorizonEngine.LEARNED:
+            from learnopt.learning.checkpoint import REFERENCE  # loads torch: only when asked for
+            from learnopt.pipeline.horizon.learned import learned_suggestions
+
+            suggest = learned_suggestions(checkpoint or REFERENCE)
         plan = plan_horizon(
             problem,
             window=window,
@@ -100,6 +145,8 @@ def horizon(
             time_limit=time_limit,
             k_best=k_best,
             out=out,
+            milp=engine is HorizonEngine.MILP,
+            suggest=suggest,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
     answer = horizon_to_dict(problem, plan, times)

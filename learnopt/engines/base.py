@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -133,7 +133,7 @@ def conclude(
     message: str = "",
     nodes: int = 0,
     engine_version: str = learnopt.__version__,
-    settings: Settings | None = None,
+    settings: Settings | Sequence[Settings] | None = None,
 ) -> Result:
     """Result of a solve, with the configuration evaluated by the independent judge.
 
@@ -157,6 +157,9 @@ def conclude(
             objective = evaluation.loss_kw + problem.switching_cost * problem.operations(configuration)
             if dual_bound_kw is not None:
                 dual_bound_kw = min(dual_bound_kw, objective)
+    each: tuple[Settings, ...] = ()
+    if configuration is not None and problem.controls and settings is not None:
+        each = (settings,) if isinstance(settings, Settings) else tuple(settings)
     if dual_bound_kw is None or not math.isfinite(dual_bound_kw):
         dual_bound_kw, certificate = None, Certificate.NONE
     return Result(
@@ -172,7 +175,8 @@ def conclude(
         nodes=nodes,
         solve_time_s=watch.elapsed,
         stage_times_s=dict(watch.stages),
-        settings=settings if configuration is not None and problem.controls else None,
+        settings=each[0] if each else None,
+        scenario_settings=each if problem.scenarios is not None else (),
     )
 
 

@@ -7,6 +7,7 @@ prove.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import product
 
@@ -95,13 +96,22 @@ class Dispatch:
             excess = total_violation(grid, self._limits, s, order, parent, feed, v, current)
         return float(loss + (PENALTY * (1.0 + excess) if excess > 0 else 0.0))
 
-    def improve(self, start: Settings | None = None) -> tuple[Settings, float]:
-        """Local optimum from a start (neutral settings where absent), and its merit [pu]."""
+    def improve(self, start: Settings | None = None, held: Collection[str] = ()) -> tuple[Settings, float]:
+        """Local optimum from a start (neutral settings where absent), and its merit [pu].
+
+        Parameters
+        ----------
+        held
+            Kinds of controls (``taps``, ``capacitors``, ``generators``) whose discrete part stays as it is: positions,
+            steps, on or off.
+        """
         x = self._shared(to_vector(start or self.controls.neutral))
         best = self._at(x)
+        moving = [k for k in range(len(x)) if not self._stays(k, x, held)]
         for _ in range(PASSES):
             before = best
-            for k, choices in enumerate(self._choices):
+            for k in moving:
+                choices = self._choices[k]
                 for value in self._golden(x, k) if choices is None else choices:
                     trial = self._moved(x, k, value)
                     if (merit := self._at(trial)) < best:
@@ -128,6 +138,15 @@ class Dispatch:
             low, high = g.q_range(x[p])
             x[q] = low + x[q] * (high - low)
         return from_vector(self.controls, x)
+
+    def _stays(self, k: int, x: Floats, held: Collection[str]) -> bool:
+        """Whether a coordinate is discrete and held, or belongs to a generator that is held off."""
+        n = len(self.controls.generators)
+        kind = "taps" if k < len(self.controls.taps) else "capacitors" if k < self._first else "generators"
+        if kind not in held:
+            return False
+        off = kind == "generators" and x[self._first + 2 * n + (k - self._first) % n] < 0.5
+        return self._choices[k] is not None or off
 
     def _moved(self, x: Floats, k: int, value: float) -> Floats:
         """The row with one value changed; an injection is tried with its generator running."""

@@ -36,17 +36,22 @@ class HighsRelaxation:
         Order of the objectives to expect [kW].
     model
         A Pyomo model that holds the DistFlow model of ``data`` and more; the plain one if absent.
+    compiled
+        The compiled model of which ``model`` is a block, if it is one of several.
     """
 
     takes_tangents = True
 
-    def __init__(self, data: DistFlowData, size: float = highs.LEAST_OBJECTIVE, model: Any = None) -> None:
+    def __init__(
+        self,
+        data: DistFlowData,
+        size: float = highs.LEAST_OBJECTIVE,
+        model: Any = None,
+        compiled: highs.CompiledModel | None = None,
+    ) -> None:
         self.data = data
         self.pyomo_model = m = model or build_reconfiguration(data)
-        unit = min(1.0, float(np.abs(data.problem.p + 1j * data.problem.q).sum()) or 1.0)
-        light = unit < LIGHT_LOAD and not data.problem.controls
-        units = [((*m.P.values(), *m.Q.values()), unit), (m.ell.values(), unit**2)] if light else []
-        self.model = highs.CompiledModel(m, size=size, units=units)
+        self.model = compiled or highs.CompiledModel(m, size=size, units=light_units(data, m))
         span = range(len(data.arcs))
         self._ell, self._p, self._q = (self.model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))
         terms = [sending_term(m, data, a) for a in span]
@@ -158,11 +163,22 @@ class HighsRelaxation:
 
     def exclude(self, configuration: Configuration) -> None:
         """All radial configurations close equally many branches, so one closed branch must change."""
+        columns, n_closed = self.closed_columns(configuration)
+        self.model.add_rows(columns[None, :], -np.ones((1, len(columns))), np.array([1.0 - n_closed]))
+
+    def closed_columns(self, configuration: Configuration) -> tuple[Ints, int]:
+        """Columns of the arcs of the closed branches that are a decision, and how many branches these are."""
         branch = self.data.arcs.branch[self.choice]
         inside = configuration.closed[branch]
-        columns = self.b[inside]
-        n_closed = len(np.unique(branch[inside]))
-        self.model.add_rows(columns[None, :], -np.ones((1, len(columns))), np.array([1.0 - n_closed]))
+        return self.b[inside], len(np.unique(branch[inside]))
+
+
+def light_units(data: DistFlowData, model: Any) -> list[tuple[Any, float]]:
+    """Units of powers and squared currents where the loads are far below 1, for HiGHS's absolute tolerances."""
+    unit = min(1.0, float(np.abs(data.problem.p + 1j * data.problem.q).sum()) or 1.0)
+    if unit >= LIGHT_LOAD or data.problem.controls:
+        return []
+    return [((*model.P.values(), *model.Q.values()), unit), (model.ell.values(), unit**2)]
 
 
 class MilpEngine:

@@ -2,6 +2,7 @@
 
 from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Capacitor, Controls, Generator, Settings, Tap
+from learnopt.network.horizon import HorizonProblem
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.result import (
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluation",
     "Floats",
     "Generator",
+    "HorizonProblem",
     "Id",
     "Ints",
     "Iteration",

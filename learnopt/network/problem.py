@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -64,6 +65,9 @@ class ReconfigurationProblem:
         Cap on switching operations, None = no cap.
     objective
         The loss of several scenarios: ``expected`` = their weighted mean, ``worst`` = the largest, whatever its weight.
+    variants
+        The network of each scenario where controls set differently make them differ in taps or capacitors
+        (:meth:`applied`); empty = ``network`` for all.
     """
 
     network: Network
@@ -75,6 +79,7 @@ class ReconfigurationProblem:
     scenarios: ScenarioSet | None = None
     controls: Controls = field(default_factory=Controls)
     objective: str = "expected"
+    variants: tuple[Network, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -128,18 +133,38 @@ class ReconfigurationProblem:
         """A variant of this problem."""
         return replace(self, **changes)
 
-    def applied(self, settings: Settings | None) -> ReconfigurationProblem:
+    def applied(self, settings: Settings | Sequence[Settings] | None) -> ReconfigurationProblem:
         """The problem with its controls at these values, and none left to set; itself where it has none.
 
         Parameters
         ----------
         settings
-            None = neutral: taps nearest to 1, capacitors and generators off.
+            Of several scenarios those of each, or the same for all. None = neutral: taps nearest to 1, capacitors and
+            generators off.
         """
         if not self.controls:
             return self
-        settings = settings or self.controls.neutral
-        net, scenario = self.network, self.scenario
+        if settings is None or isinstance(settings, Settings):
+            settings = [settings or self.controls.neutral]
+        if self.scenarios is None or len(settings) == 1:
+            network, scenario = self._set(self.scenario, settings[0])
+            scenarios = self.scenarios
+            if scenarios is not None:
+                scenarios = replace(
+                    scenarios, scenarios=tuple(self._set(each, settings[0])[1] for each in scenarios.scenarios)
+                )
+            return replace(self, network=network, scenario=scenario, scenarios=scenarios, controls=Controls())
+        each = [self._set(member, values) for member, values in zip(self.scenarios.scenarios, settings, strict=True)]
+        scenarios = replace(self.scenarios, scenarios=tuple(scenario for _, scenario in each))
+        mean = replace(self.scenario, p_gen=scenarios.mean.p_gen, q_gen=scenarios.mean.q_gen)
+        networks = tuple(network for network, _ in each)
+        return replace(
+            self, network=networks[0], scenario=mean, scenarios=scenarios, controls=Controls(), variants=networks
+        )
+
+    def _set(self, scenario: Scenario, settings: Settings) -> tuple[Network, Scenario]:
+        """Network and scenario with every control at its value."""
+        net = self.network
         ratio, b_shunt = net.ratio.copy(), net.b_shunt.copy()
         p_gen, q_gen = scenario.p_gen.copy(), scenario.q_gen.copy()
         for tap, value in zip(self.controls.taps, settings.taps, strict=True):
@@ -149,12 +174,7 @@ class ReconfigurationProblem:
         for generator, (p, q) in zip(self.controls.generators, settings.generators, strict=True):
             p_gen[generator.bus] += p
             q_gen[generator.bus] += q
-        return replace(
-            self,
-            network=replace(net, ratio=ratio, b_shunt=b_shunt),
-            scenario=replace(scenario, p_gen=p_gen, q_gen=q_gen),
-            controls=Controls(),
-        )
+        return replace(net, ratio=ratio, b_shunt=b_shunt), replace(scenario, p_gen=p_gen, q_gen=q_gen)
 
     def remote_only(self) -> ReconfigurationProblem:
         """The problem in which nobody travels: hand-operated switches are locked in their present state."""
@@ -170,12 +190,16 @@ class ReconfigurationProblem:
             return (self,)
         out, locked = self.scenario.out_of_service, self.scenario.locked
         loads = (replace(member, out_of_service=out, locked=locked) for member in self.scenarios.scenarios)
-        return tuple(replace(self, scenario=scenario, scenarios=None) for scenario in loads)
+        networks = self.variants or (self.network,) * len(self.scenarios.scenarios)
+        return tuple(
+            replace(self, network=network, scenario=scenario, scenarios=None, variants=())
+            for network, scenario in zip(networks, loads, strict=True)
+        )
 
     @cached_property
     def mean(self) -> ReconfigurationProblem:
         """The problem of the mean loads alone; this problem itself where it has one scenario."""
-        return self if self.scenarios is None else replace(self, scenarios=None)
+        return self if self.scenarios is None else replace(self, scenarios=None, variants=())
 
     @property
     def weights(self) -> Floats:

@@ -229,7 +229,9 @@ class Result:
         Proven lower bound of the objective of every configuration not among ``alternatives`` [kW], in the meaning of
         ``certificate``; ``inf`` where they are all there are, None where nothing is proven.
     settings
-        Values of the problem's controls, None where it has none.
+        Values of the problem's controls, None where it has none; of several scenarios those of the first.
+    scenario_settings
+        Values in each scenario where the problem has several: positions, steps, on and off are the same in all.
     iterations
         Log of a decomposition, empty for other engines.
     """
@@ -251,6 +253,7 @@ class Result:
     alternatives: tuple[Alternative, ...] = ()
     rest_bound_kw: float | None = None
     settings: Settings | None = None
+    scenario_settings: tuple[Settings, ...] = ()
     iterations: tuple[Iteration, ...] = ()
 
     @property

@@ -73,7 +73,9 @@ def evaluate_transition(problem: ReconfigurationProblem, configuration: Configur
 
 
 def _power_flows(problem: ReconfigurationProblem, configuration: Configuration) -> tuple[Evaluation, ...]:
-    """The power flow of a state in each scenario: one model, loads updated in a batch."""
+    """The power flow of a state in each scenario: one model, loads updated in a batch, unless their networks differ."""
+    if problem.variants:
+        return tuple(_power_flows(member, configuration)[0] for member in problem.members)
     net, base = problem.network, problem.network.base
     # A line is enough for most branches; those with a transformer or iron losses need the general one.
     plain = (net.ratio == 1) & (net.kv[net.from_bus] == net.kv[net.to_bus]) & (net.g == 0) & (problem.b >= 0)

@@ -52,7 +52,7 @@ def write_export(
     if kind == ".json":
         raw = pandapower_json(source)
         answer = (
-            network_in_state(problem.applied(result.settings).network, result.configuration)
+            network_in_state(problem.applied(result.scenario_settings or result.settings).network, result.configuration)
             if raw is None
             else pandapower_in_state(raw, net, result.configuration)
         )

@@ -25,6 +25,7 @@ from learnopt.report.files import SAFE, plot_div, plotly_script
 from learnopt.report.html import figures, table
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import CLOSE, INK, LINE, OPEN, PALE, escaped
+from learnopt.report.text import settings_to_dict
 
 Times = NDArray[np.datetime64]
 
@@ -50,6 +51,8 @@ def horizon_to_dict(problem: HorizonProblem, plan: HorizonPlan, times: Times) ->
         "dual_bound_kwh": bound,
         "gap": None if bound is None else _known(plan.gap),
         "operations": sum(plan.operations) if plan.configurations else None,
+        "control_cost_kwh": problem.control_cost,
+        "control_changes": sum(plan.changes) if plan.settings else None,
         "normal_energy_kwh": _known(plan.normal_kwh),
         "normal_violations": plan.normal_violations,
         "static": None
@@ -87,8 +90,40 @@ def horizon_to_dict(problem: HorizonProblem, plan: HorizonPlan, times: Times) ->
                 "max_loading": evaluation.max_loading if np.isfinite(net.i_max).any() else None,
             }
         )
+        if plan.settings:
+            answer["plan"][-1] |= {"control_changes": plan.changes[t]} | settings_to_dict(
+                problem.together, plan.settings[t]
+            )
         before = configuration
     return answer
+
+
+def _controls_over_time(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table: every control in every step at which something of it changes."""
+    net, kw = problem.network, problem.network.base.kw
+    head = [
+        "time",
+        *(f"tap {net.branch_ids[tap.branch]} [pu]" for tap in problem.controls.taps),
+        *(f"capacitor {net.bus_ids[bank.bus]} [kvar]" for bank in problem.controls.capacitors),
+        *(f"generator {g.id} [kW, kvar]" for g in problem.controls.generators),
+    ]
+    rows: list[list[str]] = []
+    for time, settings in zip(times, plan.settings, strict=True):
+        values = [
+            *(f"{tap:.4f}" for tap in settings.taps),
+            *(f"{value * kw:.0f}" for value in settings.capacitors),
+            *(
+                f"{p * kw:.0f}, {q * kw:.0f}" if on else "off"
+                for (p, q), on in zip(settings.generators, settings.on, strict=True)
+            ),
+        ]
+        if not rows or values != rows[-1][1:]:
+            rows.append([str(time), *values])
+    return head, rows
+
+
+def _shown(value: Any, unit: str) -> str:
+    return "none" if value is None else f"{value}{unit}"
 
 
 def _days(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> list[dict[str, Any]]:
@@ -159,6 +194,14 @@ def horizon_table(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> R
             table.add_column(column)
         for step in moves:
             table.add_row(step["time"], *(Text(", ".join(map(str, step[key]))) for key in ("closed", "opened")))
+        parts.append(table)
+    if plan.settings:
+        head, rows = _controls_over_time(problem, plan, times)
+        table = Table(title="controls, where they change", title_justify="left")
+        for column in head:
+            table.add_column(Text(column))
+        for values in rows:
+            table.add_row(*map(Text, values))
         parts.append(table)
     parts.append(Text(f"{plan.candidates} candidates, {plan.rounds} rounds, {plan.solve_time_s:.2f} s", style="dim"))
     return Group(*parts)
@@ -284,9 +327,18 @@ def write_horizon_report(path: Path, problem: HorizonProblem, plan: HorizonPlan,
             if s["operations"]
         ]
         sections.append("<section><h2>Operations</h2>" + table(("time", "close", "open"), moves) + "</section>")
+        if plan.settings:
+            head, rows = _controls_over_time(problem, plan, times)
+            sections.append(
+                "<section><h2>Controls</h2><p class=note>Steps at which a setting changes.</p>"
+                + table(tuple(head), rows, tuple(range(1, len(head))))
+                + "</section>"
+            )
     facts = [
         ("Cost of an operation", f"{number(problem.switching_cost)} kWh" if problem.switching_cost else "none"),
         ("Cap on operations", "none" if problem.max_operations is None else str(problem.max_operations)),
+        ("Cap on operations of one switch", _shown(problem.max_operations_per_switch, "")),
+        ("Rest of capacitors, of stepped taps", f"{problem.capacitor_hours:g} h, {problem.tap_hours:g} h"),
         ("Candidates, rounds, nodes", f"{plan.candidates}, {plan.rounds}, {plan.nodes}"),
         *((f"Time: {stage}", f"{seconds:.3f} s") for stage, seconds in plan.stage_times_s.items()),
         ("Time: total", f"{plan.solve_time_s:.3f} s"),

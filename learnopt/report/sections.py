@@ -116,7 +116,8 @@ def loss_by_feeder(story: Story) -> str:
     problem, target = story.problem, story.result.configuration
     net = problem.network
     before = feeders(problem, normal_state(problem), story.before)
-    after = {} if target is None else feeders(problem.applied(story.result.settings), target, story.after)
+    settings = story.result.scenario_settings or story.result.settings
+    after = {} if target is None else feeders(problem.applied(settings), target, story.after)
     heads = sorted({*before, *after}, key=lambda e: (e == UPSTREAM, e))
     if not heads:
         return ""

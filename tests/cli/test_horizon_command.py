@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from conftest import CASES
 from invocation import invoke
 
 
@@ -52,6 +54,44 @@ def test_cap_of_nothing_keeps_the_normal_state(capsys: pytest.CaptureFixture[str
     assert answer["energy_kwh"] == pytest.approx(answer["normal_energy_kwh"])
 
 
+@pytest.fixture
+def controlled(tmp_path: Path) -> Path:
+    """The 16-bus case with two banks, a stepped tap and a generator."""
+    case = json.loads((CASES / "case16.json").read_text(encoding="utf-8"))
+    case["capacitors"] = [{"bus": 9, "steps_kvar": [1200, 2400]}, {"bus": 14, "steps_kvar": [900]}]
+    case["taps"] = [{"branch": 1, "min_pu": 0.975, "max_pu": 1.025, "step_pu": 0.025}]
+    case["generators"] = [{"id": "g", "bus": 12, "p_max_kw": 1000, "q_min_kvar": -300, "q_max_kvar": 300}]
+    path = tmp_path / "case16c.json"
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return path
+
+
+def test_controls_over_time(capsys: pytest.CaptureFixture[str], tmp_path: Path, day: Path, controlled: Path) -> None:
+    """Settings of every step in JSON, table and page; banks rest; a second run goes on from the folder."""
+    page, folder = tmp_path / "plan.html", tmp_path / "kept"
+    given = (
+        "horizon", controlled, "--profile", day, "--steps", 4, "--controls", "capacitors,taps", "--capacitor-hours", 2,
+        "--control-cost", 0.5, "--switching-cost", 2, "--max-operations-per-switch", 1, "--out", folder,
+    )  # fmt: skip
+    answer = invoke(capsys, *given, "--engine", "milp", "--report", page, "--json").json
+    assert (answer["status"], answer["certificate"]) == ("optimal", "ac")
+    plan = answer["plan"]
+    assert {row["bus"] for row in plan[0]["capacitors"]} == {9, 14}
+    assert plan[0]["generators"] == []
+    assert answer["control_changes"] == sum(step["control_changes"] for step in plan)
+    cost = 2 * answer["operations"] + 0.5 * answer["control_changes"]
+    assert answer["objective_kwh"] == pytest.approx(answer["energy_kwh"] + cost)
+    for bank in (0, 1):
+        kvar = [step["capacitors"][bank]["kvar"] for step in plan]
+        changed = [t for t in range(1, 4) if kvar[t] != kvar[t - 1]]
+        assert all(b - a >= 2 for a, b in pairwise(changed))
+    moved = [branch for step in plan for branch in (*step["closed"], *step["opened"])]
+    assert len(moved) == len(set(moved))
+    assert "capacitor 9 [kvar]" in page.read_text(encoding="utf-8")
+    again = invoke(capsys, *given)
+    assert "tap 1 [pu]" in " ".join(again.out.split())
+
+
 def test_no_plan_is_exit_code_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, day: Path) -> None:
     """Limits that no configuration respects: status, reason and a report, not an error."""
     page = tmp_path / "none.html"
@@ -76,6 +116,10 @@ def test_no_plan_is_exit_code_one(capsys: pytest.CaptureFixture[str], tmp_path: 
         (("--step-hours", 0.3), "step_hours = 0.3 must be a multiple of the 1 h"),
         (("--gap", -1), "gap = -1.0 must be"),
         (("--out", __file__), "is a file: give a folder"),
+        (("--controls", "capacitors"), "the case has none of them"),
+        (("--capacitor-hours", 2), "no capacitor is set"),
+        (("--max-operations-per-switch", -1), "max_operations_per_switch = -1 must be >= 0"),
+        (("--checkpoint", "x"), "--checkpoint goes with --engine learned"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], day: Path, arguments: tuple, sentence: str) -> None:

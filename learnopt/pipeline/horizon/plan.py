@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +16,28 @@ from learnopt.engines.priced import priced_bound
 from learnopt.engines.relaxation import Relaxation
 from learnopt.engines.tree_search import TreeSearchEngine
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Configuration, Ints, ReconfigurationProblem, Result, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Floats,
+    HorizonProblem,
+    Ints,
+    ReconfigurationProblem,
+    Result,
+    Settings,
+    Status,
+)
+from learnopt.network.horizon import SAME
 from learnopt.physics import evaluate
 from learnopt.pipeline.horizon.bound import Prices, best_at, find_prices
 from learnopt.pipeline.horizon.pool import Pool
-from learnopt.pipeline.horizon.problem import HorizonPlan, HorizonProblem
+from learnopt.pipeline.horizon.problem import HorizonPlan
 from learnopt.pipeline.horizon.store import HorizonFolder, StepRecord
 
+if TYPE_CHECKING:
+    from learnopt.engines.periods import PeriodsResult, Plan
+
+Suggest = Callable[[ReconfigurationProblem], list[Configuration]]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
 
@@ -46,6 +62,8 @@ def plan_horizon(
     time_limit: float | None = None,
     k_best: int = 4,
     out: Path | None = None,
+    milp: bool = False,
+    suggest: Suggest | None = None,
     progress: Progress | None = None,
 ) -> HorizonPlan:
     """Plan a horizon.
@@ -69,6 +87,11 @@ def plan_horizon(
         Configurations proven per step.
     out
         Folder that keeps what is proven of each step; an interrupted run goes on from there.
+    milp
+        Solve the steps, of each window where there is one, as one mixed-integer model too
+        (:mod:`learnopt.engines.periods`): its plans are candidates, its bound counts. For short horizons or windows.
+    suggest
+        Gives configurations worth trying for the problem of a step, the best first: starts and candidates.
 
     Raises
     ------
@@ -87,11 +110,22 @@ def plan_horizon(
     if bad:
         raise DataError("horizon", bad)
     folder = None if out is None else HorizonFolder(out, problem, k_best)
-    run = _Run(problem, math.inf if time_limit is None else time_limit, k_best, folder, progress)
-    return run.plan(window, gap)
+    seconds = math.inf if time_limit is None else time_limit
+    if problem.controls:
+        from learnopt.pipeline.horizon.controlled import ControlledRun  # loads the MILP: only where it is needed
+
+        return ControlledRun(problem, seconds, k_best, folder, milp, suggest, progress).plan(window, gap)
+    return Run(problem, seconds, k_best, folder, milp, suggest, progress).plan(window, gap)
 
 
-class _Run:
+def step_bounds(records: list[StepRecord]) -> Floats:
+    """Bounds of the AC loss of each step [kW], NaN where none is proven, shape (n_step,)."""
+    return np.array(
+        [math.nan if r.bound_kw is None or r.certificate is not Certificate.AC else r.bound_kw for r in records]
+    )
+
+
+class Run:
     """One call of :func:`plan_horizon`."""
 
     def __init__(
@@ -100,25 +134,36 @@ class _Run:
         limit: float,
         k_best: int,
         folder: HorizonFolder | None,
+        milp: bool,
+        suggest: Suggest | None,
         progress: Progress | None,
     ) -> None:
         self.problem = problem
         self.limit = limit
         self.k_best = k_best
         self.folder = folder
+        self.milp = milp
+        self.suggest = suggest
         self.report = progress or (lambda _what, _done, _total: None)
         self.watch = Stopwatch()
-        self.pool = Pool(problem)
-        self.certificate = Certificate.MODEL if tight_obstacles(problem.together) else Certificate.AC
-        # Only the bound for mixed signs proves something of the AC problem.
-        self.loose = self.certificate is Certificate.MODEL and not ac_obstacles(problem.together)
+        self.gap = 0.0
+        self.loose = False
         self.metrics: list[Relaxation | None] = [None] * problem.n_steps
         self.nodes = 0
         self.rounds = 0
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.pool = Pool(self.problem)
+        self.certificate = Certificate.MODEL if tight_obstacles(self.problem.together) else Certificate.AC
+        # Only the bound for mixed signs proves something of the AC problem.
+        self.loose = self.certificate is Certificate.MODEL and not ac_obstacles(self.problem.together)
 
     def plan(self, window: int | None, gap: float) -> HorizonPlan:
+        """The plan, see :func:`plan_horizon`."""
+        self.gap = gap
         with self.watch.stage("steps"):
-            records = self._steps(gap)
+            records = self._steps()
         failed = [t for t, record in enumerate(records) if not record.configurations]
         if failed:
             return self._failure(records, failed)
@@ -128,11 +173,17 @@ class _Run:
             with self.watch.stage("proofs"):
                 records = self._prove_steps(records)
         with self.watch.stage("bound"):
-            bound = self._bound(records, gap)
+            # One model of all steps brings its own bound: the sum of those of the steps is enough before it.
+            bound = self._bound(records, 1.0 if self.milp and window is None else gap)
+        if self.milp and window is None:
+            with self.watch.stage("milp"):
+                bound, nothing = self._together(records, bound)
+            if nothing is not None:
+                return self._empty(Status.INFEASIBLE, nothing)
         path = self.pool.best()
         if window is not None and window < self.problem.n_steps:
             with self.watch.stage("rolling"):
-                path = self._rolling(window)
+                path = self._rolling(window, records)
         if path is None:
             message = (
                 "No sequence of the candidates found respects the caps on operations; none is proven not to exist."
@@ -160,11 +211,11 @@ class _Run:
         self.nodes += result.nodes
         return result
 
-    def _effort(self, gap: float) -> tuple[int, float, float | None]:
+    def _effort(self) -> tuple[int, float, float | None]:
         """Number of best configurations, seconds and gap of a step: proven to the end where that is quick."""
-        return (1, LOOSE_SECONDS, gap) if self.loose else (self.k_best, math.inf, None)
+        return (1, LOOSE_SECONDS, self.gap) if self.loose else (self.k_best, math.inf, None)
 
-    def _steps(self, gap: float) -> list[StepRecord]:
+    def _steps(self) -> list[StepRecord]:
         """Proof of each step, with the answer of the step before as start."""
         records: list[StepRecord] = []
         start: Configuration | None = None
@@ -172,23 +223,40 @@ class _Run:
             self.report("steps", t, self.problem.n_steps)
             record = None if self.folder is None else self.folder.read(t)
             if record is None:
-                result = self._solve(step, start, *self._effort(gap))
-                found = [] if result.configuration is None else [result.configuration]
-                found += [a.configuration for a in result.alternatives if a.configuration not in found]
-                record = StepRecord(
-                    result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found)
-                )
+                start = self._suggested(step, t) or start
+                record = self._record(step, start)
                 if self.folder is not None and record.settled:
                     self.folder.write(t, record)
             records.append(record)
-            self.pool.add(record.configurations, known=t)
+            self._take(record, t)
             if record.configurations:
                 start = record.configurations[0]
-        self.pool.add([self.problem.initial], known=0)
+        self._take_initial()
         if any(record.certificate is not Certificate.AC for record in records):
             self.certificate = Certificate.MODEL
         self.report("steps", self.problem.n_steps, self.problem.n_steps)
         return records
+
+    def _suggested(self, step: ReconfigurationProblem, t: int) -> Configuration | None:
+        """The best configuration suggested for a step; those that are candidates by themselves are taken."""
+        found = [] if self.suggest is None else [c for c in self.suggest(step) if step.admits(c)]
+        if found and not step.controls:
+            self.pool.add(found, known=t)
+        return found[0] if found else None
+
+    def _record(self, step: ReconfigurationProblem, start: Configuration | None) -> StepRecord:
+        """The best configurations of one step, proven."""
+        result = self._solve(step, start, *self._effort())
+        found = [] if result.configuration is None else [result.configuration]
+        found += [a.configuration for a in result.alternatives if a.configuration not in found]
+        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
+
+    def _take(self, record: StepRecord, t: int) -> None:
+        """Candidates from the record of step ``t``."""
+        self.pool.add(record.configurations, known=t)
+
+    def _take_initial(self) -> None:
+        self.pool.add([self.problem.initial], known=0)
 
     def _static(self) -> Result:
         """Best single configuration of all steps, the cost of switching to it included."""
@@ -276,37 +344,99 @@ class _Run:
                 coarse *= 0.1
         return best
 
-    def _rolling(self, window: int) -> Ints | None:
-        """The plan of limited knowledge; the best single configuration of each window is a candidate too."""
+    def _together(self, records: list[StepRecord], bound: float) -> tuple[float, str | None]:
+        """The bound with that of one model of all steps, and why there is no plan where it proves so."""
+        path = self.pool.best()
+        result = self._one_model(self.problem, None if path is None else self._plan_of(path), step_bounds(records))
+        if result.status is Status.INFEASIBLE:
+            return bound, result.message
+        self._take_plans(result.found, self.problem.n_steps)
+        if result.proven and math.isfinite(result.bound_kwh):
+            if self.certificate is not Certificate.AC:  # that of the model holds for the AC losses themselves
+                self.certificate, bound = Certificate.AC, -math.inf
+            bound = max(bound, result.bound_kwh)
+        return bound, None
+
+    def _one_model(self, problem: HorizonProblem, start: Plan | None, bounds_kw: Floats) -> PeriodsResult:
+        from learnopt.engines.periods import Coupled, solve_periods  # loads Pyomo and HiGHS
+
+        left = None if math.isinf(self.limit) else max(self.limit - self.watch.elapsed, 0.05)
+        result = solve_periods(Coupled(problem), SolveOptions(gap=self.gap, time_limit=left), start, bounds_kw)
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        self.nodes += result.nodes
+        return result
+
+    def _take_plans(self, plans: list[Plan], known: int) -> None:
+        for plan in plans:
+            self._take_plan(plan, known)
+
+    def _take_plan(self, plan: Plan, known: int) -> None:
+        self.pool.add(plan.configurations, known)
+
+    def _plan_of(self, path: Ints) -> Plan:
+        """A sequence of candidates as a plan."""
+        from learnopt.engines.periods import Plan
+
+        return Plan(tuple(self.pool.configurations[k] for k in path))
+
+    def _rolling(self, window: int, records: list[StepRecord]) -> Ints | None:
+        """The plan of limited knowledge, decided step by step."""
         problem, pool = self.problem, self.pool
-        state, used, path = problem.initial, 0, []
+        state, used, path = problem.initial, np.zeros(problem.network.n_branch, dtype=np.int64), []
+        devices = problem.devices
+        changed_at = np.full(len(problem.rest_hours), -math.inf) if problem.rested is None else -problem.rested
         for t in range(problem.n_steps):
             self.report("rolling", t, problem.n_steps)
-            ahead = problem.ahead(t, window, state, used)
-            result = self._solve(ahead.together, state, 1)
-            if result.configuration is not None:
-                pool.add([result.configuration], known=t + window - 1)
+            begin = float(problem.begins[t])
+            ahead = problem.ahead(t, window, state, used, devices, begin - changed_at)
+            self._look_ahead(ahead, t, state)
+            if self.milp:
+                known = t + ahead.n_steps - 1
+                bounds = step_bounds(records[t : t + ahead.n_steps])
+                self._take_plans(self._one_model(ahead, None, bounds).found, known)
             choice = pool.next_step(ahead, t)
             if choice is None:
                 return None
-            used += problem.operations(state, pool.configurations[choice])
-            state = pool.configurations[choice]
+            after = pool.configurations[choice]
+            used = used + ((state.closed != after.closed) & problem.counted)
+            state = after
             path.append(choice)
+            now = self._devices(choice)
+            changed = np.zeros(len(now), dtype=bool) if devices is None else np.abs(now - devices) > SAME
+            changed_at, devices = np.where(changed, begin, changed_at), now
         return np.array(path, dtype=np.int64)
+
+    def _look_ahead(self, ahead: HorizonProblem, t: int, state: Configuration) -> None:
+        """The best single configuration of a window is a candidate too."""
+        result = self._solve(ahead.together, state, 1)
+        if result.configuration is not None:
+            self.pool.add([result.configuration], known=t + ahead.n_steps - 1)
+
+    def _devices(self, candidate: int) -> Floats:
+        """Settings of the devices of a candidate, shape (n_device,)."""
+        return np.zeros(0)
+
+    def _settings(self, path: Ints) -> tuple[Settings, ...]:
+        """Settings of the controls in each step; empty without controls."""
+        return ()
 
     def _judged(
         self, path: Ints, records: list[StepRecord], static: Result, bound: float, gap: float, window: int | None
     ) -> HorizonPlan:
         problem, pool = self.problem, self.pool
         configurations = tuple(pool.configurations[k] for k in path)
-        evaluations = tuple(evaluate(step, c) for step, c in zip(problem.steps, configurations, strict=True))
+        settings = self._settings(path)
+        applied = [step.applied(settings[t]) if settings else step for t, step in enumerate(problem.steps)]
+        evaluations = tuple(evaluate(step, c) for step, c in zip(applied, configurations, strict=True))
         refused = [t for t, e in enumerate(evaluations) if not e.feasible]
         if refused:
             message = f"Step {refused[0]}: {'; '.join(evaluations[refused[0]].violations[:3])}"
             return self._empty(Status.NO_SOLUTION, f"The independent power flow does not accept the plan. {message}")
         energy = float(problem.hours @ np.array([e.loss_kw for e in evaluations]))
         operations = tuple(int(n) for n in pool.operations(path))
-        objective = energy + problem.switching_cost * sum(operations)
+        changes = tuple(problem.device_changes(settings)) if settings else ()
+        objective = energy + problem.switching_cost * sum(operations) + problem.control_cost * sum(changes)
         known = math.isfinite(bound)
         bound = min(bound, objective)
         settled = known and bound >= objective * (1 - gap) - 1e-9
@@ -318,7 +448,9 @@ class _Run:
             message=self._message(settled, window),
             configurations=configurations,
             evaluations=evaluations,
+            settings=settings,
             operations=operations,
+            changes=changes,
             energy_kwh=energy,
             objective_kwh=objective,
             dual_bound_kwh=bound if known else None,

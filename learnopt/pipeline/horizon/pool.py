@@ -8,6 +8,7 @@ import numpy as np
 
 from learnopt.network import Bools, Configuration, Floats, Ints
 from learnopt.physics.batch import feasible_losses
+from learnopt.pipeline.horizon.labels import ruled_path
 from learnopt.pipeline.horizon.path import cheapest_path
 from learnopt.pipeline.horizon.problem import HorizonProblem
 
@@ -78,6 +79,8 @@ class Pool:
     def best(self) -> Ints | None:
         """The cheapest sequence of candidates, all steps known; None where none respects the caps."""
         problem = self.problem
+        if problem.ruled:
+            return ruled_path(problem, self.energy_kwh, self._closed, np.zeros((len(self.configurations), 0)))
         return cheapest_path(
             self.energy_kwh,
             self.first,
@@ -94,6 +97,10 @@ class Pool:
         """
         end = t + ahead.n_steps
         usable = np.flatnonzero(self.known < end)
+        if ahead.ruled:
+            none = np.zeros((len(usable), 0))
+            path = ruled_path(ahead, self.energy_kwh[t:end, usable], self._closed[usable], none)
+            return None if path is None else int(usable[path[0]])
         path = cheapest_path(
             self.energy_kwh[t:end, usable],
             np.count_nonzero((self._closed[usable] != ahead.initial.closed)[:, ahead.counted], axis=1),

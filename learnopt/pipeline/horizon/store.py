@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
 from learnopt.io.files import write_atomically
-from learnopt.network import Certificate, Configuration, Status
-from learnopt.pipeline.horizon.problem import HorizonProblem
+from learnopt.network import Certificate, Configuration, HorizonProblem, Settings, Status
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,8 @@ class StepRecord:
         Proven lower bound of its loss [kW], None without one.
     configurations
         Its best configurations, best first; empty where there is none.
+    settings
+        Those of the controls with each configuration; empty where the horizon has none.
     """
 
     status: Status
@@ -46,6 +47,7 @@ class StepRecord:
     message: str
     bound_kw: float | None
     configurations: tuple[Configuration, ...]
+    settings: tuple[Settings, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -91,6 +93,7 @@ class HorizonFolder:
                 raw["message"],
                 raw["bound_kw"],
                 tuple(self.problem.network.configuration(ids) for ids in raw["open_branches"]),
+                tuple(_settings(values) for values in raw["settings"]),
             )
         except (OSError, ValueError, KeyError, TypeError, DataError):
             return None
@@ -103,11 +106,18 @@ class HorizonFolder:
             "message": record.message,
             "bound_kw": record.bound_kw,
             "open_branches": [self.problem.network.open_ids(c) for c in record.configurations],
+            "settings": [asdict(settings) for settings in record.settings],
         }
         _write(self._path(step), raw)
 
     def _path(self, step: int) -> Path:
         return self.directory / "steps" / f"{step:05d}.json"
+
+
+def _settings(raw: dict[str, Any]) -> Settings:
+    """Settings of their JSON object."""
+    generators = tuple((float(p), float(q)) for p, q in raw["generators"])
+    return Settings(**{key: tuple(values) for key, values in raw.items()} | {"generators": generators})
 
 
 def write_plan(directory: Path, answer: dict[str, Any]) -> None:
@@ -129,6 +139,7 @@ def _fingerprint(problem: HorizonProblem, k_best: int) -> str:
         repr(problem.max_operations),
         repr(problem.max_operations_per_step),
         repr(k_best),
+        repr(problem.controls),
         json.dumps(network_to_dict(problem.network), sort_keys=True),
     ]
     digest.update("\n".join(rules).encode())
