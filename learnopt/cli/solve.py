@@ -32,7 +32,7 @@ from learnopt.io import load_with_notes
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.balance import solve_balanced
 from learnopt.pipeline.risk import Risk, solve_risk
-from learnopt.pipeline.solve import AUTO, TREE, front, solver_names, warm_up
+from learnopt.pipeline.solve import AUTO, MILP, TREE, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
 from learnopt.report.export import check_export, write_export
 from learnopt.report.order import plan_of
@@ -110,14 +110,16 @@ def solve(
         raise DataError("options", ["--pareto and --switching-cost exclude each other: the front shows all trade-offs"])
     if balance_weight is not None and (risk is not None or pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
         raise DataError("options", ["--balance-weight goes with the tree search alone, without --risk and rankings"])
-    if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
-        raise DataError("options", ["--risk is served by the tree search alone, without --pareto and --k-best"])
+    if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE, MILP)):
+        raise DataError("options", ["--risk goes with --engine auto, tree or milp, without --pareto and --k-best"])
+    if risk is not None and engine.value == TREE and problem.controls:
+        raise DataError("options", ["--engine tree sets switches only, controls are given: use --engine auto or milp"])
     with stderr.status(escape(f"Solving {problem.network.name} ...")) as live:
         warm_up(engine.value, options, checkpoint, problem.network.n_loops)
         options = replace(options, progress=lambda p: live.update(escape(progress_line(problem.network.name, p))))
         points = front(problem, engine.value, options) if pareto else []
         if risk is not None:
-            result = solve_risk(problem, risk, risk_level, options)
+            result = solve_risk(problem, risk, risk_level, options, engine.value == MILP)
         elif balance_weight is not None:
             result = solve_balanced(problem, balance_weight, options)
         elif points and k_best == 1:

@@ -194,16 +194,16 @@ def infeasible(
     UnsupportedError
         If the problem has several scenarios or controls and the engine does not say that it serves them.
     """
-    if problem.controls and problem.scenarios is not None:
+    if problem.controls and problem.scenarios is not None and not (controls and several_scenarios):
         raise UnsupportedError(
-            f"no engine sets controls for several scenarios, the problem has {len(problem.members)}: "
-            "give one scenario, or --controls none"
+            f"engine {engine!r} does not set controls for several scenarios, the problem has {len(problem.members)}: "
+            "use --engine milp"
         )
     if problem.controls and not controls:
         raise UnsupportedError(f"engine {engine!r} sets switches only, the problem has controls: use --engine milp")
     if problem.scenarios is not None and not several_scenarios:
         raise UnsupportedError(
-            f"engine {engine!r} takes one scenario, the problem has {len(problem.members)}: use --engine tree"
+            f"engine {engine!r} takes one scenario, the problem has {len(problem.members)}: use --engine tree or milp"
         )
     if not problem.contradictions:
         return None

@@ -204,8 +204,12 @@ class MilpEngine:
         which). Ctrl-C returns incumbent and bound.
         """
         watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch, controls=True)) is not None:
+        if (failure := infeasible(problem, self.name, watch, several_scenarios=True, controls=True)) is not None:
             return failure
+        if problem.scenarios is not None:
+            from learnopt.engines.scenarios import solve_scenarios
+
+            return solve_scenarios(problem, options, start, self.effort, watch)
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
         search = Search(problem, self.name, gap, options, watch)
         return solve_by_rounds(search, HighsRelaxation, self.effort, start, f"HiGHS {highs.VERSION}")

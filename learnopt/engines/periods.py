@@ -13,7 +13,7 @@ are proven for that, and switches whose other state costs more are fixed in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -33,6 +33,8 @@ from learnopt.network import Configuration, Floats, HorizonProblem, Reconfigurat
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import evaluate, power_flow
 
+RELATIVE_SHARE = 0.3
+"""Share of the gap by which a squared current of a proposed solution may lie outside the cone."""
 BOUND_ROUNDS = 12
 """Tangent rounds for the bound of one period alone."""
 
@@ -310,7 +312,7 @@ class _Run:
                 break  # nothing is left below the cutoff
             if run.values is None:
                 continue
-            if not self._learn(parts, tangents, tolerance, run):
+            if not self._learn(parts, tangents, tolerance, run) and not self.closed:
                 return self.stopped, "The relaxation of the controls is met: no tangent cuts deeper."
             if late and result.plan is not None:
                 return None
@@ -408,7 +410,8 @@ class _Run:
     ) -> bool:
         """Evaluate what a solution proposes, and cut the solution off; False where that cannot be done."""
         horizon = self.coupled.horizon
-        added = sum(tan.at_values(*p.arc_values(run), tolerance) for tan, p in zip(tangents, parts, strict=True))
+        share = RELATIVE_SHARE * self.gap
+        added = sum(tan.at_values(*p.arc_values(run), tolerance, share) for tan, p in zip(tangents, parts, strict=True))
         settings = [p.settings(run) for p in parts] if horizon.controls else []
         proposal = Plan(tuple(p.proposal(run) for p in parts), tuple(s for s in settings if s is not None))
         repeated = proposal in self._seen
@@ -422,7 +425,8 @@ class _Run:
                 refused.append(t)
         self.offer(proposal)
         if horizon.controls:
-            better = self._follow(proposal)
+            held = ("taps", "capacitors", "generators") if self.coupled.tied else ("taps", "capacitors")
+            better = follow(horizon, proposal, held)
             self.offer(better)
             added += self._touch(better, tangents)
             return added > 0
@@ -436,14 +440,20 @@ class _Run:
         _exclude(parts, plan, t)
         self._excluded.append((t, plan))
 
-    def _follow(self, plan: Plan) -> Plan:
-        """The plan with its continuous controls, and generators of untied periods, settled by AC power flows."""
-        held = ("taps", "capacitors", "generators") if self.coupled.tied else ("taps", "capacitors")
-        settings = []
-        for t, step in enumerate(self.coupled.horizon.steps):
-            found, merit = Dispatch(step, plan.configurations[t]).improve(plan.settings[t], held)
-            settings.append(found if merit < PENALTY else plan.settings[t])
-        return Plan(plan.configurations, tuple(settings))
+
+def follow(horizon: HorizonProblem, plan: Plan, held: Collection[str]) -> Plan:
+    """A plan with its controls settled in each period by AC power flows, the discrete part of some kinds held.
+
+    Parameters
+    ----------
+    held
+        As of :meth:`learnopt.engines.dispatch.Dispatch.improve`.
+    """
+    settings = []
+    for step, configuration, start in zip(horizon.steps, plan.configurations, plan.settings, strict=False):
+        found, merit = Dispatch(step, configuration).improve(start, held)
+        settings.append(found if merit < PENALTY else start)
+    return Plan(plan.configurations, tuple(settings))
 
 
 def _exclude(parts: Sequence[HighsRelaxation], plan: Plan, t: int | None) -> None:

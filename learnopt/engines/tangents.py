@@ -66,9 +66,9 @@ class Tangents:
         crowded = self._crowded(used, ratio, spacing)
         return self._add(used[~crowded], ratio.real[~crowded], ratio.imag[~crowded])
 
-    def at_values(self, p: Floats, q: Floats, ell: Floats, w: Floats, tolerance: float) -> int:
-        """Touch the cone where a solution of the model lies outside it by more than a tolerance [pu]."""
+    def at_values(self, p: Floats, q: Floats, ell: Floats, w: Floats, tolerance: float, relative: float = 1e-4) -> int:
+        """Touch the cone where a solution of the model lies outside it by more than a tolerance [pu] and a share."""
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = (p**2 + q**2) / w
-            cut = np.flatnonzero((w > 1e-5) & (needed - ell > tolerance + 1e-4 * needed))
+            cut = np.flatnonzero((w > 1e-5) & (needed - ell > tolerance + relative * needed))
         return self._add(cut, p[cut] / w[cut], q[cut] / w[cut])

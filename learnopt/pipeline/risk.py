@@ -5,13 +5,15 @@ The conditional value at risk at level :math:`\alpha` is the mean of the worst :
 .. math:: \mathrm{CVaR}_\alpha(x) = \max_{w \in W} \sum_s w_s \, \mathrm{loss}_s(x), \qquad
           W = \{ w \ge 0, \; \sum_s w_s = 1, \; w_s \le \pi_s / (1 - \alpha) \} ,
 
-and the worst case is its limit, W the whole simplex. Every :math:`w \in W` makes a problem of weighted mean loss whose
-proven bound is a bound of the least risk:
+and every :math:`w \in W` makes a problem of weighted mean loss whose proven bound is a bound of the least CVaR:
 
 1. Cutting planes find the weights: over the configurations seen, a linear program gives the :math:`w` at which the
    least weighted mean is largest; the tree search solves the problem of these weights, and its answer is seen too.
 2. Configurations and weights have a duality gap. Where it is open, the k best configurations of the last weights are
-   enumerated in order: all others have a weighted mean, hence a risk, of at least ``rest_bound_kw``.
+   enumerated in order: all others have a weighted mean, hence a CVaR, of at least ``rest_bound_kw``.
+
+Expected loss and worst case need none of this: they are objectives of the problem itself, for the tree search as for
+the MILP.
 
 References
 ----------
@@ -28,7 +30,7 @@ from enum import StrEnum
 import numpy as np
 from scipy.optimize import linprog
 
-from learnopt.engines import SolveOptions, Stopwatch, conclude
+from learnopt.engines import Engine, SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.coverage import tight_obstacles
 from learnopt.engines.incumbent import PROOF_GAP
 from learnopt.engines.tree_search import TreeSearchEngine
@@ -36,6 +38,7 @@ from learnopt.errors import DataError
 from learnopt.network import (
     Certificate,
     Configuration,
+    Evaluation,
     Floats,
     ReconfigurationProblem,
     Result,
@@ -59,7 +62,7 @@ class Risk(StrEnum):
     CVAR = "cvar"
     """The mean of the worst share 1 - level of the probability."""
     WORST = "worst"
-    """The largest loss of the scenarios that have a weight."""
+    """The largest loss, whatever the weight of its scenario."""
 
 
 def risk_of(losses: Floats, weights: Floats, risk: Risk, level: float) -> float:
@@ -67,7 +70,7 @@ def risk_of(losses: Floats, weights: Floats, risk: Risk, level: float) -> float:
     if risk is Risk.EXPECTED:
         return float(weights @ losses)
     if risk is Risk.WORST:
-        return float(losses[weights > 0].max())
+        return float(losses.max())
     left, total = 1.0 - level, 0.0
     for s in np.argsort(-losses, kind="stable"):
         share = min(left, float(weights[s]))
@@ -79,32 +82,46 @@ def risk_of(losses: Floats, weights: Floats, risk: Risk, level: float) -> float:
 
 
 def solve_risk(
-    problem: ReconfigurationProblem, risk: Risk, level: float = 0.9, options: SolveOptions | None = None
+    problem: ReconfigurationProblem,
+    risk: Risk,
+    level: float = 0.9,
+    options: SolveOptions | None = None,
+    milp: bool = False,
 ) -> Result:
     """Solve a problem of several scenarios for a risk, and say what uncertainty costs.
 
     The objective of the result is the risk plus the switching cost; limits hold in every scenario. ``options.certify``
     is ``ac`` where the AC bound of the tree search covers the problem, unless said otherwise.
 
+    Parameters
+    ----------
+    milp
+        By the MILP instead of the tree search; controls always are.
+
     Raises
     ------
     DataError
-        If the problem has one scenario only, or the level is not in (0, 1).
+        If the problem has one scenario only, the level is not in (0, 1), or the MILP is to serve a CVaR.
     """
     options = options or SolveOptions()
     bad = [] if 0 < level < 1 else [f"risk_level = {level} must be above 0 and below 1"]
     if problem.scenarios is None:
         bad.append("a risk needs several scenarios: give a scenario file with a list, or load profiles")
+    milp = milp or bool(problem.controls)
+    if milp and risk is Risk.CVAR:
+        bad.append("risk = cvar is served by the tree search without controls: use expected or worst")
     if bad:
         raise DataError("risk", bad)
     certify = options.certify or (Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
-    # Bounds of weighted means are what everything below rests on, whatever objective the problem itself names.
+    # Bounds of weighted means are what the CVaR and the price of risk rest on, whatever objective the problem names.
     problem = problem.replace(objective="expected")
-    study = _Study(problem, risk, level, replace(options, certify=certify))
+    study = _Study(problem, risk, level, replace(options, certify=Certificate.AC if milp else certify), milp)
     result = study.expected()
     if result.configuration is None:
         return result
-    if risk is not Risk.EXPECTED:
+    if risk is Risk.WORST:
+        result = study.worst(result)
+    elif risk is Risk.CVAR:
         result = study.averse(result)
     return replace(result, risk=study.summary(result), solve_time_s=study.watch.elapsed)
 
@@ -121,8 +138,10 @@ class _Seen:
 class _Study:
     """Everything that is computed about one problem."""
 
-    def __init__(self, problem: ReconfigurationProblem, risk: Risk, level: float, options: SolveOptions) -> None:
-        self.problem, self.risk, self.level, self.options = problem, risk, level, options
+    def __init__(
+        self, problem: ReconfigurationProblem, risk: Risk, level: float, options: SolveOptions, milp: bool = False
+    ) -> None:
+        self.problem, self.risk, self.level, self.options, self.milp = problem, risk, level, options, milp
         self.watch = Stopwatch()
         self.limit = math.inf if options.time_limit is None else options.time_limit
         self.seen: dict[Configuration, _Seen] = {}
@@ -134,8 +153,28 @@ class _Study:
             self.neutral = self._solve(self.problem, None)
         return self.neutral
 
+    def worst(self, start: Result) -> Result:
+        """The least worst case; the configuration of least expected loss is where the search begins."""
+        with self.watch.stage("worst"):
+            result = self._solve(self.problem.replace(objective="worst"), start.configuration)
+        if result.configuration is None:
+            return result
+        shown = conclude(  # its loss is the weighted mean, as for every risk; the objective is the risk
+            self.problem,
+            result.engine,
+            self.watch,
+            configuration=result.configuration,
+            status=result.status,
+            message=result.message,
+            nodes=self.nodes,
+            engine_version=result.engine_version,
+            settings=result.scenario_settings or None,
+        )
+        proof = {"dual_bound_kw": result.dual_bound_kw, "certificate": result.certificate}
+        return replace(shown, objective_kw=result.objective_kw, **proof)  # type: ignore[arg-type]
+
     def averse(self, start: Result) -> Result:
-        """The least risk, by cutting planes and then by enumeration."""
+        """The least CVaR, by cutting planes and then by enumeration."""
         gap = max(self.options.gap or 0.0, 10 * PROOF_GAP)
         bound, weights, result, answer = -math.inf, self.problem.weights, start, start.configuration
         certificate = start.certificate
@@ -166,7 +205,7 @@ class _Study:
                 k *= 4
         best_seen = min(self.seen.values(), key=self._value)
         settled = certificate is not Certificate.NONE and bound >= self._best() * (1 - gap)
-        name = {Risk.WORST: "worst case", Risk.CVAR: f"CVaR at level {self.level:g}"}[self.risk]
+        name = f"CVaR at level {self.level:g}"
         message = f"Least {name} of {len(self.problem.members)} scenarios."
         if not settled:
             why = f"time limit of {self.limit:g} s" if self._late() else f"{LAST_K} configurations"
@@ -205,7 +244,7 @@ class _Study:
             mean = self._solve(problem.mean, self.neutral.configuration)
             of_mean = None
             if mean.configuration is not None:
-                tried = evaluate(problem, mean.configuration)
+                tried = self._in_every_scenario(mean)
                 if tried.feasible:
                     of_mean = tried.loss_kw + problem.switching_cost * problem.operations(mean.configuration)
             alone = []
@@ -219,17 +258,28 @@ class _Study:
             level=self.level if self.risk is Risk.CVAR else None,
             expected_kw=float(weights @ losses),
             cvar_kw=risk_of(losses, weights, Risk.CVAR, self.level),
-            worst_kw=float(losses[weights > 0].max()),
+            worst_kw=float(losses.max()),
             price_of_robustness_kw=max(float(weights @ losses) + switching - neutral, 0.0),
             stochastic_solution_kw=None if of_mean is None else of_mean - neutral,
             perfect_information_kw=None if wait_and_see is None else neutral - wait_and_see,
         )
 
+    def _in_every_scenario(self, mean: Result) -> Evaluation:
+        """The answer for the mean loads in every scenario: controls that can follow the loads do."""
+        assert mean.configuration is not None
+        if mean.settings is None:
+            return evaluate(self.problem, mean.configuration)
+        from learnopt.engines.scenarios import with_recourse
+
+        plan = with_recourse(self.problem, mean.configuration, mean.settings)
+        return evaluate(self.problem.applied(plan.settings), mean.configuration)
+
     def _solve(self, problem: ReconfigurationProblem, start: Configuration | None, k_best: int = 1) -> Result:
         left = None if math.isinf(self.limit) else max(self.limit - self.watch.elapsed, 1e-3)
-        result = TreeSearchEngine(k_best=k_best).solve(problem, replace(self.options, time_limit=left), start)
+        engine: Engine = load_engine("milp") if self.milp else TreeSearchEngine(k_best=k_best)
+        result = engine.solve(problem, replace(self.options, time_limit=left), start)
         self.nodes += result.nodes
-        if result.configuration is not None and problem.scenarios is not None:
+        if result.configuration is not None and problem.scenarios is not None and not self.milp:
             self._see(result.configuration)
         return result
 
@@ -254,9 +304,7 @@ class _Study:
         """The weights at which the least weighted mean of the configurations seen is largest, and that mean [kW]."""
         probability = self.problem.weights
         n = len(probability)
-        upper = (probability > 0).astype(float)
-        if self.risk is Risk.CVAR:
-            upper = np.minimum(probability / (1.0 - self.level), 1.0)
+        upper = np.minimum(probability / (1.0 - self.level), 1.0)
         rows = [np.append(-seen.losses, 1.0) for seen in self.seen.values()]
         # Maximise theta, theta <= w' losses + switching of every configuration.
         solved = linprog(

@@ -12,7 +12,7 @@ from learnopt.errors import DataError
 from learnopt.io import network_from_dict
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 
-AUTO, LEARNED, TREE = "auto", "learned", "tree"
+AUTO, LEARNED, TREE, MILP = "auto", "learned", "tree", "milp"
 MANY_LOOPS = 25
 """More loops than this take the MILP minutes to hours."""
 MIXED_GAP = 0.005
@@ -32,6 +32,8 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
 
     if problem.controls:
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
+    if problem.scenarios is not None and options.certify is Certificate.AC and (obstacles := tight_obstacles(problem)):
+        return "milp", options, f"the tight AC bound of the tree search does not cover {obstacles[0]}"
     if problem.scenarios is not None:
         covered = options.certify in (None, Certificate.AC) and not tight_obstacles(problem)
         wanted = Certificate.AC if covered else Certificate.MODEL

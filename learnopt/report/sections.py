@@ -92,8 +92,12 @@ def controls(story: Story) -> str:
     problem, settings = story.problem, story.result.settings
     if settings is None:
         return ""
-    net, found = problem.network, settings_to_dict(problem, settings)
-    rows = [("tap changer", f"branch {tap['branch']}", f"{tap['tap_pu']:.4f} pu") for tap in found["taps"]]
+    net, found = problem.network, settings_to_dict(problem, settings, story.result.scenario_settings)
+    varies = "differs between the scenarios"
+    rows = [
+        ("tap changer", f"branch {tap['branch']}", varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu")
+        for tap in found["taps"]
+    ]
     rows += [
         ("capacitor bank", f"bus {bank['bus']}", f"{number(bank['kvar'])} kvar" if bank["kvar"] else "off")
         for bank in found["capacitors"]
@@ -102,7 +106,11 @@ def controls(story: Story) -> str:
         (
             "generator",
             f"{g['id']} at bus {g['bus']}",
-            f"{number(g['p_kw'])} kW, {number(g['q_kvar'])} kvar" if g["on"] else "off",
+            "off"
+            if not g["on"]
+            else varies
+            if None in (g["p_kw"], g["q_kvar"])
+            else f"{number(g['p_kw'])} kW, {number(g['q_kvar'])} kvar",
         )
         for g in found["generators"]
     ]

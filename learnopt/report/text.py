@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ def result_to_dict(
         "stage_times_s": {stage: finite(seconds) for stage, seconds in result.stage_times_s.items()},
     }
     if result.settings is not None:
-        answer |= settings_to_dict(problem, result.settings)
+        answer |= settings_to_dict(problem, result.settings, result.scenario_settings)
     if found is not None and result.configuration is not None:
         answer |= balance_to_dict(problem, result.configuration, found)
     if result.alternatives:
@@ -105,6 +106,8 @@ def result_to_dict(
             {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
             for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
         ]
+        for entry, settings in zip(answer["scenarios"], result.scenario_settings, strict=False):
+            entry |= settings_to_dict(problem, settings)
     if result.iterations:
         answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
     if result.risk is not None:
@@ -115,10 +118,27 @@ def result_to_dict(
     return answer
 
 
-def settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """Every control with its value: taps [pu], capacitors [kvar at 1 pu], generators [kW, kvar]."""
+def settings_to_dict(
+    problem: ReconfigurationProblem, settings: Settings, among: Sequence[Settings] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """Every control with its value: taps [pu], capacitors [kvar at 1 pu], generators [kW, kvar].
+
+    Parameters
+    ----------
+    among
+        Settings of several scenarios: a value that is not the same in all is null.
+    """
     net, controls = problem.network, problem.controls
     kw = net.base.kw
+    if among:
+        each = [settings_to_dict(problem, one) for one in among]
+        return {
+            kind: [
+                {key: value if all(one[kind][k][key] == value for one in each) else None for key, value in row.items()}
+                for k, row in enumerate(rows)
+            ]
+            for kind, rows in each[0].items()
+        }
     return {
         "taps": [
             {"branch": net.branch_ids[tap.branch], "tap_pu": value}

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import CASES
 from invocation import invoke
 
+from learnopt.io import load
 from learnopt.io.scenario_json import scenario_to_dict
 from learnopt.network import Network, Scenario
 
@@ -31,4 +33,35 @@ def test_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, case33
     assert answer["risk"]["cvar_kw"] == pytest.approx(answer["objective_kw"])
     assert answer["loss_kw"] == pytest.approx(answer["risk"]["expected_kw"])
     assert invoke(capsys, *given, "--pareto").code == 2
+    assert invoke(capsys, *given, "--engine", "milp").code == 2
     assert "several scenarios" in invoke(capsys, "solve", "case33", "--risk", "worst", "--json").json["errors"][0]
+
+
+def test_controls_for_several_scenarios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Banks are one decision for all scenarios, injections follow each; the worst case too is proven in AC."""
+    case = json.loads((CASES / "case16.json").read_text(encoding="utf-8"))
+    case["capacitors"] = [{"bus": 9, "steps_kvar": [1200, 2400]}]
+    case["generators"] = [{"id": "g", "bus": 12, "p_max_kw": 4000}]
+    path, loads, page = tmp_path / "case.json", tmp_path / "loads.json", tmp_path / "page.html"
+    path.write_text(json.dumps(case), encoding="utf-8")
+    network = load(str(path))
+    base = Scenario.nominal(network)
+    listed = [
+        scenario_to_dict(replace(base, p_load=base.p_load * f, q_load=base.q_load * f, name=f"s{f}"), network)
+        for f in (0.2, 1.0)
+    ]
+    loads.write_text(json.dumps({"scenarios": listed}), encoding="utf-8")
+    given = ("solve", path, "--scenario", loads, "--controls", "all")
+    answer = invoke(capsys, *given, "--report", page, "--json").json
+    assert (answer["engine"], answer["certificate"]) == ("milp", "ac")
+    assert answer["gap"] <= 1e-4
+    each = [entry["generators"][0]["p_kw"] for entry in answer["scenarios"]]
+    assert each[0] < each[1]
+    assert answer["generators"][0]["p_kw"] is None
+    assert {entry["capacitors"][0]["kvar"] for entry in answer["scenarios"]} == {answer["capacitors"][0]["kvar"]}
+    assert "differs between the scenarios" in page.read_text(encoding="utf-8")
+    worst = invoke(capsys, *given, "--risk", "worst", "--json").json
+    assert worst["risk"]["worst_kw"] == pytest.approx(worst["objective_kw"])
+    assert worst["risk"]["worst_kw"] <= max(entry["loss_kw"] for entry in answer["scenarios"]) * (1 + 1e-4)
+    assert invoke(capsys, *given, "--risk", "cvar", "--json").code == 2
+    assert invoke(capsys, *given).code == 0
