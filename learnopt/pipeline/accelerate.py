@@ -33,6 +33,7 @@ from learnopt.network import (
     Status,
 )
 from learnopt.physics import evaluate
+from learnopt.pipeline.learned_sets import solve_together
 from learnopt.pipeline.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
 from learnopt.pipeline.reduction import Reduction, undecided
 from learnopt.pipeline.starts import SAMPLES, confidence_in, learned_start
@@ -111,6 +112,8 @@ class LearnedEngine:
         A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
         finds one that respects the limits.
         """
+        if problem.controls or problem.scenarios is not None:
+            return solve_together(self.predictor, self.policy, problem, options, start, REDUCED_TIME_LIMIT)
         for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:
             load_engine(engine)  # before the clock starts: the first call imports a solver
         watch = Stopwatch()
