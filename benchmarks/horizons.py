@@ -73,8 +73,10 @@ class Row:
         ]
 
 
-HEAD = ("case", "controls", "hours", "method", "status", "proof", "objective [kWh]", "bound [kWh]", "gap", "operations, changes",
-        "CPU [s]")  # fmt: skip
+HEAD = (
+    "case", "controls", "hours", "method", "status", "proof", "objective [kWh]", "bound [kWh]", "gap",
+    "operations, changes", "CPU [s]",
+)  # fmt: skip
 
 
 def horizon(network: Network, hours: int, banks: bool) -> HorizonProblem:

@@ -63,9 +63,6 @@ class HighsRelaxation:
         generators = range(len(data.problem.controls.generators))
         powers = (m.generator_p, m.generator_q, m.generator_on)
         self._generators = [self.model.columns([power[k] for k in generators]) for power in powers]
-        span = range(len(data.problem.controls.generators))
-        powers = (m.generator_p, m.generator_q, m.generator_on)
-        self._generators = [self.model.columns([power[k] for k in span]) for power in powers]
         self._settled: Ints = np.zeros(0, dtype=np.int64)
         self.choice: Ints = np.flatnonzero(~data.arcs.fixed)
         self.b = self.model.columns([m.b[int(a)] for a in self.choice])

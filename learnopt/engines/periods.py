@@ -110,6 +110,9 @@ class Coupled:
             return False
         if not plan.settings:
             return True
+        pairs = zip(plan.configurations, plan.settings, strict=True)
+        if any(step.faults(*pair) for step, pair in zip(horizon.steps, pairs, strict=True)):
+            return False
         if self.tied:
             return len({(s.capacitors, s.on, *(s.taps[k] for k in horizon.stepped_taps)) for s in plan.settings}) == 1
         return horizon.rests(plan.settings)
@@ -289,6 +292,7 @@ class _Run:
                 break
             heard(run.bound, 0)
             added = sum(tan.at_values(*p.arc_values(run), tolerance) for tan, p in zip(tangents, parts, strict=True))
+            added += sum(p.cut_ratings(run) for p in parts)
             if self.closed or not added or run.bound < previous + effort.root_progress * abs(run.bound):
                 break
             previous = run.bound
@@ -363,7 +367,7 @@ class _Run:
                 if run.outcome is not Outcome.OPTIMAL:
                     break
                 self.bounds[t] = max(self.bounds[t], run.bound - 1e-6 * abs(run.bound))
-                if not tangents.at_values(*part.arc_values(run), 1e-6):
+                if not tangents.at_values(*part.arc_values(run), 1e-6) + part.cut_ratings(run):
                     break
 
     def _fixed(self, plan: Plan) -> tuple[ReconfigurationProblem, ...] | None:
@@ -412,6 +416,7 @@ class _Run:
         horizon = self.coupled.horizon
         share = RELATIVE_SHARE * self.gap
         added = sum(tan.at_values(*p.arc_values(run), tolerance, share) for tan, p in zip(tangents, parts, strict=True))
+        added += sum(p.cut_ratings(run) for p in parts)
         settings = [p.settings(run) for p in parts] if horizon.controls else []
         proposal = Plan(tuple(p.proposal(run) for p in parts), tuple(s for s in settings if s is not None))
         repeated = proposal in self._seen

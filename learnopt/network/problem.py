@@ -303,7 +303,7 @@ class ReconfigurationProblem:
         """The configuration respects locks, outages, the cap on operations and radiality (not the AC limits)."""
         return not self.faults(configuration)
 
-    def faults(self, configuration: Configuration, settings: Settings | None = None) -> list[str]:
+    def faults(self, configuration: Configuration, settings: Settings | Sequence[Settings] | None = None) -> list[str]:
         """Why a configuration, and settings of the controls, are not admissible, by id; empty when they are.
 
         AC limits are not looked at.
@@ -317,7 +317,8 @@ class ReconfigurationProblem:
         if self.max_operations is not None and operations > self.max_operations:
             faults.append(f"{operations} switching operations exceed the cap of {self.max_operations}")
         if settings is not None and self.controls:
-            faults += self.controls.faults(settings, net.bus_ids, net.branch_ids)
+            each = [settings] if isinstance(settings, Settings) else settings
+            faults += [s for one in each for s in self.controls.faults(one, net.bus_ids, net.branch_ids)]
         return faults
 
     def operations(self, configuration: Configuration) -> int:

@@ -15,6 +15,7 @@ from learnopt.learning.predict import Prediction, Predictor
 from learnopt.network import Configuration, Floats, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.pipeline.policy import Decision, FixingPolicy
+from learnopt.pipeline.starts import judge
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,13 @@ class Belief:
 
     Parameters
     ----------
-    problem
-        The problem, controls neutral.
-    predictions
-        Of each scenario that has a weight.
-    weights
-        Of these scenarios, sum 1.
+    members
+        The problem of each scenario that has a weight, controls neutral.
+    predictions, weights
+        Of these scenarios; the weights have the sum 1.
     """
 
-    problem: ReconfigurationProblem
+    members: tuple[ReconfigurationProblem, ...]
     predictions: tuple[Prediction, ...]
     weights: Floats
 
@@ -52,7 +51,8 @@ class Belief:
 
     def decide(self, policy: FixingPolicy) -> NDArray[np.int8]:
         """Decision per branch, shape (n_branch,): where all scenarios take the same one."""
-        each = np.stack([policy.decide(p) for p in self.predictions])
+        pairs = zip(self.members, self.predictions, strict=True)
+        each = np.stack([policy.decide(prediction, judge(member, prediction)) for member, prediction in pairs])
         agreed = (each == each[0]).all(axis=0)
         return np.where(agreed, each[0], np.int8(Decision.FREE)).astype(np.int8)
 
@@ -61,7 +61,7 @@ class Belief:
         """The radial configuration of largest mean probabilities; of one scenario its most probable one."""
         if len(self.predictions) == 1:
             return self.predictions[0].most_probable
-        problem = self.problem
+        problem = self.members[0]
         return Configuration(maximum_spanning_tree(problem.network, problem.usable, self.p_closed, problem.must_close))
 
 
@@ -70,4 +70,5 @@ def predict_together(predictor: Predictor, problem: ReconfigurationProblem) -> B
     plain = problem.applied(None)
     chosen = np.flatnonzero(plain.weights > 0)
     weights = plain.weights[chosen]
-    return Belief(plain, tuple(predictor.predict(plain.members[k]) for k in chosen), weights / weights.sum())
+    members = tuple(plain.members[k] for k in chosen)
+    return Belief(members, tuple(map(predictor.predict, members)), weights / weights.sum())

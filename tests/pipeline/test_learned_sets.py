@@ -90,7 +90,8 @@ def test_switches_are_fixed_where_scenarios_agree() -> None:
     first, second = optimum(problem.members[0]), worst_of_many(problem.members[0])
     assert first != second
     predictions = tuple(certain(problem.members[0], c) for c in (first, second))
-    belief = Belief(problem, predictions, np.array([0.25, 0.75]))
+    members = (problem.members[0],) * 2
+    belief = Belief(members, predictions, np.array([0.25, 0.75]))
     decisions = belief.decide(FixingPolicy(next(iter(THRESHOLDS))))
     differ = first.closed != second.closed
     assert (decisions[differ] == Decision.FREE).all()

@@ -14,13 +14,11 @@ from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.predict import Predictor
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.pipeline.horizon.plan import Suggest
-
-SAMPLES = 4
-"""Trees drawn from each prediction besides the most probable one."""
+from learnopt.pipeline.starts import SAMPLES, learned_start
 
 
 def learned_suggestions(predictor: Predictor | Path | str = REFERENCE, seed: int = 0) -> Suggest:
-    """A function that gives the predicted configurations of a step, improved by branch exchange, best first.
+    """A function that gives the predicted configurations of a step, improved by exchange and guided kicks, best first.
 
     Controls are neutral in what the model sees and in the exchange.
     """
@@ -34,6 +32,7 @@ def learned_suggestions(predictor: Predictor | Path | str = REFERENCE, seed: int
         prediction, search = model.predict(plain), LocalSearch(plain)
         trees = dict.fromkeys([prediction.most_probable, *prediction.sample(SAMPLES, rng)])
         found = [search.improve(tree) for tree in trees if plain.admits(tree)]
+        found.append(learned_start(plain, prediction, rng))
         ranked = sorted((pair for pair in found if pair is not None), key=lambda pair: pair[1])
         return list(dict.fromkeys(configuration for configuration, _ in ranked))
 
