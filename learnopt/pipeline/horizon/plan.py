@@ -50,6 +50,8 @@ ROUGH_GAP = 0.02
 """Gap of the AC bound of a step alone there: the rounds that follow are to tighten it."""
 USEFUL_SHARE = 0.9
 """AC bounds of mixed signs that are less than this share of the energy lost give way to those of the model."""
+MODEL_SHARE = 0.7
+"""Share of the time left for one model of all steps."""
 STATIC_SHARE = 0.3
 """Share of the time limit for the best single configuration."""
 
@@ -175,11 +177,16 @@ class Run:
         with self.watch.stage("bound"):
             # One model of all steps brings its own bound: the sum of those of the steps is enough before it.
             bound = self._bound(records, 1.0 if self.milp and window is None else gap)
+        exact = self.certificate is Certificate.AC  # of the candidates: only then the two bounds compare
         if self.milp and window is None:
             with self.watch.stage("milp"):
                 bound, nothing = self._together(records, bound)
             if nothing is not None:
                 return self._empty(Status.INFEASIBLE, nothing)
+            best = self.pool.best()
+            if exact and best is not None and bound < self.pool.objective_kwh(best) * (1 - gap):
+                with self.watch.stage("bound"):
+                    bound = max(bound, self._bound(records, gap))
         path = self.pool.best()
         if window is not None and window < self.problem.n_steps:
             with self.watch.stage("rolling"):
@@ -360,7 +367,7 @@ class Run:
     def _one_model(self, problem: HorizonProblem, start: Plan | None, bounds_kw: Floats) -> PeriodsResult:
         from learnopt.engines.periods import Coupled, solve_periods  # loads Pyomo and HiGHS
 
-        left = None if math.isinf(self.limit) else max(self.limit - self.watch.elapsed, 0.05)
+        left = None if math.isinf(self.limit) else max(MODEL_SHARE * (self.limit - self.watch.elapsed), 0.05)
         result = solve_periods(Coupled(problem), SolveOptions(gap=self.gap, time_limit=left), start, bounds_kw)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
