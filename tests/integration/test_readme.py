@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 import shutil
@@ -28,8 +29,10 @@ LONG = {"synthetic": ["--steps", "48"]}
 @pytest.mark.parametrize("command", COMMANDS + [c for c in SHOWN if c not in COMMANDS], ids=" ".join)
 def test_commands_succeed(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the quick start and of the how-to pages ends with exit code 0 and writes the files it names."""
-    for name in ("feeder.json", "grid.json"):
-        shutil.copy(ROOT / "datasets" / "cases" / "case33.json", tmp_path / name)
+    shutil.copy(ROOT / "datasets" / "cases" / "case33.json", tmp_path / "grid.json")
+    banked = json.loads((tmp_path / "grid.json").read_text(encoding="utf-8"))
+    banked["capacitors"] = [{"bus": banked["buses"][29]["id"], "steps_kvar": [600]}]
+    (tmp_path / "feeder.json").write_text(json.dumps(banked), encoding="utf-8")
     if command[:1] != ["convert"]:
         write_csv_folder(load_case("case33"), tmp_path / "my_feeder")
     (tmp_path / "now.json").write_text('{"out_of_service": [22]}')
