@@ -54,10 +54,12 @@ class HybridEngine:
         share = None if options.time_limit is None else self.exact_share * options.time_limit
         with watch.stage("milp"):
             exact = MilpEngine().solve(problem, replace(options, time_limit=share), start)
-        if exact.configuration is None or exact.status in (Status.OPTIMAL, Status.INTERRUPTED):
+        settings = exact.scenario_settings or exact.settings
+        held = problem.applied(settings)  # the local search moves switches only
+        if exact.configuration is None or held.variants or exact.status in (Status.OPTIMAL, Status.INTERRUPTED):
             return replace(exact, engine=self.name, solve_time_s=watch.elapsed)
         with watch.stage("exchange"):
-            better, kicks = self._improve(problem, exact.configuration, options.seed, limit, watch)
+            better, kicks = self._improve(held, exact.configuration, options.seed, limit, watch)
         result = conclude(
             problem,
             self.name,
@@ -69,6 +71,7 @@ class HybridEngine:
             message=f"{exact.message} Then {kicks} kicks of branch exchange.",
             nodes=exact.nodes,
             engine_version=exact.engine_version,
+            settings=settings,
         )
         gap = DEFAULT_GAP if options.gap is None else options.gap
         if result.gap is not None and result.gap <= gap:

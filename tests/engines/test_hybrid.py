@@ -10,7 +10,17 @@ from learnopt.engines import hybrid as module
 from learnopt.engines.enumeration import EnumerationEngine
 from learnopt.engines.hybrid import HybridEngine
 from learnopt.engines.milp import MilpEngine
-from learnopt.network import Certificate, Configuration, Network, ReconfigurationProblem, Result, Status
+from learnopt.network import (
+    Capacitor,
+    Certificate,
+    Configuration,
+    Controls,
+    Network,
+    ReconfigurationProblem,
+    Result,
+    Settings,
+    Status,
+)
 from learnopt.physics import evaluate
 
 
@@ -56,3 +66,26 @@ def test_against_enumeration(seed: int) -> None:
     if result.objective_kw is not None:
         assert result.objective_kw == pytest.approx(oracle.objective_kw, rel=1e-4)
         assert result.dual_bound_kw is None or result.dual_bound_kw <= oracle.objective_kw * (1 + 1e-9)
+
+
+def test_local_search_keeps_the_settings_of_the_milp(case33: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With controls it moves switches only: the capacitor bank stays at its step, in the answer and in its losses."""
+    step = 900.0 / case33.base.kw
+    settings = Settings(capacitors=(step,))
+
+    class WithBank(Stopped):
+        def solve(
+            self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+        ) -> Result:
+            normal = problem.network.normal_configuration
+            return conclude(
+                problem, "milp", Stopwatch(), configuration=normal, settings=settings, status=Status.FEASIBLE
+            )
+
+    monkeypatch.setattr(module, "MilpEngine", WithBank)
+    problem = ReconfigurationProblem.of(case33).replace(controls=Controls(capacitors=(Capacitor(29, (step,)),)))
+    result = HybridEngine().solve(problem, SolveOptions(time_limit=60.0))
+    assert result.settings == settings
+    best = EnumerationEngine().solve(problem.applied(settings), SolveOptions())
+    assert result.loss_kw == pytest.approx(best.loss_kw, abs=1e-3)
+    assert result.loss_kw < 139.551 - 10

@@ -1,6 +1,6 @@
 """Plans of short horizons two ways: candidates with dynamic programming and prices, and one model of all steps.
 
-    python benchmarks/horizons.py [--only case33] [--hours 2,4,6] [--gap G] [--time-limit S] [--markdown FILE]
+    python benchmarks/periods.py [--only case33] [--hours 2,4,6] [--gap G] [--time-limit S] [--markdown FILE]
 
 Loads of each hour are made by seed: a daily curve times a factor per bus. Both methods start from the same proofs of
 the single hours, which are part of their time; `one model` goes on from the plan of their candidates. Processor time,
