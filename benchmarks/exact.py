@@ -29,7 +29,7 @@ from textbook import NAME as TEXTBOOK
 from textbook import TextbookEngine
 
 from learnopt.engines import Engine, SolveOptions, load_engine
-from learnopt.engines.coverage import tight_obstacles
+from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.io import load
 from learnopt.io.cases import case_names
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Result, Status

@@ -27,9 +27,9 @@ import numpy as np
 
 from learnopt.dataset.store import read_labels
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.engines.coverage import tight_obstacles
+from learnopt.engines.arcs.iterated import DRAWS
 from learnopt.engines.exchange import LocalSearch, radial_start, sequential_opening
-from learnopt.engines.iterated import DRAWS
+from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.generator import FeederConfig, ScenarioConfig, random_feeder, random_scenario
 from learnopt.io import case_names, load, read_case_json
 from learnopt.learning.baselines import BoostedTrees, OpeningCostTree

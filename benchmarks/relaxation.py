@@ -2,7 +2,7 @@
 
     python benchmarks/relaxation.py [--cases DIR] [--only case33,case70] [--time-limit S]
 
-For work on the model: what :mod:`learnopt.engines.probing` settles beforehand is left to the model here.
+For work on the model: what :mod:`learnopt.engines.tree.probing` settles beforehand is left to the model here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from exact import feeders, number
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.highs import SolverRun
-from learnopt.engines.milp import DEFAULT_GAP, HighsRelaxation, MilpEngine
-from learnopt.engines.outer_approximation import Effort, solve_by_rounds
-from learnopt.engines.search_state import Search
+from learnopt.engines.milp.engine import DEFAULT_GAP, HighsRelaxation, MilpEngine
+from learnopt.engines.milp.highs import SolverRun
+from learnopt.engines.milp.outer_approximation import Effort, solve_by_rounds
+from learnopt.engines.milp.search_state import Search
 from learnopt.network import Network, ReconfigurationProblem, Result
 
 EFFORT = Effort(probing=False)

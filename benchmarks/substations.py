@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from learnopt.engines.highs import VERSION, CompiledModel
+from learnopt.engines.milp.highs import VERSION, CompiledModel
 from learnopt.formulations.expansion import build_expansion, cost_scale
 from learnopt.generator.expansion import ExpansionConfig, random_expansion
 from learnopt.network.expansion import ExpansionProblem

@@ -30,7 +30,7 @@ import numpy as np
 import learnopt
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.pareto import pareto_front
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import LearnoptError
 from learnopt.generator import FeederConfig, random_feeder
 from learnopt.io import case_names, load
@@ -271,8 +271,8 @@ def apart(given: argparse.Namespace) -> None:
     print("Areas meet at the substation only and separate in AC too, blocks at any bus and in the model only.\n")
     table("parts", "meet at", "buses", "loops", "certificate", "search", "status", "gap", "nodes", "time [ms]")
     whole = {
-        "learnopt.engines.tree_search.areas": lambda problem: [problem],
-        "learnopt.engines.tree_proof.deciding_blocks": lambda problem: [problem.core.branches],
+        "learnopt.engines.tree.engine.areas": lambda problem: [problem],
+        "learnopt.engines.tree.proof.deciding_blocks": lambda problem: [problem.core.branches],
     }
     for at_root, certify in ((True, Certificate.AC), (True, Certificate.MODEL), (False, Certificate.MODEL)):
         for parts in (1, 2, 4, 8):

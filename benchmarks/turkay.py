@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from learnopt.engines.highs import CompiledModel
+from learnopt.engines.milp.highs import CompiledModel
 from learnopt.formulations.expansion import build_expansion
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.planning.costs import (

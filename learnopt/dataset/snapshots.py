@@ -15,8 +15,8 @@ from learnopt.dataset.records import Instance
 from learnopt.dataset.store import create_dataset, missing_shards, write_instances
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict
-from learnopt.io.clock import Times
-from learnopt.io.profiles import Profiles
+from learnopt.io.profiles.clock import Times
+from learnopt.io.profiles.reader import Profiles
 from learnopt.network import Limits, Network, ReconfigurationProblem
 
 SNAPSHOTS = "snapshots"

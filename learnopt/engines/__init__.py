@@ -24,14 +24,14 @@ from learnopt.engines.base import Engine, Progress, SolveOptions, Stopwatch, con
 from learnopt.errors import DataError
 
 _ENGINES = {
-    "milp": ("learnopt.engines.milp", "MilpEngine"),
-    "tree": ("learnopt.engines.tree_search", "TreeSearchEngine"),
+    "milp": ("learnopt.engines.milp.engine", "MilpEngine"),
+    "tree": ("learnopt.engines.tree.engine", "TreeSearchEngine"),
     "enumerate": ("learnopt.engines.enumeration", "EnumerationEngine"),
     "exchange": ("learnopt.engines.exchange", "ExchangeEngine"),
     "hybrid": ("learnopt.engines.hybrid", "HybridEngine"),
     "benders": ("learnopt.engines.benders", "BendersEngine"),
-    "scip": ("learnopt.engines.pyomo_solver", "scip_engine"),
-    "gurobi": ("learnopt.engines.pyomo_solver", "gurobi_engine"),
+    "scip": ("learnopt.engines.milp.pyomo_solver", "scip_engine"),
+    "gurobi": ("learnopt.engines.milp.pyomo_solver", "gurobi_engine"),
 }
 
 

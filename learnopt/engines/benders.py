@@ -16,7 +16,7 @@ the AC optimal power flow of least loss then sets what is continuous.
 **What is proven.** The slave is not convex and :math:`w` is relaxed inside it, so a cut may cut off the optimum: the
 bound is the master's before its first cut, when it is a relaxation of the AC problem as
 :mod:`learnopt.formulations.distflow` shows. Where a gap is asked for, the rounds of
-:mod:`learnopt.engines.outer_approximation`, the same master without cuts, go on from the answer until bound and
+:mod:`learnopt.engines.milp.outer_approximation`, the same master without cuts, go on from the answer until bound and
 incumbent meet.
 
 References
@@ -32,16 +32,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from learnopt.engines import highs
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent
-from learnopt.engines.milp import DEFAULT_GAP, SMALLEST_GAP, HighsRelaxation
+from learnopt.engines.milp import highs
+from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP, HighsRelaxation
+from learnopt.engines.milp.outer_approximation import Effort, End, OuterApproximation
+from learnopt.engines.milp.search_state import Search
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.engines.opf import FEASIBLE, AcOpf, OpfRun
-from learnopt.engines.outer_approximation import Effort, End, OuterApproximation
-from learnopt.engines.probing import fix_by_bounds
-from learnopt.engines.search_state import Search
-from learnopt.engines.tangents import Tangents
+from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.formulations.benders import build_master
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.network import Certificate, Configuration, Iteration, ReconfigurationProblem, Result, Settings, Status

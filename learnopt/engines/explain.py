@@ -13,9 +13,9 @@ import numpy as np
 
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
-from learnopt.engines.highs import Outcome
-from learnopt.engines.pyomo_solver import PyomoEngine
-from learnopt.engines.tangents import Tangents
+from learnopt.engines.milp.highs import Outcome
+from learnopt.engines.milp.pyomo_solver import PyomoEngine
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.elastic import (

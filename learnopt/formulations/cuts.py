@@ -1,6 +1,6 @@
 r"""Rows that an engine adds to the DistFlow model between two solves, for solvers that Pyomo drives.
 
-:mod:`learnopt.engines.highs` appends the same rows to its compiled matrix instead.
+:mod:`learnopt.engines.milp.highs` appends the same rows to its compiled matrix instead.
 """
 
 from __future__ import annotations

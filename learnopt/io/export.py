@@ -25,9 +25,9 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
-from learnopt.io.pandapower import pandapower_net
-from learnopt.io.pandapower_tables import Tables, is_pandapower_json, tables_of_json
-from learnopt.io.simbench import simbench_net
+from learnopt.io.pandapower.reader import pandapower_net
+from learnopt.io.pandapower.simbench import simbench_net
+from learnopt.io.pandapower.tables import Tables, is_pandapower_json, tables_of_json
 from learnopt.network import Configuration, Network
 
 _LEGS = ("hv", "mv", "lv")

@@ -8,13 +8,13 @@ from pathlib import Path
 from learnopt.errors import DataError
 from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
-from learnopt.io.cim import is_cim_folder, read_cim
 from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder
 from learnopt.io.matpower import read_matpower
-from learnopt.io.opendss import read_opendss
-from learnopt.io.pandapower import case_from_pandapower_json, pandapower_case
-from learnopt.io.pandapower_tables import is_pandapower_json
-from learnopt.io.simbench import simbench_case
+from learnopt.io.opendss.reader import read_opendss
+from learnopt.io.pandapower.cim import is_cim_folder, read_cim
+from learnopt.io.pandapower.reader import case_from_pandapower_json, pandapower_case
+from learnopt.io.pandapower.simbench import simbench_case
+from learnopt.io.pandapower.tables import is_pandapower_json
 from learnopt.network import Network
 
 Imported = tuple[Network, tuple[str, ...]]

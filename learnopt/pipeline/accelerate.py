@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
-from learnopt.engines.coverage import tight_obstacles
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.probing import fix_by_bounds
+from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.predict import Prediction, Predictor

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude
-from learnopt.engines.coverage import tight_obstacles
 from learnopt.engines.exchange import LocalSearch
-from learnopt.engines.incumbent import PROOF_GAP
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.incumbent import PROOF_GAP
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate

@@ -14,7 +14,7 @@ from learnopt.dataset.manifest import Manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, read_manifest, write_labels
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.engines.coverage import mixed_signs
+from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.network import Certificate, Result, Status
 from learnopt.pipeline.solve import warm_up
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from learnopt.engines import Engine, SolveOptions, Stopwatch, load_engine
 from learnopt.engines.base import infeasible
-from learnopt.engines.coverage import tight_obstacles
+from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.learning.predict import Predictor
 from learnopt.network import Certificate, Configuration, LearnedSummary, ReconfigurationProblem, Result, Status
 from learnopt.pipeline.belief import Belief, predict_together

@@ -21,7 +21,7 @@ from learnopt.dataset.manifest import Manifest
 from learnopt.dataset.snapshots import SNAPSHOTS, is_snapshots, snapshot_time, split_days
 from learnopt.dataset.store import read_labels, read_manifest
 from learnopt.errors import DataError
-from learnopt.io.clock import Times
+from learnopt.io.profiles.clock import Times
 from learnopt.learning.baselines import MajorityLabel, NearestNeighbour
 from learnopt.learning.calibration import calibrate, reliability
 from learnopt.learning.card import LIMITS_OF_USE, ModelCard

@@ -31,9 +31,9 @@ import numpy as np
 from scipy.optimize import linprog
 
 from learnopt.engines import Engine, SolveOptions, Stopwatch, conclude, load_engine
-from learnopt.engines.coverage import tight_obstacles
-from learnopt.engines.incumbent import PROOF_GAP
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.incumbent import PROOF_GAP
 from learnopt.errors import DataError
 from learnopt.network import (
     Certificate,
@@ -269,7 +269,7 @@ class _Study:
         assert mean.configuration is not None
         if mean.settings is None:
             return evaluate(self.problem, mean.configuration)
-        from learnopt.engines.scenarios import with_recourse
+        from learnopt.engines.milp.scenarios import with_recourse
 
         plan = with_recourse(self.problem, mean.configuration, mean.settings)
         return evaluate(self.problem.applied(plan.settings), mean.configuration)

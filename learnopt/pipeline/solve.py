@@ -28,7 +28,7 @@ def solver_names() -> list[str]:
 
 def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tuple[str, SolveOptions, str]:
     """The engine that ``auto`` takes, its options, and the reason in a sentence."""
-    from learnopt.engines.coverage import ac_obstacles, tight_obstacles
+    from learnopt.engines.tree.coverage import ac_obstacles, tight_obstacles
 
     if problem.controls:
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
@@ -119,7 +119,7 @@ def front(problem: ReconfigurationProblem, engine: str = AUTO, options: SolveOpt
 
 def _tree(engine: str, wish: str, k_best: int = 1) -> Engine:
     """The tree search, for what only it serves."""
-    from learnopt.engines.tree_search import TreeSearchEngine
+    from learnopt.engines.tree.engine import TreeSearchEngine
 
     if engine not in (AUTO, TREE):
         raise DataError("options", [f"{wish} is served by the tree search, not by {engine!r}: use --engine tree"])
@@ -128,7 +128,7 @@ def _tree(engine: str, wish: str, k_best: int = 1) -> Engine:
 
 def _tree_options(problem: ReconfigurationProblem, engine: str, options: SolveOptions) -> SolveOptions:
     """For ``auto`` without a certificate asked for, the best that the tree search can give."""
-    from learnopt.engines.coverage import tight_obstacles
+    from learnopt.engines.tree.coverage import tight_obstacles
 
     if engine != AUTO or options.certify is not None:
         return options
@@ -160,6 +160,6 @@ def warm_up(engine: str, options: SolveOptions, checkpoint: Path | str | None = 
     problem = ReconfigurationProblem.of(network)
     solve(problem, engine, options, checkpoint=checkpoint)
     if n_loops > MANY_LOOPS and engine in (AUTO, TREE, LEARNED):
-        from learnopt.engines.tree_search import compile_long_search
+        from learnopt.engines.tree.engine import compile_long_search
 
         compile_long_search(problem)

@@ -2,7 +2,7 @@
 
 Branch exchange starts from the present configuration, the most probable tree and drawn ones; kicks guided by the
 prediction then shake the best of them for fixed load currents, thousands a second
-(:mod:`learnopt.engines.iterated`), and exchange by AC power flow has the last word. On feeders like those of the
+(:mod:`learnopt.engines.arcs.iterated`), and exchange by AC power flow has the last word. On feeders like those of the
 training this is the optimum in most cases, which makes it what fixing starts from: a switch is fixed in its state
 here where the model agrees and another state is dear (:mod:`learnopt.learning.confidence`).
 """
@@ -15,8 +15,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
 from learnopt.engines.exchange import LocalSearch, radial_start
-from learnopt.engines.iterated import DRAWS, IteratedExchange
 from learnopt.learning.confidence import Confidence
 from learnopt.learning.predict import Prediction
 from learnopt.network import Configuration, ReconfigurationProblem

@@ -10,7 +10,7 @@ import numpy as np
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.exchange import random_start
-from learnopt.engines.milp import SMALLEST_GAP
+from learnopt.engines.milp.engine import SMALLEST_GAP
 from learnopt.formulations.conductor_selection import current_limit, economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorProblem, Plan

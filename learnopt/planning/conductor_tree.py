@@ -18,10 +18,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from learnopt.engines import highs
 from learnopt.engines.base import Stopwatch
-from learnopt.engines.milp import HighsRelaxation
-from learnopt.engines.tangents import Tangents
+from learnopt.engines.milp import highs
+from learnopt.engines.milp.engine import HighsRelaxation
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.conductor_selection import ConductorData, build_conductor_selection
 from learnopt.network import Bools, Floats
 from learnopt.network.conductors import ConductorProblem, Plan

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.engines import highs
+from learnopt.engines.milp import highs
 from learnopt.formulations.expansion import Give, build_expansion
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.planning.squares import PIECES, Squares

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from learnopt.engines.highs import CompiledModel
+from learnopt.engines.milp.highs import CompiledModel
 from learnopt.network import Bools, Floats, Ints
 from learnopt.network.expansion import ExpansionProblem
 

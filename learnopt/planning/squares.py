@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.engines.highs import CompiledModel
+from learnopt.engines.milp.highs import CompiledModel
 from learnopt.formulations.expansion import squared, tangent_row
 from learnopt.network.expansion import ExpansionProblem
 

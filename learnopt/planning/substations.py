@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.engines import highs
 from learnopt.engines.base import Stopwatch
+from learnopt.engines.milp import highs
 from learnopt.errors import DataError
 from learnopt.formulations.expansion import build_expansion, cost_scale
 from learnopt.network import Status

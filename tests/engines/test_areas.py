@@ -9,11 +9,13 @@ import pytest
 from conftest import make_network, random_network
 from instances import feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, tree_proof, tree_search
-from learnopt.engines.areas import areas, joined
-from learnopt.engines.block_search import deciding_blocks
-from learnopt.engines.currents import load_currents, tree_loss
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines import SolveOptions
+from learnopt.engines.tree import engine as tree_search
+from learnopt.engines.tree import proof as tree_proof
+from learnopt.engines.tree.areas import areas, joined
+from learnopt.engines.tree.block_search import deciding_blocks
+from learnopt.engines.tree.currents import load_currents, tree_loss
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.network import (
     Certificate,
     Configuration,

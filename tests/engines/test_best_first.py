@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from instances import all_configurations, random_problem
 
-from learnopt.engines import tree_search
-from learnopt.engines.arborescence import dual_value, flow_limits, propagate, workspace
-from learnopt.engines.arc_graph import ArcGraph
-from learnopt.engines.chains import chain_value, chain_workspace, chains_of, eliminate
-from learnopt.engines.iterated import DRAWS, IteratedExchange
+from learnopt.engines.arcs.arborescence import dual_value, flow_limits, propagate, workspace
+from learnopt.engines.arcs.arc_graph import ArcGraph
+from learnopt.engines.arcs.chains import chain_value, chain_workspace, chains_of, eliminate
+from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
+from learnopt.engines.tree import engine as tree_search
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.physics.sweep import grid_of, order_tree
 

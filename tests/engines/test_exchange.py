@@ -10,7 +10,6 @@ from conftest import make_network
 from instances import all_configurations, random_problem
 
 from learnopt.engines import SolveOptions, exchange
-from learnopt.engines.currents import tree_loss
 from learnopt.engines.exchange import (
     PENALTY,
     ExchangeEngine,
@@ -20,6 +19,7 @@ from learnopt.engines.exchange import (
     random_start,
     sequential_opening,
 )
+from learnopt.engines.tree.currents import tree_loss
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, Status
 from learnopt.network.topology import is_radial
 from learnopt.physics import evaluate, power_flow

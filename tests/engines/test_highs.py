@@ -8,7 +8,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from learnopt.engines.highs import CompiledModel, Outcome
+from learnopt.engines.milp.highs import CompiledModel, Outcome
 
 
 def knapsack(sense: int = 1, offset: float = 0.0) -> pyo.ConcreteModel:

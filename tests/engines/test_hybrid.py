@@ -9,7 +9,7 @@ from learnopt.engines import SolveOptions, Stopwatch, conclude
 from learnopt.engines import hybrid as module
 from learnopt.engines.enumeration import EnumerationEngine
 from learnopt.engines.hybrid import HybridEngine
-from learnopt.engines.milp import MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.network import (
     Capacitor,
     Certificate,

@@ -14,7 +14,7 @@ from instances import all_configurations
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude
 from learnopt.engines.benders import BendersEngine
 from learnopt.engines.dispatch import Dispatch
-from learnopt.engines.milp import MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.engines.opf import AcOpf, available
 from learnopt.network import (
     Certificate,

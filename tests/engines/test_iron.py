@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from instances import feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, iron
-from learnopt.engines.coverage import mixed_signs
-from learnopt.engines.iron import iron_loss, least_iron_loss, least_sum
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines import SolveOptions
+from learnopt.engines.bounds import iron
+from learnopt.engines.bounds.iron import iron_loss, least_iron_loss, least_sum
+from learnopt.engines.tree.coverage import mixed_signs
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.network import Certificate, ReconfigurationProblem, Status
 from learnopt.physics import evaluate
 

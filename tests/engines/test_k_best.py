@@ -11,7 +11,7 @@ from instances import PASSIVE, all_configurations, random_problem
 from test_tree_scenarios import several
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Network, ReconfigurationProblem, Status
 from learnopt.physics import evaluate

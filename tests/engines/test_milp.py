@@ -10,12 +10,13 @@ import pytest
 from conftest import make_network
 from instances import FEATURES, feasible_flows, random_problem
 
-from learnopt.engines import Progress, SolveOptions, highs, outer_approximation
+from learnopt.engines import Progress, SolveOptions
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.highs import CompiledModel, Outcome, SolverRun
-from learnopt.engines.milp import SMALLEST_GAP, HighsRelaxation, MilpEngine
-from learnopt.engines.outer_approximation import Effort
-from learnopt.engines.tangents import Tangents
+from learnopt.engines.milp import highs, outer_approximation
+from learnopt.engines.milp.engine import SMALLEST_GAP, HighsRelaxation, MilpEngine
+from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
+from learnopt.engines.milp.outer_approximation import Effort
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status

@@ -12,7 +12,7 @@ from instances import all_configurations
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.dispatch import Dispatch
-from learnopt.engines.milp import MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.errors import UnsupportedError
 from learnopt.io import load_case
 from learnopt.network import (

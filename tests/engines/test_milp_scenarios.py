@@ -11,7 +11,7 @@ import pytest
 from instances import all_configurations, random_problem
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.milp import MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.network import (
     Capacitor,
     Certificate,

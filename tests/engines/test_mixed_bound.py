@@ -12,12 +12,12 @@ import pytest
 from instances import all_configurations, feasible_flows, random_problem
 
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.engines import mixed_bound as mixed
-from learnopt.engines.coverage import mixed_signs
-from learnopt.engines.mixed_bound import mixed_metric
-from learnopt.engines.probing import fix_by_bounds
-from learnopt.engines.tree_search import TreeSearchEngine
-from learnopt.engines.trunk import resistance_times
+from learnopt.engines.bounds import mixed_bound as mixed
+from learnopt.engines.bounds.mixed_bound import mixed_metric
+from learnopt.engines.bounds.trunk import resistance_times
+from learnopt.engines.tree.coverage import mixed_signs
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.network import Certificate, ReconfigurationProblem, Status
 from learnopt.physics import PowerFlow, evaluate, power_flow
 

@@ -12,7 +12,7 @@ from test_tree_scenarios import several
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.pareto import pareto_front
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Status
 from learnopt.physics import evaluate
 

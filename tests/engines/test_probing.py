@@ -10,7 +10,7 @@ from conftest import random_network
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.probing import fix_by_bounds
+from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.network import Certificate, Limits, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
 

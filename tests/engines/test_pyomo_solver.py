@@ -12,8 +12,9 @@ import pytest
 from conftest import make_network
 from instances import feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, load_engine, pyomo_solver
-from learnopt.engines.pyomo_solver import PyomoEngine, gurobi_engine, scip_engine
+from learnopt.engines import SolveOptions, load_engine
+from learnopt.engines.milp import pyomo_solver
+from learnopt.engines.milp.pyomo_solver import PyomoEngine, gurobi_engine, scip_engine
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import derive_bounds

@@ -10,10 +10,10 @@ from conftest import random_network
 
 from learnopt.engines.base import SolveOptions, Stopwatch
 from learnopt.engines.dispatch import Dispatch
-from learnopt.engines.milp import HighsRelaxation
-from learnopt.engines.rounding import dispatched, round_relaxation
-from learnopt.engines.search_state import Search
-from learnopt.engines.tangents import Tangents
+from learnopt.engines.milp.engine import HighsRelaxation
+from learnopt.engines.milp.rounding import dispatched, round_relaxation
+from learnopt.engines.milp.search_state import Search
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.network import Capacitor, Controls, Generator, Limits, ReconfigurationProblem, Tap
 from learnopt.physics import evaluate

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from instances import PASSIVE, feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, depth_first, incumbent, load_engine, node_pool, tree_proof, tree_search
-from learnopt.engines.budget import in_threads
-from learnopt.engines.relaxation import Relaxation
-from learnopt.engines.search_space import SearchSpace
-from learnopt.engines.tree_kernel import FINISHED, RUNNING
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines import SolveOptions, load_engine
+from learnopt.engines.arcs import node_pool
+from learnopt.engines.tree import depth_first, incumbent
+from learnopt.engines.tree import engine as tree_search
+from learnopt.engines.tree import proof as tree_proof
+from learnopt.engines.tree.budget import in_threads
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.kernel import FINISHED, RUNNING
+from learnopt.engines.tree.relaxation import Relaxation
+from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import DataError
 from learnopt.io import load_case
 from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result, Scenario, Status

@@ -10,8 +10,8 @@ import pytest
 from instances import FEATURES, PASSIVE, all_configurations, random_problem
 
 from learnopt.engines import SolveOptions, engine_names, load_engine
-from learnopt.engines.currents import tree_loss
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.currents import tree_loss
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import UnsupportedError
 from learnopt.network import Certificate, Configuration, Network, ReconfigurationProblem, ScenarioSet, Status
 from learnopt.physics import evaluate, power_flow

@@ -9,12 +9,15 @@ import pytest
 from conftest import make_network
 from instances import PASSIVE, all_configurations, feasible_flows, random_problem
 
-from learnopt.engines import SolveOptions, depth_first, incumbent, load_engine, tree_proof, tree_search
-from learnopt.engines.coverage import ac_obstacles, mixed_signs
-from learnopt.engines.currents import load_currents, tree_loss
+from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.search_space import SearchSpace
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree import depth_first, incumbent
+from learnopt.engines.tree import engine as tree_search
+from learnopt.engines.tree import proof as tree_proof
+from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.tree.currents import load_currents, tree_loss
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.io import load_case
 from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
 from learnopt.physics import evaluate, loop_space, power_flow

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import make_network, random_network
 
+from learnopt.engines.bounds.trunk import TRUNK_SWEEPS, TrunkData, leaf_loss, metric_b, order_trunk, trunk_gain
 from learnopt.engines.exchange import random_start
-from learnopt.engines.trunk import TRUNK_SWEEPS, TrunkData, leaf_loss, metric_b, order_trunk, trunk_gain
 from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
 from learnopt.physics import PowerFlow, power_flow
 from learnopt.physics.limits import limit_arrays

@@ -39,7 +39,13 @@ def test_probe_sees_a_heavy_import() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["learnopt", "learnopt.io", "learnopt.engines.tree_search", "learnopt.engines.milp", "learnopt.pipeline.solve"],
+    [
+        "learnopt",
+        "learnopt.io",
+        "learnopt.engines.tree.engine",
+        "learnopt.engines.milp.engine",
+        "learnopt.pipeline.solve",
+    ],
 )
 def test_imports_of_the_solve_path_are_light(module: str) -> None:
     """Importing the package or an engine loads neither torch nor MLflow."""

@@ -14,7 +14,7 @@ from conftest import make_network
 from learnopt.errors import DataError
 from learnopt.io import network_from_dict
 from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
-from learnopt.io.pandapower import case_from_pandapower_json
+from learnopt.io.pandapower.reader import case_from_pandapower_json
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.physics import evaluate
 

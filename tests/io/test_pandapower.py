@@ -15,7 +15,7 @@ import pytest
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import load, network_from_pandapower, sources
-from learnopt.io.pandapower import PandapowerCase, case_from_pandapower_json
+from learnopt.io.pandapower.reader import PandapowerCase, case_from_pandapower_json
 from learnopt.network import ReconfigurationProblem, Settings
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate

@@ -9,8 +9,8 @@ import pytest
 from instances import FEATURES, all_configurations, feasible_flows, random_problem
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.coverage import ac_obstacles
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.coverage import ac_obstacles
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.network import Certificate, ReconfigurationProblem, Status
 from learnopt.network.rescaling import without_ratios
 from learnopt.physics import evaluate, power_flow

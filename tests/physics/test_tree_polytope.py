@@ -10,7 +10,7 @@ from conftest import make_network
 from instances import random_problem
 
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.engines.currents import tree_loss
+from learnopt.engines.tree.currents import tree_loss
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.physics import LoopSpace
 from learnopt.physics.tree_polytope import fractional_tree

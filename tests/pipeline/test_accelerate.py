@@ -10,9 +10,10 @@ from conftest import make_network
 from instances import PASSIVE, random_problem
 from oracles import LIGHT, PREDICTORS, THRESHOLDS, CertainPredictor, enumerated, sure_of, untrained, worst_of_many
 
-from learnopt.engines import SolveOptions, Stopwatch, load_engine, tree_search
-from learnopt.engines.coverage import mixed_signs
-from learnopt.engines.tree_proof import AcProof
+from learnopt.engines import SolveOptions, Stopwatch, load_engine
+from learnopt.engines.tree import engine as tree_search
+from learnopt.engines.tree.coverage import mixed_signs
+from learnopt.engines.tree.proof import AcProof
 from learnopt.errors import DataError
 from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status

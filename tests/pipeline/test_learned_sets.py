@@ -10,7 +10,7 @@ from instances import random_problem
 from oracles import PREDICTORS, THRESHOLDS, certain, optimum, sure_of, untrained, worst_of_many
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.milp import MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.network import (
     Capacitor,
     Certificate,

@@ -11,7 +11,7 @@ from instances import PASSIVE, all_configurations, random_problem
 from scipy.optimize import linprog
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.network import Certificate, ReconfigurationProblem, ScenarioSet, Status
 from learnopt.physics import evaluate

@@ -9,7 +9,7 @@ import pytest
 from plan_instances import tiny
 from plan_oracle import least_cost
 
-from learnopt.engines.highs import CompiledModel
+from learnopt.engines.milp.highs import CompiledModel
 from learnopt.formulations.expansion import build_expansion, cost_scale, tangent_row
 from learnopt.generator.expansion import ExpansionConfig, random_expansion
 from learnopt.network import Status

@@ -16,10 +16,10 @@ at least
     \sum_t \min_{x} \Bigl[ h_t \, \mathrm{loss}_t(x) + \sum_e (\lambda_{te} - \lambda_{t+1,e}) \, x_e \Bigr]
     - \sum_e \lambda_{0e} \, x_{-1,e} - \mu K ,
 
-where each minimum over all admissible configurations is bounded by the search of :mod:`learnopt.engines.priced`. The
-multipliers decide how good the bound is, never whether it holds. They maximise the same expression over the pool, with
-a soft minimum that has a gradient; configurations that beat the pool at these prices enter it (column generation), and
-the next round knows them.
+where each minimum over all admissible configurations is bounded by the search of :mod:`learnopt.engines.tree.priced`.
+The multipliers decide how good the bound is, never whether it holds. They maximise the same expression over the pool,
+with a soft minimum that has a gradient; configurations that beat the pool at these prices enter it (column generation),
+and the next round knows them.
 
 References
 ----------

@@ -18,8 +18,8 @@ import numpy as np
 from learnopt.engines import SolveOptions, conclude
 from learnopt.engines.dispatch import Dispatch
 from learnopt.engines.exchange import PENALTY
-from learnopt.engines.milp import MilpEngine
-from learnopt.engines.periods import Coupled, Plan, solve_periods
+from learnopt.engines.milp.engine import MilpEngine
+from learnopt.engines.milp.periods import Coupled, Plan, solve_periods
 from learnopt.network import (
     Certificate,
     Configuration,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.coverage import ac_obstacles, tight_obstacles
-from learnopt.engines.priced import priced_bound
-from learnopt.engines.relaxation import Relaxation
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.coverage import ac_obstacles, tight_obstacles
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.priced import priced_bound
+from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.errors import DataError
 from learnopt.network import (
     Certificate,
@@ -35,7 +35,7 @@ from learnopt.pipeline.horizon.problem import HorizonPlan
 from learnopt.pipeline.horizon.store import HorizonFolder, StepRecord
 
 if TYPE_CHECKING:
-    from learnopt.engines.periods import PeriodsResult, Plan
+    from learnopt.engines.milp.periods import PeriodsResult, Plan
 
 Suggest = Callable[[ReconfigurationProblem], list[Configuration]]
 Progress = Callable[[str, int, int], None]
@@ -91,7 +91,8 @@ def plan_horizon(
         Folder that keeps what is proven of each step; an interrupted run goes on from there.
     milp
         Solve the steps, of each window where there is one, as one mixed-integer model too
-        (:mod:`learnopt.engines.periods`): its plans are candidates, its bound counts. For short horizons or windows.
+        (:mod:`learnopt.engines.milp.periods`): its plans are candidates, its bound counts. For short horizons or
+        windows.
     suggest
         Gives configurations worth trying for the problem of a step, the best first: starts and candidates.
 
@@ -365,7 +366,7 @@ class Run:
         return bound, None
 
     def _one_model(self, problem: HorizonProblem, start: Plan | None, bounds_kw: Floats) -> PeriodsResult:
-        from learnopt.engines.periods import Coupled, solve_periods  # loads Pyomo and HiGHS
+        from learnopt.engines.milp.periods import Coupled, solve_periods  # loads Pyomo and HiGHS
 
         left = None if math.isinf(self.limit) else max(MODEL_SHARE * (self.limit - self.watch.elapsed), 0.05)
         result = solve_periods(Coupled(problem), SolveOptions(gap=self.gap, time_limit=left), start, bounds_kw)
@@ -383,7 +384,7 @@ class Run:
 
     def _plan_of(self, path: Ints) -> Plan:
         """A sequence of candidates as a plan."""
-        from learnopt.engines.periods import Plan
+        from learnopt.engines.milp.periods import Plan
 
         return Plan(tuple(self.pool.configurations[k] for k in path))
 

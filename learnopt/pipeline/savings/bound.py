@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.tree_search import TreeSearchEngine, ac_obstacles, mixed_signs
+from learnopt.engines.tree.engine import TreeSearchEngine, ac_obstacles, mixed_signs
 from learnopt.network import Certificate, Configuration, Floats, Limits, Status
 from learnopt.pipeline.savings.problem import SavingsProblem
 from learnopt.pipeline.savings.representatives import clusters

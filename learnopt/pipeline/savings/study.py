@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.coverage import tight_obstacles
-from learnopt.engines.tree_search import TreeSearchEngine
+from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Floats, Ints, Limits, ReconfigurationProblem, Status
 from learnopt.pipeline.horizon.path import cheapest_path, operations_of

@@ -12,8 +12,8 @@ import pytest
 from horizons import brute_force, random_horizon
 from instances import PASSIVE, all_configurations, random_problem
 
-from learnopt.engines.currents import tree_loss
-from learnopt.engines.priced import priced_bound
+from learnopt.engines.tree.currents import tree_loss
+from learnopt.engines.tree.priced import priced_bound
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Limits, Network, Scenario, Status
 from learnopt.physics import evaluate, power_flow

@@ -1,0 +1,1 @@
+"""Outer approximation of perspective DistFlow: on HiGHS, on other solvers by Pyomo, over periods."""

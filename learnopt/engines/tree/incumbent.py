@@ -1,0 +1,98 @@
+"""What a solve of the tree search has found and proven so far."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from learnopt.engines.exchange import LocalSearch
+from learnopt.engines.tree.currents import total_loss
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Status
+from learnopt.physics import evaluate
+
+PROOF_GAP = 1e-9
+"""Relative gap of a proof at "gap 0": nodes are pruned at this distance below the incumbent."""
+
+
+class Search(Protocol):
+    """What the state needs to know about a search."""
+
+    to_beat: float
+    """Objective to beat [pu]."""
+
+    @property
+    def improved(self) -> Configuration | None:
+        """The leaf that improved the objective last."""
+        ...
+
+    def doubt(self, value: float) -> None:
+        """Count a leaf of this objective [pu] as not settled."""
+        ...
+
+
+@dataclass
+class SearchState:
+    """Incumbent, bound and status of a solve under way."""
+
+    problem: ReconfigurationProblem
+    incumbent: Configuration | None = None
+    objective_pu: float = math.inf
+    bound_kw: float | None = None
+    certificate: Certificate = Certificate.NONE
+    nodes: int = 0
+    status: Status = Status.NO_SOLUTION
+    message: str = ""
+
+    @cached_property
+    def local_search(self) -> LocalSearch:
+        """Branch exchange; of several scenarios it sees the mean loads."""
+        return LocalSearch(self.problem.mean)
+
+    def offer(self, configuration: Configuration | None) -> None:
+        """Take a configuration as incumbent if the AC power flow finds it feasible and better."""
+        if configuration is None or configuration == self.incumbent:
+            return
+        # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards.
+        objective = total_loss(self.problem, configuration) + self.switching_pu(configuration)
+        if (
+            objective < self.objective_pu
+            and self.problem.admits(configuration)
+            and evaluate(self.problem, configuration).feasible
+        ):
+            self.incumbent, self.objective_pu = configuration, objective
+
+    def offer_improved(self, configuration: Configuration) -> None:
+        """Offer a configuration, and the local optimum that branch exchange reaches from it."""
+        self.offer(configuration)
+        if (better := self.local_search.improve(configuration)) is not None:
+            self.offer(better[0])
+
+    def take_leaf(self, search: Search) -> bool:
+        """Offer the leaf that improved an AC search, and tell the search what is to beat now; False if it is as before.
+
+        A leaf that the search's own power flow solves and the judge's does not stays in the bound of the search.
+        """
+        found, value, before = search.improved, search.to_beat, self.objective_pu
+        if found is None:
+            return False
+        self.offer_improved(found)
+        search.to_beat = self.objective_pu
+        better = self.objective_pu < before
+        if not better and found != self.incumbent and not evaluate(self.problem, found).converged:
+            search.doubt(value)
+        return better
+
+    def switching_pu(self, configuration: Configuration) -> float:
+        """Switching cost [pu]."""
+        return self.problem.switching_cost * self.problem.operations(configuration) / self.problem.network.base.kw
+
+    def prove(self, bound_pu: float) -> None:
+        """Set the bound; nothing where it is infinite."""
+        self.bound_kw = bound_pu * self.problem.network.base.kw if math.isfinite(bound_pu) else None
+
+    def stopped(self, message: str) -> None:
+        """End without proof."""
+        self.status = Status.NO_SOLUTION if self.incumbent is None else Status.FEASIBLE
+        self.message = message

@@ -1,0 +1,55 @@
+"""Where the depth-first search takes too long: kicks for a better incumbent, then best-first search."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
+from learnopt.engines.tree.budget import Budget
+from learnopt.engines.tree.currents import power_flows, real_columns
+from learnopt.engines.tree.frontier import BestFirst
+from learnopt.engines.tree.incumbent import SearchState
+from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING
+from learnopt.engines.tree.relaxation import calibrated
+from learnopt.engines.tree.search_space import SearchSpace
+
+KICKS, KICKS_AT_A_TIME = 4000, 100
+"""Kicks of iterated exchange before the best-first search, and between two looks at the clock."""
+SHARE = 0.1
+"""Of the time limit, for kicks."""
+FRESH = 200
+"""Nodes within which a better incumbent is worth a new metric at once."""
+
+
+def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
+    """Iterated exchange from the incumbent, for at most :data:`SHARE` of the time."""
+    problem, decisions = state.problem, space.decisions
+    if state.incumbent is None:
+        return
+    price = np.zeros(problem.network.n_branch)
+    price[decisions.branch] = decisions.close_cost - decisions.open_cost
+    columns = real_columns(calibrated(space, state.incumbent, power_flows(problem, state.incumbent)))
+    exchange = IteratedExchange(problem, state.incumbent, columns, space.problem.network.r, price)
+    rng, end = np.random.default_rng(0), budget.watch.elapsed + SHARE * budget.limit
+    for _ in range(KICKS // KICKS_AT_A_TIME):
+        exchange.kick(rng.random((KICKS_AT_A_TIME, DRAWS)))
+        if budget.watch.elapsed > end:
+            break
+    state.offer_improved(exchange.configuration)
+
+
+def continue_best_first(state: SearchState, frontier: BestFirst, budget: Budget) -> int:
+    """Best-first search of the AC problem until FINISHED, out of time (RUNNING) or worth a new metric (IMPROVED)."""
+    before, start = state.objective_pu, state.nodes
+    outcome = frontier.search(0)
+    if (rounded := frontier.rounded()) is not None:
+        state.offer_improved(rounded)
+    while outcome != FINISHED and budget.left:
+        frontier.to_beat = min(frontier.to_beat, state.objective_pu)
+        if state.objective_pu < before and frontier.nodes < FRESH:
+            return IMPROVED
+        outcome = frontier.search(frontier.chunk)
+        state.nodes = start + frontier.nodes
+        if outcome == IMPROVED:
+            state.take_leaf(frontier)
+    return FINISHED if outcome == FINISHED else RUNNING

@@ -1,0 +1,65 @@
+"""The AC proof with mixed signs: fixing by bounds first, then the search at falling gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learnopt.engines.tree.budget import Budget
+from learnopt.engines.tree.currents import tree_loss
+from learnopt.engines.tree.incumbent import SearchState
+from learnopt.engines.tree.proof import AcProof
+from learnopt.engines.tree.relaxation import Relaxation
+from learnopt.engines.tree.search_space import SearchSpace
+from learnopt.network import Configuration, Status
+
+QUICK = 200
+"""Nodes of a first search, before anything is fixed: small feeders need no more."""
+FEW_LOOPS, USEFUL_SHARE = 8, 0.8
+"""With more loops and a bound below this share of the incumbent there, no search with mixed signs would end."""
+GAP_LADDER = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""Gaps at which the search is run first: depth first, one run proves nothing before it ends."""
+
+
+def prove_mixed(
+    state: SearchState, whole: SearchSpace, reference: Configuration, gap: float, budget: Budget
+) -> list[str]:
+    """Prove the AC problem; why that would be in vain, where it would be, and then the state is as before."""
+    # Where no bound is proven this one is zero: configurations are gone through, and few may be all.
+    if AcProof(state, whole, budget).run(reference, gap, QUICK):
+        return []
+    space = _fixed(state, whole, gap)
+    proof = AcProof(state, space, budget)
+    if obstacles := _useless(state, space, proof.relaxation(reference), state.incumbent or reference):
+        return obstacles
+    for stage in (g for g in GAP_LADDER if g > gap):
+        if proof.handed_over:
+            break  # the best-first search takes over, which proves as it goes
+        proof.run(reference, stage)
+        if state.status is not Status.OPTIMAL:
+            return []
+    proof.run(reference, gap)
+    return []
+
+
+def _fixed(state: SearchState, space: SearchSpace, gap: float) -> SearchSpace:
+    """The space of the problem with the switches fixed that bounds decide, so that the next bound is tighter."""
+    from learnopt.engines.tree.probing import fix_by_bounds  # loaded with mixed signs only
+
+    if state.incumbent is None or state.problem.scenarios is not None:
+        return space
+    reduced = fix_by_bounds(state.problem, state.incumbent, state.objective_pu * (1 - gap), probes=False)
+    return space if reduced.contradictions else SearchSpace.of(reduced)
+
+
+def _useless(state: SearchState, space: SearchSpace, relaxation: Relaxation, touched: Configuration) -> list[str]:
+    """Why a search with this bound would be in vain; empty where it may end."""
+    if not relaxation.proves:
+        return ["no bound on voltages could be proven: enforce limits, or give a start that does"]
+    columns, constant = relaxation.columns, relaxation.constant
+    parts = columns.reshape(len(columns), len(constant), -1)
+    mean = space.problem.mean
+    losses = [tree_loss(mean, touched, parts[:, i]) / space.root_vm**2 for i in range(len(constant))]
+    value = float(np.max(losses + constant)) + relaxation.iron_of(touched) + state.switching_pu(touched)
+    if space.space.n_loops > FEW_LOOPS and value < USEFUL_SHARE * state.objective_pu:
+        return ["reverse flows may be too large for its bound to be of use"]
+    return []

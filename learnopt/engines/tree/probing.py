@@ -1,0 +1,103 @@
+"""Switches whose other state is proven too dear, before any model is built.
+
+The tree search's AC bounds decide some switches at its root: opening them costs more than the incumbent allows. Others
+are probed: the switch is locked the other way and a short search tries to refute it. What is refuted is fixed; a bound
+of the problem with these fixings, or the cutoff, is one of the full problem. With mixed signs
+(:mod:`learnopt.engines.bounds.mixed_bound`) fixings tighten the bound itself, so both steps are repeated while they
+help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.tree.depth_first import DepthFirst
+from learnopt.engines.tree.frames import CLOSED, OPEN
+from learnopt.engines.tree.kernel import FINISHED
+from learnopt.engines.tree.relaxation import Relaxation, ac_relaxation
+from learnopt.engines.tree.search_space import SearchSpace
+from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.physics import power_flow
+
+PROBE_NODES = 200
+"""Nodes of one probe: more refute more, each costs microseconds; what they leave is for the engine that asked."""
+ROUNDS = 4
+"""Renewals of the bound for mixed signs; each after switches were fixed."""
+SHRUNK = 0.9
+"""Renew that bound before any probe where it leaves less than this share of the switches."""
+
+
+def fix_by_bounds(
+    problem: ReconfigurationProblem,
+    incumbent: Configuration,
+    cutoff_pu: float,
+    probes: bool = True,
+) -> ReconfigurationProblem:
+    """The problem with further switches locked: every configuration it loses has an objective of at least the cutoff.
+
+    Where no AC bound covers the problem, or none is proven, it is returned as it is.
+
+    Parameters
+    ----------
+    incumbent
+        A configuration with a power flow, where the bound touches.
+    cutoff_pu
+        Objective that configurations of interest stay below [pu].
+    probes
+        Also lock switches the other way and try to refute that, one by one.
+    """
+    if ac_obstacles(problem) or not problem.free.any():
+        return problem
+    flow = power_flow(problem, incumbent)
+    if not flow.converged:
+        return problem
+    mixed = bool(mixed_signs(problem))
+    metric: Relaxation | None = None
+
+    def refuted(candidate: ReconfigurationProblem, budget: int) -> tuple[bool, np.ndarray]:
+        """Nothing of the candidate is below the cutoff, as far as so many nodes tell; and its root decisions."""
+        space = SearchSpace.of(candidate)
+        if metric is None:
+            relaxation = ac_relaxation(space, [flow], cutoff_pu)
+        else:
+            relaxation = metric.on(space)
+        search = DepthFirst(relaxation, cutoff_pu, 0.0)
+        outcome = search.search(budget)
+        nothing = search.improved is None and not np.isfinite(search.unsettled)
+        return outcome == FINISHED and nothing, search.root_decisions
+
+    def locked(base: ReconfigurationProblem, branch: int, state: int) -> ReconfigurationProblem:
+        locks = base.scenario.locked.copy()
+        locks[branch] = state
+        return base.replace(scenario=replace(base.scenario, locked=locks))
+
+    reduced = problem
+    for _ in range(ROUNDS if mixed else 1):
+        before = np.count_nonzero(reduced.free)
+        if mixed:
+            # Valid for everything that the reduced problem admits, so for every probe of it.
+            metric = ac_relaxation(SearchSpace.of(reduced), [flow], cutoff_pu)
+            if not metric.proves:
+                return reduced
+        settled, state = refuted(reduced, 1)
+        if settled:  # nothing is below the cutoff: the incumbent is all that is left
+            locks = incumbent.closed.astype(np.int8)
+            return problem.replace(scenario=replace(problem.scenario, locked=locks))
+        for i, branch in enumerate(reduced.core.branches):
+            if state[i] in (CLOSED, OPEN):
+                reduced = locked(reduced, int(branch), int(state[i] == CLOSED))
+        if mixed and np.count_nonzero(reduced.free) < SHRUNK * before:
+            continue  # a tighter bound first
+        for branch in np.flatnonzero(reduced.free) if probes else ():
+            for other in (0, 1):
+                if not reduced.free[branch]:
+                    break
+                probe = locked(reduced, int(branch), other)
+                if probe.contradictions or refuted(probe, PROBE_NODES)[0]:
+                    reduced = locked(reduced, int(branch), 1 - other)
+        if not reduced.free.any() or np.count_nonzero(reduced.free) == before:
+            break
+    return reduced

@@ -1,0 +1,137 @@
+"""What the searches minimise: squared flows of real injections, for the calibrated model or as a bound of AC losses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnopt.engines.bounds.iron import held_iron_loss, least_iron_loss, least_sum
+from learnopt.engines.bounds.mixed_bound import mixed_metric
+from learnopt.engines.bounds.trunk import metric_b
+from learnopt.engines.tree.coverage import mixed_signs
+from learnopt.engines.tree.currents import load_currents, real_columns
+from learnopt.engines.tree.search_space import SearchSpace
+from learnopt.network import Configuration, Floats
+from learnopt.physics import PowerFlow
+
+METRIC_TRIALS = 9
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """One relaxed objective of a problem, ``sum of r f^2 over the columns of a part + its constant``.
+
+    Parameters
+    ----------
+    space
+        The search space, with the trunk gain that goes on top.
+    columns
+        Real injections [pu], shape (n_bus, n_column), those of a part of the objective side by side.
+    constant
+        [pu], shape (n_part,).
+    cutoff
+        It holds for configurations with an objective of at most this [pu].
+    """
+
+    space: SearchSpace
+    columns: Floats
+    constant: Floats
+    cutoff: float = math.inf
+
+    @property
+    def proves(self) -> bool:
+        """It says something: the bound for mixed signs may have no injections at all."""
+        return self.space.decisions.gain != -1 or bool(self.columns.any())
+
+    def on(self, space: SearchSpace) -> Relaxation:
+        """The same bound for mixed signs in a space of other prices, or of fewer configurations."""
+        return replace(self, space=space.with_gain(-1).with_iron(self.space.trunk.iron))
+
+    def iron_of(self, configuration: Configuration) -> float:
+        """What the space counts for the iron losses of a configuration [pu]."""
+        return float(self.space.trunk.iron[configuration.closed].sum())
+
+
+def calibrated(space: SearchSpace, configuration: Configuration, flows: list[PowerFlow]) -> NDArray:
+    """Load currents at the voltages of a configuration's power flows, weighted [pu], shape (n_bus, n_scenario)."""
+    pairs = zip(space.problem.members, flows, strict=True)
+    each = [load_currents(member, configuration, space.seen(flow)) for member, flow in pairs]
+    return np.stack(each, axis=1) * space.column_weight
+
+
+def model_relaxation(space: SearchSpace, currents: NDArray, flows: list[PowerFlow]) -> Relaxation:
+    """The calibrated-current model for load currents [pu], weighted, shape (n_bus, n_scenario).
+
+    Iron losses are those at the voltages of power flows.
+    """
+    space = space.with_iron(held_iron_loss(space.problem, [space.seen(flow) for flow in flows]))
+    # In units of the root voltage impedances shrink by its square, so currents grow by it.
+    return Relaxation(space, real_columns(currents) * space.root_vm, np.zeros(space.n_parts))
+
+
+def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> Relaxation:
+    """An AC bound that touches the power flows of a reference tree.
+
+    With mixed signs or iron losses a bound for configurations with an objective of at most ``cutoff`` [pu]; one of no
+    injections where nothing is proven. Else metric B, each scenario with its own injections and constant, in the best
+    of a few directions tau (tried on the heaviest scenario; any is valid for all); metric A, valid for every tree,
+    where the reference has no flow.
+    """
+    # The objective is at least w times the loss of a scenario of weight w, and at least each in the worst case.
+    share = np.ones(len(flows)) if space.trunk.worst else space.trunk.weight
+    highest = np.divide(cutoff, share, out=np.full(len(flows), np.inf), where=share > 0)
+    if space.problem.network.g.any():
+        least = [least_iron_loss(*each) for each in zip(space.problem.members, highest.tolist(), strict=True)]
+        space = space.with_iron(np.min(least, axis=0))
+        copper = max(cutoff - least_sum(space.problem, space.trunk.iron), 0.0)
+        highest = np.divide(copper, share, out=np.full(len(flows), np.inf), where=share > 0)
+    if mixed_signs(space.problem):
+        return replace(_mixed(space, flows, highest.tolist()), cutoff=cutoff)
+    net, trunk = space.problem.network, space.trunk
+    n = len(flows)
+    pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.repeat(space.column_weight, 2)
+    plain = Relaxation(space.with_gain(1), pair, np.zeros(space.n_parts))
+    if not all(flow.converged for flow in flows):
+        return plain
+    flow = flows[0]  # all scenarios share the tree
+
+    def touching(scenario: int, tau: float) -> tuple[Floats, Floats, float, float]:
+        p, q = trunk.p[scenario], trunk.q[scenario]
+        return metric_b(p, q, trunk.r, tau, flow.order, flow.parent, flow.feed, len(net.substations))
+
+    resistive = space.problem.usable & (net.r > 0)
+    largest = float(np.min(net.x[resistive] / net.r[resistive], initial=np.inf))
+    trials = np.linspace(0.0, largest, METRIC_TRIALS)[::-1] if 0 < largest < np.inf else np.zeros(1)
+    heaviest = int(np.argmax(space.column_weight**2 * [flow.loss for flow in flows]))
+    tau = float(trials[np.argmax([touching(heaviest, trial)[3] for trial in trials])])
+    metrics = [touching(scenario, tau) for scenario in range(n)]
+    if not all(math.isfinite(value) for *_, value in metrics):
+        return plain
+    sharpened = space.with_gain(2, tau)
+    return _weighted(sharpened, [(i1, i2, constant) for i1, i2, constant, _ in metrics])
+
+
+def _mixed(space: SearchSpace, flows: list[PowerFlow], highest: list[float]) -> Relaxation:
+    """The bound for mixed signs, for configurations with copper losses of at most so much in each scenario [pu]."""
+    problem = space.problem
+    n = len(flows)
+    space = space.with_gain(-1)
+    nothing = Relaxation(space, np.zeros((problem.network.n_bus, 2 * n)), np.zeros(space.n_parts))
+    if not all(flow.converged for flow in flows):
+        return nothing
+    metrics = [mixed_metric(*each) for each in zip(problem.members, flows, highest, strict=True)]
+    # Where nothing better is known no copper loss is negative.
+    none = np.zeros(problem.network.n_bus)
+    known = [(m.i1, m.i2, m.constant) if m.value > 0 else (none, none, 0.0) for m in metrics]
+    return _weighted(space, known)
+
+
+def _weighted(space: SearchSpace, metrics: list[tuple[Floats, Floats, float]]) -> Relaxation:
+    """The metrics of all scenarios together."""
+    columns = np.stack([column for i1, i2, _ in metrics for column in (i1, i2)], axis=1)
+    each = np.array([constant for *_, constant in metrics])
+    constant = each if space.trunk.worst else np.array([space.trunk.weight @ each])
+    return Relaxation(space, columns * np.repeat(space.column_weight, 2), constant)

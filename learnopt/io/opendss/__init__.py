@@ -1,0 +1,1 @@
+"""OpenDSS master files and their load shapes, reduced to positive sequence."""

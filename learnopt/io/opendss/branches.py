@@ -1,0 +1,212 @@
+"""Lines and sources of an OpenDSS circuit as branches of the positive sequence.
+
+Every element stands for the three-phase power that flows through it. A line of n phases with impedance matrix Z, whose
+phases share the power evenly, loses ``|S / (n V)|^2 w^H Z w``, w being the balanced unit phasors of its phases; the
+branch of impedance z loses ``|S / (3 V)|^2 3 z``. Both are equal for
+
+    z = 3 w^H Z w / n^2
+
+which is z1 of a line of three phases, 3 z for a lateral of one phase, and gives the same voltage drop per unit. Shunt
+admittances of n phases are ``w^H Y w / 3`` by the same comparison. Behind a centre-tapped transformer the two hot legs
+are in opposition, w = (1, -1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import UnsupportedError
+from learnopt.io.opendss.engine import admittance, balanced, each, opposed, terminals
+from learnopt.io.opendss.transformers import bank, per_unit
+from learnopt.io.stations import Link
+
+_UNSTATED_AMPERES = 400.0
+"""OpenDSS's rating of lines that state none [A]."""
+OPEN_END = "_open"
+"""Ending of the fictitious bus at the open end of a tie, as the IEEE 123-bus feeder has it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A link before pieces of different phases are joined, with its phases."""
+
+    link: Link
+    phases: frozenset[int]
+
+
+def switch_states(dss: Any, notes: list[str]) -> dict[str, bool]:
+    """Lines that are switches, and whether they are open; all become enabled and closed in the engine, to be measured.
+
+    A switch is a line with ``Switch=yes``, with a SwtControl, or with an open terminal. Disabled ones are open.
+    """
+    controlled = {dss.SwtControls.SwitchedObj().lower() for _ in each(dss.SwtControls)}
+    states: dict[str, bool] = {}
+    left_out = 0
+    for name in dss.Lines.AllNames():
+        dss.Circuit.SetActiveElement(f"Line.{name}")
+        enabled = dss.CktElement.Enabled()
+        phases, ends = dss.CktElement.NumPhases(), (1, 2)
+        opened = [dss.CktElement.IsOpen(end, k + 1) for end in ends for k in range(phases)] if enabled else [True]
+        dss.Text.Command(f"? Line.{name}.Switch")
+        is_switch = dss.Text.Result().lower().startswith(("y", "t")) or f"line.{name.lower()}" in controlled
+        whole = any(all(opened[end * phases : (end + 1) * phases]) for end in range(2)) if enabled else True
+        if any(opened) and not whole:
+            notes.append(f"line.{name.lower()} is open in some of its phases and counts as closed")
+        if not enabled and not is_switch:
+            left_out += 1
+        elif is_switch or whole:
+            states[f"line.{name.lower()}"] = whole
+            if not enabled:
+                dss.Text.Command(f"Line.{name}.Enabled=yes")
+            if any(opened):
+                dss.Text.Command(f"Close Line.{name} 1")
+                dss.Text.Command(f"Close Line.{name} 2")
+    if left_out:
+        notes.append(f"{left_out} lines are disabled, without being switches, and left out")
+    dss.Solution.BuildYMatrix(1, 0)
+    return states
+
+
+def lines(
+    dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], split: Collection[str], notes: list[str]
+) -> list[Link]:
+    """Lines and series reactors; those of different phases side by side are one branch.
+
+    Parameters
+    ----------
+    split
+        Buses of split-phase services.
+    """
+    pieces, unstated, ties = [], 0, []
+    for name in each(dss.Lines):
+        link = _series(dss, f"line.{name}", kv, split)
+        if link is None:
+            continue
+        phases = dss.CktElement.NumPhases()
+        rated = dss.CktElement.NormalAmps()
+        unstated += rated == _UNSTATED_AMPERES
+        amperes = rated * min(phases, 3) / 3 if 0 < rated != _UNSTATED_AMPERES else math.inf
+        is_open = states.get(link.id, False)
+        link = replace(link, ampacity=amperes, switchable=link.id in states, is_open=is_open)
+        far = link.to_bus
+        if link.switchable and str(far).endswith(OPEN_END) and str(far).removesuffix(OPEN_END) in kv:
+            link = replace(link, to_bus=str(far).removesuffix(OPEN_END), is_open=True)
+            ties.append(f"{link.id} from {link.from_bus} to {link.to_bus}")
+        pieces.append(Piece(link, _phases(dss)))
+    for name in each(dss.Reactors):
+        link = _series(dss, f"reactor.{name}", kv, split)
+        if link is not None:
+            pieces.append(Piece(link, _phases(dss)))
+    if unstated:
+        notes.append(f"{unstated} lines have OpenDSS's default rating of 400 A, which is taken for none")
+    if ties:
+        notes.append(f"switches that end on a bus NAME_OPEN are open ties to bus NAME: {', '.join(ties)}")
+    few = sum(len(piece.phases) < 3 for piece in pieces)
+    if few:
+        notes.append(
+            f"{few} of {len(pieces)} lines have one or two phases: each is a branch of three phases with the same loss "
+            "and drop for the same power (z = 3 w'Zw / n^2)"
+        )
+    return _joined(pieces, notes)
+
+
+def _phases(dss: Any) -> frozenset[int]:
+    """Phases of the first terminal of the active element, its neutrals left out."""
+    return frozenset(terminals(dss)[0][1].tolist()) & {1, 2, 3}
+
+
+def _series(dss: Any, name: str, kv: Mapping[str, float], split: Collection[str]) -> Link | None:
+    """The active element between two buses; None for a shunt.
+
+    Raises
+    ------
+    UnsupportedError
+        For a reactance below 0, such as a series capacitor has.
+    """
+    ends = terminals(dss)
+    if len(ends) != 2 or ends[0][0] == ends[1][0] or not ends[1][1].any():
+        return None
+    (start, nodes), (end, _) = ends
+    w = opposed(nodes) if start in split else balanced(nodes)
+    n = np.count_nonzero(w)
+    if start not in kv or end not in kv or not n:
+        return None
+    y = admittance(dss)
+    size = len(nodes)
+    phase = np.flatnonzero(w)
+    series = -y[:size, size:][np.ix_(phase, phase)]
+    charging = ((y[:size, :size] + y[:size, size:]) + (y[size:, size:] + y[size:, :size]))[np.ix_(phase, phase)]
+    w = w[phase]
+    z = complex(3 * w.conj() @ np.linalg.inv(series) @ w / n**2)
+    shunt = complex(w.conj() @ charging @ w) / 3
+    if z.imag < -1e-9 * abs(z):
+        raise UnsupportedError(f"{name}: its reactance of {z.imag:.4g} ohm is below 0, which is not modelled")
+    z_base = kv[start] ** 2
+    z = complex(max(z.real, 0.0), max(z.imag, 0.0)) / z_base
+    # The numerical inverse leaves a conductance of the order of rounding.
+    real = shunt.real if shunt.real > 1e-6 * abs(shunt.imag) and abs(shunt) > 1e-12 else 0.0
+    imag = shunt.imag if shunt.imag > 1e-12 else 0.0
+    return Link(name, "line", "", start, end, z=z, y=complex(real, imag) * z_base)
+
+
+def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
+    """One branch for pieces of different phases between the same buses, which carry one power together.
+
+    Open ones that have not all three phases are left out: a balanced network would feed three phases through them.
+    """
+    groups: dict[tuple[Any, ...], list[Piece]] = {}
+    for piece in pieces:
+        link = piece.link
+        key = (frozenset((link.from_bus, link.to_bus)), link.switchable, link.is_open)
+        groups.setdefault(key, []).append(piece)
+    result, joined, partial = [], 0, []
+    for group in groups.values():
+        phases = [p for piece in group for p in piece.phases]
+        together = len(set(phases)) == len(phases)
+        for part in [group] if together else [[piece] for piece in group]:
+            if part[0].link.is_open and sum(len(piece.phases) for piece in part) < 3:
+                partial += [piece.link.id for piece in part]
+                continue
+            joined += len(part) if len(part) > 1 else 0
+            result.append(bank([piece.link for piece in part]))
+    if partial:
+        notes.append(
+            "open switches of one or two phases are left out, a balanced network would feed three phases through them: "
+            + ", ".join(partial)
+        )
+    if joined:
+        notes.append(f"{joined} lines of different phases side by side are joined to branches of all their phases")
+    return result
+
+
+def sources(dss: Any, kv: dict[str, float], voltage: dict[str, float]) -> tuple[list[Link], float]:
+    """Branches of the source impedances, and the loss inside the sources [kW] in OpenDSS's solution.
+
+    A bus ``vsource.NAME`` behind each impedance joins ``kv`` and, with its voltage, ``voltage``.
+    """
+    result, loss = [], 0.0
+    for name in each(dss.Vsources):
+        if not dss.CktElement.Enabled():
+            continue
+        bus, nodes = terminals(dss)[0]
+        if bus not in kv or not balanced(nodes).any():
+            continue
+        y = admittance(dss)[: len(nodes), : len(nodes)]
+        z = np.linalg.inv(y)
+        flat = np.array(dss.CktElement.Currents())
+        current = (flat[0::2] + 1j * flat[1::2])[: len(nodes)]
+        loss += float((current.conj() @ z @ current).real) / 1e3
+        w = balanced(nodes)
+        impedance = complex(3 * w.conj() @ z @ w) / np.count_nonzero(w) ** 2
+        inner = f"vsource.{name}"
+        kv[inner] = kv[bus]
+        voltage[inner] = dss.Vsources.PU() * per_unit(dss.Vsources.BasekV(), kv[bus])
+        result.append(
+            Link(inner, "line", "", inner, bus, z=complex(max(impedance.real, 0), impedance.imag) / kv[bus] ** 2)
+        )
+    return result, loss

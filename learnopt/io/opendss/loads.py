@@ -1,0 +1,160 @@
+"""Loads, generators, PV systems, storages, capacitors and shunt reactors of an OpenDSS circuit, at their buses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import UnsupportedError
+from learnopt.io.opendss.engine import admittance, balanced, each, terminals
+
+_SHARES: Mapping[int, tuple[float, float]] = {
+    1: (0.0, 0.0),
+    2: (1.0, 1.0),
+    3: (0.0, 1.0),
+    5: (0.5, 0.5),
+    6: (0.0, 0.0),
+    7: (0.0, 1.0),
+}
+"""Share of p and of q that each load model draws as an impedance; a current is half power, half impedance."""
+_FACTORS = (1.0, np.sqrt(3.0), 2.0)
+_SERIES = ("UPFC", "VSConverter", "GICLine", "AutoTrans")
+
+
+@dataclass(frozen=True)
+class Injection:
+    """What one element draws: constant power, which a load shape multiplies, and a shunt at nominal voltage [kW, kvar].
+
+    ``shape`` is "" where there is none.
+    """
+
+    id: str
+    bus: str
+    kw: float = 0.0
+    kvar: float = 0.0
+    shunt_kw: float = 0.0
+    shunt_kvar: float = 0.0
+    shape: str = ""
+
+
+def injections(dss: Any, kv: Mapping[str, float], notes: list[str], subject: str) -> list[Injection]:
+    """Everything that hangs on one bus.
+
+    Raises
+    ------
+    UnsupportedError
+        For series devices that are not modelled, and for shunts that feed in active power.
+    """
+    for kind in _SERIES:
+        dss.Circuit.SetActiveClass(kind)
+        if dss.ActiveClass.Count():
+            raise UnsupportedError(f"{subject}: not modelled: {kind} {', '.join(dss.ActiveClass.AllNames()[:5])}")
+    found = [*_loads(dss, kv, notes), *_producers(dss, notes)]
+    for kind, collection in (("capacitor", dss.Capacitors), ("reactor", dss.Reactors)):
+        for name in each(collection):
+            (bus, nodes), *others = terminals(dss)
+            if others and others[0][0] != bus and others[0][1].any():
+                if kind == "capacitor":
+                    raise UnsupportedError(f"{subject}: {kind}.{name} is in series, which is not modelled")
+                continue
+            if bus not in kv:
+                notes.append(f"{kind}.{name} is at bus {bus}, which has no voltage, and left out")
+                continue
+            v = np.concatenate([balanced(nodes), *(balanced(n) for _, n in others)]) * kv[bus] * 1e3 / np.sqrt(3)
+            power = complex(v @ np.conj(admittance(dss) @ v)) / 1e3
+            found.append(Injection(f"{kind}.{name}", bus, shunt_kw=max(power.real, 0.0), shunt_kvar=power.imag))
+    return found
+
+
+def _loads(dss: Any, kv: Mapping[str, float], notes: list[str]) -> list[Injection]:
+    """Loads at nominal power times the load multiplier of the solution."""
+    result, impedance, current = [], 0, 0
+    outside, unusual = 0, 0
+    unsupplied: list[str] = []
+    for name in each(dss.Loads):
+        if not dss.CktElement.Enabled():
+            continue
+        bus, nodes = terminals(dss)[0]
+        if bus not in kv:
+            unsupplied.append(f"load.{name}")
+            continue
+        scale = 1.0 if dss.Loads.Status() == 2 else dss.Solution.LoadMult()
+        p, q = dss.Loads.kW() * scale, dss.Loads.kvar() * scale
+        model = int(dss.Loads.Model())
+        if model == 4:
+            of_p, of_q = dss.Loads.CVRwatts() / 2, dss.Loads.CVRvars() / 2
+        elif model == 8:
+            zip_v = dss.Loads.ZipV()
+            of_p, of_q = zip_v[0] + zip_v[1] / 2, zip_v[3] + zip_v[4] / 2
+        else:
+            unusual += model not in _SHARES
+            of_p, of_q = _SHARES.get(model, (0.0, 0.0))
+        impedance += bool(of_p or of_q)
+        current += model in (4, 5, 8)
+        rated, nominal = dss.Loads.kV(), kv[bus] / np.sqrt(3)
+        factor = min(((nominal * f / rated) for f in _FACTORS), key=lambda ratio: abs(np.log(ratio))) ** 2
+        flat = dss.CktElement.VoltagesMagAng()[0::2]
+        level = np.mean([flat[k] for k, n in enumerate(nodes) if 1 <= n <= 3] or [nominal * 1e3]) / nominal / 1e3
+        outside += not dss.Loads.Vminpu() <= level / np.sqrt(factor) <= dss.Loads.Vmaxpu() and model != 2
+        shape = dss.Loads.Yearly() or dss.Loads.Daily()
+        result.append(
+            Injection(
+                f"load.{name}",
+                bus,
+                p * (1 - of_p),
+                q * (1 - of_q),
+                p * of_p * factor,
+                q * of_q * factor,
+                shape.lower(),
+            )
+        )
+    if impedance:
+        notes.append(
+            f"{impedance} of {len(result)} loads depend on the voltage: their constant-impedance share is a shunt at "
+            "their bus and does not follow load shapes"
+            + (f"; the current-like share of {current} counts as half power, half impedance" if current else "")
+        )
+    if outside:
+        notes.append(
+            f"{outside} loads are outside of Vminpu and Vmaxpu in OpenDSS's solution, where it makes them impedances; "
+            "here they keep their model"
+        )
+    if unsupplied:
+        names = ", ".join(unsupplied[:5]) + (" ..." if len(unsupplied) > 5 else "")
+        notes.append(f"{len(unsupplied)} loads are at buses without a voltage base, and left out: {names}")
+    if unusual:
+        notes.append(f"{unusual} loads have a model that is not known and count as constant power")
+    return result
+
+
+def _producers(dss: Any, notes: list[str]) -> list[Injection]:
+    """Everything else that converts power, at its output in OpenDSS's solution."""
+    result = []
+    for full in dss.Circuit.AllElementNames():
+        kind, _, name = full.lower().partition(".")
+        if kind not in ("generator", "pvsystem", "storage", "indmach012", "isource", "vccs", "windgen"):
+            continue
+        dss.Circuit.SetActiveElement(full)
+        if not dss.CktElement.Enabled():
+            continue
+        bus = terminals(dss)[0][0]
+        total = dss.CktElement.TotalPowers()
+        shape = ""
+        if kind in ("generator", "pvsystem"):
+            shape = _property(dss, full, "yearly") or _property(dss, full, "daily")
+        result.append(Injection(f"{kind}.{name}", bus, float(total[0]), float(total[1]), shape=shape.lower()))
+    if result:
+        total = sum(one.kw for one in result)
+        notes.append(
+            f"{len(result)} generators, PV systems and storages are negative loads at their present output, together "
+            f"{-total:.4g} kW"
+        )
+    return result
+
+
+def _property(dss: Any, element: str, name: str) -> str:
+    dss.Text.Command(f"? {element}.{name}")
+    return str(dss.Text.Result()).strip()

@@ -1,0 +1,225 @@
+"""OpenDSS master files (``.dss``), read through OpenDSS itself and reduced to the positive sequence.
+
+==================  ====================================================================================
+branches            ``line.650632``, ``transformer.sub``: OpenDSS's full names; ``vsource.source`` is its impedance
+laterals            lines of one or two phases carry their power as a branch of three phases of the same loss
+transformers        ratio at the tap in use after OpenDSS's solution; single-phase units side by side are a bank
+switches            lines with ``Switch=yes``, a SwtControl or an open terminal; disabled switches are open
+substations         a bus behind the impedance of each Vsource, at its voltage
+loads               sum of the phases; constant impedance is a shunt, constant current half of each
+==================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.io.case_json import network_from_dict
+from learnopt.io.opendss.branches import OPEN_END, lines, sources, switch_states
+from learnopt.io.opendss.engine import each, engine, terminals
+from learnopt.io.opendss.loads import Injection, injections
+from learnopt.io.opendss.transformers import corrected_bases, split_phase_buses, transformers
+from learnopt.io.stations import Link, contract_stations, fed_buses
+from learnopt.network import Floats, Network
+
+_LISTED = 5
+"""Notes of one kind that are written out."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadShape:
+    """Factors over time.
+
+    Parameters
+    ----------
+    hours
+        Between two values.
+    p, q
+        Factors of active and reactive power, or kW and kvar where ``actual``.
+    """
+
+    hours: float
+    p: Floats
+    q: Floats
+    actual: bool
+
+
+@dataclass(frozen=True, eq=False)
+class OpenDSSCase:
+    """A network with what its profiles need.
+
+    Parameters
+    ----------
+    notes
+        What was assumed or left out, and OpenDSS's own solution, one sentence each.
+    injections
+        Elements at the buses of the network.
+    shapes
+        Load shapes that they name.
+    """
+
+    network: Network
+    notes: tuple[str, ...]
+    injections: tuple[Injection, ...]
+    shapes: Mapping[str, LoadShape]
+
+
+def read_opendss(path: Path) -> OpenDSSCase:
+    """Read a master file; OpenDSS solves it, and its solution is in the notes.
+
+    Raises
+    ------
+    UnsupportedError
+        If opendssdirect is not installed, and for elements that are not modelled, by name.
+    DataError
+        With OpenDSS's own text for a file that it does not read, and if no source feeds the circuit.
+    """
+    notes: list[str] = []
+    with engine(path) as dss:
+        return _case(dss, path, notes)
+
+
+def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
+    """Network of the circuit in the engine: what needs its solution first, then the lines with all switches closed."""
+    kv, places = {}, {}
+    for name in dss.Circuit.AllBusNames():
+        dss.Circuit.SetActiveBus(name)
+        if dss.Bus.kVBase() > 0:
+            kv[name.lower()] = dss.Bus.kVBase() * math.sqrt(3)
+        if dss.Bus.Coorddefined():
+            places[name.lower()] = (dss.Bus.X(), dss.Bus.Y())
+    corrected_bases(dss, kv, notes)
+    found = injections(dss, kv, notes, str(path))
+    shapes = _shapes(dss, {one.shape for one in found})
+    voltage: dict[str, float] = {}
+    inner, loss_inside = sources(dss, kv, voltage)
+    notes += _solution(dss, loss_inside)
+    links = inner + transformers(dss, kv, notes, str(path))
+    states = switch_states(dss, notes)
+    links += _without_jumpers(lines(dss, kv, states, split_phase_buses(dss), notes), links, notes)
+    if dss.RegControls.Count():
+        notes.append(
+            f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them, or are "
+            "chosen within their range with --controls taps, the phases of a bank together, impedances unchanged"
+        )
+    if not voltage:
+        raise DataError(str(path), ["no source in it is enabled: at least one Vsource must feed the circuit"])
+    bus_of, links, merged = contract_stations(list(kv), links, list(voltage), str(path))
+    notes += merged[:_LISTED]
+    if len(merged) > _LISTED:
+        notes.append(f"and {len(merged) - _LISTED} more of that kind")
+    fed = fed_buses(list(kv), links, list(voltage))
+    lost = [bus for bus in kv if bus_of[bus] not in fed and not bus.endswith(OPEN_END)]
+    if lost:
+        names = ", ".join(lost[:10]) + (" ..." if len(lost) > 10 else "")
+        notes.append(f"{len(lost)} buses have no path to a source even with every switch closed, left out: {names}")
+    links = [link for link in links if link.from_bus in fed]
+    kept = tuple(one for one in found if bus_of.get(one.bus) in fed)
+    if not any(link.switchable for link in links):
+        notes.append("the circuit has no switch: no branch can be operated")
+    record = _record(dss.Circuit.Name(), path, kv, places, links, voltage, kept, fed)
+    return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes)
+
+
+def _without_jumpers(found: list[Link], banks: list[Link], notes: list[str]) -> list[Link]:
+    """Lines but those beside a transformer: the third phase of an open-delta regulator, which the bank stands for."""
+    across = {frozenset((bank.from_bus, bank.to_bus)) for bank in banks if bank.kind == "trafo"}
+    jumpers = [link.id for link in found if frozenset((link.from_bus, link.to_bus)) in across and not link.is_open]
+    if jumpers:
+        notes.append(f"closed lines across a transformer belong to its bank and are left out: {', '.join(jumpers)}")
+    return [link for link in found if link.id not in jumpers]
+
+
+def _shapes(dss: Any, wanted: set[str]) -> dict[str, LoadShape]:
+    """Load shapes of these names."""
+    found = {}
+    for name in each(dss.LoadShape):
+        if name in wanted and dss.LoadShape.Npts():
+            p = np.array(dss.LoadShape.PMult(), dtype=float)
+            q = np.array(dss.LoadShape.QMult(), dtype=float)
+            hours = dss.LoadShape.SInterval() / 3600
+            found[name] = LoadShape(hours, p, q if len(q) == len(p) else p, bool(dss.LoadShape.UseActual()))
+    return found
+
+
+def _solution(dss: Any, loss_inside: float) -> list[str]:
+    """What OpenDSS finds for the present state: loss, lowest voltage, imbalance."""
+    if not dss.Solution.Converged():
+        return ["OpenDSS's own power flow of the present state does not converge: its loss is not compared"]
+    loss = dss.Circuit.Losses()[0] / 1e3 + loss_inside
+    phases = np.zeros(3)
+    for _ in each(dss.Vsources):
+        nodes = terminals(dss)[0][1]
+        power = dss.CktElement.Powers()[0::2]
+        for k, node in enumerate(nodes):
+            if 1 <= node <= 3:
+                phases[node - 1] -= power[k]
+    worst, where = 0.0, ""
+    for name in dss.Circuit.AllBusNames():
+        dss.Circuit.SetActiveBus(name)
+        if len({n for n in dss.Bus.Nodes() if 1 <= n <= 3}) == 3 and dss.Bus.SeqVoltages()[1] > 0:
+            _, positive, negative = dss.Bus.SeqVoltages()[:3]
+            if negative / positive > worst:
+                worst, where = negative / positive, name.lower()
+    total = phases.sum()
+    share = f" ({100 * loss / total:.3g} % of the feed-in)" if total else ""
+    notes = [f"OpenDSS's own solution of the present state loses {loss:.6g} kW{share}, in its sources too"]
+    mean = abs(total) / 3
+    spread = 100 * np.abs(phases - total / 3).max() / mean if mean else 0.0
+    if spread > 0.1 or worst > 1e-4:
+        notes.append(
+            f"imbalance: phases carry {', '.join(f'{p:.5g}' for p in phases)} kW at the source ({spread:.3g} % from "
+            f"the mean), negative-sequence voltage up to {100 * worst:.2g} %"
+            + (f" at bus {where}" if where else "")
+            + "; the loss of the balanced network differs from OpenDSS's for this reason"
+        )
+    return notes
+
+
+def _record(
+    name: str,
+    path: Path,
+    kv: dict[str, float],
+    places: dict[str, tuple[float, float]],
+    links: list[Link],
+    voltage: dict[str, float],
+    found: tuple[Injection, ...],
+    fed: set[Any],
+) -> dict[str, Any]:
+    """The case file of the circuit."""
+    for link in links:  # the bus behind a source stands where the source is
+        if link.from_bus in voltage and link.to_bus in places:
+            places[str(link.from_bus)] = places[str(link.to_bus)]
+    buses: dict[str, dict[str, Any]] = {}
+    for bus in kv:
+        if bus in fed:
+            buses[bus] = {"id": bus, "kv": kv[bus]} | dict.fromkeys(
+                ("p_kw", "q_kvar", "shunt_p_kw", "shunt_q_kvar"), 0.0
+            )
+            if bus in places:
+                buses[bus]["x"], buses[bus]["y"] = places[bus]
+    for one in found:
+        entry = buses[one.bus]
+        entry["p_kw"] += one.kw
+        entry["q_kvar"] += one.kvar
+        entry["shunt_p_kw"] += one.shunt_kw
+        entry["shunt_q_kvar"] += one.shunt_kvar
+    records = [link.record(kv[str(link.from_bus)], link.y) for link in links]
+    return {
+        "name": name,
+        "source": str(path),
+        "base_kv": Counter(round(kv[bus], 6) for bus in buses).most_common(1)[0][0],
+        "substations": list(voltage),
+        "substation_data": {root: {"v_pu": vm} for root, vm in voltage.items()},
+        "buses": list(buses.values()),
+        "branches": records,
+        "taps": [tap for link in links for tap in link.tap_record],
+    }

@@ -1,0 +1,1 @@
+"""pandapower nets, and what comes by way of them: SimBench codes and CGMES profiles."""

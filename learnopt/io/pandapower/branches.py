@@ -1,0 +1,296 @@
+"""Lines, transformers and switches of a pandapower net as branches.
+
+The formulas are those of pandapower's documentation (https://pandapower.readthedocs.io, "Datastructure and Elements"):
+lines as pi, transformers as T turned into pi, impedances in per unit of 1 MVA on the bus voltages.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import UnsupportedError
+from learnopt.io.pandapower.tables import Element, Tables
+from learnopt.io.pandapower.trafo3w import star_legs, star_point
+from learnopt.io.stations import Link
+from learnopt.network import Bools, Floats
+
+_UNLIMITED_KA = 1e3
+"""Ratings from here on are stand-ins for "none" [kA]."""
+_SWITCH_RX = 2.0
+"""r/x of a switch with impedance, pandapower's default ``switch_rx_ratio``."""
+
+
+def branches(tables: Tables, kv: dict[Any, float], notes: list[str]) -> list[Link]:
+    """Branches of a net between the buses of ``kv``, which are those in service.
+
+    Parameters
+    ----------
+    kv
+        Nominal voltage of every bus in service [kV].
+    notes
+        What is left out or assumed is added here.
+    """
+    switched = _Switches(tables)
+    lines = _lines(tables, kv, switched)
+    bus = tables["bus"]
+    legs = star_legs(tables)
+    stars = Element("bus", [*bus.index, *(star_point(i) for i in tables["trafo3w"].index)], {}, bus.bad)
+    trafos = _trafos(tables["trafo"], "t", bus, kv, switched, tables.subject, notes)
+    trafos += _trafos(legs, "t3", stars, kv, switched, tables.subject, notes)
+    couplers = _couplers(tables, kv)
+    tables.raise_violations()
+    for kind in ("line", "trafo", "trafo3w"):
+        off = np.count_nonzero(~tables[kind].flags("in_service", True))
+        if off:
+            notes.append(f"{off} {kind}s are not in service and left out")
+    return lines + trafos + couplers
+
+
+def manual_switches(switch: Element) -> Bools:
+    """Switches operated by hand, as a column ``operation`` of one's own says (``remote`` or ``manual``)."""
+    words = [text.strip().lower() for text in switch.texts("operation")]
+    switch.bad.extend(
+        f"switch {switch.index[row]}: operation = {word!r} must be 'remote' or 'manual'"
+        for row, word in enumerate(words)
+        if word not in ("", "nan", "none", "remote", "manual")
+    )
+    return np.array([word == "manual" for word in words], dtype=bool)
+
+
+class _Switches:
+    """Switches at the ends of lines and transformers: one decision per branch, however many switches it has."""
+
+    def __init__(self, tables: Tables) -> None:
+        switch, bus = tables["switch"], tables["bus"]
+        closed, manual = switch.flags("closed", True), manual_switches(switch)
+        self._at: dict[tuple[str, str], list[tuple[Any, bool]]] = {}
+        self._manual: set[tuple[str, str]] = set()
+        for row, (et, element, end) in enumerate(
+            zip(switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
+        ):
+            if et in ("l", "t", "t3"):
+                key = element.removesuffix(".0")
+                self._at.setdefault((et, key), []).append((end, bool(closed[row])))
+                if manual[row]:
+                    self._manual.add((et, key))
+            elif et != "b":
+                switch.bad.append(f"switch {switch.index[row]}: et = {et!r} must be 'b', 'l', 't' or 't3'")
+        for et, kind in (("l", "line"), ("t", "trafo"), ("t3", "trafo3w")):
+            known = {str(i) for i in tables[kind].index}
+            unknown = sorted({key for e, key in self._at if e == et} - known)
+            tables.bad.extend(f"a switch stands at {kind} {key}, which the net does not have" for key in unknown)
+
+    def state(self, et: str, element: Element, row: int, ends: tuple[Any, Any]) -> dict[str, Any]:
+        """Of a branch: whether it is switchable and open, and the end from which an open one stays energised."""
+        found = self._at.get((et, str(element.index[row])), [])
+        if et == "t3":  # of a leg: the switches at its terminal
+            found = [at for at in self._at.get((et, str(element.index[row]).split()[0]), []) if at[0] in ends]
+        for end, _ in found:
+            if end is not None and end not in ends:
+                element.bad.append(
+                    f"{element.kind} {element.index[row]}: a switch of it is at bus {end}, not one of its ends"
+                )
+        opened = {end for end, is_closed in found if not is_closed}
+        closed_ends = [end for end in ends if end not in opened]
+        return {
+            "switchable": bool(found),
+            "is_open": bool(opened),
+            "manual": (et, str(element.index[row]).split()[0]) in self._manual,
+            "fed_end": closed_ends[0] if opened and len(closed_ends) == 1 else None,
+        }
+
+
+def _lines(tables: Tables, kv: dict[Any, float], switches: _Switches) -> list[Link]:
+    line = tables["line"]
+    start, end = line.references("from_bus", tables["bus"]), line.references("to_bus", tables["bus"])
+    length, parallel = line.numbers("length_km", low=0.0), line.numbers("parallel", 1.0, low=1.0)
+    r, x = line.numbers("r_ohm_per_km", low=0.0), line.numbers("x_ohm_per_km", low=0.0)
+    c, g = line.numbers("c_nf_per_km", 0.0, low=0.0), line.numbers("g_us_per_km", 0.0, low=0.0)
+    rated, df = line.numbers("max_i_ka", math.inf, low=0.0), line.numbers("df", 1.0, low=0.0)
+    names, in_service = line.texts("name"), line.flags("in_service", True)
+    result = []
+    for k, branch in enumerate(line.names()):
+        if not in_service[k] or start[k] not in kv or end[k] not in kv:
+            continue
+        z_base = kv[start[k]] ** 2
+        admittance = complex(g[k] * 1e-6, 2 * math.pi * tables.f_hz * c[k] * 1e-9)
+        result.append(
+            Link(
+                branch,
+                "line",
+                names[k],
+                start[k],
+                end[k],
+                z=complex(r[k], x[k]) * length[k] / parallel[k] / z_base,
+                y=admittance * length[k] * parallel[k] * z_base,
+                ampacity=_ampere(rated[k] * df[k] * parallel[k]),
+                **switches.state("l", line, k, (start[k], end[k])),
+            )
+        )
+    return result
+
+
+def _trafos(
+    trafo: Element,
+    et: str,
+    buses: Element,
+    kv: dict[Any, float],
+    switches: _Switches,
+    subject: str,
+    notes: list[str],
+) -> list[Link]:
+    """Two-winding transformers, or the legs of those with three windings, ``et`` says which switches are theirs."""
+    hv, lv = trafo.references("hv_bus", buses), trafo.references("lv_bus", buses)
+    sn, parallel = trafo.numbers("sn_mva", low=1e-9), trafo.numbers("parallel", 1.0, low=1.0)
+    df = trafo.numbers("df", 1.0, low=1e-9)
+    vk, vkr = trafo.numbers("vk_percent", low=0.0) / 100, trafo.numbers("vkr_percent", low=0.0) / 100
+    pfe, i0 = trafo.numbers("pfe_kw", 0.0, low=0.0) / 1e3, trafo.numbers("i0_percent", 0.0, low=0.0) / 100
+    vn_hv, vn_lv = _tapped_voltages(trafo, subject, notes)
+    moves = _tap_moves(trafo)
+    names, in_service = trafo.texts("name"), trafo.flags("in_service", True)
+    for column in ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv"):
+        if np.any(trafo.numbers(column, 0.5) != 0.5):
+            raise UnsupportedError(f"{subject}: trafos with {column} other than 0.5 are not modelled")
+    result = []
+    for k, branch in enumerate(trafo.names()):
+        if vk[k] < vkr[k]:
+            trafo.bad.append(f"{branch}: vkr_percent = {100 * vkr[k]:g} exceeds vk_percent = {100 * vk[k]:g}")
+        if not in_service[k] or hv[k] not in kv or lv[k] not in kv or trafo.bad:
+            continue
+        to_bus = (vn_lv[k] / kv[lv[k]]) ** 2
+        magnitude, r = vk[k] / sn[k] * to_bus, vkr[k] / sn[k] * to_bus
+        z = complex(r, math.sqrt(max(magnitude**2 - r**2, 0.0))) / parallel[k]
+        magnetising = math.sqrt(max((i0[k] * sn[k]) ** 2 - pfe[k] ** 2, 0.0))
+        z, y = _pi_of_t(z, complex(pfe[k], -magnetising) * parallel[k] / to_bus)
+        ratio = float(vn_hv[k] / vn_lv[k] * kv[lv[k]] / kv[hv[k]])
+        result.append(
+            Link(
+                branch,
+                "trafo",
+                names[k],
+                hv[k],
+                lv[k],
+                z=z,
+                y=y,
+                ratio=ratio,
+                taps=tuple(sorted(move / ratio for move in moves[k])),
+                ampacity=1e3 * sn[k] * df[k] * parallel[k] / (math.sqrt(3.0) * vn_hv[k]),
+                **switches.state(et, trafo, k, (hv[k], lv[k])),
+            )
+        )
+    return result
+
+
+def _tap_moves(trafo: Element) -> list[list[float]]:
+    """By transformer, the voltage behind it at every position over that at the present one; empty without a changer.
+
+    Changers in phase only: ``tap_min``, ``tap_max`` and ``tap_step_percent`` given, and a ``tap_pos`` within.
+    """
+    moves: list[list[float]] = [[] for _ in range(len(trafo))]
+    if "tap_pos" not in trafo:
+        return moves
+    columns = ("tap_pos", "tap_neutral", "tap_min", "tap_max", "tap_step_percent", "tap_step_degree")
+    numbers = np.array([trafo.numbers(column, 0.0 if column == "tap_step_degree" else math.nan) for column in columns])
+    if "tap_changer_type" in trafo:
+        acting = np.isin(trafo.texts("tap_changer_type"), ("Ratio", "Symmetrical"))
+    else:
+        acting = ~trafo.flags("tap_phase_shifter", False)
+    sides = trafo.texts("tap_side")
+    for k, (pos, neutral, low, high, percent, degree) in enumerate(numbers.T.tolist()):
+        known = all(math.isfinite(v) for v in (pos, neutral, low, high, percent))
+        if known and acting[k] and degree == 0 and percent and low <= pos <= high and sides[k] in ("hv", "lv"):
+            voltage = 1 + (np.arange(low, high + 1) - neutral) * percent / 100
+            moved = voltage / (1 + (pos - neutral) * percent / 100)
+            moves[k] = [float(v) for v in (1 / moved if sides[k] == "hv" else moved)]
+    return moves
+
+
+def _pi_of_t(z: complex, y: complex) -> tuple[complex, complex]:
+    """Series impedance and total shunt admittance of the pi that equals a T with half of ``z`` beside ``y``."""
+    factor = 1 + z * y / 4
+    return z * factor, y / factor
+
+
+def _tapped_voltages(trafo: Element, subject: str, notes: list[str]) -> tuple[Floats, Floats]:
+    """Rated voltages of both sides at the tap in use [kV].
+
+    Ratio and symmetrical changers add a phasor of ``tap_step_percent`` at ``tap_step_degree``; an ideal phase shifter
+    only turns the voltage, which no radial power flow sees.
+
+    Raises
+    ------
+    UnsupportedError
+        For tap-dependent tables.
+    """
+    rated = {"hv": trafo.numbers("vn_hv_kv", low=1e-3), "lv": trafo.numbers("vn_lv_kv", low=1e-3)}
+    if trafo.flags("tap_dependency_table", False).any() or "tap_dependent_impedance" in trafo:
+        raise UnsupportedError(
+            f"{subject}: trafos with tap-dependent impedance are not modelled: set one impedance each"
+        )
+    for tap in ("tap", "tap2"):
+        if f"{tap}_pos" not in trafo:
+            continue
+        steps = trafo.numbers(f"{tap}_pos", math.nan) - trafo.numbers(f"{tap}_neutral", math.nan)
+        percent = np.nan_to_num(trafo.numbers(f"{tap}_step_percent", 0.0)) / 100
+        angle = np.deg2rad(trafo.numbers(f"{tap}_step_degree", 0.0))
+        # Before pandapower 3 a changer was one unless it was marked as a phase shifter; since then its type says it.
+        if f"{tap}_changer_type" in trafo:
+            kinds = trafo.texts(f"{tap}_changer_type")
+            acting = np.isin(kinds, ("Ratio", "Symmetrical"))
+            idle = ~acting & ~np.isin(kinds, ("Ideal",)) & (np.nan_to_num(steps) != 0) & (percent != 0)
+            for k in np.flatnonzero(idle).tolist():
+                notes.append(
+                    f"{trafo.names()[k]}: its tap position has no effect, as in pandapower: no {tap}_changer_type"
+                )
+        else:
+            acting = ~trafo.flags(f"{tap}_phase_shifter", False)
+        step = np.where(acting & np.isfinite(steps), steps * percent, 0.0)
+        for side in ("hv", "lv"):
+            here = np.array([value == side for value in trafo.texts(f"{tap}_side")], dtype=bool)
+            rated[side] = np.where(here, rated[side] * np.abs(1 + step * np.exp(1j * angle)), rated[side])
+    return rated["hv"], rated["lv"]
+
+
+def _couplers(tables: Tables, kv: dict[Any, float]) -> list[Link]:
+    """Bus-bus switches."""
+    switch = tables["switch"]
+    rows = [k for k, et in enumerate(switch.texts("et")) if et == "b"]
+    some = Element("switch", [switch.index[k] for k in rows], _rows(switch, rows), switch.bad)
+    start, end = some.references("bus", tables["bus"]), some.references("element", tables["bus"])
+    closed, names, manual = some.flags("closed", True), some.texts("name"), manual_switches(some)
+    z, rated = some.numbers("z_ohm", 0.0, low=0.0), some.numbers("in_ka", math.inf, low=0.0)
+    result = []
+    for k, branch in enumerate(some.names()):
+        if start[k] not in kv or end[k] not in kv or start[k] == end[k]:
+            continue
+        if kv[start[k]] != kv[end[k]]:
+            switch.bad.append(
+                f"{branch}: couples bus {start[k]} ({kv[start[k]]:g} kV) and {end[k]} ({kv[end[k]]:g} kV)"
+            )
+        impedance = complex(_SWITCH_RX, 1.0) / math.hypot(_SWITCH_RX, 1.0) * z[k] / kv[start[k]] ** 2
+        result.append(
+            Link(
+                branch,
+                "switch",
+                names[k],
+                start[k],
+                end[k],
+                z=impedance if z[k] else 0j,
+                ampacity=_ampere(rated[k]),
+                switchable=True,
+                is_open=not closed[k],
+                manual=bool(manual[k]),
+            )
+        )
+    return result
+
+
+def _rows(element: Element, rows: list[int]) -> dict[str, list[Any]]:
+    return {column: [cells[k] for k in rows] for column, cells in element.columns.items()}
+
+
+def _ampere(kilo: float) -> float:
+    return 1e3 * kilo if 0 < kilo < _UNLIMITED_KA else math.inf

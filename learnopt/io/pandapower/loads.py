@@ -1,0 +1,91 @@
+"""Loads, generators, storages, wards and shunts of a pandapower net as powers and admittances of its buses."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from learnopt.errors import UnsupportedError
+from learnopt.io.pandapower.tables import Element, Tables
+
+
+class Injections:
+    """Powers ``p``, ``q`` drawn and shunts ``shunt_p``, ``shunt_q`` at 1 pu, per bus of the net [MW, Mvar].
+
+    Raises
+    ------
+    UnsupportedError
+        For shunts with a table of steps.
+    """
+
+    def __init__(self, tables: Tables, notes: list[str]) -> None:
+        self.p: defaultdict[Any, float] = defaultdict(float)
+        self.q: defaultdict[Any, float] = defaultdict(float)
+        self.shunt_p: defaultdict[Any, float] = defaultdict(float)
+        self.shunt_q: defaultdict[Any, float] = defaultdict(float)
+        self._bus = tables["bus"]
+        for kind, sign in (("load", 1.0), ("sgen", -1.0), ("storage", 1.0)):
+            element = tables[kind]
+            scale = sign * element.numbers("scaling", 1.0)
+            p, q = element.numbers("p_mw", 0.0) * scale, element.numbers("q_mvar", 0.0) * scale
+            constant = np.zeros((len(element), 2))
+            if kind == "load":
+                constant = self._voltage_dependent(element, notes)
+            self._add(element, p * (1 - constant[:, 0]), q * (1 - constant[:, 1]))
+            self._add_shunt(element, p * constant[:, 0], q * constant[:, 1])
+        for kind, sign in (("asymmetric_load", 1.0), ("asymmetric_sgen", -1.0)):
+            element = tables[kind]
+            scale = sign * element.numbers("scaling", 1.0)
+            p = sum((element.numbers(f"p_{phase}_mw", 0.0) for phase in "abc"), np.zeros(len(element)))
+            q = sum((element.numbers(f"q_{phase}_mvar", 0.0) for phase in "abc"), np.zeros(len(element)))
+            self._add(element, p * scale, q * scale)
+            if len(element):
+                notes.append(f"{len(element)} {kind}s count with the sum of their phases, balanced")
+        ward = tables["ward"]
+        self._add(ward, ward.numbers("ps_mw", 0.0), ward.numbers("qs_mvar", 0.0))
+        self._add_shunt(ward, ward.numbers("pz_mw", 0.0), ward.numbers("qz_mvar", 0.0))
+        shunt = tables["shunt"]
+        step, rated = shunt.numbers("step", 1.0), shunt.numbers("vn_kv", math.nan)
+        nominal = dict(zip(self._bus.index, self._bus.numbers("vn_kv", math.nan), strict=True))
+        at = np.array([nominal.get(b, math.nan) for b in shunt.references("bus", self._bus)], dtype=float)
+        factor = step * np.where(np.isfinite(rated), at / rated, 1.0) ** 2
+        if shunt.flags("step_dependency_table", False).any():
+            raise UnsupportedError(f"{tables.subject}: shunts with a step table are not modelled: give p_mw and q_mvar")
+        self._add_shunt(shunt, shunt.numbers("p_mw", 0.0) * factor, shunt.numbers("q_mvar", 0.0) * factor)
+        if len(tables["controller"]):
+            notes.append(
+                f"{len(tables['controller'])} controllers are not simulated: taps and set points stay as they are"
+            )
+
+    def _voltage_dependent(self, load: Element, notes: list[str]) -> np.ndarray:
+        """Share of p and q that is drawn as an impedance, shape (n_load, 2)."""
+        shares = np.zeros((len(load), 2))
+        currents = False
+        for column, power in enumerate("pq"):
+            impedance = load.numbers("const_z_percent", 0.0) + load.numbers(f"const_z_{power}_percent", 0.0)
+            current = load.numbers("const_i_percent", 0.0) + load.numbers(f"const_i_{power}_percent", 0.0)
+            shares[:, column] = (impedance + current / 2) / 100
+            currents |= bool(current.any())
+        if shares.any():
+            notes.append("the constant-impedance share of loads is a shunt at their bus and does not follow profiles")
+        if currents:
+            notes.append(
+                "constant-current loads are half power, half impedance: the same within 0.2 % from 0.95 to 1.05 pu"
+            )
+        return shares
+
+    def _add(self, element: Element, p: np.ndarray, q: np.ndarray) -> None:
+        self._collect(element, ((self.p, p), (self.q, q)))
+
+    def _add_shunt(self, element: Element, p: np.ndarray, q: np.ndarray) -> None:
+        self._collect(element, ((self.shunt_p, p), (self.shunt_q, q)))
+
+    def _collect(self, element: Element, parts: tuple[tuple[dict[Any, float], np.ndarray], ...]) -> None:
+        on = element.flags("in_service", True)
+        for k, index in enumerate(element.references("bus", self._bus)):
+            if on[k]:
+                for total, values in parts:
+                    total[index] += float(values[k])

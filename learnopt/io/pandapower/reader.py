@@ -1,0 +1,279 @@
+"""Nets of pandapower: JSON files of ``pandapower.to_json``, net objects, and the networks that pandapower ships.
+
+==================  ====================================================================================
+branches            ``line 12``, ``trafo 3``, ``switch 7`` (bus-bus) after kind and index; ``trafo3w 0 mv`` is a leg
+switches            a line or transformer is switchable if it has a switch, however many; open if one of them is open
+couplers            bus-bus switches are branches of no impedance
+stations            closed couplers and transformers in a loop are contracted: ``trafo 0 + trafo 1``
+open at one end     the charging of such a line stays at its closed end, as in pandapower's power flow
+substations         buses of external grids and slack generators, at their voltage; transformers are branches
+loads               constant power; the impedance share is a shunt, the current share half of each
+==================  ====================================================================================
+
+Buses keep their index as id. Elements out of service are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from learnopt.errors import DataError, UnsupportedError
+from learnopt.io.case_json import network_from_dict
+from learnopt.io.pandapower.branches import branches
+from learnopt.io.pandapower.loads import Injections
+from learnopt.io.pandapower.tables import Element, Tables, tables_of_json, tables_of_net
+from learnopt.io.pandapower.trafo3w import star_point
+from learnopt.io.stations import Link, contract_stations, fed_buses
+from learnopt.network import Network
+
+_NOT_MODELLED = ("impedance", "xward", "dcline", "tcsc", "svc", "ssc", "vsc", "line_dc", "motor")
+
+
+@dataclass(frozen=True, eq=False)
+class PandapowerCase:
+    """A network with the way back to the net it was read from.
+
+    Parameters
+    ----------
+    notes
+        What was assumed, merged or left out, one sentence each.
+    bus_of
+        Id of the bus that stands for each bus of the net that was kept.
+    tables
+        The tables it was read from.
+    """
+
+    network: Network
+    notes: tuple[str, ...]
+    bus_of: Mapping[Any, Any]
+    tables: Tables
+
+
+def network_from_pandapower(net: Any, subject: str = "pandapower net") -> PandapowerCase:
+    """Read a ``pandapowerNet`` object.
+
+    Raises
+    ------
+    DataError
+        With every violation of the tables.
+    UnsupportedError
+        For elements that are not modelled, by name.
+    """
+    return _case(tables_of_net(net, subject))
+
+
+def case_from_pandapower_json(raw: Mapping[str, Any], subject: str) -> PandapowerCase:
+    """Read a parsed file of ``pandapower.to_json``; errors as in :func:`network_from_pandapower`."""
+    return _case(tables_of_json(raw, subject))
+
+
+def pandapower_case(name: str) -> PandapowerCase:
+    """A network of ``pandapower.networks``, for instance ``mv_oberrhein``; errors as in :func:`pandapower_net`."""
+    return network_from_pandapower(pandapower_net(name), f"pandapower:{name}")
+
+
+def pandapower_net(name: str) -> Any:
+    """The net that a function of ``pandapower.networks`` makes.
+
+    Raises
+    ------
+    UnsupportedError
+        If pandapower is not installed, or too old for the pandas that is.
+    DataError
+        If there is no such function.
+    """
+    try:
+        import pandapower.networks
+    except ImportError:
+        raise UnsupportedError(
+            f"pandapower:{name} needs pandapower, which is not installed: pip install 'learnopt[pandapower]'"
+        ) from None
+    function = getattr(pandapower.networks, name, None)
+    if name.startswith("_") or not callable(function):
+        raise DataError(f"pandapower:{name}", [f"pandapower.networks has no function {name!r}"])
+    module = sys.modules[function.__module__]
+    try:
+        # Some functions end with a power flow that nobody needs here.
+        with mock.patch.object(module, "runpp", create=True):
+            net = function()
+    except Exception as error:  # whatever a function of somebody else's library raises
+        import pandas
+
+        raise UnsupportedError(
+            f"pandapower:{name} cannot be made by pandapower {pandapower.__version__} with pandas {pandas.__version__} "
+            f"({type(error).__name__}: {error}): install versions that fit, or load a file of pandapower.to_json"
+        ) from None
+    if not hasattr(net, "bus"):
+        raise DataError(f"pandapower:{name}", ["the function does not return one net"])
+    return net
+
+
+def _case(tables: Tables) -> PandapowerCase:
+    """Network of the tables."""
+    notes: list[str] = []
+    bus = tables["bus"]
+    in_service, nominal = bus.flags("in_service", True), bus.numbers("vn_kv", low=1e-3)
+    _refuse(tables)
+    kv = {index: float(nominal[k]) for k, index in enumerate(bus.index) if in_service[k]}
+    sources = _sources(tables, kv)
+    triple = tables["trafo3w"]
+    for index, bus_index in zip(triple.index, triple.references("hv_bus", bus), strict=True):
+        if bus_index in kv:
+            kv[star_point(index)] = kv[bus_index]
+    links = branches(tables, kv, notes)
+    injections = Injections(tables, notes)
+    tables.raise_violations()
+    if not sources:
+        raise DataError(tables.subject, ["no external grid in service: at least one bus must be a substation"])
+    bus_of, links, merged = contract_stations(list(kv), links, list(sources), tables.subject)
+    notes += merged
+    voltage: dict[Any, float] = {}
+    for source, vm in sources.items():
+        if voltage.setdefault(bus_of[source], vm) != vm:
+            raise DataError(
+                tables.subject, [f"sources at bus {bus_of[source]} ask for {voltage[bus_of[source]]} and {vm} pu"]
+            )
+    fed = fed_buses(set(bus_of.values()), links, list(voltage))
+    lost = [index for index in bus_of if bus_of[index] not in fed]
+    if lost:
+        names = ", ".join(map(str, lost[:10])) + (" ..." if len(lost) > 10 else "")
+        notes.append(
+            f"{len(lost)} buses have no path to a source even with every switch closed and are left out: {names}"
+        )
+    bus_of = {index: standing for index, standing in bus_of.items() if standing in fed}
+    links = [link for link in links if link.from_bus in fed]
+    if not any(link.switchable for link in links):
+        notes.append("the net has no switch: no branch can be operated")
+    record = _record(tables, kv, bus_of, links, voltage, injections)
+    return PandapowerCase(network_from_dict(record, tables.subject), tuple(notes), bus_of, tables)
+
+
+def _refuse(tables: Tables) -> None:
+    """Elements that have an effect and no model here.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming them.
+    """
+    found = []
+    for kind in _NOT_MODELLED:
+        element = tables[kind]
+        names = [name for name, on in zip(element.names(), element.flags("in_service", True), strict=True) if on]
+        if names:
+            found.append(", ".join(names[:5]) + (" ..." if len(names) > 5 else ""))
+    gen = tables["gen"]
+    holding = gen.flags("in_service", True) & ~gen.flags("slack", False)
+    if holding.any():
+        names = [name for name, on in zip(gen.names(), holding, strict=True) if on]
+        found.append(f"{', '.join(names[:5])} (holding a voltage: replace by an sgen of the same reactive power)")
+    if found:
+        raise UnsupportedError(
+            f"{tables.subject}: not modelled: {'; '.join(found)}. Take them out of service or replace them"
+        )
+
+
+def _sources(tables: Tables, kv: Mapping[Any, float]) -> dict[Any, float]:
+    """Voltage [pu] of every bus that an external grid or slack generator holds."""
+    found: dict[Any, float] = {}
+    for kind in ("ext_grid", "gen"):
+        element = tables[kind]
+        active = element.flags("in_service", True) & element.flags("slack", kind == "ext_grid")
+        buses, vm = element.references("bus", tables["bus"]), element.numbers("vm_pu", 1.0, low=1e-3)
+        for k in np.flatnonzero(active):
+            if buses[k] in kv and found.setdefault(buses[k], float(vm[k])) != vm[k]:
+                tables.bad.append(
+                    f"{element.names()[k]}: vm_pu = {vm[k]} differs from another source at bus {buses[k]}"
+                )
+    return found
+
+
+def _record(
+    tables: Tables,
+    kv: Mapping[Any, float],
+    bus_of: Mapping[Any, Any],
+    links: list[Link],
+    voltage: Mapping[Any, float],
+    injections: Injections,
+) -> dict[str, Any]:
+    """The case file of the net."""
+    bus = tables["bus"]
+    names = dict(zip(bus.index, bus.texts("name"), strict=True))
+    places = _places(tables)
+    buses: dict[Any, dict[str, Any]] = {}
+    for index, standing in bus_of.items():
+        entry = buses.setdefault(
+            standing,
+            {"id": standing, "kv": kv[standing], "name": names.get(standing, "")}
+            | {"p_kw": 0.0, "q_kvar": 0.0, "shunt_p_kw": 0.0, "shunt_q_kvar": 0.0},
+        )
+        for key, powers in (
+            ("p_kw", injections.p),
+            ("q_kvar", injections.q),
+            ("shunt_p_kw", injections.shunt_p),
+            ("shunt_q_kvar", injections.shunt_q),
+        ):
+            entry[key] += 1e3 * powers[index]
+        if standing in places:
+            entry["x"], entry["y"] = places[standing]
+    records = []
+    for link in links:
+        y = link.y
+        if link.fed_end is not None and y:
+            # Open at one end: the charging stays, and belongs to the closed end until the line is closed.
+            squared = 1.0 if link.fed_end == link.to_bus else 1 / link.ratio**2
+            buses[link.fed_end]["shunt_p_kw"] += 1e3 * y.real * squared
+            buses[link.fed_end]["shunt_q_kvar"] -= 1e3 * y.imag * squared
+            y = 0j
+        records.append(link.record(kv[link.from_bus], y))
+    return {
+        "name": tables.name or Path(tables.subject.partition(":")[2] or tables.subject).stem,
+        "source": tables.subject,
+        "base_kv": Counter(kv[standing] for standing in buses).most_common(1)[0][0],
+        "substations": list(voltage),
+        "substation_data": {str(root): {"v_pu": vm} for root, vm in voltage.items()},
+        "buses": list(buses.values()),
+        "branches": records,
+        "taps": [tap for link in links for tap in link.tap_record],
+        "voltage_limits": _voltage_limits(bus, set(bus_of) - {i for i, s in bus_of.items() if s in voltage}),
+    }
+
+
+def _voltage_limits(bus: Element, counted: set[Any]) -> dict[str, float]:
+    """The narrowest limits of the buses beside the sources; pandapower's wide defaults say nothing."""
+    rows = [k for k, index in enumerate(bus.index) if index in counted]
+    low = bus.numbers("min_vm_pu", math.nan)[rows]
+    high = bus.numbers("max_vm_pu", math.nan)[rows]
+    low, high = low[(low > 0) & (low < 2)], high[(high > 0) & (high < 2)]
+    limits = {}
+    if len(low):
+        limits["vmin_pu"] = float(low.max())
+    if len(high):
+        limits["vmax_pu"] = float(high.min())
+    return limits
+
+
+def _places(tables: Tables) -> dict[Any, tuple[float, float]]:
+    """Coordinates of the buses that have some: a GeoJSON point each, before pandapower 3 a table."""
+    places = {}
+    for index, text in zip(tables["bus"].index, tables["bus"].texts("geo"), strict=True):
+        try:
+            point = json.loads(text)["coordinates"]
+            places[index] = (float(point[0]), float(point[1]))
+        except (ValueError, TypeError, KeyError, IndexError):
+            continue
+    geodata = tables["bus_geodata"]
+    if len(geodata):
+        x, y = geodata.numbers("x", math.nan), geodata.numbers("y", math.nan)
+        places |= {i: (float(x[k]), float(y[k])) for k, i in enumerate(geodata.index) if np.isfinite(x[k] + y[k])}
+    return places

@@ -1,0 +1,197 @@
+"""Load profiles: a table of times and powers as scenarios of a network.
+
+CSV or Parquet; wide (a column per bus, or one scaling column) or long (a row per time and bus). Column names, units and
+what is done about missing values and clock changes: ``docs/formats.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.io.profiles.clock import Times, read_times, regular_series
+from learnopt.io.profiles.table import ProfileTable, Quantity, quantity_of, read_profile_table, wide
+from learnopt.io.scenario_json import read_scenarios_json
+from learnopt.network import Floats, Network, Scenario, ScenarioSet
+
+PROFILE_ENDINGS = (".csv", ".parquet", ".dss")
+_SUSPICIOUS_PU, _SUSPICIOUS_KW = 2.0, 20.0
+"""Powers up to 2 at a bus of more than 20 kW are taken for per unit that somebody forgot to mark."""
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Net loads of every bus over time.
+
+    Parameters
+    ----------
+    times
+        datetime64[s], shape (n_time,), strictly increasing: UTC where the file has offsets, else standard time.
+    p, q
+        Net active and reactive load [pu], shape (n_time, n_bus); negative p is generation.
+    notes
+        What was assumed or repaired, one sentence each.
+    n_branch
+        Branches of the network that the profiles belong to.
+    """
+
+    times: Times
+    p: Floats
+    q: Floats
+    notes: tuple[str, ...]
+    n_branch: int
+
+    def __post_init__(self) -> None:
+        for array in (self.times, self.p, self.q):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def scenario(self, k: int) -> Scenario:
+        """The loads of one instant; everything in service, nothing locked."""
+        zeros = np.zeros(self.p.shape[1])
+        return Scenario(
+            p_load=self.p[k].copy(),
+            q_load=self.q[k].copy(),
+            p_gen=zeros,
+            q_gen=zeros.copy(),
+            out_of_service=np.zeros(self.n_branch, dtype=bool),
+            locked=np.full(self.n_branch, -1, dtype=np.int8),
+            name=str(self.times[k]),
+        )
+
+    def scenario_set(self, indices: Iterable[int] | None = None, weights: Floats | None = None) -> ScenarioSet:
+        """Scenarios of some instants (all where none are given), of equal weight unless said otherwise.
+
+        Raises
+        ------
+        DataError
+            If the weights do not fit.
+        """
+        chosen = range(len(self)) if indices is None else list(indices)
+        return ScenarioSet(
+            tuple(self.scenario(int(k)) for k in chosen), np.ones(len(chosen)) if weights is None else weights
+        )
+
+
+def read_profiles(path: str | Path, network: Network) -> Profiles:
+    """Load profiles of a network from a CSV or Parquet file, a SimBench grid (``simbench:CODE``) or a ``.dss`` file.
+
+    Buses that the file does not name keep the load of the case. Where only the active power of a bus is given, its
+    reactive power follows at the power factor of the case.
+
+    Raises
+    ------
+    DataError
+        With every violation at once: unreadable times or numbers, unknown columns or buses, columns without a unit.
+    """
+    if str(path).startswith("simbench:"):
+        from learnopt.io.pandapower.simbench import simbench_profiles
+
+        return simbench_profiles(str(path).removeprefix("simbench:"), network)
+    if Path(path).suffix.lower() == ".dss":
+        from learnopt.io.opendss.profiles import opendss_profiles
+
+        times, p, q, notes = opendss_profiles(Path(path), network)
+        return Profiles(times, p, q, tuple(notes), network.n_branch)
+    table = read_profile_table(Path(path))
+    subject = str(path)
+    times, zoned = read_times(table.times, subject)
+    quantities = _quantities(table, network, subject)
+    rows, values = wide(table, times) if table.long else (times, table.values)
+    names = [q.column for q in quantities]
+    times, values, notes = regular_series(rows, values, names, not zoned, subject)
+    if zoned:
+        notes.insert(0, "times with a UTC offset were converted to UTC")
+    p, q = _powers(quantities, values, network, notes, subject)
+    return Profiles(times, p, q, tuple(notes), network.n_branch)
+
+
+def read_scenarios(path: Path, network: Network) -> tuple[Scenario | ScenarioSet, tuple[str, ...]]:
+    """What a scenario file (JSON) or load profiles (CSV, Parquet) describe, and the notes of reading it."""
+    if path.suffix.lower() in PROFILE_ENDINGS:
+        profiles = read_profiles(path, network)
+        return profiles.scenario_set() if len(profiles) > 1 else profiles.scenario(0), profiles.notes
+    return read_scenarios_json(path, network), ()
+
+
+def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Quantity]:
+    """What each column holds.
+
+    Raises
+    ------
+    DataError
+        Naming every column that no bus or quantity fits, and quantities given twice.
+    """
+    found, bad = [], []
+    for column in table.columns:
+        quantity = quantity_of(column, network)
+        if quantity is None:
+            bad.append(
+                f"column {column!r} fits no bus of network {network.name!r}: "
+                "name it after a bus id with .p_kw, .q_kvar or .pu, or 'scale'"
+            )
+        else:
+            found.append(quantity)
+    seen: dict[tuple[int, str], str] = {}
+    for quantity in found:
+        other = seen.setdefault((quantity.bus, quantity.kind), quantity.column)
+        if other != quantity.column:
+            bad.append(f"columns {other!r} and {quantity.column!r} give the same quantity of one bus")
+    if not table.columns:
+        bad.append("there is no column of values beside the time")
+    if bad:
+        raise DataError(subject, bad)
+    return found
+
+
+def _powers(
+    quantities: list[Quantity], values: Floats, network: Network, notes: list[str], subject: str
+) -> tuple[Floats, Floats]:
+    """Net loads [pu] of all buses, shape (n_time, n_bus) each."""
+    n_time, kw = len(values), network.base.kw
+    p, q = np.tile(network.p_load, (n_time, 1)), np.tile(network.q_load, (n_time, 1))
+    bad = []
+    given: dict[str, set[int]] = {"p": set(), "q": set(), "pu": set(), "scale": set()}
+    for quantity, column in zip(quantities, values.T, strict=True):
+        k = quantity.bus
+        given[quantity.kind].add(k)
+        if quantity.kind == "scale":
+            p *= column[:, None]
+            q *= column[:, None]
+            continue
+        if quantity.kind == "pu":
+            p[:, k], q[:, k] = network.p_load[k] * column, network.q_load[k] * column
+            continue
+        if quantity.bare and np.abs(column).max() <= _SUSPICIOUS_PU and abs(network.p_load[k]) * kw > _SUSPICIOUS_KW:
+            bad.append(
+                f"column {quantity.column!r} holds values up to {np.abs(column).max():.3g} while the case has "
+                f"{network.p_load[k] * kw:.4g} kW at this bus: say the unit, .p_kw or .pu (of the case's load)"
+            )
+        (p if quantity.kind == "p" else q)[:, k] = column * quantity.kilo / kw
+    if given["scale"] and len(quantities) > 1:
+        bad.append("a 'scale' column multiplies all loads and cannot stand beside columns of single buses")
+    both = given["pu"] & (given["p"] | given["q"])
+    bad += [f"bus {network.bus_ids[k]!r} is given per unit and in kW or kvar: keep one" for k in sorted(both)]
+    if bad:
+        raise DataError(subject, bad)
+    derived = sorted(k for k in given["p"] - given["q"] if network.p_load[k] != 0)
+    for k in derived:
+        q[:, k] = p[:, k] * (network.q_load[k] / network.p_load[k])
+    if derived:
+        notes.append(f"reactive power of {len(derived)} buses follows at the power factor of the case")
+    loadless = [k for k in sorted(given["pu"]) if network.p_load[k] == 0 and network.q_load[k] == 0]
+    if loadless:
+        names = ", ".join(repr(network.bus_ids[k]) for k in loadless[:10]) + (" ..." if len(loadless) > 10 else "")
+        notes.append(f"per unit of a case load of zero stays zero: bus {names}")
+    if not given["scale"]:
+        loaded = set(np.flatnonzero((network.p_load != 0) | (network.q_load != 0)).tolist())
+        kept = loaded - given["p"] - given["q"] - given["pu"]
+        if kept:
+            notes.append(f"{len(kept)} buses with load are not in the file and keep the load of the case")
+    return p, q
