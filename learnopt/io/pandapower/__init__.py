@@ -1,1 +1,1 @@
-"""pandapower nets, and what comes by way of them: SimBench codes and CGMES profiles."""
+"""Nets of pandapower, and what comes by way of them: SimBench codes and CGMES profiles."""
