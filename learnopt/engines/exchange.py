@@ -16,6 +16,7 @@ Merlin & Back (1975), Shirmohammadi & Hong (1989), doi:10.1109/61.25637 (sequent
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,8 @@ from learnopt.physics import LoopSpace, power_flow
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
 
+CHUNK_BUSES = 5e5
+"""Buses of all power flows between two looks at the clock: some tenths of a second."""
 PENALTY = 1e3
 """Price [pu] of violating limits at all, and again per unit of relative violation: it outweighs any loss."""
 
@@ -128,11 +131,15 @@ def _improve(
     switching_cost: float,
     max_operations: int,
     max_trials: int,
-) -> float:
-    """Improve ``closed`` in place; returns its merit, NaN where the start has no power flow.
+    first: int,
+    max_flows: int,
+) -> tuple[float, int]:
+    """Improve ``closed`` in place; returns its merit, NaN where the start has no power flow, and where to go on.
 
-    Merit is the loss plus switching cost plus penalised limit violations [pu].
+    Merit is the loss plus switching cost plus penalised limit violations [pu]. After ``max_flows`` power flows of
+    trials it returns the place in the ranking of exchanges that is ``first`` in the next call; -1 at a local optimum.
     """
+    flows = 0
     n = len(s)
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     shunt = np.empty(n, np.complex128)
@@ -143,10 +150,10 @@ def _improve(
             operations += 1
     while True:
         if not order_tree(grid, closed, order, parent, feed):
-            return np.nan
+            return np.nan, -1
         loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
         if np.isnan(loss):
-            return np.nan
+            return np.nan, -1
         violation = total_violation(grid, limits, s, order, parent, feed, v, current) if limits.active else 0.0
         merit = loss + switching_cost * operations + _penalty(violation)
         # The estimate errs by the change of voltages; what looks slightly worse is tried too.
@@ -156,12 +163,15 @@ def _improve(
             order, parent, feed, current, ceiling,
         )  # fmt: skip
         improved = False
-        for i in range(min(len(tie), max_trials)):
+        for i in range(first, min(len(tie), max_trials)):
+            if flows >= max_flows:
+                return merit, i
             e, k = tie[i], cut[i]
             trial_operations = operations + _operations_change(e, k, normally_closed, counted)
             if trial_operations > max_operations and trial_operations >= operations:
                 continue
             closed[e], closed[k] = True, False
+            flows += 1
             order_tree(grid, closed, order, parent, feed)
             trial = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
             if not np.isnan(trial):
@@ -173,7 +183,8 @@ def _improve(
                     break
             closed[e], closed[k] = False, True
         if not improved:
-            return merit
+            return merit, -1
+        first = 0
 
 
 class LocalSearch:
@@ -191,20 +202,25 @@ class LocalSearch:
         cap = problem.max_operations
         self._max_operations = np.iinfo(np.int64).max if cap is None else cap
 
-    def improve(self, start: Configuration, max_trials: int = 200) -> tuple[Configuration, float] | None:
+    def improve(
+        self, start: Configuration, max_trials: int = 200, seconds: float = math.inf
+    ) -> tuple[Configuration, float] | None:
         """Local optimum reached from a start.
+
+        Parameters
+        ----------
+        max_trials
+            Exchanges tried by power flow at each configuration.
+        seconds
+            Time to spend; when it is over the best so far is returned, which may be the start.
 
         Returns
         -------
         The configuration and its merit [kW] (objective; above :data:`PENALTY` times the base where limits stay
         violated), or None where the start is not radial or has no power flow.
         """
-        closed = np.array(start.closed)
-        merit = _improve(
-            self._grid,
-            self._limits,
-            self._s,
-            closed,
+        closed, watch = np.array(start.closed), Stopwatch()
+        fixed = (
             *self._arrays,
             self._normally_closed,
             self._counted,
@@ -212,6 +228,12 @@ class LocalSearch:
             self._max_operations,
             max_trials,
         )
+        merit, place = np.nan, 0
+        while place >= 0:
+            flows = 0 if watch.elapsed >= seconds else max(1, int(CHUNK_BUSES / len(self._s)))
+            merit, place = _improve(self._grid, self._limits, self._s, closed, *fixed, place, flows)
+            if flows == 0:
+                break
         if np.isnan(merit):
             return None
         return Configuration(closed), float(merit) * self.problem.network.base.kw
@@ -276,7 +298,9 @@ def random_start(problem: ReconfigurationProblem, rng: np.random.Generator) -> C
     return Configuration(maximum_spanning_tree(problem.network, problem.usable, weight, problem.must_close))
 
 
-def sequential_opening(problem: ReconfigurationProblem, injection: NDArray | None = None) -> Configuration:
+def sequential_opening(
+    problem: ReconfigurationProblem, injection: NDArray | None = None, seconds: float = math.inf
+) -> Configuration:
     """Close everything, then open the branch of least opening cost until the network is radial (Merlin & Back 1975).
 
     Flows and costs are updated after each opening by the rank-one formula of loop space.
@@ -285,7 +309,10 @@ def sequential_opening(problem: ReconfigurationProblem, injection: NDArray | Non
     ----------
     injection
         Load currents [pu], shape (n_bus,); the net loads at flat voltage where absent.
+    seconds
+        Time to spend; loops that are left when it is over are opened anywhere.
     """
+    watch = Stopwatch()
     space = LoopSpace.of(problem)
     flow = space.meshed_flow(problem.p + 1j * problem.q if injection is None else injection)[space.core]
     C, K = space.cycles, space.K.copy()
@@ -294,7 +321,7 @@ def sequential_opening(problem: ReconfigurationProblem, injection: NDArray | Non
     g = space.loop_conductance
     for _ in range(space.n_loops):
         free &= g > space.bridge_conductance  # what has become a bridge stays closed
-        if not free.any():
+        if not free.any() or watch.elapsed >= seconds:
             break
         e = int(np.argmin(np.where(free, np.abs(flow) ** 2 / np.maximum(g, 1e-300), np.inf)))
         direction = K @ C[e]
@@ -374,9 +401,11 @@ def _improvements(
 ) -> Iterator[Configuration]:
     """Local optima of rising quality, the best last."""
     search = LocalSearch(problem)
+    watch = watch or Stopwatch()
+    limit = math.inf if time_limit is None else time_limit
     best_merit = np.inf
     for i in range(2 + random_starts + (start is not None)):
-        if watch is not None and time_limit is not None and watch.elapsed > time_limit and best_merit < np.inf:
+        if watch.elapsed > limit and best_merit < np.inf:
             break
         k = i - (start is not None)
         if k < 0 and start is not None:
@@ -384,12 +413,12 @@ def _improvements(
         elif k == 0:
             candidate = radial_start(problem)
         elif k == 1:
-            candidate = sequential_opening(problem)
+            candidate = sequential_opening(problem, seconds=limit - watch.elapsed)
         else:
             candidate = random_start(problem, rng)
         if not problem.admits(candidate):
             continue
-        found = search.improve(candidate)
+        found = search.improve(candidate, seconds=limit - watch.elapsed)
         if found is not None and found[1] < best_merit:
             best_merit = found[1]
             yield found[0]

@@ -97,6 +97,28 @@ def test_neighbours_are_all_exchanges_best_first(seed):
     assert (np.diff(estimates) >= -1e-9 * (1 + np.abs(estimates[:-1]))).all()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_looks_at_the_clock_change_nothing(seed, monkeypatch):
+    """In pieces of one power flow the same local optimum; when time is over the start itself, with its merit."""
+    problem = random_problem(seed, ("couplers", "voltage limits", "cost"), n_loops=(2, 6))
+    if problem.contradictions:
+        return
+    start = random_start(problem, np.random.default_rng(seed))
+    search = LocalSearch(problem)
+    whole = search.improve(start)
+    monkeypatch.setattr(exchange, "CHUNK_BUSES", 1)
+    assert search.improve(start) == whole
+    late = search.improve(start, seconds=0.0)
+    assert (late is None) == (whole is None)
+    if whole is not None:
+        assert late[0] == start
+        assert late[1] >= whole[1]
+        if np.isfinite(value := objective(problem, start)):
+            assert late[1] == pytest.approx(value, rel=1e-6, abs=1e-9)
+    opened = sequential_opening(problem, seconds=0.0)
+    assert is_radial(problem.network, opened.closed)
+
+
 def test_33_bus_from_the_normal_state(case33):
     """The known optimum is reached from the normal configuration and from sequential opening."""
     problem = ReconfigurationProblem.of(case33)
@@ -209,11 +231,11 @@ def test_ctrl_c_returns_the_best_local_optimum(case33, monkeypatch):
     """Interrupted in the second start: the optimum of the first."""
     real, calls = exchange.LocalSearch.improve, []
 
-    def interrupted(self, start):
+    def interrupted(self, start, **options):
         calls.append(start)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        return real(self, start)
+        return real(self, start, **options)
 
     monkeypatch.setattr(exchange.LocalSearch, "improve", interrupted)
     result = ExchangeEngine().solve(ReconfigurationProblem.of(case33), SolveOptions())

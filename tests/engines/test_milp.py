@@ -40,7 +40,7 @@ class Blind:
     def __init__(self, problem: ReconfigurationProblem) -> None:
         pass
 
-    def improve(self, start: Configuration) -> None:
+    def improve(self, start: Configuration, seconds: float = 0.0) -> None:
         """Nothing."""
 
     def neighbours(self, configuration: Configuration, count: int) -> list[Configuration]:

@@ -29,7 +29,7 @@ def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Lanes from the first nodes on; no incumbent to begin with, so that lanes tell each other what they find."""
     monkeypatch.setattr(depth_first, "SPLIT_AFTER", 2)
     monkeypatch.setattr(tree_search, "find_incumbent", lambda *_: None)
-    monkeypatch.setattr(incumbent.LocalSearch, "improve", lambda *_: None)
+    monkeypatch.setattr(incumbent.LocalSearch, "improve", lambda *_, **__: None)
     if request.param == "best first":
         monkeypatch.setattr(tree_proof, "HAND_OVER", 0)
 
@@ -103,7 +103,7 @@ def test_a_full_pool_gives_up_nodes_and_says_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(node_pool, "MEMORY", 1.0)
     monkeypatch.setattr(node_pool, "LEAST", 1)
     monkeypatch.setattr(tree_search, "find_incumbent", lambda *_: None)
-    monkeypatch.setattr(incumbent.LocalSearch, "improve", lambda *_: None)
+    monkeypatch.setattr(incumbent.LocalSearch, "improve", lambda *_, **__: None)
     given_up = 0
     for seed in range(20):
         problem = random_problem(seed, [], n_bus=(10, 13), n_loops=(6, 8), load=(0.3, 1.5))

@@ -32,7 +32,12 @@ class Budget:
     @property
     def left(self) -> bool:
         """There is time."""
-        return self.watch.elapsed < self.limit
+        return self.seconds > 0
+
+    @property
+    def seconds(self) -> float:
+        """Time left, negative when it is over."""
+        return self.limit - self.watch.elapsed
 
     def share(self, part: float) -> Budget:
         """The same, but the time limit is this part of it."""

@@ -71,7 +71,7 @@ class TreeSearchEngine:
         gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP)
         limit = math.inf if options.time_limit is None else options.time_limit
         budget = Budget(limit, watch, options.threads)
-        state = SearchState(problem)
+        state = SearchState(problem, budget)
         ranking: tuple[tuple[Alternative, ...], float | None] = (), None
         try:
             with watch.stage("incumbent"):
@@ -115,7 +115,8 @@ class TreeSearchEngine:
 
 def compile_long_search(problem: ReconfigurationProblem) -> None:
     """Compile what only a long search uses, on a small problem: its time is then its own."""
-    space, state, budget = SearchSpace.of(problem), SearchState(problem), Budget(math.inf, Stopwatch())
+    budget = Budget(math.inf, Stopwatch())
+    space, state = SearchSpace.of(problem), SearchState(problem, budget)
     state.offer(reference := radial_start(problem))
     relaxation = ac_relaxation(space, power_flows(problem, reference), math.inf)
     kick(state, space, budget)

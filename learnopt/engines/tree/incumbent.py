@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from learnopt.engines.exchange import LocalSearch
+from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.currents import total_loss
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Status
 from learnopt.physics import evaluate
@@ -34,9 +35,10 @@ class Search(Protocol):
 
 @dataclass
 class SearchState:
-    """Incumbent, bound and status of a solve under way."""
+    """Incumbent, bound and status of a solve under way, which ends when the budget is spent."""
 
     problem: ReconfigurationProblem
+    budget: Budget
     incumbent: Configuration | None = None
     objective_pu: float = math.inf
     bound_kw: float | None = None
@@ -64,9 +66,9 @@ class SearchState:
             self.incumbent, self.objective_pu = configuration, objective
 
     def offer_improved(self, configuration: Configuration) -> None:
-        """Offer a configuration, and the local optimum that branch exchange reaches from it."""
+        """Offer a configuration, and what branch exchange makes of it in the time left."""
         self.offer(configuration)
-        if (better := self.local_search.improve(configuration)) is not None:
+        if (better := self.local_search.improve(configuration, seconds=self.budget.seconds)) is not None:
             self.offer(better[0])
 
     def take_leaf(self, search: Search) -> bool:

@@ -13,8 +13,8 @@ from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.engines.tree.relaxation import calibrated
 from learnopt.engines.tree.search_space import SearchSpace
 
-KICKS, KICKS_AT_A_TIME = 4000, 100
-"""Kicks of iterated exchange before the best-first search, and between two looks at the clock."""
+KICKS, CHUNK_BUSES = 4000, 1e5
+"""Kicks of iterated exchange before the best-first search, and buses of all kicks between two looks at the clock."""
 SHARE = 0.1
 """Of the time limit, for kicks."""
 FRESH = 200
@@ -30,11 +30,11 @@ def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
     price[decisions.branch] = decisions.close_cost - decisions.open_cost
     columns = real_columns(calibrated(space, state.incumbent, power_flows(problem, state.incumbent)))
     exchange = IteratedExchange(problem, state.incumbent, columns, space.problem.network.r, price)
-    rng, end = np.random.default_rng(0), budget.watch.elapsed + SHARE * budget.limit
-    for _ in range(KICKS // KICKS_AT_A_TIME):
-        exchange.kick(rng.random((KICKS_AT_A_TIME, DRAWS)))
-        if budget.watch.elapsed > end:
-            break
+    rng, end = np.random.default_rng(0), min(budget.watch.elapsed + SHARE * budget.limit, budget.limit)
+    left, at_a_time = KICKS, max(1, int(CHUNK_BUSES / problem.network.n_bus))
+    while left > 0 and budget.watch.elapsed < end:
+        exchange.kick(rng.random((min(at_a_time, left), DRAWS)))
+        left -= at_a_time
     state.offer_improved(exchange.configuration)
 
 
