@@ -11,7 +11,7 @@ from typing import Protocol
 
 import learnopt
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
 
 
@@ -134,8 +134,11 @@ def conclude(
     nodes: int = 0,
     engine_version: str = learnopt.__version__,
     settings: Settings | Sequence[Settings] | None = None,
+    judged: Evaluation | None = None,
 ) -> Result:
     """Result of a solve, with the configuration evaluated by the independent judge.
+
+    ``judged`` is what the judge said of this problem and configuration where the engine has asked it before.
 
     A configuration that the judge does not accept (not admissible, no power flow, a limit violated) is not returned as
     an answer: the status becomes ``no_solution`` and the message says why. A bound above the judged objective can only
@@ -144,7 +147,7 @@ def conclude(
     evaluation, objective = None, None
     if configuration is not None:
         with watch.stage("judge"):
-            evaluation = evaluate(problem.applied(settings), configuration)
+            evaluation = judged or evaluate(problem.applied(settings), configuration)
         reasons = [*problem.faults(configuration, settings), *evaluation.violations]
         if reasons:
             more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""

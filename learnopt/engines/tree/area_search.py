@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
-from learnopt.engines.base import Engine, SolveOptions, Stopwatch, conclude
+from learnopt.engines.base import SolveOptions, Stopwatch, conclude
 from learnopt.engines.exchange import radial_start
 from learnopt.engines.tree.areas import Area, joined
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
@@ -15,7 +16,8 @@ LEAST_TIME = 1e-3
 
 
 def solve_areas(
-    engine: Engine,
+    name: str,
+    solve: Callable[[ReconfigurationProblem, SolveOptions, Configuration | None, Stopwatch], Result],
     problem: ReconfigurationProblem,
     parts: list[Area],
     options: SolveOptions,
@@ -25,6 +27,13 @@ def solve_areas(
     """The result of the whole from those of its areas: objectives and bounds add up, and so do their gaps.
 
     Areas share the time that is left by their number of switches, the largest last.
+
+    Parameters
+    ----------
+    name
+        Of the engine.
+    solve
+        One search for an area, which has a radial configuration where the whole has one.
     """
     results: list[Result] = []
     for i, area in enumerate(parts):
@@ -32,7 +41,7 @@ def solve_areas(
         if options.time_limit is not None:
             share = (1 + area.n_switches) / sum(1 + later.n_switches for later in parts[i:])
             own = replace(options, time_limit=max((options.time_limit - watch.elapsed) * share, LEAST_TIME))
-        results.append(engine.solve(area.problem, own, start and area.part_of(start)))
+        results.append(solve(area.problem, own, start and area.part_of(start), Stopwatch()))
         for stage, seconds in results[-1].stage_times_s.items():
             watch.stages[stage] = watch.stages.get(stage, 0.0) + seconds
         if results[-1].status in (Status.INFEASIBLE, Status.INTERRUPTED):
@@ -52,7 +61,7 @@ def solve_areas(
     messages = list(dict.fromkeys(result.message for result in results if result.status is status))
     return conclude(
         problem,
-        engine.name,
+        name,
         watch,
         configuration=configuration,
         status=status,

@@ -65,7 +65,13 @@ class TreeSearchEngine:
         if (failure := infeasible(problem, self.name, watch, several_scenarios=True)) is not None:
             return failure
         if self.k_best == 1 and len(parts := areas(problem)) > 1:
-            return solve_areas(self, problem, parts, options, start, watch)
+            return solve_areas(self.name, self._solve_whole, problem, parts, options, start, watch)
+        return self._solve_whole(problem, options, start, watch)
+
+    def _solve_whole(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None, watch: Stopwatch
+    ) -> Result:
+        """One search for a problem that has a radial configuration, whatever its areas."""
         prove_ac = options.certify is Certificate.AC
         obstacles = ac_obstacles(problem) if prove_ac else []
         gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP)
@@ -109,6 +115,7 @@ class TreeSearchEngine:
             dual_bound_kw=state.bound_kw,
             message=state.message,
             nodes=state.nodes,
+            judged=state.judged,
         )
         return replace(result, alternatives=ranking[0], rest_bound_kw=ranking[1])
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from learnopt.engines.exchange import LocalSearch
 from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.currents import total_loss
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Status
+from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.physics import evaluate
 
 PROOF_GAP = 1e-9
@@ -40,6 +40,8 @@ class SearchState:
     problem: ReconfigurationProblem
     budget: Budget
     incumbent: Configuration | None = None
+    judged: Evaluation | None = None
+    """What the judge said of the incumbent."""
     objective_pu: float = math.inf
     bound_kw: float | None = None
     certificate: Certificate = Certificate.NONE
@@ -58,12 +60,10 @@ class SearchState:
             return
         # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards.
         objective = total_loss(self.problem, configuration) + self.switching_pu(configuration)
-        if (
-            objective < self.objective_pu
-            and self.problem.admits(configuration)
-            and evaluate(self.problem, configuration).feasible
-        ):
-            self.incumbent, self.objective_pu = configuration, objective
+        if objective < self.objective_pu and self.problem.admits(configuration):
+            judged = evaluate(self.problem, configuration)
+            if judged.feasible:
+                self.incumbent, self.objective_pu, self.judged = configuration, objective, judged
 
     def offer_improved(self, configuration: Configuration) -> None:
         """Offer a configuration, and what branch exchange makes of it in the time left."""
