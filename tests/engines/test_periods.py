@@ -11,7 +11,8 @@ from horizons import brute_force, random_horizon
 from instances import PASSIVE, all_configurations
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.milp.periods import Coupled, Plan, solve_periods
+from learnopt.engines.milp.coupled import Coupled, Plan
+from learnopt.engines.milp.periods import solve_periods
 from learnopt.network import HorizonProblem, Status
 from learnopt.physics import evaluate
 

@@ -1,131 +1,29 @@
-r"""Several periods in one mixed-integer model (:mod:`learnopt.formulations.periods`), by outer approximation.
+"""Several periods in one mixed-integer model (:mod:`learnopt.formulations.periods`), by outer approximation.
 
 The rounds are those of :mod:`learnopt.engines.milp.outer_approximation`, with tangents in every period: the model is
 always a relaxation, so its dual bound holds for the AC energy of every plan; every plan it proposes goes to the
-independent power flow. A plan that is no better than the incumbent, of objective U, has in period t
-
-.. math:: \mathrm{loss}_t \le \Bigl(U - P - \sum_{s \ne t} h_s\,\underline{\mathrm{loss}}_s\Bigr) / h_t
-
-with proven bounds of the losses of the other periods and P the least that prices can add: the constants of each period
-are proven for that, and switches whose other state costs more are fixed in it.
+independent power flow. The constants of each period are proven for the losses that a plan as good as the incumbent can
+have in it (:mod:`learnopt.engines.milp.ceilings`), and switches whose other state costs more are fixed in it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from learnopt.engines.base import SolveOptions, Stopwatch
-from learnopt.engines.dispatch import Dispatch
-from learnopt.engines.exchange import PENALTY, LocalSearch
-from learnopt.engines.milp import highs
-from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP, HighsRelaxation, light_units
+from learnopt.engines.exchange import LocalSearch
+from learnopt.engines.milp.ceilings import Ceilings
+from learnopt.engines.milp.coupled import DEVICES, TIED, Coupled, Plan, follow
+from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP
 from learnopt.engines.milp.highs import Outcome, SolverRun
-from learnopt.engines.milp.outer_approximation import Effort, Tangents
-from learnopt.engines.tree.probing import fix_by_bounds
-from learnopt.formulations.distflow import DistFlowData
-from learnopt.formulations.periods import PeriodsData, build_periods
-from learnopt.network import Configuration, Floats, HorizonProblem, ReconfigurationProblem, Settings, Status
-from learnopt.network.topology import maximum_spanning_tree
+from learnopt.engines.milp.joint_model import JointModel
+from learnopt.engines.milp.outer_approximation import Effort
+from learnopt.network import Floats, Status
 from learnopt.physics import evaluate, power_flow
 
 RELATIVE_SHARE = 0.3
 """Share of the gap by which a squared current of a proposed solution may lie outside the cone."""
-BOUND_ROUNDS = 12
-"""Tangent rounds for the bound of one period alone."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A configuration and, where there are controls, settings for each period."""
-
-    configurations: tuple[Configuration, ...]
-    settings: tuple[Settings, ...] = ()
-
-    def applied(self, problem: ReconfigurationProblem, t: int) -> ReconfigurationProblem:
-        """The problem of period ``t`` with its controls set."""
-        return problem.applied(self.settings[t]) if self.settings else problem
-
-
-@dataclass(frozen=True)
-class Coupled:
-    """Periods in one model.
-
-    Parameters
-    ----------
-    horizon
-        Loads, durations (weights where tied), costs and rules.
-    tied
-        The periods are scenarios of one decision: switches, positions and generators on or off are the same in all.
-    worst
-        The objective is the largest loss, not the weighted sum.
-    prices
-        Price of each closed branch in each period [kWh], shape (n_period, n_branch); None = none.
-    """
-
-    horizon: HorizonProblem
-    tied: bool = False
-    worst: bool = False
-    prices: Floats | None = None
-
-    def objective(self, plan: Plan) -> float:
-        """Energy lost, operations, changes and prices [kWh] of a plan, judged; ``inf`` where it breaks a rule."""
-        horizon = self.horizon
-        if not self._respects_rules(plan):
-            return math.inf
-        found = [evaluate(plan.applied(step, t), plan.configurations[t]) for t, step in enumerate(horizon.steps)]
-        if not all(e.feasible for e in found):
-            return math.inf
-        losses = np.array([e.loss_kw for e in found])
-        total = float(losses.max() if self.worst else horizon.hours @ losses)
-        total += horizon.switching_cost * sum(self._operations(plan))
-        if plan.settings and not self.tied:
-            total += horizon.control_cost * sum(horizon.device_changes(plan.settings))
-        if self.prices is not None:
-            total += sum(float(p @ c.closed) for p, c in zip(self.prices, plan.configurations, strict=True))
-        return total
-
-    def _operations(self, plan: Plan) -> list[int]:
-        states = [self.horizon.initial, *plan.configurations]
-        return [self.horizon.operations(a, b) for a, b in pairwise(states)]
-
-    def _respects_rules(self, plan: Plan) -> bool:
-        horizon, operations = self.horizon, self._operations(plan)
-        if not all(step.admits(c) for step, c in zip(horizon.steps, plan.configurations, strict=True)):
-            return False
-        if horizon.max_operations is not None and sum(operations) > horizon.max_operations:
-            return False
-        if horizon.max_operations_per_step is not None and max(operations) > horizon.max_operations_per_step:
-            return False
-        if horizon.switch_caps is not None:
-            states = np.array([horizon.initial.closed, *(c.closed for c in plan.configurations)])
-            moved = (states[1:] != states[:-1]).sum(axis=0)
-            if (moved[horizon.counted] > horizon.switch_caps[horizon.counted]).any():
-                return False
-        if self.tied and len(set(plan.configurations)) > 1:
-            return False
-        if not plan.settings:
-            return True
-        pairs = zip(plan.configurations, plan.settings, strict=True)
-        if any(step.faults(*pair) for step, pair in zip(horizon.steps, pairs, strict=True)):
-            return False
-        if self.tied:
-            return len({(s.capacitors, s.on, *(s.taps[k] for k in horizon.stepped_taps)) for s in plan.settings}) == 1
-        return horizon.rests(plan.settings)
-
-    def least_price(self) -> float:
-        """The least that the prices of any radial configurations add up to [kWh]."""
-        if self.prices is None:
-            return 0.0
-        net = self.horizon.network
-        return sum(
-            float(row @ maximum_spanning_tree(net, step.usable, -row, step.must_close))
-            for row, step in zip(self.prices, self.horizon.steps, strict=True)
-        )
 
 
 @dataclass
@@ -176,10 +74,7 @@ class _Run:
         self.gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
         self.limit = math.inf if options.time_limit is None else options.time_limit
         self.result = PeriodsResult()
-        n = coupled.horizon.n_steps
-        self.bounds = np.zeros(n) if bounds is None else np.maximum(np.nan_to_num(bounds, nan=0.0), 0.0)
-        self.weights = np.zeros(n) if coupled.worst else coupled.horizon.hours
-        self.kw = coupled.horizon.network.base.kw
+        self.ceilings = Ceilings(coupled, bounds)
         self._seen: set[Plan] = set()
         self._excluded: list[tuple[int | None, Plan]] = []
 
@@ -223,76 +118,43 @@ class _Run:
         if objective < self.result.objective_kwh:
             self.result.plan, self.result.objective_kwh = plan, objective
 
-    def ceilings_kw(self, objective: float) -> Floats:
-        """Largest loss of each period in a plan of at most this objective [kW], shape (n_period,)."""
-        n = len(self.bounds)
-        if not math.isfinite(objective):
-            return np.full(n, math.inf)
-        if self.coupled.worst:
-            return np.full(n, max(objective, 0.0))
-        left = objective - self.coupled.least_price() - float(self.weights @ self.bounds)
-        with np.errstate(divide="ignore"):
-            return np.where(self.weights > 0, self.bounds + max(left, 0.0) / self.weights, math.inf)
-
     def _prove(self) -> tuple[Status, str] | None:
         """Rounds from the incumbent as it is; None where a first incumbent was found, to start over with it."""
         coupled, effort, result = self.coupled, self.effort, self.result
         steps, plan = coupled.horizon.steps, result.plan
-        late = plan is None
-        if not self.bounds.any() and len(steps) > 1 and not late and not coupled.worst:
-            self._bound_periods()
+        slack = result.objective_kwh + 1e-6 * abs(result.objective_kwh) + 1e-9
+        if plan is not None and len(steps) > 1 and not coupled.worst and not self.ceilings.bounds.any():
+            self.ceilings.bound_periods(plan, slack, self.watch, self.limit)
         ceiling = math.inf
         if plan is not None and effort.probing and not coupled.horizon.controls:
             ceiling = self.cutoff
-            reduced = self._fixed(plan)
+            reduced = self.ceilings.fixed(plan, ceiling)
             if reduced is None:
                 self._raise(ceiling, ceiling)
                 return self._settled(True)
             steps = reduced
-        slack = result.objective_kwh + 1e-6 * abs(result.objective_kwh) + 1e-9
-        data = [
-            DistFlowData.of(step, loss / self.kw) for step, loss in zip(steps, self.ceilings_kw(slack), strict=True)
-        ]
-        proven = all(one.bounds.proven for one in data)
-        result.proven = result.proven and proven
-        size = (
-            result.objective_kwh
-            if not late
-            else 0.05
-            * self.kw
-            * float(sum(w * np.abs(step.p).sum() for w, step in zip(coupled.horizon.hours, steps, strict=True)))
-        )
-        size = max(abs(size), 1e-9)
-        model = build_periods(PeriodsData(coupled.horizon, tuple(data), coupled.tied, coupled.worst, coupled.prices))
-        units = [unit for one, block in zip(data, model.period, strict=True) for unit in light_units(one, block)]
-        compiled = highs.CompiledModel(model, size=size, units=units)
-        parts = [
-            HighsRelaxation(one, model=block, compiled=compiled) for one, block in zip(data, model.period, strict=True)
-        ]
-        tangents = [Tangents(one.arcs, p.add_tangents, p.cuttable) for one, p in zip(data, parts, strict=True)]
+        model = JointModel(coupled, steps, self.ceilings.losses_kw(slack), result.objective_kwh, self.gap)
+        result.proven = result.proven and model.proven
         if plan is not None:
-            self._touch(plan, tangents)
+            self._touch(model, plan)
         for t, excluded in self._excluded:
-            _exclude(parts, excluded, t)
-        resistance = max(float(coupled.horizon.network.r.sum()), 1e-9)
-        tolerance = 0.1 * self.gap * size / self.kw / resistance / max(float(coupled.horizon.hours.sum()), 1.0)
+            model.exclude(excluded, t)
 
         def heard(bound: float, _nodes: int) -> None:
-            if proven:
+            if model.proven:
                 self._raise(min(bound, self.cutoff), ceiling)
 
         previous = -math.inf
         for _ in range(effort.root_rounds):
-            run = compiled.solve_relaxation(self.remaining)
+            run = model.compiled.solve_relaxation(self.remaining)
             if run.outcome is Outcome.INTERRUPTED:
                 raise KeyboardInterrupt
             if run.outcome is Outcome.INFEASIBLE:
-                return self._infeasible(proven, ceiling)
+                return self._infeasible(model.proven, ceiling)
             if run.values is None or run.outcome is not Outcome.OPTIMAL:
                 break
             heard(run.bound, 0)
-            added = sum(tan.at_values(*p.arc_values(run), tolerance) for tan, p in zip(tangents, parts, strict=True))
-            added += sum(p.cut_ratings(run) for p in parts)
+            added = model.cut(run)
             if self.closed or not added or run.bound < previous + effort.root_progress * abs(run.bound):
                 break
             previous = run.bound
@@ -300,7 +162,7 @@ class _Run:
             if self.remaining <= 0:
                 return self.stopped, f"Time limit of {self.limit:g} s reached."
             cutoff = self.cutoff
-            run = compiled.solve(
+            run = model.compiled.solve(
                 cutoff=cutoff, gap=effort.mip_gap_share * self.gap, time_limit=self.remaining,
                 heuristics=math.isinf(cutoff), watch=heard,
             )  # fmt: skip
@@ -312,15 +174,15 @@ class _Run:
                 return self.stopped, "The solver reported an error; the result is what was known before."
             if run.outcome is Outcome.INFEASIBLE:
                 if math.isinf(cutoff):
-                    return self._infeasible(proven, ceiling)
+                    return self._infeasible(model.proven, ceiling)
                 break  # nothing is left below the cutoff
             if run.values is None:
                 continue
-            if not self._learn(parts, tangents, tolerance, run) and not self.closed:
+            if not self._learn(model, run) and not self.closed:
                 return self.stopped, "The relaxation of the controls is met: no tangent cuts deeper."
-            if late and result.plan is not None:
+            if plan is None and result.plan is not None:
                 return None
-        return self._settled(proven)
+        return self._settled(model.proven)
 
     def _settled(self, proven: bool) -> tuple[Status, str]:
         if not proven:
@@ -344,58 +206,7 @@ class _Run:
         if math.isfinite(value):
             self.result.bound_kwh = max(self.result.bound_kwh, value - self.effort.rounding * abs(value))
 
-    def _bound_periods(self) -> None:
-        """A bound of the loss of each period alone, by tangents on its linear relaxation."""
-        horizon = self.coupled.horizon
-        plan = self.result.plan
-        assert plan is not None
-        slack = self.result.objective_kwh + 1e-6 * abs(self.result.objective_kwh) + 1e-9
-        for t, (step, loss) in enumerate(zip(horizon.steps, self.ceilings_kw(slack), strict=True)):
-            if self.remaining < 0.8 * self.limit and math.isfinite(self.limit):
-                return
-            alone = step.replace(switching_cost=0.0)
-            data = DistFlowData.of(alone, loss / self.kw)
-            if not data.bounds.proven:
-                continue
-            part = HighsRelaxation(data, max(loss if math.isfinite(loss) else 0.0, 1.0))
-            tangents = Tangents(data.arcs, part.add_tangents, part.cuttable)
-            flow = power_flow(plan.applied(step, t), plan.configurations[t])
-            if flow.converged:
-                tangents.at_power_flow(flow, plan.applied(step, t).network)
-            for _ in range(BOUND_ROUNDS):
-                run = part.solve_relaxation(max(self.remaining, 0.0))
-                if run.outcome is not Outcome.OPTIMAL:
-                    break
-                self.bounds[t] = max(self.bounds[t], run.bound - 1e-6 * abs(run.bound))
-                if not tangents.at_values(*part.arc_values(run), 1e-6) + part.cut_ratings(run):
-                    break
-
-    def _fixed(self, plan: Plan) -> tuple[ReconfigurationProblem, ...] | None:
-        """The periods with switches fixed whose other state is too dear; None where nothing is below the cutoff."""
-        steps = list(self.coupled.horizon.steps)
-        ceilings = self.ceilings_kw(self.cutoff)
-        for t, ceiling in enumerate(ceilings):
-            step = steps[t]
-            if self.coupled.tied and t:
-                step = step.replace(scenario=replace(step.scenario, locked=steps[t - 1].scenario.locked))
-            if step.contradictions:
-                return None
-            if not math.isfinite(ceiling) or not step.free.any():
-                steps[t] = step
-                continue
-            alone = step.replace(switching_cost=0.0)
-            incumbent = plan.configurations[t]
-            if not step.admits(incumbent):
-                steps[t] = step  # the bound would not touch where it is needed
-                continue
-            locked = fix_by_bounds(alone, incumbent, ceiling / self.kw).scenario.locked
-            steps[t] = step.replace(scenario=replace(step.scenario, locked=locked))
-        if self.coupled.tied:
-            shared = steps[-1].scenario.locked
-            steps = [step.replace(scenario=replace(step.scenario, locked=shared)) for step in steps]
-        return None if any(step.contradictions for step in steps) else tuple(steps)
-
-    def _touch(self, plan: Plan, tangents: Sequence[Tangents]) -> int:
+    def _touch(self, model: JointModel, plan: Plan) -> int:
         """Tangents at the AC points of a plan, and of exchanges near it."""
         added = 0
         for t, step in enumerate(self.coupled.horizon.steps):
@@ -404,70 +215,33 @@ class _Run:
             points = [plan.configurations[t]]
             if not self.result.nodes:
                 points += LocalSearch(alone).neighbours(points[0], self.effort.neighbours)
-            for configuration in points:
-                if (flow := power_flow(applied, configuration)).converged:
-                    added += tangents[t].at_power_flow(flow, applied.network)
+            added += sum(model.touch(t, power_flow(applied, each), applied) for each in points)
         return added
 
-    def _learn(
-        self, parts: Sequence[HighsRelaxation], tangents: Sequence[Tangents], tolerance: float, run: SolverRun
-    ) -> bool:
+    def _learn(self, model: JointModel, run: SolverRun) -> bool:
         """Evaluate what a solution proposes, and cut the solution off; False where that cannot be done."""
         horizon = self.coupled.horizon
-        share = RELATIVE_SHARE * self.gap
-        added = sum(tan.at_values(*p.arc_values(run), tolerance, share) for tan, p in zip(tangents, parts, strict=True))
-        added += sum(p.cut_ratings(run) for p in parts)
-        settings = [p.settings(run) for p in parts] if horizon.controls else []
-        proposal = Plan(tuple(p.proposal(run) for p in parts), tuple(s for s in settings if s is not None))
+        added = model.cut(run, RELATIVE_SHARE * self.gap)
+        proposal = model.proposal(run)
         repeated = proposal in self._seen
         refused: list[int] = []
         for t, step in enumerate(horizon.steps):
             applied = proposal.applied(step, t)
-            flow = power_flow(applied, proposal.configurations[t])
-            if flow.converged:
-                added += tangents[t].at_power_flow(flow, applied.network)
+            added += model.touch(t, power_flow(applied, proposal.configurations[t]), applied)
             if not horizon.controls and not evaluate(step, proposal.configurations[t]).feasible:
                 refused.append(t)
         self.offer(proposal)
         if horizon.controls:
-            held = ("taps", "capacitors", "generators") if self.coupled.tied else ("taps", "capacitors")
-            better = follow(horizon, proposal, held)
+            better = follow(horizon, proposal, TIED if self.coupled.tied else DEVICES)
             self.offer(better)
-            added += self._touch(better, tangents)
+            added += self._touch(model, better)
             return added > 0
         for t in refused:
-            self._exclude(parts, proposal, t)
+            self._exclude(model, proposal, t)
         if not refused and (repeated or not added):
-            self._exclude(parts, proposal, None)
+            self._exclude(model, proposal, None)
         return True
 
-    def _exclude(self, parts: Sequence[HighsRelaxation], plan: Plan, t: int | None) -> None:
-        _exclude(parts, plan, t)
+    def _exclude(self, model: JointModel, plan: Plan, t: int | None) -> None:
+        model.exclude(plan, t)
         self._excluded.append((t, plan))
-
-
-def follow(horizon: HorizonProblem, plan: Plan, held: Collection[str]) -> Plan:
-    """A plan with its controls settled in each period by AC power flows, the discrete part of some kinds held.
-
-    Parameters
-    ----------
-    held
-        As of :meth:`learnopt.engines.dispatch.Dispatch.improve`.
-    """
-    settings = []
-    for step, configuration, start in zip(horizon.steps, plan.configurations, plan.settings, strict=False):
-        found, merit = Dispatch(step, configuration).improve(start, held)
-        settings.append(found if merit < PENALTY else start)
-    return Plan(plan.configurations, tuple(settings))
-
-
-def _exclude(parts: Sequence[HighsRelaxation], plan: Plan, t: int | None) -> None:
-    """Cut off the configuration of one period, or the sequence of all where ``t`` is None."""
-    chosen = range(len(parts)) if t is None else [t]
-    columns, count = [], 0
-    for k in chosen:
-        own, n_closed = parts[k].closed_columns(plan.configurations[k])
-        columns.append(own)
-        count += n_closed
-    row = np.concatenate(columns)
-    parts[0].model.add_rows(row[None, :], -np.ones((1, len(row))), np.array([1.0 - count]))

@@ -14,13 +14,12 @@ from learnopt.engines.base import SolveOptions, Stopwatch, conclude
 from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.milp import highs
+from learnopt.engines.milp.coupled import TIED, Coupled, Plan, follow
 from learnopt.engines.milp.outer_approximation import Effort
-from learnopt.engines.milp.periods import Coupled, Plan, follow, solve_periods
+from learnopt.engines.milp.periods import solve_periods
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.network import Certificate, Configuration, HorizonProblem, ReconfigurationProblem, Result, Settings
 
-HELD = ("taps", "capacitors", "generators")
-"""Kinds of controls whose discrete part is one decision for all scenarios."""
 LEAST_WEIGHT = 1e-12
 """Weight of a scenario that has none: its limits count, its loss does not."""
 START_SHARE = 0.2
@@ -65,7 +64,7 @@ def solve_scenarios(
         n = coupled.horizon.n_steps
         if n < len(problem.members):
             shorter = (Plan(plan.configurations[:n], plan.settings[:1] * n) for plan in starts)
-            starts = [follow(coupled.horizon, plan, HELD) if plan.settings else plan for plan in shorter]
+            starts = [follow(coupled.horizon, plan, TIED) if plan.settings else plan for plan in shorter]
         best = min(starts, key=coupled.objective, default=None)
     left = None if options.time_limit is None else max(options.time_limit - watch.elapsed, 1e-3)
     options = SolveOptions(gap=options.gap, time_limit=left, seed=options.seed)
@@ -97,7 +96,7 @@ def with_recourse(problem: ReconfigurationProblem, configuration: Configuration,
     """A configuration with the discrete part of settings in every scenario, and the rest settled for each."""
     n = len(problem.members)
     plan = Plan((configuration,) * n, () if settings is None else (settings,) * n)
-    return follow(as_horizon(problem), plan, HELD)
+    return follow(as_horizon(problem), plan, TIED)
 
 
 def _starts(

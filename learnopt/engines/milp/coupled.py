@@ -1,0 +1,125 @@
+"""Periods that one model decides together, and what a plan of them costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from learnopt.engines.dispatch import Dispatch
+from learnopt.engines.exchange import PENALTY
+from learnopt.network import Configuration, Floats, HorizonProblem, ReconfigurationProblem, Settings
+from learnopt.network.topology import maximum_spanning_tree
+from learnopt.physics import evaluate
+
+TIED = ("taps", "capacitors", "generators")
+"""Kinds of controls whose discrete part is one decision where periods are tied."""
+DEVICES = ("taps", "capacitors")
+"""Kinds of controls whose discrete part is bound over time where they are not."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration and, where there are controls, settings for each period."""
+
+    configurations: tuple[Configuration, ...]
+    settings: tuple[Settings, ...] = ()
+
+    def applied(self, problem: ReconfigurationProblem, t: int) -> ReconfigurationProblem:
+        """The problem of period ``t`` with its controls set."""
+        return problem.applied(self.settings[t]) if self.settings else problem
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """Periods in one model.
+
+    Parameters
+    ----------
+    horizon
+        Loads, durations (weights where tied), costs and rules.
+    tied
+        The periods are scenarios of one decision: switches, positions and generators on or off are the same in all.
+    worst
+        The objective is the largest loss, not the weighted sum.
+    prices
+        Price of each closed branch in each period [kWh], shape (n_period, n_branch); None = none.
+    """
+
+    horizon: HorizonProblem
+    tied: bool = False
+    worst: bool = False
+    prices: Floats | None = None
+
+    def objective(self, plan: Plan) -> float:
+        """Energy lost, operations, changes and prices [kWh] of a plan, judged; ``inf`` where it breaks a rule."""
+        horizon = self.horizon
+        if not self._respects_rules(plan):
+            return math.inf
+        found = [evaluate(plan.applied(step, t), plan.configurations[t]) for t, step in enumerate(horizon.steps)]
+        if not all(e.feasible for e in found):
+            return math.inf
+        losses = np.array([e.loss_kw for e in found])
+        total = float(losses.max() if self.worst else horizon.hours @ losses)
+        total += horizon.switching_cost * sum(self._operations(plan))
+        if plan.settings and not self.tied:
+            total += horizon.control_cost * sum(horizon.device_changes(plan.settings))
+        if self.prices is not None:
+            total += sum(float(p @ c.closed) for p, c in zip(self.prices, plan.configurations, strict=True))
+        return total
+
+    def _operations(self, plan: Plan) -> list[int]:
+        states = [self.horizon.initial, *plan.configurations]
+        return [self.horizon.operations(a, b) for a, b in pairwise(states)]
+
+    def _respects_rules(self, plan: Plan) -> bool:
+        horizon, operations = self.horizon, self._operations(plan)
+        if not all(step.admits(c) for step, c in zip(horizon.steps, plan.configurations, strict=True)):
+            return False
+        if horizon.max_operations is not None and sum(operations) > horizon.max_operations:
+            return False
+        if horizon.max_operations_per_step is not None and max(operations) > horizon.max_operations_per_step:
+            return False
+        if horizon.switch_caps is not None:
+            states = np.array([horizon.initial.closed, *(c.closed for c in plan.configurations)])
+            moved = (states[1:] != states[:-1]).sum(axis=0)
+            if (moved[horizon.counted] > horizon.switch_caps[horizon.counted]).any():
+                return False
+        if self.tied and len(set(plan.configurations)) > 1:
+            return False
+        if not plan.settings:
+            return True
+        pairs = zip(plan.configurations, plan.settings, strict=True)
+        if any(step.faults(*pair) for step, pair in zip(horizon.steps, pairs, strict=True)):
+            return False
+        if self.tied:
+            return len({(s.capacitors, s.on, *(s.taps[k] for k in horizon.stepped_taps)) for s in plan.settings}) == 1
+        return horizon.rests(plan.settings)
+
+    def least_price(self) -> float:
+        """The least that the prices of any radial configurations add up to [kWh]."""
+        if self.prices is None:
+            return 0.0
+        net = self.horizon.network
+        return sum(
+            float(row @ maximum_spanning_tree(net, step.usable, -row, step.must_close))
+            for row, step in zip(self.prices, self.horizon.steps, strict=True)
+        )
+
+
+def follow(horizon: HorizonProblem, plan: Plan, held: Collection[str]) -> Plan:
+    """A plan with its controls settled in each period by AC power flows, the discrete part of some kinds held.
+
+    Parameters
+    ----------
+    held
+        As of :meth:`learnopt.engines.dispatch.Dispatch.improve`.
+    """
+    settings = []
+    for step, configuration, start in zip(horizon.steps, plan.configurations, plan.settings, strict=False):
+        found, merit = Dispatch(step, configuration).improve(start, held)
+        settings.append(found if merit < PENALTY else start)
+    return Plan(plan.configurations, tuple(settings))
