@@ -50,6 +50,7 @@ def horizon_to_dict(problem: HorizonProblem, plan: HorizonPlan, times: Times) ->
         "objective_kwh": _known(plan.objective_kwh),
         "dual_bound_kwh": bound,
         "gap": None if bound is None else _known(plan.gap),
+        "bounds_kwh": {"ac": _known(plan.ac_bound_kwh), "model": _known(plan.model_bound_kwh)},
         "operations": sum(plan.operations) if plan.configurations else None,
         "control_cost_kwh": problem.control_cost,
         "control_changes": sum(plan.changes) if plan.settings else None,

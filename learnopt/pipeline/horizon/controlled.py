@@ -18,8 +18,9 @@ import numpy as np
 from learnopt.engines import SolveOptions, conclude
 from learnopt.engines.dispatch import Dispatch
 from learnopt.engines.exchange import PENALTY
+from learnopt.engines.milp.coupled import DEVICES, Coupled, Plan
 from learnopt.engines.milp.engine import MilpEngine
-from learnopt.engines.milp.periods import Coupled, Plan, solve_periods
+from learnopt.engines.milp.periods import solve_periods
 from learnopt.network import (
     Certificate,
     Configuration,
@@ -34,11 +35,9 @@ from learnopt.network import (
 from learnopt.physics.batch import feasible_losses
 from learnopt.pipeline.horizon.bound import Prices, best_at, find_prices
 from learnopt.pipeline.horizon.labels import ruled_path
-from learnopt.pipeline.horizon.plan import Run, step_bounds
+from learnopt.pipeline.horizon.run import Run
 from learnopt.pipeline.horizon.store import StepRecord
 
-DEVICES = ("taps", "capacitors")
-"""Kinds of controls whose discrete part is bound over time."""
 PRICED_ROUNDS = 4
 """Rounds of the bound with prices: each solves the MILP of every step once more."""
 MOST_CANDIDATES = {True: 48, False: 600}
@@ -161,7 +160,7 @@ class ControlledRun(Run):
 
     def _prepare(self) -> None:
         self.pool = ControlledPool(self.problem)
-        self.certificate = Certificate.AC
+        self.certificate, self.loose = Certificate.AC, False
         self._records: list[StepRecord] = []
 
     def _record(self, step: ReconfigurationProblem, start: Configuration | None) -> StepRecord:
@@ -173,14 +172,12 @@ class ControlledRun(Run):
     def _prove(self, step: ReconfigurationProblem, start: Configuration | None) -> Result:
         """The MILP on one step, to a tenth of the gap asked for."""
         left = None
-        if math.isfinite(self.limit):  # every step gets its share, so that each has a bound
+        if math.isfinite(self.work.limit):  # every step gets its share, so that each has a bound
             steps_left = self.problem.n_steps - len(self._records)
-            left = max((self.limit - self.watch.elapsed) / max(steps_left, 1), 0.05)
+            left = max(self.work.left / max(steps_left, 1), 0.05)
         options = SolveOptions(gap=min(max(0.1 * self.gap, 1e-4), 1e-3), time_limit=left)
         result = MilpEngine().solve(step, options, start)
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        self.nodes += result.nodes
+        self._count(result)
         return result
 
     def _take(self, record: StepRecord, t: int) -> None:
@@ -216,7 +213,7 @@ class ControlledRun(Run):
         most = MOST_CANDIDATES[pool.follows]
         wanted = list(dict.fromkeys([*pairs, *staying, *crossed]))[: max(most, len(set(pairs)) + len(staying))]
         for k, (configuration, values) in enumerate(wanted):
-            self.report("candidates", k, len(wanted))
+            self.work.report("candidates", k, len(wanted))
             known = max(first_seen[configuration], first_seen[values])
             self._offer(configuration, self._with_devices(neutral, values), known)
 
@@ -239,45 +236,44 @@ class ControlledRun(Run):
                 best = pool.objective_kwh(path), path
         together = problem.together.replace(max_operations=None)
         found, settings = (None, None) if best is None else (pool.configurations[best[1][0]], pool.settings(best[1]))
-        result = conclude(together, "milp", self.watch, configuration=found, settings=settings, status=Status.FEASIBLE)
+        result = conclude(
+            together, "milp", self.work.watch, configuration=found, settings=settings, status=Status.FEASIBLE
+        )
         if best is None or result.configuration is None:
             return result
         return replace(result, objective_kw=best[0] / float(problem.hours.sum()))
 
-    def _bound(self, records: list[StepRecord], gap: float) -> float:
-        """Sum of the bounds of the steps, then of the steps with prices; it holds whatever ties the steps."""
+    def _raise(self, records: list[StepRecord], gap: float) -> None:
+        """Rounds over the steps with prices; the sum of the bounds of the steps holds whatever ties them."""
         problem, pool = self.problem, self.pool
-        alone = step_bounds(records)
-        best = float(np.nan_to_num(problem.hours @ alone, nan=-math.inf))
         prices: Prices | None = None
-        while self.rounds < PRICED_ROUNDS and problem.switching_cost + (problem.max_operations is not None) > 0:
+        first = self.work.rounds
+        priced = problem.switching_cost > 0 or problem.max_operations is not None
+        while priced and self.work.rounds < first + PRICED_ROUNDS and not self.work.late:
             path = pool.best()
-            if path is None or best >= pool.objective_kwh(path) * (1 - gap) or self.watch.elapsed > self.limit:
+            if path is None or self.proven.ac_kwh >= pool.objective_kwh(path) * (1 - gap):
                 break
             prices = find_prices(pool, prices)
-            total, found = self._priced(prices, best_at(pool, prices), alone, gap)
-            self.rounds += 1
-            best = max(best, total)
+            total, found = self._priced(prices, best_at(pool, prices), gap)
+            self.work.rounds += 1
+            self.proven = self.proven.with_ac(total)
             if not found:
                 break
-        return best
 
-    def _priced(self, prices: Prices, reference: Ints, alone: Floats, gap: float) -> tuple[float, int]:
+    def _priced(self, prices: Prices, reference: Ints, gap: float) -> tuple[float, int]:
         """The bound at given prices of closed branches [kWh], and how many candidates were new."""
         problem, pool = self.problem, self.pool
         total, fresh = prices.constant(pool), 0
         for t in range(problem.n_steps):
-            if self.watch.elapsed > self.limit:
+            if self.work.late:
                 return -math.inf, fresh
-            self.report(f"bound, round {self.rounds + 1}", t, problem.n_steps)
+            self.work.report(f"bound, round {self.work.rounds + 1}", t, problem.n_steps)
             priced = Coupled(problem.alone(t), prices=prices.by_step[t : t + 1])
             start = Plan((pool.configurations[reference[t]],), (pool.settings_at(int(reference[t]), t),))
-            left = None if math.isinf(self.limit) else max(self.limit - self.watch.elapsed, 0.05)
+            left = None if math.isinf(self.work.limit) else max(self.work.left, 0.05)
             options = SolveOptions(gap=max(0.3 * gap, 1e-4), time_limit=left)
-            result = solve_periods(priced, options, start, alone[t : t + 1])
-            if result.status is Status.INTERRUPTED:
-                raise KeyboardInterrupt
-            self.nodes += result.nodes
+            result = solve_periods(priced, options, start, self.ac_kw[t : t + 1])
+            self._count(result)
             total += result.bound_kwh if result.proven else -math.inf
             if result.plan is not None and result.plan != start:
                 fresh += self._offer(result.plan.configurations[0], result.plan.settings[0], problem.n_steps)

@@ -13,7 +13,7 @@ from learnopt.engines.exchange import LocalSearch
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.predict import Predictor
 from learnopt.network import Configuration, ReconfigurationProblem
-from learnopt.pipeline.horizon.plan import Suggest
+from learnopt.pipeline.horizon.run import Suggest
 from learnopt.pipeline.starts import SAMPLES, learned_start
 
 

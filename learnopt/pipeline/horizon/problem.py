@@ -32,6 +32,9 @@ class HorizonPlan:
         Energy lost [kWh]; None without a plan.
     objective_kwh, dual_bound_kwh
         Energy lost plus switching cost of the plan, and the proven lower bound for every plan [kWh].
+    ac_bound_kwh, model_bound_kwh
+        The bounds known of the AC problem, and with load currents held at the voltages of this plan [kWh]; the one that
+        the certificate names is ``dual_bound_kwh``. None where not known.
     step_bound_kw
         Proven lower bound of the loss of each step [kW], shape (n_step,), NaN where there is none.
     normal_kwh
@@ -64,6 +67,8 @@ class HorizonPlan:
     energy_kwh: float | None = None
     objective_kwh: float | None = None
     dual_bound_kwh: float | None = None
+    ac_bound_kwh: float | None = None
+    model_bound_kwh: float | None = None
     step_bound_kw: Floats = field(default_factory=lambda: np.zeros(0))
     normal_kwh: float | None = None
     normal_violations: int = 0

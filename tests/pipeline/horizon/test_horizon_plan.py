@@ -18,7 +18,7 @@ from learnopt.errors import DataError
 from learnopt.network import Certificate, Limits, Network, Scenario, Status
 from learnopt.physics import evaluate, power_flow
 from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
-from learnopt.pipeline.horizon import plan as plan_module
+from learnopt.pipeline.horizon import run as run_module
 from learnopt.pipeline.horizon.bound import find_prices
 from learnopt.pipeline.horizon.path import cheapest_path, operations_of
 from learnopt.pipeline.horizon.pool import Pool
@@ -131,14 +131,14 @@ def test_interrupted_run_goes_on(case33: Network, tmp_path: Path, monkeypatch: p
     fresh = plan_horizon(problem)
     solved = []
 
-    class Counting(plan_module.TreeSearchEngine):
+    class Counting(run_module.TreeSearchEngine):
         def solve(self, problem, options, start=None):
             solved.append(problem.scenario.name)
             if len(solved) == 4:
                 raise KeyboardInterrupt
             return super().solve(problem, options, start)
 
-    monkeypatch.setattr(plan_module, "TreeSearchEngine", Counting)
+    monkeypatch.setattr(run_module, "TreeSearchEngine", Counting)
     with pytest.raises(KeyboardInterrupt):
         plan_horizon(problem, out=tmp_path)
     (tmp_path / "steps" / "00001.json").write_text('{"status": "opt', encoding="utf-8")
@@ -195,9 +195,26 @@ def test_charging_is_proven_in_ac(case33: Network) -> None:
     assert plan.certificate is Certificate.AC
     assert plan.dual_bound_kwh <= plan.objective_kwh
     assert plan.gap <= 5e-3
+    assert plan.ac_bound_kwh == plan.dual_bound_kwh
+    assert plan.static_bound_kwh is None  # that search held the load currents: no bound of the AC problem
+    assert (plan.step_bound_kw <= [e.loss_kw for e in plan.evaluations]).all()
     stepped = replace(network, ratio=np.where(np.arange(case33.n_branch) == 5, 1.05, 1.0))
     plan = plan_horizon(day(stepped, n_steps=2, switching_cost=0.5), gap=1e-3)
     assert plan.certificate is Certificate.MODEL
+    assert plan.ac_bound_kwh is None
+    assert plan.model_bound_kwh == plan.dual_bound_kwh
+    rolling = plan_horizon(day(stepped, n_steps=4, switching_cost=0.5), gap=1e-3, window=1)
+    if rolling.model_bound_kwh is None:  # the bound is that for the voltages of another plan
+        assert rolling.status is Status.FEASIBLE
+        assert "voltages of another plan" in rolling.message
+
+
+def test_one_model_with_a_window_of_full_length(case33: Network) -> None:
+    """A window over all steps is no window: the model of all steps is solved all the same."""
+    problem = day(case33, n_steps=2, switching_cost=0.5)
+    plan = plan_horizon(problem, gap=1e-3, window=2, milp=True)
+    assert "milp" in plan.stage_times_s
+    assert plan.gap <= 1e-3
 
 
 @pytest.mark.parametrize("seed", range(24))

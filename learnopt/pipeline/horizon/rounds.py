@@ -1,0 +1,149 @@
+"""Rounds of the bound: prices from the candidates, one priced search per step, new candidates (column generation).
+
+The bound is that of :mod:`learnopt.pipeline.horizon.bound`. Where flows are not monotone (generation, charging,
+capacitors) the AC bound of a step is dear to find and looser; it is found once per step and serves all rounds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from learnopt.engines.tree.priced import priced_bound
+from learnopt.engines.tree.relaxation import Relaxation
+from learnopt.network import Certificate, Configuration, Floats, HorizonProblem
+from learnopt.pipeline.horizon.bound import Prices, best_at, find_prices
+from learnopt.pipeline.horizon.pool import Pool
+from learnopt.pipeline.horizon.proven import Proven
+from learnopt.pipeline.horizon.store import StepRecord
+from learnopt.pipeline.horizon.work import Work
+
+ROUNDS = 30
+"""Rounds of one plan; a handful is usual."""
+COARSE = 1e-3
+"""Relative gap of the priced searches in the first round."""
+FINE_SHARE, LOOSE_SHARE = 0.1, 0.3
+"""Gap of the priced searches in the last round as a share of the gap asked for; where the bounds are loose."""
+PROGRESS_SHARE = 0.05
+"""Share of the gap left that the priced searches may leave open."""
+ROUGH_GAP = 0.02
+"""Gap of a loose AC bound of a step alone: the rounds that follow are to tighten it."""
+
+
+class Rounds:
+    """The bound of one horizon.
+
+    Parameters
+    ----------
+    problem, pool
+        The horizon and its candidates; more are added.
+    work
+        Time and effort of the call.
+    loose
+        Only the AC bound for mixed signs applies.
+    """
+
+    def __init__(self, problem: HorizonProblem, pool: Pool, work: Work, loose: bool) -> None:
+        self.problem, self.pool, self.work, self.loose = problem, pool, work, loose
+        self._metrics: list[Relaxation | None] = [None] * problem.n_steps
+
+    def prove_steps(self, references: list[Configuration]) -> Floats | None:
+        """AC bounds for mixed signs of the loss of each step [kW], shape (n_step,); None where the time is over before.
+
+        Parameters
+        ----------
+        references
+            A feasible configuration of each step, where its bound touches.
+        """
+        proven = np.zeros(self.problem.n_steps)
+        nothing = np.zeros(self.problem.network.n_branch)
+        found: list[Configuration] = []
+        for t, (step, reference) in enumerate(zip(self.problem.steps, references, strict=True)):
+            if self.work.late:
+                break
+            self.work.report("proofs", t, self.problem.n_steps)
+            priced = priced_bound(step, nothing, reference, reference, Certificate.AC, gap=ROUGH_GAP)
+            self._metrics[t] = priced.metric
+            self.work.nodes += priced.nodes
+            found += priced.found
+            proven[t] = max(priced.bound_kw, 0.0)  # nothing is lost less than that
+        self.pool.add(found, known=self.problem.n_steps)
+        return None if self.work.late else proven
+
+    def raised(self, proven: Proven, certificate: Certificate, records: list[StepRecord], gap: float) -> Proven:
+        """What is proven after rounds that end at a gap, or with nothing new.
+
+        Parameters
+        ----------
+        proven
+            What is known before, the sum of the bounds of the steps included where they are those of the AC problem.
+        certificate
+            The bound to raise: ``ac``, or ``model``, which belongs to the plan and starts anew with another one.
+        records
+            Steps alone; their bounds are the start for ``model``.
+        gap
+            Relative gap to reach.
+        """
+        pool, work = self.pool, self.work
+        prices: Prices | None = None
+        finest = (LOOSE_SHARE if self.loose else FINE_SHARE) * gap
+        coarse = max(COARSE, finest) if self.loose else COARSE
+        first = work.rounds
+        while work.rounds < first + ROUNDS and not work.late:
+            path = pool.best()
+            if path is None:
+                break
+            objective = pool.objective_kwh(path)
+            plan = tuple(pool.configurations[k] for k in path)
+            if certificate is Certificate.MODEL:
+                proven = proven.with_model(_sum_of_model(self.problem, records, plan), plan)
+            best = proven.of(certificate)
+            if best >= objective * (1 - gap) - 1e-12:
+                break
+            prices = find_prices(pool, prices)
+            # Far from the gap asked for, rough proofs do.
+            if math.isfinite(best) and objective > 0:
+                coarse = min(coarse, max(finest, PROGRESS_SHARE * (1 - best / objective)))
+            value, found = self._round(prices, plan, certificate, coarse)
+            proven = proven.with_ac(value) if certificate is Certificate.AC else proven.with_model(value, plan)
+            if not pool.add(found, known=self.problem.n_steps):
+                if coarse <= finest:
+                    break
+                coarse = max(0.1 * coarse, finest)
+        return proven
+
+    def _round(
+        self, prices: Prices, plan: tuple[Configuration, ...], certificate: Certificate, gap: float
+    ) -> tuple[float, list[Configuration]]:
+        """The bound at given prices [kWh], ``-inf`` where the time is over before, and configurations worth a look."""
+        problem, pool, work = self.problem, self.pool, self.work
+        reference, total = best_at(pool, prices), prices.constant(pool)
+        found: list[Configuration] = []
+        work.rounds += 1
+        for t, step in enumerate(problem.steps):
+            if work.late:
+                return -math.inf, found
+            work.report(f"bound, round {work.rounds}", t, problem.n_steps)
+            hours, metric = problem.hours[t], self._metrics[t]
+            priced = priced_bound(
+                step,
+                prices.by_step[t] / hours,
+                pool.configurations[reference[t]],
+                plan[t],
+                certificate,
+                gap=gap,
+                metric=metric,
+            )
+            self._metrics[t] = priced.metric or metric
+            work.nodes += priced.nodes
+            total += priced.bound_kw * hours
+            found += priced.found
+        return total, found
+
+
+def _sum_of_model(problem: HorizonProblem, records: list[StepRecord], plan: tuple[Configuration, ...]) -> float:
+    """Sum of the bounds of the steps with currents held [kWh]; each holds for the best configuration of its step."""
+    if any(r.bound_kw is None or r.configurations[0] != own for r, own in zip(records, plan, strict=True)):
+        return -math.inf
+    return float(problem.hours @ np.array([r.bound_kw for r in records]))
