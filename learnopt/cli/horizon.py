@@ -16,6 +16,7 @@ from learnopt.cli.options import (
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
+    RemoteOnlyOption,
     VmaxOption,
     VminOption,
     build_problem,
@@ -78,6 +79,7 @@ def horizon(
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
     no_charging: NoChargingOption = False,
+    remote_only: RemoteOnlyOption = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep what is proven there; an interrupted run goes on.")
     ] = None,
@@ -130,6 +132,8 @@ def horizon(
         tap_hours,
         control_cost,
     )
+    if remote_only:
+        problem = problem.remote_only()
     with stderr.status(escape(f"Planning {problem.n_steps} steps of {base.network.name} ...")) as status:
         warm_up("tree", SolveOptions(certify=Certificate.AC))
         suggest = None

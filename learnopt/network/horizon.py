@@ -206,6 +206,10 @@ class HorizonProblem:
         """Something binds single switches or devices over time, so that operations cannot just be counted."""
         return self.max_operations_per_switch is not None or bool((self.rest_hours > 0).any()) or self.control_cost > 0
 
+    def remote_only(self) -> HorizonProblem:
+        """The horizon in which nobody travels: hand-operated switches are locked in their normal state."""
+        return replace(self, scenarios=tuple(step.remote_only().scenario for step in self.steps))
+
     def alone(self, t: int) -> HorizonProblem:
         """The problem of step ``t`` by itself: no cost and no rule over time but what its state may be at all."""
         return replace(

@@ -54,6 +54,22 @@ def test_cap_of_nothing_keeps_the_normal_state(capsys: pytest.CaptureFixture[str
     assert answer["energy_kwh"] == pytest.approx(answer["normal_energy_kwh"])
 
 
+def test_remote_only(capsys: pytest.CaptureFixture[str], tmp_path: Path, day: Path) -> None:
+    """Nobody travels: a switch that the free plan moves stays as it is once it is operated by hand."""
+    given = ("horizon", tmp_path / "case.json", "--profile", day, "--steps", 2, "--json")
+    case = json.loads((CASES / "case33.json").read_text(encoding="utf-8"))
+    (tmp_path / "case.json").write_text(json.dumps(case), encoding="utf-8")
+    moved = {branch for step in invoke(capsys, *given).json["plan"] for branch in (*step["closed"], *step["opened"])}
+    held = sorted(moved)[0]
+    next(branch for branch in case["branches"] if branch["id"] == held)["operation"] = "manual"
+    (tmp_path / "case.json").write_text(json.dumps(case), encoding="utf-8")
+    free, stay = invoke(capsys, *given).json, invoke(capsys, *given, "--remote-only").json
+    assert held in {branch for step in free["plan"] for branch in (*step["closed"], *step["opened"])}
+    assert held not in {branch for step in stay["plan"] for branch in (*step["closed"], *step["opened"])}
+    assert free["energy_kwh"] < stay["dual_bound_kwh"]
+    assert stay["bounds_kwh"] == {"ac": stay["dual_bound_kwh"], "model": None}
+
+
 @pytest.fixture
 def controlled(tmp_path: Path) -> Path:
     """The 16-bus case with two banks, a stepped tap and a generator."""
