@@ -31,7 +31,8 @@ def plan_horizon(
        answer of the one before; then the best single configuration of all steps, switching to it included.
     2. Dynamic programming over all candidates gives the plan.
     3. Rounds of Lagrangian decomposition (:mod:`learnopt.pipeline.horizon.bound`) raise the bound and add candidates,
-       until the gap is reached or no candidate is new.
+       until the gap is reached or no candidate is new. Where the AC bounds are loose (generation, charging,
+       capacitors) with load currents held first, then AC searches at the prices found.
 
     Parameters
     ----------

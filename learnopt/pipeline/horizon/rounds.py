@@ -12,10 +12,11 @@ import numpy as np
 
 from learnopt.engines.tree.priced import priced_bound
 from learnopt.engines.tree.relaxation import Relaxation
-from learnopt.network import Certificate, Configuration, Floats, HorizonProblem
+from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, ReconfigurationProblem
+from learnopt.network.topology import maximum_spanning_tree
 from learnopt.pipeline.horizon.bound import Prices, best_at, find_prices
 from learnopt.pipeline.horizon.pool import Pool
-from learnopt.pipeline.horizon.proven import Proven
+from learnopt.pipeline.horizon.proven import USEFUL_SHARE, Proven
 from learnopt.pipeline.horizon.store import StepRecord
 from learnopt.pipeline.horizon.work import Work
 
@@ -27,8 +28,6 @@ FINE_SHARE, LOOSE_SHARE = 0.1, 0.3
 """Gap of the priced searches in the last round as a share of the gap asked for; where the bounds are loose."""
 PROGRESS_SHARE = 0.05
 """Share of the gap left that the priced searches may leave open."""
-ROUGH_GAP = 0.02
-"""Gap of a loose AC bound of a step alone: the rounds that follow are to tighten it."""
 
 
 class Rounds:
@@ -42,34 +41,18 @@ class Rounds:
         Time and effort of the call.
     loose
         Only the AC bound for mixed signs applies.
+
+    Attributes
+    ----------
+    ac_kw
+        AC bounds of the loss of each step [kW], NaN where there is none, shape (n_step,).
     """
 
     def __init__(self, problem: HorizonProblem, pool: Pool, work: Work, loose: bool) -> None:
         self.problem, self.pool, self.work, self.loose = problem, pool, work, loose
+        self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
         self._metrics: list[Relaxation | None] = [None] * problem.n_steps
-
-    def prove_steps(self, references: list[Configuration]) -> Floats | None:
-        """AC bounds for mixed signs of the loss of each step [kW], shape (n_step,); None where the time is over before.
-
-        Parameters
-        ----------
-        references
-            A feasible configuration of each step, where its bound touches.
-        """
-        proven = np.zeros(self.problem.n_steps)
-        nothing = np.zeros(self.problem.network.n_branch)
-        found: list[Configuration] = []
-        for t, (step, reference) in enumerate(zip(self.problem.steps, references, strict=True)):
-            if self.work.late:
-                break
-            self.work.report("proofs", t, self.problem.n_steps)
-            priced = priced_bound(step, nothing, reference, reference, Certificate.AC, gap=ROUGH_GAP)
-            self._metrics[t] = priced.metric
-            self.work.nodes += priced.nodes
-            found += priced.found
-            proven[t] = max(priced.bound_kw, 0.0)  # nothing is lost less than that
-        self.pool.add(found, known=self.problem.n_steps)
-        return None if self.work.late else proven
+        self._prices: Prices | None = None
 
     def raised(self, proven: Proven, certificate: Certificate, records: list[StepRecord], gap: float) -> Proven:
         """What is proven after rounds that end at a gap, or with nothing new.
@@ -86,7 +69,6 @@ class Rounds:
             Relative gap to reach.
         """
         pool, work = self.pool, self.work
-        prices: Prices | None = None
         finest = (LOOSE_SHARE if self.loose else FINE_SHARE) * gap
         coarse = max(COARSE, finest) if self.loose else COARSE
         first = work.rounds
@@ -101,12 +83,14 @@ class Rounds:
             best = proven.of(certificate)
             if best >= objective * (1 - gap) - 1e-12:
                 break
-            prices = find_prices(pool, prices)
+            prices = self._prices = find_prices(pool, self._prices)
             # Far from the gap asked for, rough proofs do.
             if math.isfinite(best) and objective > 0:
                 coarse = min(coarse, max(finest, PROGRESS_SHARE * (1 - best / objective)))
             value, found = self._round(prices, plan, certificate, coarse)
             proven = proven.with_ac(value) if certificate is Certificate.AC else proven.with_model(value, plan)
+            if self.loose and proven.of(certificate) < USEFUL_SHARE * objective:
+                break
             if not pool.add(found, known=self.problem.n_steps):
                 if coarse <= finest:
                     break
@@ -138,8 +122,16 @@ class Rounds:
             self._metrics[t] = priced.metric or metric
             work.nodes += priced.nodes
             total += priced.bound_kw * hours
+            if self.loose and priced.certificate is Certificate.AC:
+                self._learn_step(t, step, priced.bound_kw, prices.by_step[t] / hours)
             found += priced.found
         return total, found
+
+    def _learn_step(self, t: int, step: ReconfigurationProblem, bound_kw: float, prices_kw: Floats) -> None:
+        """The loss of a step is at least its bound with prices less the most that prices can add."""
+        dearest = maximum_spanning_tree(step.network, step.usable, prices_kw, step.must_close)
+        least = max(bound_kw - float(prices_kw[dearest].sum()), 0.0)
+        self.ac_kw[t] = np.fmax(self.ac_kw[t], least)
 
 
 def _sum_of_model(problem: HorizonProblem, records: list[StepRecord], plan: tuple[Configuration, ...]) -> float:

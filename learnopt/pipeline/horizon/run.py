@@ -25,7 +25,7 @@ from learnopt.network import (
 from learnopt.network.horizon import SAME
 from learnopt.pipeline.horizon.pool import Pool
 from learnopt.pipeline.horizon.problem import HorizonPlan
-from learnopt.pipeline.horizon.proven import USEFUL_SHARE, Proven
+from learnopt.pipeline.horizon.proven import Proven
 from learnopt.pipeline.horizon.rounds import Rounds
 from learnopt.pipeline.horizon.store import HorizonFolder, StepRecord
 from learnopt.pipeline.horizon.verdict import Verdict
@@ -86,20 +86,15 @@ class Run:
             return verdict.on_failed_steps(records, failed)
         with stage("static"):
             static = self._static()
-        if self.loose:
-            with stage("proofs"):
-                self._prove_steps(records)
-        with stage("bound"):
-            # One model of all steps brings its own bound: the sum of those of the steps is enough before it.
-            self._raise(records, 1.0 if one_model else self.gap)
+        # One model of all steps brings its own bound: the sum of those of the steps is enough before it.
+        self._bound(records, 1.0 if one_model else self.gap)
         if one_model:
             with stage("milp"):
                 nothing = self._together()
             if nothing is not None:
                 return verdict.without_plan(Status.INFEASIBLE, nothing)
             if self._open():
-                with stage("bound"):
-                    self._raise(records, self.gap)
+                self._bound(records, self.gap)
         path = self.pool.best()
         if window is not None:
             with stage("rolling"):
@@ -202,15 +197,18 @@ class Run:
             self.pool.add([result.configuration], known=self.problem.n_steps)
         return result
 
-    def _prove_steps(self, records: list[StepRecord]) -> None:
-        """Loose AC bounds of the steps; the rounds raise them where they say enough, else that of the model."""
-        found = self._rounds.prove_steps([record.configurations[0] for record in records])
-        if found is None:
-            return
-        self.ac_kw = found
-        self.proven = self.proven.with_ac(float(self.problem.hours @ found))
-        if self.proven.ac_kwh >= USEFUL_SHARE * self.pool.energy_kwh.min(axis=1).sum():
-            self.certificate = Certificate.AC
+    def _bound(self, records: list[StepRecord], gap: float) -> None:
+        """Raise what is proven; where the AC bound is loose after that of the model, at its prices and for its plan."""
+        with self.work.watch.stage("bound"):
+            self._raise(records, gap)
+        if self.loose:
+            with self.work.watch.stage("proofs"):
+                self.proven = self._rounds.raised(self.proven, Certificate.AC, records, gap)
+            self.ac_kw = self._rounds.ac_kw
+            path = self.pool.best()
+            if path is not None and self.proven.held != tuple(self.pool.configurations[k] for k in path):
+                with self.work.watch.stage("bound"):
+                    self._raise(records, gap)  # the searches found a better plan: the model is that of its voltages
 
     def _raise(self, records: list[StepRecord], gap: float) -> None:
         """Raise the bound of every plan until a gap is reached or nothing new is found."""
@@ -223,7 +221,9 @@ class Run:
             return False
         objective = self.pool.objective_kwh(path)
         told = self.proven.certificate(objective)
-        return told in (self.certificate, Certificate.NONE) and self.proven.of(told) < objective * (1 - self.gap)
+        return (self.loose or told in (self.certificate, Certificate.NONE)) and self.proven.of(told) < objective * (
+            1 - self.gap
+        )
 
     def _together(self) -> str | None:
         """Candidates and bound of one model of all steps; why there is no plan where it proves so."""
