@@ -89,8 +89,8 @@ class Rounds:
                 coarse = min(coarse, max(finest, PROGRESS_SHARE * (1 - best / objective)))
             value, found = self._round(prices, plan, certificate, coarse)
             proven = proven.with_ac(value) if certificate is Certificate.AC else proven.with_model(value, plan)
-            if self.loose and proven.of(certificate) < USEFUL_SHARE * objective:
-                break
+            if self.loose and certificate is Certificate.AC and proven.ac_kwh < USEFUL_SHARE * objective:
+                break  # the bound of the model is told first: more rounds of a dear one help nobody
             if not pool.add(found, known=self.problem.n_steps):
                 if coarse <= finest:
                     break
