@@ -286,7 +286,8 @@ def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
     :math:`v_i b_{a'}` is the voltage at which a' arrives: rows on this sum need the bounds of v only for the
     share by which the branch is open.
 
-    A larger w only lowers losses and raises voltages, so it needs no lower bound unless voltages have an upper limit.
+    A larger w only lowers losses and raises voltages, so it needs no lower bound unless an upper limit of the voltages
+    lies below what is proven of them.
     Of several arcs of one branch and direction (choices of equipment) at most one is in use, so the rows that compare
     with v_i hold for their sum.
     """
@@ -315,7 +316,8 @@ def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
 
     model.voltage_upper = pyo.Constraint(model.choice, rule=upper)
     model.voltage_not_above = pyo.Constraint(range(len(ends)), rule=not_above)
-    if data.problem.limits.vm_max is not None:
+    limit, fed = data.problem.limits.vm_max, ~data.problem.network.is_substation
+    if limit is not None and (bounds.w_max[fed] > limit**2).any():
         model.voltage_not_below = pyo.Constraint(range(len(ends)), rule=not_below)
 
 

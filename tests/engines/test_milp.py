@@ -159,6 +159,15 @@ def test_branches_without_impedance(blind):
     assert relaxation.solve_relaxation().bound == pytest.approx(1e3 * flow.loss, rel=1e-5), "a tangent is missing"
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_upper_limits_within_and_out_of_reach(seed, blind):
+    """Generation against a maximum voltage that some states violate, or none can: the optimum of enumeration."""
+    problem = random_problem(seed + 7000, ("generation", "voltages", *(("couplers",) if seed % 2 else ())))
+    highest = float(problem.network.substation_vm.max())
+    problem = problem.replace(limits=Limits(vm_min=0.8, vm_max=highest + (0.0, 0.002, 0.02, 0.2)[seed % 4]))
+    check_against_all(problem, solve(problem))
+
+
 def test_cutting_off_one_configuration_leaves_the_others(case16):
     """The cut excludes exactly the configuration it is made for."""
     problem = ReconfigurationProblem.of(case16, limits=Limits(vm_min=0.9))

@@ -225,3 +225,12 @@ def test_ampacity_is_at_both_ends(two_bus):
         relaxation = HighsRelaxation(data := DistFlowData.of(problem))
         Tangents(data.arcs, relaxation.add_tangents, relaxation.cuttable).at_power_flow(flow, network)
         assert relaxation.solve_relaxation().outcome is outcome
+
+
+def test_rows_of_an_upper_limit_only_where_voltages_may_reach_it():
+    """Generation that can lift a bus above the limit keeps the rows; where it is proven that nothing does, they go."""
+    lines = [(0, 1, 1, 1), (1, 2, 1, 1), (0, 2, 2, 2)]
+    for limit, generated, kept in ((1.05, 0, False), (1.0, 0, False), (1.05, 500, False), (1.001, 500, True)):
+        network = make_network(lines, {1: (500, 200), 2: (-generated, 100)})
+        problem = ReconfigurationProblem.of(network, limits=Limits(vm_min=0.9, vm_max=limit))
+        assert hasattr(build_reconfiguration(DistFlowData.of(problem, 1.0)), "voltage_not_below") == kept
