@@ -168,6 +168,19 @@ def test_upper_limits_within_and_out_of_reach(seed, blind):
     check_against_all(problem, solve(problem))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_tangents_of_sampled_trees(seed, blind):
+    """With none of them and with many the optimum of enumeration, and the same claim about it."""
+    problem = random_problem(seed + 7100, ("generation", "capacitors", "charging", "voltages"), n_loops=(3, 6))
+    few, many = (
+        MilpEngine(Effort(probing=False, sampled_trees=n)).solve(problem, SolveOptions(time_limit=120.0))
+        for n in (0, 60)
+    )
+    check_against_all(problem, few)
+    check_against_all(problem, many)
+    assert many.status is few.status
+
+
 def test_cutting_off_one_configuration_leaves_the_others(case16):
     """The cut excludes exactly the configuration it is made for."""
     problem = ReconfigurationProblem.of(case16, limits=Limits(vm_min=0.9))

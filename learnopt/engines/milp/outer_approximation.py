@@ -25,10 +25,15 @@ from learnopt.engines.milp.outer_model import Relaxation, SettableRelaxation
 from learnopt.engines.milp.rounding import round_relaxation
 from learnopt.engines.milp.search_state import Search
 from learnopt.engines.milp.tangents import Tangents
+from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.formulations.distflow_data import DistFlowData
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network import Certificate, Configuration, Floats, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import evaluate, power_flow
+
+SAMPLE_NOISE = 0.6
+"""Largest random weight added to the share by which the relaxation closes a branch, where trees are sampled."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class Effort:
         Exchanges of the incumbent whose AC points get tangents before the first round: fewer rounds, more rows.
     spacing
         Least relative distance between these tangents of one arc: fewer rows make quicker nodes.
+    sampled_trees
+        With generation, capacitors or charging: trees sampled around the linear relaxation whose AC points get
+        tangents before the first mixed-integer round. What the relaxation proposes there is far from the incumbent.
     root_rounds
         Most rounds of the cut loop on the linear relaxation.
     root_progress
@@ -59,6 +67,7 @@ class Effort:
     random_starts: int = 8
     neighbours: int = 30
     spacing: float = 0.03
+    sampled_trees: int = 60
     root_rounds: int = 40
     root_progress: float = 2e-4
     mip_gap_share: float = 0.2
@@ -247,7 +256,18 @@ class OuterApproximation:
             round_relaxation(search, model, run, grow, effort.root_rounds)
             if search.incumbent is not None and search.incumbent is not known:
                 self._touch_around(tangents, search.incumbent, search.settings)
+        elif unfinished and isinstance(model, SettableRelaxation) and mixed_signs(reduced):
+            self._touch_samples(tangents, model.closed_share(run), reduced)
         return None
+
+    def _touch_samples(self, tangents: Tangents, share: Floats, reduced: ReconfigurationProblem) -> None:
+        """Tangents at the AC points of trees of large shares in the relaxation, perturbed so that they differ."""
+        net, rng = reduced.network, np.random.default_rng(self.search.options.seed)
+        for _ in range(self.effort.sampled_trees):
+            weight = share + SAMPLE_NOISE * rng.random(len(share))
+            tree = Configuration(maximum_spanning_tree(net, reduced.usable, weight, reduced.must_close))
+            if (flow := power_flow(reduced, tree)).converged:
+                tangents.at_power_flow(flow, net, self.effort.spacing)
 
     def _touch_around(self, tangents: Tangents, point: Configuration, settings: Settings | None) -> None:
         """Tangents at the AC points of a configuration and of its best neighbours."""
