@@ -1,7 +1,8 @@
 """Folders of CSV tables: the case file as a spreadsheet sees it (every column: ``docs/formats.md``).
 
 ``buses.csv``, ``branches.csv`` and ``substations.csv`` are required. A table has the keys of the case file as columns;
-an empty cell is an absent key. Comma, semicolon or tab; with semicolons a decimal comma is understood.
+an empty cell is an absent key. Comma, semicolon or tab; with semicolons a decimal comma is understood. An id is a
+number where it is written like one; an apostrophe in front makes it text, as in spreadsheets: ``'150``.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split()]
 
 
+_TEXT_MARK = "'"
+"""What follows it in the cell of an id or a text is text as it stands there, blanks included."""
 _KINDS: Mapping[Callable[[str], Any], str] = {
     _number: "a number",
     _flag: "true or false",
@@ -240,6 +243,9 @@ def _read_row(
         if name not in columns or not cell:
             continue
         kind = columns[name]
+        if kind in (_identifier, str) and cell.startswith(_TEXT_MARK):
+            row[name] = raw.lstrip().removeprefix(_TEXT_MARK)
+            continue
         if decimal_comma and kind in (_number, _numbers):
             cell = cell.replace(",", ".")
         try:
@@ -255,13 +261,10 @@ def write_csv_folder(network: Network, path: Path) -> None:
     Raises
     ------
     DataError
-        If the folder exists, or if an id would not come back as it is (text that looks like a number).
+        If the folder exists.
     """
     if path.exists():
         raise DataError(str(path), ["exists already: give a folder that does not"])
-    unclear = [i for i in (*network.bus_ids, *network.branch_ids) if _identifier(_cell(i).strip()) != i]
-    if unclear:
-        raise DataError(str(path), [f"id {i!r} would read back as something else: rename it" for i in unclear[:10]])
     case = network_to_dict(network)
     general = {key: case[key] for key in ("name", "title", "source", "base_kv")} | case.get("voltage_limits", {})
     substations = [{"bus": bus} | case["substation_data"][str(bus)] for bus in case["substations"]]
@@ -281,12 +284,16 @@ def _write_table(path: Path, columns: Mapping[str, Any], rows: list[Row]) -> Non
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(used)
-        writer.writerows([_cell(row.get(name)) for name in used] for row in rows)
+        writer.writerows([_cell(row.get(name), columns[name]) for name in used] for row in rows)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, kind: Callable[[str], Any]) -> str:
+    """What reads back as the value."""
     if value is None:
         return ""
+    if isinstance(value, str):
+        plain = value == value.strip() and not value.startswith(_TEXT_MARK) and kind(value) == value
+        return value if plain and value else _TEXT_MARK + value
     if isinstance(value, bool):
         return str(value).lower()
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -56,16 +56,43 @@ def test_spreadsheets(tmp_path: Path):
     assert network.p_load * network.base.kw == pytest.approx([0, 100, 230])
 
 
-def test_ids_that_would_change_are_refused(tmp_path: Path):
-    """Text that looks like a number is another id once it has been through a table."""
-    case = network_to_dict(load("case16"))
-    case["branches"][0]["id"] = "001"
-    write_csv_folder(network_from_dict(case, "test"), tmp_path / "fine")
-    assert load(tmp_path / "fine").branch_ids[0] == "001"
-    case["branches"][0]["id"] = "99"
-    with pytest.raises(DataError, match="id '99' would read back"):
-        write_csv_folder(network_from_dict(case, "test"), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    "new", ["001", "99", "1.5", "-3", "'9", "'", " 7", "7 ", "a,b", "a;b", "two\nlines", '"q"', 1.5]
+)
+def test_ids_keep_their_type(tmp_path: Path, new: str | float):
+    """Text that looks like a number, or that a table would change, stays the text it is, wherever an id occurs."""
+    case = network_to_dict(load("case70"))
+    assert case["taps"]
+    assert case["generators"]
+    old_bus, old_branch = case["generators"][0]["bus"], case["taps"][0]["branch"]
+    case["branches"] = [
+        record | {end: new if record[end] == old_bus else record[end] for end in ("from", "to")}
+        for record in case["branches"]
+    ]
+    for table, key, old in (
+        ("buses", "id", old_bus),
+        ("capacitors", "bus", old_bus),
+        ("generators", "bus", old_bus),
+        ("branches", "id", old_branch),
+        ("taps", "branch", old_branch),
+    ):
+        case[table] = [record | {key: new} if record[key] == old else record for record in case[table]]
+    case["title"] = " 'quoted' "
+    network = network_from_dict(case, "test")
+    write_csv_folder(network, tmp_path / "out")
+    back = load(tmp_path / "out")
+    assert network_to_dict(back) == network_to_dict(network)
+    assert [type(i) for i in back.bus_ids] == [type(i) for i in network.bus_ids]
+    assert new in back.bus_ids
+    assert new in back.branch_ids
+
+
+def test_apostrophe_makes_text(tmp_path: Path):
+    """By hand: the text 2 is not the number 2, in every column of ids; a bus of either kind is found by the other."""
+    path = folder(tmp_path, buses=["id,kv", "1,10", "'2,10", "B3,10"])
+    network = load(path)
+    assert network.bus_ids == (1, "2", "B3")
+    assert network.to_bus[0] == 1
 
 
 BROKEN = {
