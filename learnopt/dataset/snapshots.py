@@ -16,7 +16,7 @@ from learnopt.dataset.store import create_dataset, missing_shards, write_instanc
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict
 from learnopt.io.profiles.clock import Times
-from learnopt.io.profiles.reader import Profiles
+from learnopt.io.profiles.series import Profiles
 from learnopt.network import Limits, Network, ReconfigurationProblem
 
 SNAPSHOTS = "snapshots"

@@ -10,7 +10,7 @@ import pytest
 from learnopt.dataset.snapshots import generate_snapshots, is_snapshots, snapshot_time, split_days
 from learnopt.dataset.store import read_instances, read_manifest
 from learnopt.errors import DataError
-from learnopt.io.profiles.reader import Profiles
+from learnopt.io.profiles.series import Profiles
 from learnopt.network import Limits, Network
 
 

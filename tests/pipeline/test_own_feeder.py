@@ -13,7 +13,7 @@ import pytest
 from learnopt.dataset.snapshots import generate_snapshots
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
-from learnopt.io.profiles.reader import Profiles
+from learnopt.io.profiles.series import Profiles
 from learnopt.learning.checkpoint import load_card, load_checkpoint
 from learnopt.learning.training import fit
 from learnopt.network import Network, Scenario

@@ -9,7 +9,7 @@ import numpy as np
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.pandapower.reader import PandapowerCase, network_from_pandapower
 from learnopt.io.profiles.clock import read_times, regular_series
-from learnopt.io.profiles.reader import Profiles
+from learnopt.io.profiles.series import Profiles
 from learnopt.network import Network
 
 _PARTS = (("load", "load", 1.0), ("sgen", "renewables", -1.0), ("storage", "storage", 1.0))

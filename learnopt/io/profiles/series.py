@@ -1,0 +1,67 @@
+"""Load profiles of a network as every reader returns them: instants and the net load of each bus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from learnopt.io.profiles.clock import Times
+from learnopt.network import Floats, Scenario, ScenarioSet
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Net loads of every bus over time.
+
+    Parameters
+    ----------
+    times
+        datetime64[s], shape (n_time,), strictly increasing: UTC where the file has offsets, else standard time.
+    p, q
+        Net active and reactive load [pu], shape (n_time, n_bus); negative p is generation.
+    notes
+        What was assumed or repaired, one sentence each.
+    n_branch
+        Branches of the network that the profiles belong to.
+    """
+
+    times: Times
+    p: Floats
+    q: Floats
+    notes: tuple[str, ...]
+    n_branch: int
+
+    def __post_init__(self) -> None:
+        for array in (self.times, self.p, self.q):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def scenario(self, k: int) -> Scenario:
+        """The loads of one instant; everything in service, nothing locked."""
+        zeros = np.zeros(self.p.shape[1])
+        return Scenario(
+            p_load=self.p[k].copy(),
+            q_load=self.q[k].copy(),
+            p_gen=zeros,
+            q_gen=zeros.copy(),
+            out_of_service=np.zeros(self.n_branch, dtype=bool),
+            locked=np.full(self.n_branch, -1, dtype=np.int8),
+            name=str(self.times[k]),
+        )
+
+    def scenario_set(self, indices: Iterable[int] | None = None, weights: Floats | None = None) -> ScenarioSet:
+        """Scenarios of some instants (all where none are given), of equal weight unless said otherwise.
+
+        Raises
+        ------
+        DataError
+            If the weights do not fit.
+        """
+        chosen = range(len(self)) if indices is None else list(indices)
+        return ScenarioSet(
+            tuple(self.scenario(int(k)) for k in chosen), np.ones(len(chosen)) if weights is None else weights
+        )
