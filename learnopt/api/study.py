@@ -96,6 +96,7 @@ def savings(
     representatives: int | None = None,
     gap: float = 1e-2,
     proof_time: float = 120.0,
+    resume: str | Path | None = None,
     **options: Any,
 ) -> SavingsStudy:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
@@ -120,6 +121,8 @@ def savings(
         Load situations that stand for the steps while choosing; by size where absent.
     gap, proof_time
         Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
+    resume
+        Folder that keeps what is proven: an interrupted study goes on there.
     options
         ``limits``, ``charging``, ``remote_only`` and ``scenario`` (outages and locks) of :func:`problem`; none where a
         problem is given.
@@ -145,5 +148,11 @@ def savings(
     profiles = profile if isinstance(profile, Profiles) else profile_of(str(profile), base)
     asked = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
     warm("tree", Certificate.AC, None)
-    result = savings_study(asked, representative_steps=representatives, gap=gap, proof_time=proof_time)
+    result = savings_study(
+        asked,
+        representative_steps=representatives,
+        gap=gap,
+        proof_time=proof_time,
+        directory=None if resume is None else Path(resume),
+    )
     return SavingsStudy(result, factors, profiles.notes)

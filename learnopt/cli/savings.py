@@ -64,6 +64,9 @@ def savings(
     ] = None,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep what is proven there; an interrupted run goes on.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture of the losses: .png, .svg or .pdf.")] = None,
 ) -> int:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
@@ -87,6 +90,8 @@ def savings(
             raise DataError(str(path), ["cannot be written there: give a file in a folder that exists"])
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
+    if resume is not None and resume.exists() and not resume.is_dir():
+        raise DataError(str(resume), ["is a file: give a folder"])
     base = build_problem(case, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
     if base.scenarios is not None:
         raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])
@@ -101,6 +106,7 @@ def savings(
             representative_steps=representatives,
             gap=gap,
             proof_time=proof_time,
+            directory=resume,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
     if report is not None:

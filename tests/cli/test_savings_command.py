@@ -41,6 +41,16 @@ def test_json_table_page_and_picture(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "one per hour" in invoke(capsys, *GIVEN, "--proof-time", 0).out
 
 
+def test_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A folder of one study goes on, and is refused to another."""
+    kept = ("--proof-time", 0, "--resume", tmp_path / "kept", "--json")
+    first = invoke(capsys, *GIVEN, *kept).json
+    assert invoke(capsys, *GIVEN, *kept).json["strategies"] == first["strategies"]
+    refused = invoke(capsys, *GIVEN, "--vmin", 0.5, *kept)
+    assert refused.code == 2
+    assert "holds a study of another network" in refused.json["errors"][0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -54,6 +64,8 @@ def test_json_table_page_and_picture(capsys: pytest.CaptureFixture[str], tmp_pat
         (("--report", "/nowhere/a.html"), "cannot be written there"),
         (("--out", "losses.txt"), "the picture is written as .png"),
         (("--steps", 9000), "steps = 9000 must be from 1"),
+        (("--resume", "/dev/null"), "is a file: give a folder"),
+        (("--resume", "/proc/nowhere"), "cannot be written"),
     ],
 )
 def test_savings_refuse(

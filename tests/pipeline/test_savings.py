@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +12,16 @@ from conftest import random_network
 from instances import all_configurations
 
 from learnopt.engines import SolveOptions
+from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.generator.year import HOURS, synthetic_year
-from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem
+from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result
 from learnopt.physics import evaluate
 from learnopt.pipeline.savings import Period, SavingsProblem, savings_study
 from learnopt.pipeline.savings.bound import HourlyBound
 from learnopt.pipeline.savings.profile import profile_of, savings_problem
 from learnopt.pipeline.savings.representatives import clusters
+from learnopt.pipeline.savings.searches import Searches
 from learnopt.pipeline.solve import warm_up
 
 STEPS = 40
@@ -85,7 +89,7 @@ def test_hours_that_follow_from_others_are_bounded_from_below(seed: int) -> None
     problem = study_of(network, seed)
     problem = replace(problem, p=problem.p * 3, q=problem.q * 3)
     least = np.nanmin(brute_force(problem)[1], axis=1)
-    bound = HourlyBound(problem, 1e-3)
+    bound = HourlyBound(problem, Searches(problem, None), 1e-3)
     bound.raise_to(least, [problem.present] * STEPS, 0.3, 600)
     assert bound.proven < STEPS
     assert np.count_nonzero(bound.bound_kw) > bound.proven
@@ -99,7 +103,7 @@ def test_hours_do_not_follow_where_iron_loses(seed: int) -> None:
     network = replace(network, g=np.where(np.arange(network.n_branch) < 3, 0.02, 0.0))
     problem = study_of(network, seed)
     least = np.nanmin(brute_force(problem)[1], axis=1)
-    bound = HourlyBound(problem, 1e-3)
+    bound = HourlyBound(problem, Searches(problem, None), 1e-3)
     bound.raise_to(least, [problem.present] * STEPS, 0.3, 600)
     assert not bound.monotone
     assert np.all(bound.bound_kw <= least * (1 + 1e-7))
@@ -173,3 +177,52 @@ def test_synthetic_year_and_steps() -> None:
     assert len(savings_problem(problem, year, period=Period.QUARTER).seasons) == 4
     with pytest.raises(DataError, match="period = 'century'"):
         savings_problem(problem, year, period="century")
+
+
+class KilledError(Exception):
+    """Stands for a kill in the middle of a study."""
+
+
+@pytest.mark.parametrize("kill_at", [1, 30])
+def test_a_killed_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int) -> None:
+    """Searches made before the kill are not made again, and the answer is that of a run in one go."""
+    problem = study_of(random_network(np.random.default_rng(1), 9, 3), 1)
+    solve, left = TreeSearchEngine.solve, [10**6]
+
+    def killed(self: TreeSearchEngine, *arguments: Any) -> Result:
+        if left[0] == 0:
+            raise KilledError
+        left[0] -= 1
+        return solve(self, *arguments)
+
+    monkeypatch.setattr(TreeSearchEngine, "solve", killed)
+    monkeypatch.setattr("learnopt.pipeline.savings.bound.WORKERS", 1)
+    whole = savings_study(problem, gap=1e-4)
+    needed = 10**6 - left[0]
+    assert needed > kill_at
+    left[0] = kill_at
+    with pytest.raises(KilledError):
+        savings_study(problem, gap=1e-4, directory=tmp_path / "kept")
+    left[0] = needed - kill_at
+    again = savings_study(problem, gap=1e-4, directory=tmp_path / "kept")
+    assert [(s.energy_mwh, s.bound_mwh) for s in again.strategies] == [
+        (s.energy_mwh, s.bound_mwh) for s in whole.strategies
+    ]
+    left[0] = 0  # everything is known
+    savings_study(replace(problem, switching_cost=1.0), gap=1e-4, directory=tmp_path / "kept")
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
+    """Other loads, limits or locks; a torn file is made again."""
+    problem = study_of(random_network(np.random.default_rng(1), 9, 3), 1)
+    first = savings_study(problem, proof_time=0, directory=tmp_path)
+    locked = np.where(problem.present.closed, -1, 0).astype(np.int8)
+    for other in (
+        replace(problem, p=problem.p * 1.01),
+        replace(problem, limits=Limits(vm_min=0.5)),
+        replace(problem, scenario=replace(problem.frame, locked=locked)),
+    ):
+        with pytest.raises(DataError, match="holds a study of another network, profile, limits or locks"):
+            savings_study(other, proof_time=0, directory=tmp_path)
+    (tmp_path / "searches.json").write_text('{"searches": {"a', encoding="utf-8")
+    assert savings_study(problem, proof_time=0, directory=tmp_path)["static"].energy_mwh == first["static"].energy_mwh

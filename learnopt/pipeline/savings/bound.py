@@ -12,16 +12,27 @@ of clusters of hours; then the hours follow whose loss is farthest above what is
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.tree.engine import TreeSearchEngine, ac_obstacles, mixed_signs
-from learnopt.network import Certificate, Configuration, Floats, Limits, Status
+from learnopt.engines.tree.budget import in_threads
+from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
+from learnopt.network import Certificate, Configuration, Floats, Limits
 from learnopt.pipeline.savings.problem import SavingsProblem
 from learnopt.pipeline.savings.representatives import clusters
+from learnopt.pipeline.savings.searches import Found, Searches
 
 FLOORS = 48
 """Clusters of hours whose least loads are proven first."""
+WORKERS = os.cpu_count() or 1
+"""Proofs at one time: the compiled search runs outside Python's lock."""
+BATCH = 32
+"""Steps that are proven before it is asked again which come next."""
+_SAMPLE = 12
+"""Largest loads, by which most steps are seen not to follow."""
 _ROUNDING = 1e-9
 
 
@@ -32,6 +43,8 @@ class HourlyBound:
     ----------
     problem
         The study.
+    searches
+        Those of the study.
     gap
         Relative gap of a single proof.
 
@@ -47,11 +60,12 @@ class HourlyBound:
         Why no proof is possible; empty where one is.
     """
 
-    def __init__(self, problem: SavingsProblem, gap: float) -> None:
+    def __init__(self, problem: SavingsProblem, searches: Searches, gap: float) -> None:
         self.problem = problem
+        self.searches = searches
         self.gap = gap
         self.bound_kw: Floats = np.zeros(problem.n_steps)
-        self.found: list[Configuration] = []
+        self.found: dict[Configuration, None] = {}
         self.proven = 0
         extremes = problem.together(
             np.stack([problem.p.min(axis=0), problem.p.max(axis=0)]),
@@ -67,7 +81,14 @@ class HourlyBound:
         fed = ~problem.network.is_substation
         self._loads = np.concatenate([problem.p[:, fed], problem.q[:, fed]], axis=1)
 
-    def raise_to(self, least_kw: Floats, start: list[Configuration], gap: float, seconds: float) -> None:
+    def raise_to(
+        self,
+        least_kw: Floats,
+        start: Sequence[Configuration],
+        gap: float,
+        seconds: float,
+        report: Callable[[int], None] = lambda _proven: None,
+    ) -> None:
         """Prove hours until the bound of all of them is within a gap of the losses known, or the time is over.
 
         Parameters
@@ -76,49 +97,63 @@ class HourlyBound:
             Least loss known of each step [kW], shape (n_step,); what is not finite is not waited for.
         start
             A good configuration of each step.
+        report
+            Called with the number of steps proven.
         """
         problem, hours, watch = self.problem, self.problem.hours, Stopwatch()
         if self.obstacles or seconds <= 0:
             return
+
+        def prove(loads: list[tuple[Floats, Floats]], starts: list[Configuration]) -> list[float]:
+            left = seconds - watch.elapsed
+            tasks = zip(loads, starts, strict=True)
+            found = in_threads(lambda task: self._prove(task[0][0], task[0][1], task[1], left), tasks, WORKERS)
+            for (p, q), one in zip(loads, found, strict=True):
+                if one.configuration is not None:
+                    self.found[one.configuration] = None
+                if self.monotone and one.bound_kw > 0:
+                    self._follow(p, q, one.bound_kw)
+            self.searches.save()
+            return [one.bound_kw for one in found]
+
         if self.monotone:
-            for group in clusters(self._loads, hours, min(FLOORS, problem.n_steps)):
-                if watch.elapsed > seconds:
-                    return
-                floor_p, floor_q = problem.p[group].min(axis=0), problem.q[group].min(axis=0)
-                self._prove(floor_p, floor_q, start[int(group[0])], seconds - watch.elapsed)
+            groups = clusters(self._loads, hours, min(FLOORS, problem.n_steps))
+            floors = [(problem.p[group].min(axis=0), problem.q[group].min(axis=0)) for group in groups]
+            prove(floors, [start[int(group[0])] for group in groups])
         open_steps = np.isfinite(least_kw)
         wanted = np.where(open_steps, least_kw, 0.0)
         while watch.elapsed < seconds:
             missing = np.where(open_steps, hours * np.maximum(wanted - self.bound_kw, 0.0), 0.0)
-            t = int(np.argmax(missing))
-            if missing[t] <= 0 or missing.sum() <= gap * float(hours @ wanted):
+            excess = missing.sum() - gap * float(hours @ wanted)
+            if excess <= 0 or not missing.any():
                 return
-            open_steps[t] = False
-            value = self._prove(problem.p[t], problem.q[t], start[t], seconds - watch.elapsed)
-            self.bound_kw[t] = max(self.bound_kw[t], value)
-            self.proven += 1
+            worst = np.argsort(-missing, kind="stable")[:BATCH]
+            # No more than can be needed: a proof closes at most what its step misses.
+            needed = 1 + int(np.searchsorted(np.cumsum(missing[worst]), excess))
+            steps = worst[: min(needed, np.count_nonzero(missing[worst]))]
+            open_steps[steps] = False
+            values = prove([(problem.p[t], problem.q[t]) for t in steps], [start[t] for t in steps])
+            self.bound_kw[steps] = np.maximum(self.bound_kw[steps], values)
+            self.proven += len(steps)
+            report(self.proven)
 
-    def _prove(self, p: Floats, q: Floats, start: Configuration, seconds: float) -> float:
-        """Least loss of some loads [kW], 0 where none is proven; what follows for the steps is noted."""
+    def _prove(self, p: Floats, q: Floats, start: Configuration, seconds: float) -> Found:
+        """The best configuration for some loads, and what it loses at least."""
         asked = self.problem.together(p[None], q[None], np.ones(1), limits=Limits())
         options = SolveOptions(certify=Certificate.AC, gap=self.gap, time_limit=max(seconds, 1e-3))
-        result = TreeSearchEngine().solve(asked, options, start)
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        if result.configuration is not None:
-            self.found.append(result.configuration)
-        if result.certificate is not Certificate.AC or result.dual_bound_kw is None:
-            return 0.0
-        value = max(result.dual_bound_kw, 0.0)
-        if self.monotone:
-            self._follow(np.concatenate([part[~self.problem.network.is_substation] for part in (p, q)]), value)
-        return value
+        return self.searches.ask(asked, options, start, whole=True)
 
-    def _follow(self, loads: Floats, value_kw: float) -> None:
+    def _follow(self, p: Floats, q: Floats, value_kw: float) -> None:
         """Bounds of all steps whose loads are above some multiple of loads with this bound."""
-        drawn = loads > 0
-        if not drawn.any():
+        fed = ~self.problem.network.is_substation
+        loads = np.concatenate([p[fed], q[fed]])
+        drawn = np.flatnonzero(loads > 0)
+        if not len(drawn):
             return
-        factor = (self._loads[:, drawn] / loads[drawn]).min(axis=1)
+        # The least ratio over some loads is not below that over all: what it leaves out cannot gain.
+        some = drawn[np.argsort(-loads[drawn], kind="stable")[:_SAMPLE]]
+        most = (self._loads[:, some] / loads[some]).min(axis=1)
+        steps = np.flatnonzero((most >= 1) & (most**2 * value_kw > self.bound_kw))
+        factor = (self._loads[steps[:, None], drawn] / loads[drawn]).min(axis=1)
         follows = np.where(factor >= 1, (factor * (1 - _ROUNDING)) ** 2 * value_kw, 0.0)
-        np.maximum(self.bound_kw, follows, out=self.bound_kw)
+        self.bound_kw[steps] = np.maximum(self.bound_kw[steps], follows)

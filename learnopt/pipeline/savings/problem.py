@@ -94,17 +94,18 @@ class SavingsProblem:
     @cached_property
     def counted(self) -> Bools:
         """bool, shape (n_branch,): branches whose change of state is an operation."""
-        return ~self._frame.out_of_service
+        return ~self.frame.out_of_service
 
     @cached_property
-    def _frame(self) -> Scenario:
+    def frame(self) -> Scenario:
+        """Outages and locks of every step."""
         return Scenario.nominal(self.network) if self.scenario is None else self.scenario
 
     def together(self, p: Floats, q: Floats, weights: Floats, **options: Any) -> ReconfigurationProblem:
         """One configuration for some loads [pu], shape (n, n_bus), with the limits and locks of the study."""
         none = np.zeros(self.network.n_bus)
         scenarios = tuple(
-            replace(self._frame, p_load=p[k], q_load=q[k], p_gen=none, q_gen=none, name=str(k)) for k in range(len(p))
+            replace(self.frame, p_load=p[k], q_load=q[k], p_gen=none, q_gen=none, name=str(k)) for k in range(len(p))
         )
         return ReconfigurationProblem.of(
             self.network,

@@ -6,19 +6,20 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
 from learnopt.engines.tree.coverage import tight_obstacles
-from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Configuration, Floats, Ints, Limits, ReconfigurationProblem, Status
+from learnopt.network import Certificate, Configuration, Floats, Ints, Limits, ReconfigurationProblem
 from learnopt.pipeline.horizon.path import cheapest_path, operations_of
 from learnopt.pipeline.savings.bound import HourlyBound
 from learnopt.pipeline.savings.measure import Judged, pool_losses
 from learnopt.pipeline.savings.problem import Savings, SavingsProblem, Strategy
 from learnopt.pipeline.savings.representatives import Representatives, representatives
+from learnopt.pipeline.savings.searches import Searches
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
@@ -30,6 +31,8 @@ SITUATIONS = 48
 """Representatives whose own optimum becomes a candidate."""
 SEARCH_S = 30.0
 """Most time for one configuration of a season or of all of them."""
+SINGLE = 0.8
+"""Gap of the proof of a single step, in parts of the gap of all: a looser one is faster."""
 USELESS = 0.5
 """A bound below this share of the energy lost says nothing, and is not given."""
 
@@ -40,6 +43,7 @@ def savings_study(
     representative_steps: int | None = None,
     gap: float = 1e-2,
     proof_time: float = 120.0,
+    directory: Path | None = None,
     progress: Progress | None = None,
 ) -> Savings:
     """Compare the present configuration with the best one, one per season and one per step.
@@ -58,11 +62,13 @@ def savings_study(
         Relative gap of the hourly bound at which proofs stop.
     proof_time
         Seconds for proofs of single steps; 0 = none.
+    directory
+        Folder that keeps every search (:class:`Searches`): an interrupted study goes on there; None = none.
 
     Raises
     ------
     DataError
-        If an option does not fit, or no radial configuration exists.
+        If an option does not fit, no radial configuration exists, or the folder holds another study.
     """
     bad = []
     if representative_steps is not None and representative_steps < 1:
@@ -74,7 +80,12 @@ def savings_study(
     bad += problem.of_steps(np.arange(1)).contradictions
     if bad:
         raise DataError("savings", bad)
-    return _Study(problem, progress or (lambda _what, _done, _total: None)).run(representative_steps, gap, proof_time)
+    searches = Searches(problem, directory)
+    try:
+        study = _Study(problem, searches, progress or (lambda _what, _done, _total: None))
+        return study.run(representative_steps, gap, proof_time)
+    finally:
+        searches.save(now=True)
 
 
 @dataclass
@@ -87,8 +98,9 @@ class _Bounds:
 
 
 class _Study:
-    def __init__(self, problem: SavingsProblem, report: Progress) -> None:
+    def __init__(self, problem: SavingsProblem, searches: Searches, report: Progress) -> None:
         self.problem = problem
+        self.searches = searches
         self.report = report
         self.watch = Stopwatch()
         self.pool: dict[Configuration, int] = {}
@@ -96,7 +108,7 @@ class _Study:
 
     def run(self, count: int | None, gap: float, proof_time: float) -> Savings:
         problem = self.problem
-        hourly = HourlyBound(problem, 0.5 * gap)
+        hourly = HourlyBound(problem, self.searches, SINGLE * gap)
         self._add([problem.present])
         with self.watch.stage("representatives"):
             bounds = self._representatives(count, hourly.monotone)
@@ -104,10 +116,11 @@ class _Study:
             self.report("candidates in all steps", 0, 1)
             loss, within = pool_losses(problem, list(self.pool))
         with self.watch.stage("proofs"):
-            self.report("proofs of single steps", 0, 1)
             least = loss.min(axis=1)
             start = [list(self.pool)[k] for k in np.argmin(loss, axis=1)]
-            hourly.raise_to(least, start, gap, proof_time)
+            hourly.raise_to(
+                least, start, gap, proof_time, lambda proven: self.report("steps proven", proven, problem.n_steps)
+            )
             fresh = self._add(hourly.found)
             if fresh:
                 more = pool_losses(problem, fresh)
@@ -175,12 +188,11 @@ class _Study:
         """Solve, keep what was found, and return the proven AC bound [kW]; 0 where there is none."""
         certify = Certificate.MODEL if tight_obstacles(asked) else Certificate.AC
         options = SolveOptions(certify=certify, gap=1e-4, time_limit=SEARCH_S)
-        result = TreeSearchEngine().solve(asked, options, next(reversed(self.pool)))
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        if result.configuration is not None:
-            self._add([result.configuration])
-        return (result.dual_bound_kw or 0.0) if result.certificate is Certificate.AC else 0.0
+        found = self.searches.ask(asked, options, next(reversed(self.pool)))
+        if found.configuration is not None:
+            self._add([found.configuration])
+        self.searches.save()
+        return found.bound_kw
 
     def _strategies(self, loss: Floats, within: np.ndarray, bounds: _Bounds) -> tuple[Strategy, ...]:
         """Each strategy by dynamic programming over the candidates, measured by the judge."""
