@@ -259,20 +259,25 @@ def switch_figure(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> F
 def switch_plot(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> go.Figure:
     """The same for the screen."""
     moving = _moving(problem, plan)
-    stamps = [str(time) for time in times]
+    # A step lasts until the next one; the last one has an end of its own.
+    end = times[-1] + np.timedelta64(round(3600 * problem.hours[-1]), "s")
+    stamps = [str(time) for time in (*times, end)]
     figure = go.Figure(layout={"template": None})
     for name, loss, colour, dash in _curves(problem, plan):
         values = [float(v) if np.isfinite(v) else None for v in loss]
         line = {"color": colour, "dash": dash, "shape": "hv"}
-        figure.add_scatter(x=stamps, y=values, name=name, mode="lines", line=line, yaxis="y")
+        figure.add_scatter(x=stamps, y=[*values, values[-1]], name=name, mode="lines", line=line, yaxis="y")
     states = np.stack([c.closed[moving] for c in plan.configurations], axis=1)
-    words = np.where(states, "closed", "open")
+    words = [
+        [f"{time}: {'closed' if is_closed else 'open'}" for time, is_closed in zip(times, row, strict=True)]
+        for row in states
+    ]
     figure.add_heatmap(
         x=stamps,
         y=[escaped(f"branch {problem.network.branch_ids[e]}") for e in moving],
         z=states.astype(int).tolist(),
-        text=words.tolist(),
-        hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+        text=words,
+        hovertemplate="%{y}, %{text}<extra></extra>",
         colorscale=[[0, OPEN], [1, CLOSE]],
         zmin=0,
         zmax=1,
