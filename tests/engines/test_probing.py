@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import random_network
+from instances import random_problem
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.exchange import radial_start
@@ -59,3 +60,17 @@ def test_transformers_are_left_alone(case33) -> None:
     ratio[0] = 1.05
     problem = ReconfigurationProblem.of(replace(case33, ratio=ratio))
     assert fix_by_bounds(problem, case33.normal_configuration, 1.0) is problem
+
+
+@pytest.mark.parametrize("seed", [42, 51, 56])
+def test_cutoff_below_the_optimum_may_leave_nothing(seed: int) -> None:
+    """With generation bounds are renewed: where fixings exclude each other that is an answer, and a true one."""
+    problem = random_problem(seed, ["generation", "capacitors"], n_bus=(20, 30), n_loops=(3, 7), load=(0.1, 1.0))
+    optimum = load_engine("enumerate").solve(problem, SolveOptions())
+    assert optimum.configuration is not None
+    cutoff = 0.9999 * power_flow(problem, optimum.configuration).loss
+    assert fix_by_bounds(problem, optimum.configuration, cutoff).contradictions
+    result = load_engine("milp").solve(problem, SolveOptions(gap=1e-4), optimum.configuration)
+    assert result.status is Status.OPTIMAL
+    assert result.objective_kw == pytest.approx(optimum.objective_kw, rel=1e-6)
+    assert result.dual_bound_kw <= optimum.objective_kw

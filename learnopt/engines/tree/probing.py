@@ -38,7 +38,8 @@ def fix_by_bounds(
 ) -> ReconfigurationProblem:
     """The problem with further switches locked: every configuration it loses has an objective of at least the cutoff.
 
-    Where no AC bound covers the problem, or none is proven, it is returned as it is.
+    Where no AC bound covers the problem, or none is proven, it is returned as it is. A cutoff below the incumbent may
+    leave nothing: the problem then has contradictions, or admits the incumbent alone.
 
     Parameters
     ----------
@@ -89,6 +90,8 @@ def fix_by_bounds(
         for i, branch in enumerate(reduced.core.branches):
             if state[i] in (CLOSED, OPEN):
                 reduced = locked(reduced, int(branch), int(state[i] == CLOSED))
+        if reduced.contradictions:  # fixings that exclude each other: nothing is below the cutoff
+            break
         if mixed and np.count_nonzero(reduced.free) < SHRUNK * before:
             continue  # a tighter bound first
         for branch in np.flatnonzero(reduced.free) if probes else ():
@@ -98,6 +101,6 @@ def fix_by_bounds(
                 probe = locked(reduced, int(branch), other)
                 if probe.contradictions or refuted(probe, PROBE_NODES)[0]:
                     reduced = locked(reduced, int(branch), 1 - other)
-        if not reduced.free.any() or np.count_nonzero(reduced.free) == before:
+        if reduced.contradictions or not reduced.free.any() or np.count_nonzero(reduced.free) == before:
             break
     return reduced
