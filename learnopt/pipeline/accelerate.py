@@ -46,10 +46,6 @@ REDUCED_TIME_LIMIT = 10.0
 """Seconds for a reduced problem where the user sets no limit: fast mode is for answers now."""
 BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
-SURE = 0.9
-"""Sequential prediction opens branches that are open with this probability together."""
-ROUNDS = 32
-"""Most predictions of sequential decoding: large feeders open several branches in each."""
 
 
 def proving_engine(problem: ReconfigurationProblem) -> str:
@@ -80,8 +76,6 @@ class LearnedEngine:
         Accepted risk of a wrong fixing, see :class:`~learnopt.pipeline.policy.FixingPolicy`.
     samples
         Trees drawn from the predicted distribution as further starts.
-    sequential
-        Decode once more by opening branches and predicting again: the best single start, for several predictions.
     exact
         Engine for the reduced problem: ``tree``, ``milp``, or ``auto``: tree search wherever it has a start.
     """
@@ -93,13 +87,11 @@ class LearnedEngine:
         predictor: Predictor | Path | str = REFERENCE,
         alpha: float = DEFAULT_ALPHA,
         samples: int = SAMPLES,
-        sequential: bool = False,
         exact: str = "auto",
     ) -> None:
         self.predictor = predictor if isinstance(predictor, Predictor) else load_checkpoint(predictor)
         self.policy = FixingPolicy(alpha)
         self.samples = samples
-        self.sequential = sequential
         if exact not in ("auto", "tree", "milp"):
             raise DataError("learned engine", [f"exact = {exact!r} must be 'auto', 'tree' or 'milp'"])
         self.exact = exact
@@ -172,8 +164,6 @@ class LearnedEngine:
     ) -> None:
         """Branch exchange and guided kicks on the full problem, from predicted starts and a given one."""
         further = [] if start is None else [start]
-        if self.sequential:
-            further.append(self.predictor.predict_step_by_step(problem, SURE, ROUNDS))
         rng = np.random.default_rng(options.seed)
         best.offer(learned_start(problem, prediction, rng, self.samples, further))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
 from learnopt.engines.exchange import LocalSearch, radial_start
 from learnopt.learning.confidence import Confidence
-from learnopt.learning.predict import Prediction
+from learnopt.learning.predict import Prediction, Predictor
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.physics import power_flow
 
@@ -32,6 +32,9 @@ LARGE = 300
 ANSWERS = 16
 BATCH, PATIENCE = 50, 6
 """Kicks between two answers of :func:`anytime`, and answers without progress before it starts from a drawn tree."""
+
+SURE, ROUNDS = 0.9, 32
+"""Decoding step by step opens branches that are open with this probability together, and predicts at most so often."""
 
 _NONE = np.zeros((0, DRAWS))
 """No kick: exchange alone."""
@@ -66,6 +69,27 @@ def learned_start(
     kicked = guided_kicks(problem, prediction, best[0], rng, KICKS)
     better = search.improve(kicked) if kicked != best[0] and problem.admits(kicked) else None
     return best if better is None or better[1] >= best[1] else better
+
+
+def step_by_step(problem: ReconfigurationProblem, predictor: Predictor) -> Configuration:
+    """The best that a model decodes without a power flow: step by step, then exchange with load currents held.
+
+    Radial. For comparison, and where AC is not wanted: :func:`learned_start` is faster and closer to the optimum
+    (``benchmarks/learning.py``).
+    """
+    return settled(problem, predictor.predict_step_by_step(problem, SURE, ROUNDS))
+
+
+def settled(problem: ReconfigurationProblem, start: Configuration) -> Configuration:
+    """What exchange makes of a radial configuration with load currents held at 1 pu; the start where that is barred.
+
+    Milliseconds: costs of exchanges are exact in this model, and there is no power flow. The cap on operations is what
+    can bar an answer of lower loss.
+    """
+    exchange = held_currents(problem, start, np.ones(problem.network.n_bus, dtype=complex))
+    exchange.kick(_NONE)
+    found = exchange.configuration
+    return found if problem.admits(found) else start
 
 
 def _best_of(problem: ReconfigurationProblem, configurations: Iterable[Configuration]) -> Configuration:

@@ -25,7 +25,7 @@ from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.baselines import solving_baselines
-from learnopt.pipeline.starts import judge
+from learnopt.pipeline.starts import judge, step_by_step
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
 
     Returns
     -------
-    By method: ``model`` (most probable tree), ``model, step by step``, ``model and exchange`` (where fixing starts),
-    then the baselines.
+    By method: ``model`` (most probable tree), ``model, step by step``, the same with exchange at held currents after
+    it, ``model and exchange`` (where fixing starts), then the baselines.
     """
     pairs, feeders, _ = proven_pairs(read_labels(data))
     if not pairs:
@@ -176,6 +176,7 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
     methods: dict[str, Any] = {
         "model": [predictor.predict(p) for p in problems],
         "model, step by step": [predictor.predict_step_by_step(p) for p in problems],
+        "model, step by step, exchange": [step_by_step(p, predictor) for p in problems],
     }
     confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
     methods["model and exchange"] = [confidence.configuration for confidence in confidences]

@@ -12,9 +12,20 @@ from oracles import LIGHT, PREDICTORS, enumerated, untrained, worst_of_many
 
 from learnopt.engines.exchange import LocalSearch, radial_start
 from learnopt.generator import FeederConfig, random_feeder
-from learnopt.network import Limits, Network, ReconfigurationProblem
+from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem
 from learnopt.physics import power_flow
-from learnopt.pipeline.starts import LARGE, anytime, confidence_in, guided_kicks, judge, learned_start
+from learnopt.pipeline.starts import (
+    LARGE,
+    ROUNDS,
+    SURE,
+    anytime,
+    confidence_in,
+    guided_kicks,
+    judge,
+    learned_start,
+    settled,
+    step_by_step,
+)
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
@@ -62,6 +73,59 @@ def test_kicks_leave_a_poor_local_optimum() -> None:
         reached += power_flow(problem, found).loss <= power_flow(problem, enumerated(problem).configuration).loss * 1.01
     assert cases > 20
     assert reached >= cases - 2
+
+
+def held_loss(problem: ReconfigurationProblem, configuration: Configuration) -> float:
+    """Loss and switching cost [pu] of a radial configuration for load currents at 1 pu: Kirchhoff on its tree alone."""
+    net, closed = problem.network, np.flatnonzero(configuration.closed)
+    fed = np.flatnonzero(~net.is_substation)
+    incidence = np.zeros((net.n_bus, len(closed)))
+    incidence[net.from_bus[closed], np.arange(len(closed))] += 1.0
+    incidence[net.to_bus[closed], np.arange(len(closed))] -= 1.0
+    flow = np.linalg.solve(incidence[fed], (problem.p + 1j * problem.q)[fed])
+    switching = problem.switching_cost * problem.operations(configuration) / net.base.kw
+    return float(net.r[closed] @ np.abs(flow) ** 2) + switching
+
+
+@pytest.mark.parametrize("features", [[], ["lock", "outage", "cost"], ["cap"]])
+def test_settled_is_a_local_optimum_for_held_currents(features: list[str]) -> None:
+    """Never worse than its start, and no single exchange that the problem admits betters it; a cap is kept."""
+    moved = cases = 0
+    for seed in range(25):
+        problem = random_problem(seed, features, load=LIGHT)
+        if problem.contradictions or not problem.admits(start := worst_of_many(problem)):
+            continue
+        cases += 1
+        found = settled(problem, start)
+        moved += found != start
+        assert problem.admits(found)
+        loss = held_loss(problem, found)
+        assert loss <= held_loss(problem, start) * (1 + 1e-12)
+        if problem.max_operations is not None:
+            continue
+        for tie in np.flatnonzero(~found.closed):
+            for cut in np.flatnonzero(found.closed):
+                closed = found.closed.copy()
+                closed[tie], closed[cut] = True, False
+                other = replace(found, closed=closed)
+                assert not problem.admits(other) or held_loss(problem, other) >= loss * (1 - 1e-9)
+    assert cases > 5
+    assert moved > cases / 2 or "cap" in features
+
+
+def test_steps_and_exchange_are_admissible(two_bus: Network) -> None:
+    """Whatever the model believes, locks and outages are kept, and never worse than decoding alone in the model."""
+    predictor, better = untrained(), 0
+    assert step_by_step(ReconfigurationProblem.of(two_bus), predictor).closed.tolist() == [True]
+    for seed in range(25):
+        problem = random_problem(seed, load=LIGHT)
+        if problem.contradictions or problem.max_operations is not None:
+            continue
+        found, alone = step_by_step(problem, predictor), predictor.predict_step_by_step(problem, SURE, ROUNDS)
+        assert problem.admits(found)
+        assert held_loss(problem, found) <= held_loss(problem, alone) * (1 + 1e-12)
+        better += found != alone
+    assert better
 
 
 def test_answers_of_a_large_network_get_better() -> None:

@@ -109,7 +109,13 @@ def test_evaluation_measures_everybody_on_the_same_pairs(labelled_dataset: Path,
     """The model, its stepwise form and every baseline, same n; the solver-free ones learned on the other feeders."""
     metrics = evaluate(load_checkpoint(tiny_checkpoint), labelled_dataset)
     rivals = [b.name for b in [*solving_baselines(), *all_baselines()]]
-    assert list(metrics) == ["model", "model, step by step", "model and exchange", *rivals]
+    assert list(metrics) == [
+        "model",
+        "model, step by step",
+        "model, step by step, exchange",
+        "model and exchange",
+        *rivals,
+    ]
     assert {m.n for m in metrics.values()} == {30}
     assert {m.distinct_labels for m in metrics.values()} == {metrics["model"].distinct_labels}
     assert all(m.n_label_not_converged == 0 for m in metrics.values())
@@ -124,5 +130,5 @@ def test_evaluation_measures_everybody_on_the_same_pairs(labelled_dataset: Path,
 def test_evaluation_without_baselines_uses_all_pairs(labelled_dataset: Path, tiny_checkpoint: Path) -> None:
     """Nothing has to be fitted, so nothing is held back."""
     metrics = evaluate(load_checkpoint(tiny_checkpoint), labelled_dataset, baselines=False)
-    assert list(metrics) == ["model", "model, step by step", "model and exchange"]
+    assert list(metrics) == ["model", "model, step by step", "model, step by step, exchange", "model and exchange"]
     assert metrics["model"].n == 60
