@@ -27,7 +27,6 @@ import numpy as np
 
 from learnopt.dataset.store import read_labels
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.engines.arcs.iterated import DRAWS
 from learnopt.engines.exchange import LocalSearch, radial_start, sequential_opening
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.generator import FeederConfig, ScenarioConfig, random_feeder, random_scenario
@@ -40,11 +39,11 @@ from learnopt.learning.provenance import git_commit, library_versions
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
-from learnopt.pipeline.accelerate import ROUNDS, SURE, LearnedEngine
+from learnopt.pipeline.accelerate import LearnedEngine
 from learnopt.pipeline.policy import DEFAULT_ALPHA as ALPHA
 from learnopt.pipeline.policy import Decision, FixingPolicy, consistent
 from learnopt.pipeline.reduction import Reduction
-from learnopt.pipeline.starts import anytime, held_currents, judge
+from learnopt.pipeline.starts import ROUNDS, SURE, anytime, judge, settled, step_by_step
 from learnopt.pipeline.train import proven_pairs
 
 SEED = 77_000
@@ -135,13 +134,6 @@ def without_belief(problem: ReconfigurationProblem) -> Prediction:
     """The prediction of who knows nothing: all spanning trees alike."""
     graph = DecisionGraph.of(problem).joined
     return Prediction(graph, SpanningTrees.of(graph.n_nodes, graph.tail, graph.head, np.zeros(graph.n_undecided)))
-
-
-def settled(problem: ReconfigurationProblem, start: Configuration) -> Configuration:
-    """Branch exchange with load currents held: exact costs in the model, no power flow."""
-    exchange = held_currents(problem, start, np.ones(problem.network.n_bus, dtype=complex))
-    exchange.kick(np.zeros((0, DRAWS)))
-    return exchange.configuration
 
 
 def start_methods(predictor: Predictor, boosted: BoostedTrees | None) -> dict[str, Starts]:
@@ -263,9 +255,7 @@ def decoding(chosen: list[Instance], predictor: Predictor, boosted: BoostedTrees
         "log-delta tree": OpeningCostTree().predict,
         "learned, most probable tree": lambda p: predictor.predict(p).most_probable,
         "learned, step by step": lambda p: predictor.predict_step_by_step(p, SURE, ROUNDS),
-        "the same, then exchange with currents held": lambda p: settled(
-            p, predictor.predict_step_by_step(p, SURE, ROUNDS)
-        ),
+        "the same, then exchange with currents held": lambda p: step_by_step(p, predictor),
         "sequential opening, then the same": lambda p: settled(p, sequential_opening(p)),
         "what fixing starts from": lambda p: judge(p, predictor.predict(p)).configuration,
     }
