@@ -10,7 +10,7 @@ import numpy as np
 from conftest import random_network
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, ScenarioSet
 from learnopt.network.topology import merged_nodes
 from learnopt.physics import PowerFlow, evaluate, power_flow
 
@@ -98,6 +98,19 @@ def random_problem(
     if "cap" in has:
         rules["max_operations"] = int(rng.integers(0, 5))
     return ReconfigurationProblem(net, scenario, limits, **rules)
+
+
+def several(problem: ReconfigurationProblem, seed: int) -> ReconfigurationProblem:
+    """The problem in two to five scenarios of other loads and unequal weights, one of which may be zero."""
+    rng = np.random.default_rng([seed, 1])
+    n = int(rng.integers(2, 6))
+    base = problem.scenario
+    scenarios = []
+    for k in range(n):
+        p, q = (load * rng.uniform(0.2, 1.3, len(load)) for load in (base.p_load, base.q_load))
+        scenarios.append(replace(base, p_load=p, q_load=q, name=f"scenario {k}"))
+    together = ScenarioSet(tuple(scenarios), rng.integers(0, 4, n) + np.eye(n)[0])
+    return problem.replace(scenario=together.mean, scenarios=together)
 
 
 def all_configurations(problem: ReconfigurationProblem) -> list[Configuration]:

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from instances import PASSIVE, all_configurations, random_problem
-from test_tree_scenarios import several
+from instances import PASSIVE, all_configurations, random_problem, several
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.pareto import pareto_front

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 from conftest import make_network
-from instances import PASSIVE, all_configurations, random_problem
-from test_tree_scenarios import several
+from instances import PASSIVE, all_configurations, random_problem, several
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.tree.engine import TreeSearchEngine

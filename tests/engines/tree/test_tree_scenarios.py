@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from instances import FEATURES, PASSIVE, all_configurations, random_problem
+from instances import FEATURES, PASSIVE, all_configurations, random_problem, several
 
 from learnopt.engines import SolveOptions, engine_names, load_engine
 from learnopt.engines.tree.currents import tree_loss
@@ -17,19 +17,6 @@ from learnopt.network import Certificate, Configuration, Network, Reconfiguratio
 from learnopt.physics import evaluate, power_flow
 
 AC = SolveOptions(certify=Certificate.AC)
-
-
-def several(problem: ReconfigurationProblem, seed: int) -> ReconfigurationProblem:
-    """The problem in two to five scenarios of other loads and unequal weights, one of which may be zero."""
-    rng = np.random.default_rng([seed, 1])
-    n = int(rng.integers(2, 6))
-    base = problem.scenario
-    scenarios = []
-    for k in range(n):
-        p, q = (load * rng.uniform(0.2, 1.3, len(load)) for load in (base.p_load, base.q_load))
-        scenarios.append(replace(base, p_load=p, q_load=q, name=f"scenario {k}"))
-    together = ScenarioSet(tuple(scenarios), rng.integers(0, 4, n) + np.eye(n)[0])
-    return problem.replace(scenario=together.mean, scenarios=together)
 
 
 def oracle(problem: ReconfigurationProblem) -> tuple[float, Configuration | None]:
