@@ -70,6 +70,10 @@ class SolverRun:
     reduced_costs: Floats | None = None
 
 
+PRESOLVE_FORCING_ROW = 1 << 6
+"""Bit of HiGHS's ``presolve_rule_off`` for forcing rows."""
+
+
 class CompiledModel:
     """A minimisation model in HiGHS that grows by rows.
 
@@ -138,6 +142,9 @@ class CompiledModel:
         # Presolve takes small coefficients for pivots: it found feasible models of tiny flows infeasible.
         tiny = bool((self._scale < 1).any())
         self._set(output_flag=False, threads=threads, random_seed=0, presolve="off" if tiny else "choose")
+        # A row that its bounds fulfil by 1e-6 only would fix its columns, currents with coefficients below that among
+        # them: HiGHS 1.15 cut off the optimum of a feeder of ordinary size.
+        self._set(presolve_rule_off=PRESOLVE_FORCING_ROW)
         self._set(small_matrix_value=1e-12)  # a dropped coefficient of a tangent would cut off the AC state
         self._highs.passModel(lp)
         self._mixed = False

@@ -78,7 +78,7 @@ def test_against_every_configuration(seed: int) -> None:
     assert result.objective_kw <= best * (1 + 1.1e-4) + 1e-6
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(12), 20042])  # the last: presolve of HiGHS cut off the optimum
 def test_controls_against_every_setting(seed: int) -> None:
     """Positions, steps and on or off are the same in all scenarios, and the best of all choices, proven."""
     problem = controlled(seed)
