@@ -27,6 +27,8 @@ _VOLTAGE_TOLERANCE = 1e-4
 _MAX_STRETCH = 4.0
 """Beyond that, ``span_km`` would mean nothing and cables would charge more than they carry."""
 
+SizeLaw = Literal["uniform", "log-uniform"]
+
 
 @dataclass(frozen=True)
 class FeederConfig:
@@ -35,9 +37,10 @@ class FeederConfig:
     Parameters
     ----------
     buses, substations, loops
-        Sizes, uniform integers. Loops and substations are capped at one per four buses.
-    size_law
-        ``log-uniform``: as many feeders of 10 to 100 as of 100 to 1000 buses; ``uniform``: mostly large ones.
+        Sizes, integers. Loops and substations are capped at one per four buses.
+    size_law, loop_law
+        How buses and loops are drawn. ``log-uniform``: as many feeders of 10 to 100 as of 100 to 1000 buses, as many
+        of 2 to 10 as of 10 to 50 loops; ``uniform``: mostly large ones. Substations are uniform.
     base_kv
         Voltages to choose from, line-to-line [kV].
     cable_share
@@ -69,9 +72,10 @@ class FeederConfig:
     """
 
     buses: tuple[int, int] = (20, 200)
-    size_law: Literal["uniform", "log-uniform"] = "uniform"
+    size_law: SizeLaw = "uniform"
     substations: tuple[int, int] = (1, 4)
     loops: tuple[int, int] = (2, 25)
+    loop_law: SizeLaw = "uniform"
     base_kv: tuple[float, ...] = (10.0, 11.0, 12.66, 20.0)
     cable_share: float = 0.5
     span_km: tuple[float, float] = (0.15, 1.0)
@@ -179,13 +183,10 @@ def _most_substations(config: FeederConfig, n_bus: int) -> int:
 def _draw(config: FeederConfig, rng: np.random.Generator, name: str) -> Network | None:
     """One attempt; None where the voltage target is missed."""
     flat = bool(rng.random() < config.flat_share)
-    if config.size_law == "uniform":
-        n_bus = int(rng.integers(*config.buses, endpoint=True))
-    else:
-        n_bus = round(_log_uniform(config.buses, rng))
+    n_bus = _size(config.size_law, config.buses, rng)
     n_substation = int(rng.integers(config.substations[0], _most_substations(config, n_bus), endpoint=True))
     most = min(config.loops[1], (n_bus - n_substation) // BUSES_PER_LOOP)
-    n_loops = int(rng.integers(config.loops[0], most, endpoint=True))
+    n_loops = _size(config.loop_law, (config.loops[0], most), rng)
     base = Base(float(rng.choice(config.base_kv)))
     types = line_types(base.v_base, cable=bool(rng.random() < config.cable_share))
     layout = random_layout(n_bus, n_substation, n_loops, rng.uniform(*config.lateral_share) * (not flat), flat, rng)
@@ -208,6 +209,10 @@ def _draw(config: FeederConfig, rng: np.random.Generator, name: str) -> Network 
     if not flat and rng.random() < 0.5:
         without = closed & (rng.random(network.n_branch) < rng.uniform(*config.non_switchable_share))
     return _shuffled(replace(fitted, switchable=~without), rng)
+
+
+def _size(law: SizeLaw, bounds: tuple[int, int], rng: np.random.Generator) -> int:
+    return int(rng.integers(*bounds, endpoint=True)) if law == "uniform" else round(_log_uniform(bounds, rng))
 
 
 def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,12 @@ test_share = 0.2
 hidden = 8
 layers = 1
 """
+
+
+def test_runs_as_a_module() -> None:
+    """``python -m learnopt`` is the command, for where scripts are not on the path."""
+    done = subprocess.run([sys.executable, "-m", "learnopt", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == learnopt.__version__
 
 
 def test_version_and_help(capsys: CapSys) -> None:

@@ -40,6 +40,15 @@ def test_sizes_are_those_requested(feeders: list[Network]) -> None:
     assert max(net.n_bus for net in feeders) > 105
 
 
+def test_loops_log_uniform() -> None:
+    """As many feeders of 2 to 9 loops as of 9 to 40, all in the range; uniform draws would make one in five of them."""
+    config = FeederConfig(buses=(160, 160), loops=(2, 40), loop_law="log-uniform")
+    loops = np.array([feeder(seed, config).n_loops for seed in range(60)])
+    assert loops.min() >= 2
+    assert loops.max() <= 40
+    assert 20 <= np.count_nonzero(loops <= 9) <= 40
+
+
 def test_normal_configuration_is_radial_and_meets_the_voltage_target(feeders: list[Network]) -> None:
     """Every feeder is operable as it stands: one tree per substation, voltages in [0.90, 0.98] at the lowest bus."""
     for net in feeders:
