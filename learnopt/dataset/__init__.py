@@ -6,6 +6,7 @@ from learnopt.dataset.records import Instance, LabelRecord
 from learnopt.dataset.store import (
     create_dataset,
     finish_labels,
+    labelled_feeders,
     labelled_shards,
     missing_shards,
     read_instances,
@@ -23,6 +24,7 @@ __all__ = [
     "create_dataset",
     "finish_labels",
     "generate",
+    "labelled_feeders",
     "labelled_shards",
     "missing_shards",
     "read_instances",

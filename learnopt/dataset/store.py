@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,13 @@ def write_instances(directory: Path, shard: int, instances: Sequence[Instance]) 
     replace(manifest, files=dict(sorted({**manifest.files, **files}.items()))).write(directory)
 
 
-def read_instances(directory: Path, shard: int) -> list[Instance]:
+def read_instances(directory: Path, shard: int, feeders: Collection[int] | None = None) -> list[Instance]:
     """Instances of one shard, in order; those of one feeder share their network.
+
+    Parameters
+    ----------
+    feeders
+        Only the instances of these; all where absent.
 
     Raises
     ------
@@ -142,18 +147,22 @@ def read_instances(directory: Path, shard: int) -> list[Instance]:
             str(directory), [f"shard {shard} was not generated: run `learnopt generate` again, it continues"]
         )
     networks = {}
-    for row in _read(_feeders(directory, shard), manifest, FEEDER_SCHEMA):
+    for row in _of(feeders, _read(_feeders(directory, shard), manifest, FEEDER_SCHEMA)):
         subject = f"{_feeders(directory, shard)}, feeder {row['feeder_index']}"
         networks[row["feeder_index"]] = network_from_dict(json.loads(row["case_json"]), subject)
     limits = {k: Limits.of(net) if manifest.limits == "file" else Limits() for k, net in networks.items()}
     instances = []
-    for row in _read(_scenarios(directory, shard), manifest, SCENARIO_SCHEMA):
+    for row in _of(feeders, _read(_scenarios(directory, shard), manifest, SCENARIO_SCHEMA)):
         feeder = row["feeder_index"]
         problem = ReconfigurationProblem(
             networks[feeder], _scenario(networks[feeder], row), limits[feeder], manifest.charging
         )
         instances.append(Instance(feeder, row["scenario_index"], row["seed"], problem))
     return instances
+
+
+def _of(feeders: Collection[int] | None, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return rows if feeders is None else [row for row in rows if row["feeder_index"] in feeders]
 
 
 def labelled_shards(directory: Path) -> list[int]:
@@ -171,8 +180,19 @@ def write_labels(directory: Path, shard: int, records: Sequence[LabelRecord]) ->
     _write(_labels(directory, shard), [_label_row(r) for r in records], LABEL_SCHEMA)
 
 
-def read_labels(directory: Path) -> Iterator[LabelRecord]:
-    """All labels so far with their problems, shard by shard.
+def labelled_feeders(directory: Path) -> list[int]:
+    """Feeders of the labelled shards, in order, from the manifest alone: whether a label is proven plays no part."""
+    manifest = read_manifest(directory)
+    return sorted({feeder for shard in labelled_shards(directory) for feeder, _ in manifest.places(shard)})
+
+
+def read_labels(directory: Path, feeders: Collection[int] | None = None) -> Iterator[LabelRecord]:
+    """Labels so far with their problems, shard by shard: no more than one shard is held.
+
+    Parameters
+    ----------
+    feeders
+        Only the labels of these; all where absent.
 
     Raises
     ------
@@ -181,10 +201,11 @@ def read_labels(directory: Path) -> Iterator[LabelRecord]:
     """
     manifest = read_manifest(directory)
     for shard in labelled_shards(directory):
-        instances = read_instances(directory, shard)
+        if feeders is not None and not any(feeder in feeders for feeder, _ in manifest.places(shard)):
+            continue
         rows = _read(_labels(directory, shard), manifest, LABEL_SCHEMA)
         _check_places(directory, manifest, shard, [(r["feeder_index"], r["scenario_index"]) for r in rows])
-        for instance, row in zip(instances, rows, strict=True):
+        for instance, row in zip(read_instances(directory, shard, feeders), _of(feeders, rows), strict=True):
             yield _label(instance, row)
 
 

@@ -37,6 +37,9 @@ class TrainingConfig:
     partial_states
         Further copies of each training pair in which a random part of the branches that the label opens are already
         locked open: the states that sequential prediction meets. 0 = none; costs time in proportion.
+    label_gap
+        Labels that are not proven but known to be within this relative gap are trained on too. Early stopping,
+        thresholds and metrics rest on proven labels alone.
     validation_share
         Share of the feeders kept for early stopping, never of the pairs: a feeder is on one side only.
     calibration_share
@@ -64,6 +67,7 @@ class TrainingConfig:
     weight_decay: float = 1e-3
     likelihood: Literal["tree", "switch"] = "tree"
     partial_states: int = 0
+    label_gap: float = 0.0
     validation_share: float = 0.15
     calibration_share: float = 0.15
     test_share: float = 0.1
@@ -80,8 +84,9 @@ class TrainingConfig:
         ]
         if not self.learning_rate > 0:
             problems.append(f"learning_rate = {self.learning_rate} must be > 0")
-        if not self.weight_decay >= 0:
-            problems.append(f"weight_decay = {self.weight_decay} must be >= 0")
+        for name in ("weight_decay", "label_gap"):
+            if not getattr(self, name) >= 0:
+                problems.append(f"{name} = {getattr(self, name)} must be >= 0")
         for name in ("validation_share", "calibration_share", "test_share"):
             if not 0 <= getattr(self, name) < 1:
                 problems.append(f"{name} = {getattr(self, name)} must be in [0, 1)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -188,8 +188,11 @@ def partial_state(
     return problem.replace(scenario=replace(problem.scenario, locked=locked))
 
 
-def training_data(pairs: Sequence[Pair], partial_states: int, rng: np.random.Generator) -> list[FeederData]:
-    """Features of labelled pairs and of their partial states; pairs without a decision are left out."""
+def training_data(pairs: Iterable[Pair], partial_states: int, rng: np.random.Generator) -> list[FeederData]:
+    """Features of labelled pairs and of their partial states; pairs without a decision are left out.
+
+    A feature record is a fifth of its problem: pairs that are drawn from disk one by one need not fit into memory.
+    """
     data = []
     for problem, label in pairs:
         states = [problem, *(partial_state(problem, label, rng) for _ in range(partial_states))]
@@ -199,8 +202,8 @@ def training_data(pairs: Sequence[Pair], partial_states: int, rng: np.random.Gen
 
 def fit(
     config: TrainingConfig,
-    train_pairs: Sequence[Pair],
-    validation_pairs: Sequence[Pair],
+    train_pairs: Iterable[Pair],
+    validation_pairs: Iterable[Pair],
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
@@ -213,7 +216,7 @@ def fit(
     Parameters
     ----------
     train_pairs, validation_pairs
-        Of different feeders (:func:`split_by_feeder`).
+        Of different feeders (:func:`split_by_feeder`); each is gone through once.
     logger, callbacks
         Lightning's; nothing is written without them.
     progress

@@ -94,6 +94,8 @@ def tune(
         If the snapshots cover too few days for the shares, or nothing is left to measure on.
     """
     pairs, times, manifest = read_snapshots(data)
+    if config.label_gap:
+        raise DataError("training configuration", ["label_gap is for many feeders, not for one: leave it out"])
     if config.test_share == 0:
         raise DataError("training configuration", ["test_share = 0 leaves nothing to measure the card on: raise it"])
     shares = [config.validation_share, config.calibration_share, config.test_share]

@@ -17,6 +17,7 @@ from learnopt.dataset import (
     Manifest,
     create_dataset,
     finish_labels,
+    labelled_feeders,
     labelled_shards,
     missing_shards,
     read_instances,
@@ -157,6 +158,19 @@ def test_labels_round_trip(dataset: Path) -> None:
             assert record.configuration == record.problem.network.normal_configuration
             assert record.loss_kw > 0
             assert record.gap == 0
+
+
+def test_labels_of_some_feeders(dataset: Path) -> None:
+    """Those of one feeder as among all, in order; the manifest alone tells which feeders are labelled."""
+    assert labelled_feeders(dataset) == []
+    label_all(dataset)
+    assert labelled_feeders(dataset) == [0, 1]
+    for feeder in range(2):
+        places = [(r.feeder_index, r.scenario_index, r.status) for r in read_labels(dataset, {feeder})]
+        expected = [(r.feeder_index, r.scenario_index, r.status) for r in read_labels(dataset)]
+        assert places == [each for each in expected if each[0] == feeder]
+        assert len(places) == 3
+    assert list(read_labels(dataset, set())) == []
 
 
 def test_failures_survive(dataset: Path) -> None:

@@ -105,8 +105,11 @@ def test_other_datasets_are_refused(labelled_dataset: Path, tiny_checkpoint: Pat
         tune(tiny_checkpoint, labelled_dataset, tmp_path / "c", SHORT)
 
 
-@pytest.mark.parametrize(("change", "message"), [({"test_share": 0.9}, "5 days"), ({"test_share": 0.0}, "test_share")])
-def test_shares_of_days_that_cannot_be_served(
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"test_share": 0.9}, "5 days"), ({"test_share": 0.0}, "test_share"), ({"label_gap": 0.1}, "label_gap")],
+)
+def test_settings_that_cannot_be_served(
     snapshots: Path, tiny_checkpoint: Path, tmp_path: Path, change: dict[str, float], message: str
 ) -> None:
     """An error before a checkpoint is written."""

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from learnopt.dataset.generate import GenerateConfig, generate
-from learnopt.dataset.store import read_labels, read_manifest
+from learnopt.dataset.store import read_labels, read_manifest, write_labels
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig
 from learnopt.learning.baselines import all_baselines
 from learnopt.learning.checkpoint import load_card, load_checkpoint
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.model import ModelConfig
+from learnopt.network import Status
 from learnopt.pipeline.baselines import solving_baselines
 from learnopt.pipeline.train import evaluate, proven_pairs, train
 
@@ -35,7 +36,7 @@ def test_checkpoint_is_the_outcome(labelled_dataset: Path, tmp_path: Path) -> No
     assert predictor.thresholds == outcome.predictor.thresholds
     assert predictor.name == card.name == "short"
     assert card.metrics["test"]["n"] == 12  # six of thirty feeders, two scenarios each
-    assert card.data["pairs"] == {"training": 32, "validation": 8, "thresholds": 8}
+    assert card.data["pairs"] == {"training": 32, "training_not_proven": 0, "validation": 8, "thresholds": 8}
     assert card.data["labels"]["labelled"] == 60
     assert card.data["config"] == read_manifest(labelled_dataset).config
     assert card.calibration["n_feeders"] == 4
@@ -67,6 +68,27 @@ def test_proven_pairs_are_those_of_the_records(labelled_dataset: Path) -> None:
     assert [y for _, y in pairs] == [r.configuration for r in records]
     assert feeders == [str(r.feeder_index) for r in records]
     assert proven_pairs([]) == ([], [], [])
+
+
+def test_labels_that_are_not_proven_are_trained_on_within_a_gap(labelled_dataset: Path, tmp_path: Path) -> None:
+    """Every third label is made one with a gap of 2 %: trained on where 5 % are allowed, never measured on."""
+    folder = tmp_path / "d"
+    shutil.copytree(labelled_dataset, folder)
+    records = [
+        replace(r, status=Status.FEASIBLE, gap=0.02) if k % 3 == 0 else r for k, r in enumerate(read_labels(folder))
+    ]
+    for shard in range(3):
+        write_labels(folder, shard, records[20 * shard : 20 * shard + 20])
+    config = replace(CONFIG, epochs=1)
+    counts = {
+        gap: train(replace(config, label_gap=gap), folder, tmp_path / "c").card.data["pairs"]
+        for gap in (0.0, 0.01, 0.05)
+    }
+    assert counts[0.0] == counts[0.01]
+    assert counts[0.0]["training_not_proven"] == 0
+    assert counts[0.05]["training"] == 32  # two scenarios of sixteen feeders
+    assert counts[0.05]["training_not_proven"] == 32 - counts[0.0]["training"] > 0
+    assert counts[0.05]["validation"] + counts[0.05]["thresholds"] < 16
 
 
 @pytest.mark.parametrize(
