@@ -20,10 +20,12 @@ from learnopt.cli.options import (
     VmaxOption,
     VminOption,
     build_problem,
+    profile_source,
     stderr,
     stdout,
 )
 from learnopt.errors import DataError
+from learnopt.io.files import check_folder, check_writable
 
 NO_PLAN = 1
 
@@ -39,9 +41,6 @@ class HorizonEngine(StrEnum):
     """All steps, or those of each window, in one mixed-integer model besides."""
     LEARNED = "learned"
     """As auto, with starts and candidates from a prediction per step."""
-
-
-_SIMBENCH = "simbench:"
 
 
 def horizon(
@@ -98,14 +97,9 @@ def horizon(
     from learnopt.pipeline.solve import warm_up
     from learnopt.report.horizon import horizon_table, horizon_to_dict, write_horizon_report
 
-    if profile is None:
-        if not case.startswith(_SIMBENCH):
-            raise DataError("options", ["--profile is missing: only simbench: cases bring loads over time with them"])
-        profile = case
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
-    if out is not None and out.exists() and not out.is_dir():
-        raise DataError(str(out), ["is a file: give a folder"])
+    profile = profile_source(profile, case)
+    check_writable(report=report)
+    check_folder(out)
     base = build_problem(case, None, vmin, vmax, no_limits, no_charging, controls=controls)
     if controls != "none" and not base.controls:
         raise DataError("options", [f"--controls {controls}: the case has none of them; give --controls none"])

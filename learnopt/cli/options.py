@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from learnopt.errors import DataError
 from learnopt.io import load, read_scenarios
 from learnopt.network import Limits, Network, ReconfigurationProblem
 
@@ -82,6 +83,13 @@ def build_problem(
         controls=network.controls.only(controls),
     )
     return problem.remote_only() if remote_only else problem
+
+
+def profile_source(profile: str | None, case: str, otherwise: str = "only simbench: cases bring their own") -> str:
+    """Where loads over time come from: ``--profile``, or a SimBench case itself."""
+    if profile is None and not case.startswith("simbench:"):
+        raise DataError("options", [f"--profile is missing: give a file, {otherwise}"])
+    return case if profile is None else profile
 
 
 def progress_bar() -> Progress:

@@ -23,6 +23,7 @@ from learnopt.cli.options import (
 )
 from learnopt.errors import DataError
 from learnopt.io.conductors import read_conductors
+from learnopt.io.files import unwritable
 from learnopt.network import Status
 from learnopt.network.conductors import Mode
 
@@ -73,11 +74,7 @@ def conductors(
     ]
     if not 0 <= gap < 1:
         faults.append(f"gap = {gap} must be at least 0 and below 1")
-    faults += [
-        f"{path} cannot be written: give a file in a folder that exists"
-        for path in (report, csv)
-        if path is not None and (path.is_dir() or not path.parent.is_dir())
-    ]
+    faults += unwritable(report=report, table=csv)
     if faults:
         raise DataError("options", faults)
     catalogue, prices = read_conductors(costs)

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from learnopt.cli.options import JsonOption, stderr, stdout
 from learnopt.errors import DataError
+from learnopt.io.files import unwritable
 
 NO_PLAN = 1
 
@@ -42,9 +43,7 @@ def substations(
     problem = problem.replace(radial=problem.radial or radial, n_minus_1=problem.n_minus_1 or n_minus_1)
     known = [t.value for t in Treatment]
     faults = [] if treatment in known else [f"treatment = {treatment!r} must be one of {', '.join(known)}"]
-    for path in (report, csv):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            faults.append(f"{path} cannot be written: give a file in a folder that exists")
+    faults += unwritable(report=report, table=csv)
     if faults:
         raise DataError("options", faults)
     options = PlanOptions(gap=gap, time_limit=time_limit, treatment=Treatment(treatment))

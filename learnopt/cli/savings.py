@@ -18,13 +18,13 @@ from learnopt.cli.options import (
     VmaxOption,
     VminOption,
     build_problem,
+    profile_source,
     stderr,
     stdout,
 )
 from learnopt.errors import DataError
+from learnopt.io.files import check_folder, check_writable
 from learnopt.pipeline.savings.problem import Period
-
-_SIMBENCH = "simbench:"
 
 
 def savings(
@@ -81,17 +81,11 @@ def savings(
     from learnopt.report.savings import Factors, savings_table, savings_to_dict, write_savings_report
 
     factors = Factors(price, currency, co2)
-    if profile is None:
-        if not case.startswith(_SIMBENCH):
-            raise DataError("options", ["--profile is missing: give a file, or 'synthetic' for a made-up year"])
-        profile = case
-    for path in (report, out):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise DataError(str(path), ["cannot be written there: give a file in a folder that exists"])
+    profile = profile_source(profile, case, "or 'synthetic' for a made-up year")
+    check_writable(report=report, picture=out)
+    check_folder(resume)
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
-    if resume is not None and resume.exists() and not resume.is_dir():
-        raise DataError(str(resume), ["is a file: give a folder"])
     base = build_problem(case, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
     if base.scenarios is not None:
         raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])

@@ -29,6 +29,7 @@ from learnopt.cli.options import (
 from learnopt.engines import Progress, SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import load_with_notes
+from learnopt.io.files import check_writable
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.balance import solve_balanced
 from learnopt.pipeline.risk import Risk, solve_risk
@@ -102,8 +103,7 @@ def solve(
     )  # fmt: skip
     cores = os.cpu_count() or 1
     options = SolveOptions(certify, gap, time_limit, threads=cores if threads is None else threads)
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise DataError(str(report), ["the report cannot be written there: give a file in a folder that exists"])
+    check_writable(report=report)
     if export is not None:
         check_export(export)
     if pareto and switching_cost:

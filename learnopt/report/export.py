@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from learnopt.errors import DataError, UnsupportedError
+from learnopt.errors import UnsupportedError
 from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
-from learnopt.io.files import write_atomically
+from learnopt.io.files import check_writable, write_atomically
 from learnopt.network import ReconfigurationProblem, Result
 from learnopt.report.order import operation_to_dict
 from learnopt.report.switching_plan import Action, Operation
@@ -30,8 +30,7 @@ def check_export(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise UnsupportedError(f"{path.name}: switch states are written as {', '.join(FORMATS)}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise DataError(str(path), ["the switch states cannot be written there: give a file in a folder that exists"])
+    check_writable(switch_states=path)
 
 
 def write_export(
