@@ -95,13 +95,18 @@ def grid_of(network: Network, charging: bool = True) -> Grid:
 
 @njit(cache=True)
 def order_tree(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -> bool:
-    """Breadth-first order of the forest of closed branches.
+    """Breadth-first order of the forest of closed branches (:func:`order_fed`); True where it reaches every bus."""
+    return order_fed(grid, closed, order, parent, feed) == len(parent)
 
-    Fills ``order`` (buses, roots first), ``parent`` (-1 at roots) and ``feed`` (branch to the parent, -1 at roots).
-    Returns False where the closed branches are not a spanning forest with one root per tree.
+
+@njit(cache=True)
+def order_fed(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -> int:
+    """Breadth-first order of the buses that closed branches join to a root; returns their number.
+
+    Fills ``order`` (buses, roots first), ``parent`` (-1 at roots, -2 at buses not reached) and ``feed`` (branch to the
+    parent, -1 at roots). Returns -1 where these branches close a loop or join two roots.
     """
-    n = len(parent)
-    for k in range(n):
+    for k in range(len(parent)):
         parent[k] = -2
     count = 0
     for k in grid.roots:
@@ -119,12 +124,12 @@ def order_tree(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) 
                 continue
             far = grid.other[entry]
             if parent[far] != -2:
-                return False  # a second way to a bus, or a path between two roots
+                return -1  # a second way to a bus, or a path between two roots
             parent[far] = bus
             feed[far] = branch
             order[count] = far
             count += 1
-    return count == n
+    return count
 
 
 @njit(cache=True)

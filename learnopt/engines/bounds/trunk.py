@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from learnopt.network import Bools, Floats, Ints
 from learnopt.physics.limits import total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, sweep_tree
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_fed, order_tree, sweep_tree
 
 TRUNK_SWEEPS = 3
 LEAF_SWEEPS = 500
@@ -50,35 +50,6 @@ class TrunkData(NamedTuple):
     """Switching cost and iron losses decided before the search [pu]."""
     iron: Floats
     """Iron loss of each closed branch that the search counts as a price of closing it [pu], shape (n_branch,)."""
-
-
-@njit(cache=True)
-def order_trunk(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -> int:
-    """Breadth-first order of the buses joined to a substation by closed branches; returns their number.
-
-    ``parent`` is -2 at buses outside. The closed branches must not close a loop.
-    """
-    for k in range(len(parent)):
-        parent[k] = -2
-    count = 0
-    for k in grid.roots:
-        parent[k] = -1
-        feed[k] = -1
-        order[count] = k
-        count += 1
-    head = 0
-    while head < count:
-        bus = order[head]
-        head += 1
-        for entry in range(grid.start[bus], grid.start[bus + 1]):
-            branch = grid.via[entry]
-            far = grid.other[entry]
-            if closed[branch] and parent[far] == -2:
-                parent[far] = bus
-                feed[far] = branch
-                order[count] = far
-                count += 1
-    return count
 
 
 @njit(cache=True)
@@ -196,7 +167,7 @@ def trunk_gain(trunk: Any, closed: Bools, metric: int) -> tuple[Floats, bool]:
     n = trunk.s.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     work = np.empty((15, n))
-    count = order_trunk(trunk.grid, closed, order, parent, feed)
+    count = order_fed(trunk.grid, closed, order, parent, feed)
     n_roots = len(trunk.grid.roots)
     gain = np.zeros(len(trunk.weight) if trunk.worst else 1)
     for scenario in range(len(trunk.weight)):

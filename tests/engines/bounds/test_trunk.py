@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from conftest import make_network, random_network
 
-from learnopt.engines.bounds.trunk import TRUNK_SWEEPS, TrunkData, leaf_loss, metric_b, order_trunk, trunk_gain
+from learnopt.engines.bounds.trunk import TRUNK_SWEEPS, TrunkData, leaf_loss, metric_b, trunk_gain
 from learnopt.engines.exchange import random_start
 from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
 from learnopt.physics import PowerFlow, power_flow
 from learnopt.physics.limits import limit_arrays
-from learnopt.physics.sweep import grid_of
+from learnopt.physics.sweep import grid_of, order_fed
 
 MUTANTS = ("sending-end P", "no delta^2", "tau too large", "half the penalty", "no H2", "H2 without interval")
 
@@ -390,7 +390,7 @@ def test_order_holds_only_what_is_joined_to_a_root():
     network = make_network([(0, 1, 1, 1), (1, 2, 1, 1), (2, 3, 1, 1), (3, 4, 1, 1)], {4: (10, 1)}, [0, 4])
     order, parent, feed = (np.empty(network.n_bus, np.int64) for _ in range(3))
     closed = np.array([True, False, True, False])
-    count = order_trunk(grid_of(network), closed, order, parent, feed)
+    count = order_fed(grid_of(network), closed, order, parent, feed)
     joined = {network.bus_ids[k] for k in order[:count]}
     assert joined == {0, 4, 1}
     assert sorted(network.bus_ids[k] for k in np.flatnonzero(parent == -2)) == [2, 3]
