@@ -79,14 +79,19 @@ def _proven(side: Side) -> tuple[list[Pair], list[str], list[Certificate]]:
     return pairs, feeders, certificates
 
 
+def training_pair(record: LabelRecord, gap: float) -> Pair | None:
+    """The pair of a label that is proven, or known to be within a relative gap; None for any other."""
+    near = record.status is Status.OPTIMAL or (record.gap is not None and record.gap <= gap)
+    return (record.problem, record.configuration) if near and record.configuration is not None else None
+
+
 def _training_pairs(side: Side, gap: float, drawn: Counter[Status]) -> Iterator[Pair]:
-    """Pairs whose label is proven or known to be within a gap, one by one from disk; counts them by status."""
+    """Training pairs one by one from disk; counts them by the status of their labels."""
     for folder, chosen in side.items():
         for record in read_labels(folder, chosen):
-            near = record.gap is not None and record.gap <= gap
-            if record.configuration is not None and (record.status is Status.OPTIMAL or near):
+            if (pair := training_pair(record, gap)) is not None:
                 drawn[record.status] += 1
-                yield record.problem, record.configuration
+                yield pair
 
 
 def train(
