@@ -132,7 +132,9 @@ def evaluate(
     if json_output:
         typer.echo(json.dumps({name: values.as_dict() for name, values in metrics.items()}, allow_nan=False))
         return
-    table = Table("method", "exact tree %", "branches right %", "mean regret %", "max regret %", "no power flow")
+    table = Table(
+        "method", "exact tree %", "branches right %", "mean regret %", "max regret %", "not radial", "no power flow"
+    )
     for name, m in metrics.items():
         table.add_row(
             name,
@@ -140,15 +142,20 @@ def evaluate(
             f"{100 * m.branch_accuracy:.1f}",
             f"{m.mean_regret_percent:.3f}",
             f"{m.max_regret_percent:.2f}",
+            str(m.n_not_admissible),
             str(m.n_not_converged),
         )
     stdout.print(table)
     first = metrics["model"]
     stdout.print(f"{first.n} instances, {first.distinct_labels} distinct labels; ece {first.ece:.4f}", highlight=False)
-    fixing = Table("alpha", "tau", "coverage %", "wrong fixings %", "instances with a wrong fixing %")
+    fixing = Table("alpha", "tau", "coverage %", "wrong fixings %", "instances with a wrong fixing %", "free per loop")
     for alpha, row in first.fixing.items():
-        tau = "none" if row.tau is None else f"{row.tau:.5f}"
         fixing.add_row(
-            f"{alpha:g}", tau, f"{100 * row.coverage:.1f}", f"{100 * row.risk:.2f}", f"{100 * row.failure_rate:.1f}"
+            f"{alpha:g}",
+            "none" if row.tau is None else f"{row.tau:.3g}",
+            f"{100 * row.coverage:.1f}",
+            f"{100 * row.risk:.2f}",
+            f"{100 * row.failure_rate:.2f} [{100 * row.failure_low:.2f}, {100 * row.failure_high:.2f}]",
+            f"{row.free_per_loop:.2f}",
         )
     stdout.print(fixing)

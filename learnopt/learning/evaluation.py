@@ -64,8 +64,10 @@ class Metrics:
         converge; NaN without one. Negative where a prediction beats its label.
     n_compared
         Instances behind the regret.
+    n_not_admissible
+        Predictions that are not radial, or break a lock or an outage.
     n_not_converged
-        Predictions whose power flow has no solution or that are not radial: they are in no regret, and are failures.
+        Predictions without a power flow, those that are not radial among them: in no regret, and failures.
     n_label_not_converged
         Labels without power flow.
     distinct_labels, distinct_predictions
@@ -83,6 +85,7 @@ class Metrics:
     median_regret_percent: float
     max_regret_percent: float
     n_compared: int
+    n_not_admissible: int
     n_not_converged: int
     n_label_not_converged: int
     distinct_labels: int
@@ -159,6 +162,7 @@ def evaluate_predictions(
         median_regret_percent=float(np.median(regret)) if regret else float("nan"),
         max_regret_percent=float(np.max(regret)) if regret else float("nan"),
         n_compared=len(regret),
+        n_not_admissible=sum(not p.admits(y) for p, y in zip(problems, states, strict=True)),
         n_not_converged=failed,
         n_label_not_converged=label_failed,
         distinct_labels=len({(i, y) for i, y in zip(names, labels, strict=True)}),

@@ -12,8 +12,9 @@ from learnopt.errors import DataError
 from learnopt.learning.baselines import BoostedTrees, MajorityLabel, NearestNeighbour, all_baselines, feeder_key
 from learnopt.learning.confidence import Confidence
 from learnopt.learning.evaluation import evaluate_predictions
+from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.predict import Predictor
-from learnopt.network import Network, ReconfigurationProblem
+from learnopt.network import Configuration, Network, ReconfigurationProblem
 from learnopt.physics import power_flow
 
 
@@ -93,6 +94,18 @@ def test_power_flow_without_solution_is_counted_not_dropped(two_bus: Network) ->
     assert (metrics.n, metrics.n_compared, metrics.n_not_converged, metrics.n_label_not_converged) == (2, 1, 1, 1)
     alone = evaluate_predictions([hopeless], [label], [label])
     assert alone.as_dict()["mean_regret_percent"] is None
+
+
+def test_answers_that_are_no_answer_are_counted() -> None:
+    """Everything closed is no tree; a tree that closes a branch locked open is none of the problem."""
+    problems, labels = (list(x) for x in zip(*labelled_pairs()[:3], strict=True))
+    loops = Configuration(np.ones_like(labels[0].closed))
+    decided = DecisionGraph.of(problems[1]).branch_index
+    barred = locked(problems[1], {int(decided[labels[1].closed[decided]][0]): 0})
+    metrics = evaluate_predictions(
+        [problems[0], barred, problems[2]], [labels[0], sequential_opening(barred), labels[2]], [loops, *labels[1:]]
+    )
+    assert (metrics.n_not_admissible, metrics.n_not_converged, metrics.n_compared) == (2, 1, 2)
 
 
 def test_fixing_metrics_count_mistakes() -> None:
