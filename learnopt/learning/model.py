@@ -100,6 +100,13 @@ def _mlp(n_in: int, hidden: int, n_out: int, dropout: float = 0.0) -> nn.Sequent
     return nn.Sequential(nn.Linear(n_in, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, n_out))
 
 
+def _split(mlp: nn.Sequential, *widths: int) -> tuple[Tensor, ...]:
+    """Weights of the first layer that belong to each part of a concatenated input, then its bias."""
+    first = mlp[0]
+    assert isinstance(first, nn.Linear)
+    return *first.weight.split(widths, dim=1), first.bias
+
+
 class SwitchModel(nn.Module):
     """What every model shares: standardised features in, one theta per undecided branch and member out."""
 
@@ -144,15 +151,29 @@ class MessageRound(MessagePassing):
         tail, head = batch.edge_index
         both_ways = torch.cat([batch.edge_index, batch.edge_index.flip(0)], dim=1)
         flow = torch.cat([batch.flow, -batch.flow])
-        heard = self.propagate(both_ways, h=h, e=torch.cat([e, e]), flow=flow, size=(len(h), len(h)))
+        # Each layer is applied where it has fewest rows: the first to nodes, branches and groups before they are
+        # gathered, the last of a message after the mean. Up to rounding the same as on concatenated rows.
+        of_node, of_branch, of_flow, bias = _split(self.message_mlp, h.shape[1], e.shape[1], 1)
+        told = e @ of_branch.T + bias
+        heard = self.propagate(
+            both_ways, h=h @ of_node.T, e=torch.cat([told, told]), flow=flow @ of_flow.T, size=(len(h), len(h))
+        )
+        heard = self.message_mlp[-1](heard)
         h = self.node_norm(h + self.node_mlp(torch.cat([h, heard], dim=1)))
-        around = [scatter(e, batch[k], dim=0, dim_size=groups[k], reduce="mean")[batch[k]] for k in self.pools]
-        ends = torch.cat([e, h[tail] + h[head], (h[tail] - h[head]).abs(), *around], dim=1)
-        return h, self.branch_norm(e + self.branch_mlp(ends))
+        of_branch, of_sum, of_difference, *of_pools, bias = _split(
+            self.branch_mlp, *[e.shape[1]] * (3 + len(self.pools))
+        )
+        ends = h @ of_sum.T
+        around = e @ of_branch.T + bias + ends[tail] + ends[head]
+        around = around + (h[tail] - h[head]).abs() @ of_difference.T
+        for k, of_pool in zip(self.pools, of_pools, strict=True):
+            mean = scatter(e, batch[k], dim=0, dim_size=groups[k], reduce="mean")
+            around = around + (mean @ of_pool.T)[batch[k]]
+        return h, self.branch_norm(e + self.branch_mlp[1:](around))
 
     def message(self, h_j: Tensor, e: Tensor, flow: Tensor) -> Tensor:
-        """Message along each direction of each branch, shape (2 n_undecided, hidden)."""
-        message: Tensor = self.message_mlp(torch.cat([h_j, e, flow], dim=1))
+        """Message along each direction of each branch but for its last layer, shape (2 n_undecided, hidden)."""
+        message: Tensor = self.message_mlp[1:-1](h_j + e + flow)
         return message
 
 
