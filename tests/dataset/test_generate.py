@@ -108,7 +108,7 @@ def test_named_cases(tmp_path: Path) -> None:
         generate(replace(config, cases=("case34",)), tmp_path / "other")
 
 
-@pytest.mark.parametrize("name", ["dataset_small", "dataset_reference"])
+@pytest.mark.parametrize("name", ["dataset_small", "dataset_held_out", "dataset_large"])
 def test_configurations_of_training_are_readable(name: str) -> None:
     """The files that the training steps use load, with the sizes they promise."""
     config = GenerateConfig.from_toml(Path(__file__).parents[2] / "training" / "configs" / f"{name}.toml")
