@@ -330,5 +330,5 @@ class OuterApproximation:
             return Status.NO_SOLUTION, f"No configuration was found; {data.bounds.reason}."
         return (
             Status.INFEASIBLE,
-            "No radial configuration respects the limits: a relaxation of the problem is infeasible.",
+            "No radial configuration has a power flow within the limits: a relaxation of the problem is infeasible.",
         )

@@ -144,7 +144,7 @@ class AcProof:
             state.stopped("No configuration respects the limits as far as power flows could be settled.")
         else:
             state.status = Status.INFEASIBLE
-            state.message = "No radial configuration respects the limits: the search excluded them all."
+            state.message = "No radial configuration has a power flow within the limits: the search excluded them all."
 
 
 def prove_model(state: SearchState, space: SearchSpace, reference: Configuration, gap: float, budget: Budget) -> None:
