@@ -81,7 +81,9 @@ def train(
 
 
 def calibrate(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset that the model was not trained on.")],
+    data: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Labelled dataset that the model was not trained on; repeatable.")
+    ],
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Checkpoint to calibrate; the reference one if absent.")
     ] = None,

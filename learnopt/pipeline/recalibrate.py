@@ -7,16 +7,20 @@ what is on a side stays there when the dataset grows or one more label is proven
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from learnopt.dataset.store import read_labels, read_manifest
+from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
 from learnopt.learning.calibration import calibrate
 from learnopt.learning.card import ModelCard
 from learnopt.learning.checkpoint import load_card, load_weights, save_checkpoint
 from learnopt.learning.predict import Predictor
+from learnopt.learning.training import Pair
+from learnopt.network import Certificate
 from learnopt.pipeline.starts import judge
-from learnopt.pipeline.train import measure, proven_pairs, summary_of
+from learnopt.pipeline.train import AC_LABELS, manifests_of, measure, of_ac, proven_pairs, summary_of
 
 SHARES = (0.15, 0.55)
 """Shares of the feeders for the temperature and for the thresholds; the rest is the test."""
@@ -24,43 +28,68 @@ HELD_OUT = "held_out"
 """Key of the card's data: the dataset of the calibration."""
 
 
-def recalibrate(source: Path | str, data: Path, checkpoint: Path) -> ModelCard:
-    """Calibrate a checkpoint on a dataset that it was not trained on, measure it there, save it; returns its card.
+def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Path) -> ModelCard:
+    """Calibrate a checkpoint on datasets that it was not trained on, measure it there, save it; returns its card.
 
     Parameters
     ----------
     source, checkpoint
         Folder (or name) to read and folder to write; the same one is replaced.
+    data
+        One labelled dataset or several. The stated risk is that of a feeder drawn from all of them alike; metrics are
+        given of each besides.
 
     Raises
     ------
     DataError
-        If the checkpoint was trained on this dataset, or the labelled feeders are too few for three sides.
+        If the checkpoint was trained on a dataset, two of them have one seed, or the labelled feeders are too few for
+        three sides.
     """
-    card, manifest = load_card(source), read_manifest(data)
-    if manifest.seed in _seeds(card):
-        advice = "label feeders drawn from another seed to calibrate on"
-        raise DataError(str(data), [f"has the seed {manifest.seed} of the training data: {advice}"])
-    pairs, feeders, certificates = proven_pairs(read_labels(data))
-    last = 1 + max((int(feeder) for feeder in feeders), default=-1)
-    ends = [round(share * last) for share in (SHARES[0], sum(SHARES))]
-    side = [sum(int(feeder) >= end for end in ends) for feeder in feeders]
-    warming, thresholds, test = ([k for k, each in enumerate(side) if each == number] for number in range(3))
-    if not (warming and thresholds and test):
-        raise DataError(str(data), [f"{len(set(feeders))} feeders with a proven label are too few: label more"])
+    folders = [data] if isinstance(data, Path) else list(data)
+    card, manifests = load_card(source), manifests_of(folders)
+    taken = dict.fromkeys(_seeds(card), "the training data")
+    for folder in folders:
+        seed = manifests[folder.name].seed
+        if seed in taken:
+            advice = "label feeders drawn from another seed to calibrate on"
+            raise DataError(str(folder), [f"has the seed {seed} of {taken[seed]}: {advice}"])
+        taken[seed] = str(folder)
+    warming, thresholds, test = _Side(), _Side(), _Side()
+    for folder in folders:
+        pairs, feeders, certificates = proven_pairs(read_labels(folder))
+        last = 1 + max((int(feeder) for feeder in feeders), default=-1)
+        ends = [round(share * last) for share in (SHARES[0], sum(SHARES))]
+        for pair, feeder, certificate in zip(pairs, feeders, certificates, strict=True):
+            side = (warming, thresholds, test)[sum(int(feeder) >= end for end in ends)]
+            side.pairs.append(pair)
+            side.feeders.append(f"{folder.name} {feeder}")
+            side.datasets.append(folder.name)
+            side.certificates.append(certificate)
+    if not (warming.pairs and thresholds.pairs and test.pairs):
+        count = len({*warming.feeders, *thresholds.feeders, *test.feeders})
+        raise DataError(", ".join(map(str, folders)), [f"{count} feeders with a proven label are too few: label more"])
     model = load_weights(source, card)
-    calibration = calibrate(
-        Predictor(model),
-        [pairs[k] for k in warming],
-        [pairs[k] for k in thresholds],
-        [feeders[k] for k in thresholds],
-        judge,
-    )
+    calibration = calibrate(Predictor(model), warming.pairs, thresholds.pairs, thresholds.feeders, judge)
     predictor = calibration.apply(Predictor(model, name=card.name))
-    measured, _ = measure(predictor, [pairs[k] for k in test], [certificates[k] for k in test])
-    sides = {"temperature": len(warming), "thresholds": len(thresholds), "test": len(test)}
-    card = card.calibrated(calibration, {HELD_OUT: {**summary_of(manifest), "pairs": sides}}, measured)
+    subsets = {AC_LABELS: of_ac(test.certificates)}
+    if len(folders) > 1:
+        subsets |= {f"test_{name}": [k for k, each in enumerate(test.datasets) if each == name] for name in manifests}
+    measured, _ = measure(predictor, test.pairs, subsets)
+    summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
+    summary = summaries if len(summaries) > 1 else next(iter(summaries.values()))
+    sides = {"temperature": len(warming.pairs), "thresholds": len(thresholds.pairs), "test": len(test.pairs)}
+    card = card.calibrated(calibration, {HELD_OUT: {**summary, "pairs": sides}}, measured)
     return save_checkpoint(checkpoint, model, card)
+
+
+@dataclass
+class _Side:
+    """Proven pairs of one purpose, where each comes from and what is proven of its label."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    feeders: list[str] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)
 
 
 def _seeds(card: ModelCard) -> set[int]:

@@ -28,6 +28,8 @@ from learnopt.network import Certificate, Status
 from learnopt.pipeline.baselines import solving_baselines
 from learnopt.pipeline.starts import judge, step_by_step
 
+AC_LABELS = "test_ac_labels"
+"""Key of the metrics on labels that are proven in AC."""
 Side = Mapping[Path, Collection[int]]
 """Feeders of each dataset."""
 
@@ -113,7 +115,7 @@ def train(
         If the datasets have too few labelled feeders for the shares of the configuration.
     """
     folders = [data] if isinstance(data, Path) else list(data)
-    manifests = {folder.name: read_manifest(folder) for folder in folders}
+    manifests = manifests_of(folders)
     feeders = [(folder, feeder) for folder in folders for feeder in labelled_feeders(folder)]
     if not feeders:
         raise DataError(", ".join(map(str, folders)), ["no labels: run `learnopt label` on the folder first"])
@@ -134,7 +136,7 @@ def train(
     raw = Predictor(model.model, name=config.name)
     calibration = calibrate(raw, validation, thresholds, owners, judge)
     predictor = calibration.apply(raw)
-    measured, diagram = measure(predictor, test, certificates)
+    measured, diagram = measure(predictor, test, {AC_LABELS: of_ac(certificates)})
     measured["best_epoch"] = model.best_epoch
     summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
     pairs = {"training": drawn.total(), "validation": len(validation), "thresholds": len(thresholds)}
@@ -147,10 +149,15 @@ def train(
     return TrainingOutcome(predictor, card, model.history, diagram)
 
 
+def of_ac(certificates: Sequence[Certificate]) -> list[int]:
+    """Places of the labels that are proven in AC."""
+    return [k for k, certificate in enumerate(certificates) if certificate is Certificate.AC]
+
+
 def measure(
-    predictor: Predictor, test: Sequence[Pair], certificates: Sequence[Certificate]
+    predictor: Predictor, test: Sequence[Pair], subsets: Mapping[str, Sequence[int]]
 ) -> tuple[dict[str, Any], Reliability]:
-    """Metrics of a card on test pairs, those with an AC label once more by themselves, and the reliability."""
+    """Metrics of a card on test pairs, once more on subsets of them where not empty, and the reliability."""
     problems, labels = [p for p, _ in test], [y for _, y in test]
     predictions = [predictor.predict(p) for p in problems]
     confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
@@ -164,10 +171,22 @@ def measure(
         ).as_dict()
 
     measured = {"test": metrics(range(len(test)))}
-    proven_ac = [k for k, certificate in enumerate(certificates) if certificate is Certificate.AC]
-    if proven_ac:
-        measured["test_ac_labels"] = metrics(proven_ac)
+    measured |= {name: metrics(chosen) for name, chosen in subsets.items() if chosen}
     return measured, reliability(predictions, labels)
+
+
+def manifests_of(folders: Sequence[Path]) -> dict[str, Manifest]:
+    """Manifest of each dataset by the name of its folder, which is what a card calls it.
+
+    Raises
+    ------
+    DataError
+        If two folders have one name, or one holds no dataset.
+    """
+    manifests = {folder.name: read_manifest(folder) for folder in folders}
+    if len(manifests) < len(folders):
+        raise DataError(", ".join(map(str, folders)), ["two datasets of one name: rename a folder"])
+    return manifests
 
 
 def summary_of(manifest: Manifest) -> dict[str, Any]:

@@ -108,7 +108,10 @@ def test_named_cases(tmp_path: Path) -> None:
         generate(replace(config, cases=("case34",)), tmp_path / "other")
 
 
-@pytest.mark.parametrize(("name", "buses"), [("small", (20, 60)), ("held_out", (20, 200)), ("large", (10, 1000))])
+@pytest.mark.parametrize(
+    ("name", "buses"),
+    [("small", (20, 60)), ("held_out", (20, 200)), ("held_out_wide", (10, 1000)), ("large", (10, 1000))],
+)
 def test_configurations_of_training_are_readable(name: str, buses: tuple[int, int]) -> None:
     """The files that the training steps use load, with the sizes they promise."""
     config = GenerateConfig.from_toml(Path(__file__).parents[2] / "training" / "configs" / f"dataset_{name}.toml")

@@ -43,6 +43,25 @@ def test_thresholds_of_other_feeders(tiny_checkpoint: Path, other_seed: Path, tm
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+def test_several_datasets(tiny_checkpoint: Path, other_seed: Path, tmp_path: Path) -> None:
+    """Feeders of both count, each keeps its order, metrics are given of each; one seed or one name twice is refused."""
+    wide = tmp_path / "wide"
+    shutil.copytree(other_seed, wide)
+    with pytest.raises(DataError, match=r"seed 4 of .*held_out"):
+        recalibrate(tiny_checkpoint, [other_seed, wide], tmp_path / "c")
+    values = json.loads((wide / "manifest.json").read_text())
+    (wide / "manifest.json").write_text(json.dumps(values | {"seed": 99}))
+    alone = recalibrate(tiny_checkpoint, other_seed, tmp_path / "a")
+    both = recalibrate(tiny_checkpoint, [other_seed, wide], tmp_path / "b")
+    assert both.calibration["n_feeders"] == 2 * alone.calibration["n_feeders"]
+    assert both.metrics["test"]["n"] == 2 * alone.metrics["test"]["n"]
+    assert both.metrics["test_held_out"] == both.metrics["test_wide"]
+    assert both.data["held_out"]["wide"]["seed"] == 99
+    shutil.copytree(wide, tmp_path / "again" / "wide")
+    with pytest.raises(DataError, match="one name"):
+        recalibrate(tiny_checkpoint, [wide, tmp_path / "again" / "wide"], tmp_path / "c")
+
+
 def test_training_data_is_refused(tiny_checkpoint: Path, labelled_dataset: Path, tmp_path: Path) -> None:
     """A seed that the model was trained on would state a risk that does not hold."""
     seed = load_card(tiny_checkpoint).data["seed"]
