@@ -385,6 +385,8 @@ def ordering(chosen: list[Instance], answers: list[Configuration], limit: float)
         counts = []
         inside = [(i, a) for i, a in zip(chosen, answers, strict=True) if group in (i.group, "all")]
         for instance, answer in inside:
+            if not instance.proven:
+                continue
             certify = Certificate.MODEL if tight_obstacles(instance.problem) else Certificate.AC
             options = SolveOptions(certify=certify, time_limit=limit)
             pair = [tree.solve(instance.problem, options, start) for start in (None, answer)]

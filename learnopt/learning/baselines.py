@@ -13,12 +13,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from learnopt.errors import DataError
 from learnopt.learning.features import FEATURE_SCHEMA, extract
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.training import Pair
-from learnopt.network import Configuration, Floats, Network, ReconfigurationProblem
+from learnopt.network import Configuration, Floats, Ints, Network, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
 
 
@@ -115,6 +119,52 @@ class NearestNeighbour(Baseline):
         return OpeningCostTree().predict(problem)
 
 
+class SwitchRegression(Baseline):
+    """One logistic regression per switch of a feeder, from all its net loads; see :class:`MajorityLabel`.
+
+    What MIPLearn does for instances of one model (Santos Xavier, Qiu & Ahmed 2021, doi:10.1287/ijoc.2020.0976). Of a
+    feeder never seen it knows nothing: the opening cost tree.
+    """
+
+    name = "logistic regression per switch"
+    _CERTAIN = 10.0
+    """Log-odds of a state that all labels agree on."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[str, list[Pair]] = {}
+        self._fitted: dict[str, tuple[Pipeline | None, Ints, Floats]] = {}
+
+    def fit(self, pairs: Sequence[Pair]) -> None:
+        """Remember the pairs of each feeder; its regressions are made when it is first asked for."""
+        found = defaultdict(list)
+        for problem, label in pairs:
+            found[feeder_key(problem.network)].append((problem, label))
+        self._pairs, self._fitted = dict(found), {}
+
+    def predict(self, problem: ReconfigurationProblem) -> Configuration:
+        """Maximum spanning tree on the log-odds of "closed"."""
+        key = feeder_key(problem.network)
+        if key not in self._pairs:
+            return OpeningCostTree().predict(problem)
+        if key not in self._fitted:
+            self._fitted[key] = self._regressions(self._pairs[key])
+        model, varying, score = self._fitted[key]
+        if model is not None:
+            score = score.copy()
+            score[varying] = np.ravel(model.decision_function(_loads(problem)[None]))
+        return tree_of(problem, score)
+
+    def _regressions(self, pairs: Sequence[Pair]) -> tuple[Pipeline | None, Ints, Floats]:
+        """Classifier of the switches whose state differs between labels, these switches, log-odds of the others."""
+        closed = np.array([label.closed for _, label in pairs])
+        varying = np.flatnonzero(closed.any(axis=0) & ~closed.all(axis=0))
+        score = np.where(closed[0], self._CERTAIN, -self._CERTAIN)
+        if not len(varying):
+            return None, varying, score
+        model = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=1000)))
+        return model.fit(np.array([_loads(p) for p, _ in pairs]), closed[:, varying].astype(int)), varying, score
+
+
 class BoostedTrees(Baseline):
     """Gradient-boosted decision trees judge each switch by its features; a maximum spanning tree makes it radial."""
 
@@ -153,7 +203,7 @@ class BoostedTrees(Baseline):
 
 def all_baselines(seed: int = 0) -> list[Baseline]:
     """Every learning-only baseline, untrained."""
-    return [OpeningCostTree(), MajorityLabel(), NearestNeighbour(), BoostedTrees(seed)]
+    return [OpeningCostTree(), MajorityLabel(), NearestNeighbour(), SwitchRegression(), BoostedTrees(seed)]
 
 
 def _loads(problem: ReconfigurationProblem) -> Floats:

@@ -22,7 +22,7 @@ from learnopt.dataset.snapshots import SNAPSHOTS, is_snapshots, snapshot_time, s
 from learnopt.dataset.store import read_labels, read_manifest
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times
-from learnopt.learning.baselines import MajorityLabel, NearestNeighbour
+from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
 from learnopt.learning.calibration import calibrate, reliability
 from learnopt.learning.card import LIMITS_OF_USE, ModelCard
 from learnopt.learning.checkpoint import REFERENCE, load_card, load_checkpoint, save_checkpoint
@@ -186,7 +186,7 @@ def _rivals(
     rivals["present configuration"] = [PresentConfiguration().predict(p) for p in problems]
     rivals["optimum of yesterday"] = persistence(pairs, times, test, DAY)
     rivals["last optimum"] = persistence(pairs, times, test, step)
-    for baseline in (MajorityLabel(), NearestNeighbour()):
+    for baseline in (MajorityLabel(), NearestNeighbour(), SwitchRegression()):
         baseline.fit(earlier)
         rivals[baseline.name] = [baseline.predict(p) for p in problems]
     return rivals

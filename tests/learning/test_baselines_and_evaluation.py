@@ -9,7 +9,15 @@ import pytest
 from toy_feeders import labelled_pairs, locked, random_problem, sequential_opening, trained
 
 from learnopt.errors import DataError
-from learnopt.learning.baselines import BoostedTrees, MajorityLabel, NearestNeighbour, all_baselines, feeder_key
+from learnopt.learning.baselines import (
+    BoostedTrees,
+    MajorityLabel,
+    NearestNeighbour,
+    OpeningCostTree,
+    SwitchRegression,
+    all_baselines,
+    feeder_key,
+)
 from learnopt.learning.confidence import Confidence
 from learnopt.learning.evaluation import evaluate_predictions
 from learnopt.learning.graph import DecisionGraph
@@ -54,6 +62,22 @@ def test_majority_and_nearest_neighbour_recall_their_feeder() -> None:
     # A lock that the remembered label breaks sends the baseline to the next admissible one.
     tied = locked(query, {int(free[0]): 1})
     assert majority.predict(tied) == other
+
+
+def test_regressions_know_their_feeder_only() -> None:
+    """Light loads have one optimum, heavy ones another: between them the nearer; elsewhere the opening cost tree."""
+    problem = random_problem(3, 14, 3)
+    label = sequential_opening(problem)
+    other = sequential_opening(locked(problem, {int(np.flatnonzero(problem.free & ~label.closed)[0]): 1}))
+    levels = [0.3, 0.5, 0.7, 1.6, 1.8, 2.0]
+    regression = SwitchRegression()
+    regression.fit([(scaled(problem, np.full(14, k)), label if k < 1 else other) for k in levels])
+    assert regression.predict(scaled(problem, np.full(14, 0.4))) == label
+    assert regression.predict(scaled(problem, np.full(14, 1.9))) == other
+    unseen = random_problem(4, 14, 3)
+    assert regression.predict(unseen) == OpeningCostTree().predict(unseen)
+    regression.fit([(problem, label)])  # one label: nothing to regress
+    assert regression.predict(scaled(problem, np.full(14, 1.9))) == label
 
 
 def test_feeder_key_ignores_scenarios() -> None:
