@@ -142,7 +142,7 @@ def conclude(
 
     A configuration that the judge does not accept (not admissible, no power flow, a limit violated) is not returned as
     an answer: the status becomes ``no_solution`` and the message says why. A bound above the judged objective can only
-    be rounding, and is lowered to it.
+    be rounding, and is lowered to it; one below zero is raised to it, since no loss and no switching cost is negative.
     """
     evaluation, objective = None, None
     if configuration is not None:
@@ -165,6 +165,8 @@ def conclude(
         each = (settings,) if isinstance(settings, Settings) else tuple(settings)
     if dual_bound_kw is None or not math.isfinite(dual_bound_kw):
         dual_bound_kw, certificate = None, Certificate.NONE
+    else:
+        dual_bound_kw = max(dual_bound_kw, 0.0)
     return Result(
         status=status,
         engine=engine,

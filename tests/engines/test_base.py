@@ -80,6 +80,12 @@ def test_a_bound_above_the_objective_is_rounding(triangle):
     assert result.gap == 0.0
 
 
+def test_a_bound_below_zero_is_zero(triangle):
+    """No loss is negative, so a bound of -3 kW would say less than is known without it."""
+    result = closing(ReconfigurationProblem.of(triangle), triangle.configuration([2]), dual_bound_kw=-3.0)
+    assert (result.dual_bound_kw, result.gap) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize("bound", [None, -math.inf, math.inf, math.nan])
 def test_no_bound_no_certificate(triangle, bound):
     """A bound that is no number proves nothing."""
