@@ -21,7 +21,7 @@ from learnopt.network import Network, ReconfigurationProblem
     seed=st.integers(0, 10_000),
     n_loops=st.integers(0, 6),
     n_substations=st.integers(1, 3),
-    locks=st.lists(st.tuples(st.integers(0, 11), st.sampled_from([0, 1])), max_size=3),
+    locks=st.lists(st.tuples(st.integers(0, 10), st.sampled_from([0, 1])), max_size=3),
 )
 def test_every_configuration_is_admissible(
     seed: int, n_loops: int, n_substations: int, locks: list[tuple[int, int]]
