@@ -376,8 +376,8 @@ def ordering(chosen: list[Instance], answers: list[Configuration], limit: float)
     """Nodes of the tree search cold, and with the best known configuration from the start.
 
     A node is visited when its bound is below the incumbent; an order of values can only make good incumbents come
-    sooner, and none comes sooner than one that is there before the first node. The second count is what the best
-    possible order would leave.
+    sooner, and none comes sooner than one that is there before the first node. Up to the branching, which follows the
+    load currents of the start, the second count is what the best possible order would leave.
     """
     tree = load_engine("tree")
     rows = []

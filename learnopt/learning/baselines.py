@@ -122,8 +122,8 @@ class NearestNeighbour(Baseline):
 class SwitchRegression(Baseline):
     """One logistic regression per switch of a feeder, from all its net loads; see :class:`MajorityLabel`.
 
-    What MIPLearn does for instances of one model (Santos Xavier, Qiu & Ahmed 2021, doi:10.1287/ijoc.2020.0976). Of a
-    feeder never seen it knows nothing: the opening cost tree.
+    In the manner of MIPLearn: one classifier per binary variable, fitted on instances of one model (Santos Xavier, Qiu
+    & Ahmed 2021, doi:10.1287/ijoc.2020.0976). Of a feeder never seen it knows nothing: the opening cost tree.
     """
 
     name = "logistic regression per switch"

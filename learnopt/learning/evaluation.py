@@ -133,10 +133,8 @@ def evaluate_predictions(
         for problem, prediction in zip(problems, predictions, strict=True)
     ]
     labels = [graph.canonical(label) for graph, label in zip(graphs, labels, strict=True)]
-    states = [
-        graph.canonical(p.most_probable if isinstance(p, Prediction) else p)
-        for graph, p in zip(graphs, predictions, strict=True)
-    ]
+    answers = [p.most_probable if isinstance(p, Prediction) else p for p in predictions]
+    states = [graph.canonical(answer) for graph, answer in zip(graphs, answers, strict=True)]
     right = free = 0
     regret = []
     failed = label_failed = 0
@@ -162,7 +160,7 @@ def evaluate_predictions(
         median_regret_percent=float(np.median(regret)) if regret else float("nan"),
         max_regret_percent=float(np.max(regret)) if regret else float("nan"),
         n_compared=len(regret),
-        n_not_admissible=sum(not p.admits(y) for p, y in zip(problems, states, strict=True)),
+        n_not_admissible=sum(not p.admits(y) for p, y in zip(problems, answers, strict=True)),
         n_not_converged=failed,
         n_label_not_converged=label_failed,
         distinct_labels=len({(i, y) for i, y in zip(names, labels, strict=True)}),

@@ -191,7 +191,7 @@ def partial_state(
 def training_data(pairs: Iterable[Pair], partial_states: int, rng: np.random.Generator) -> list[FeederData]:
     """Features of labelled pairs and of their partial states; pairs without a decision are left out.
 
-    A feature record is a fifth of its problem: pairs that are drawn from disk one by one need not fit into memory.
+    Features are smaller than their problems: pairs that are drawn from disk one by one need not fit into memory.
     """
     data = []
     for problem, label in pairs:

@@ -8,7 +8,6 @@ what is on a side stays there when the dataset grows or one more label is proven
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from learnopt.dataset.store import read_labels
@@ -24,8 +23,8 @@ from learnopt.pipeline.train import AC_LABELS, manifests_of, measure, of_ac, pro
 
 SHARES = (0.15, 0.55)
 """Shares of the feeders for the temperature and for the thresholds; the rest is the test."""
-HELD_OUT = "held_out"
-"""Key of the card's data: the dataset of the calibration."""
+CALIBRATED_ON = "calibrated_on"
+"""Key of the card's data: the datasets of the calibration. No name that a folder of training data would have."""
 
 
 def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Path) -> ModelCard:
@@ -54,45 +53,43 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
             advice = "label feeders drawn from another seed to calibrate on"
             raise DataError(str(folder), [f"has the seed {seed} of {taken[seed]}: {advice}"])
         taken[seed] = str(folder)
-    warming, thresholds, test = _Side(), _Side(), _Side()
+    pairs: list[Pair] = []
+    origins: list[tuple[str, str]] = []
+    certificates: list[Certificate] = []
+    side: list[int] = []
     for folder in folders:
-        pairs, feeders, certificates = proven_pairs(read_labels(folder))
+        found, feeders, proven = proven_pairs(read_labels(folder))
         last = 1 + max((int(feeder) for feeder in feeders), default=-1)
         ends = [round(share * last) for share in (SHARES[0], sum(SHARES))]
-        for pair, feeder, certificate in zip(pairs, feeders, certificates, strict=True):
-            side = (warming, thresholds, test)[sum(int(feeder) >= end for end in ends)]
-            side.pairs.append(pair)
-            side.feeders.append(f"{folder.name} {feeder}")
-            side.datasets.append(folder.name)
-            side.certificates.append(certificate)
-    if not (warming.pairs and thresholds.pairs and test.pairs):
-        count = len({*warming.feeders, *thresholds.feeders, *test.feeders})
-        raise DataError(", ".join(map(str, folders)), [f"{count} feeders with a proven label are too few: label more"])
+        pairs += found
+        origins += [(folder.name, feeder) for feeder in feeders]
+        certificates += proven
+        side += [sum(int(feeder) >= end for end in ends) for feeder in feeders]
+    warming, thresholds, test = ([k for k, each in enumerate(side) if each == number] for number in range(3))
+    if not (warming and thresholds and test):
+        problem = f"{len(set(origins))} feeders with a proven label are too few: label more"
+        raise DataError(", ".join(map(str, folders)), [problem])
     model = load_weights(source, card)
-    calibration = calibrate(Predictor(model), warming.pairs, thresholds.pairs, thresholds.feeders, judge)
+    calibration = calibrate(
+        Predictor(model),
+        [pairs[k] for k in warming],
+        [pairs[k] for k in thresholds],
+        [" ".join(origins[k]) for k in thresholds],
+        judge,
+    )
     predictor = calibration.apply(Predictor(model, name=card.name))
-    subsets = {AC_LABELS: of_ac(test.certificates)}
+    subsets = {AC_LABELS: of_ac([certificates[k] for k in test])}
     if len(folders) > 1:
-        subsets |= {f"test_{name}": [k for k, each in enumerate(test.datasets) if each == name] for name in manifests}
-    measured, _ = measure(predictor, test.pairs, subsets)
+        subsets |= {f"test_{name}": [n for n, k in enumerate(test) if origins[k][0] == name] for name in manifests}
+    measured, _ = measure(predictor, [pairs[k] for k in test], subsets)
     summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
     summary = summaries if len(summaries) > 1 else next(iter(summaries.values()))
-    sides = {"temperature": len(warming.pairs), "thresholds": len(thresholds.pairs), "test": len(test.pairs)}
-    card = card.calibrated(calibration, {HELD_OUT: {**summary, "pairs": sides}}, measured)
+    sides = {"temperature": len(warming), "thresholds": len(thresholds), "test": len(test)}
+    card = card.calibrated(calibration, {CALIBRATED_ON: {**summary, "pairs": sides}}, measured)
     return save_checkpoint(checkpoint, model, card)
-
-
-@dataclass
-class _Side:
-    """Proven pairs of one purpose, where each comes from and what is proven of its label."""
-
-    pairs: list[Pair] = field(default_factory=list)
-    feeders: list[str] = field(default_factory=list)
-    datasets: list[str] = field(default_factory=list)
-    certificates: list[Certificate] = field(default_factory=list)
 
 
 def _seeds(card: ModelCard) -> set[int]:
     """Seeds of the datasets that a checkpoint was trained on."""
-    several = [each for key, each in card.data.items() if isinstance(each, dict) and key != HELD_OUT]
+    several = [each for key, each in card.data.items() if isinstance(each, dict) and key != CALIBRATED_ON]
     return {each["seed"] for each in (card.data, *several) if "seed" in each}

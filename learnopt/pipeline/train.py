@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,6 +70,14 @@ def proven_pairs(records: Iterable[LabelRecord]) -> tuple[list[Pair], list[str],
     return pairs, feeders, certificates
 
 
+def _by_dataset(feeders: Iterable[tuple[Path, int]]) -> Side:
+    """Feeders of each dataset."""
+    side: dict[Path, set[int]] = defaultdict(set)
+    for folder, feeder in feeders:
+        side[folder].add(feeder)
+    return side
+
+
 def _proven(side: Side) -> tuple[list[Pair], list[str], list[Certificate]]:
     """:func:`proven_pairs` of some feeders of several datasets."""
     pairs, feeders, certificates = [], [], []
@@ -107,7 +115,7 @@ def train(
     """Train on the labels of one or more datasets, calibrate, measure on test feeders, save.
 
     No feeder is on two of the four sides: training, early stopping and temperature, thresholds, test. Problems of the
-    first are read one by one, so that memory is what their features take (25 kB each for 10 to 1000 buses).
+    first are read one by one, so that memory is what their features take.
 
     Raises
     ------
@@ -121,28 +129,29 @@ def train(
         raise DataError(", ".join(map(str, folders)), ["no labels: run `learnopt label` on the folder first"])
     shares = [config.validation_share, config.calibration_share, config.test_share]
     names = [f"{folder.name} {feeder}" for folder, feeder in feeders]
-    sides = [
-        {folder: {feeders[i][1] for i in side if feeders[i][0] == folder} for folder in folders}
-        for side in split_by_feeder(names, shares, np.random.default_rng(config.seed))
-    ]
-    (validation, _, _), (thresholds, owners, _), (test, _, certificates) = map(_proven, sides[1:])
+    split = split_by_feeder(names, shares, np.random.default_rng(config.seed))
+    pairs, owners, certificates = _proven(_by_dataset(feeders[i] for side in split[1:] for i in side))
+    side_of = {names[i]: number for number, side in enumerate(split) for i in side}
+    sides = [[k for k, owner in enumerate(owners) if side_of[owner] == number] for number in (1, 2, 3)]
+    validation, thresholds, test = ([pairs[k] for k in side] for side in sides)
     if not test:
         raise DataError(
             "training configuration",
             [f"test_share = {config.test_share:g} leaves no proven label to measure the card on: raise it"],
         )
     drawn: Counter[Status] = Counter()
-    model = fit(config, _training_pairs(sides[0], config.label_gap, drawn), validation, logger, callbacks, progress)
+    drawn_pairs = _training_pairs(_by_dataset(feeders[i] for i in split[0]), config.label_gap, drawn)
+    model = fit(config, drawn_pairs, validation, logger, callbacks, progress)
     raw = Predictor(model.model, name=config.name)
-    calibration = calibrate(raw, validation, thresholds, owners, judge)
+    calibration = calibrate(raw, validation, thresholds, [owners[k] for k in sides[1]], judge)
     predictor = calibration.apply(raw)
-    measured, diagram = measure(predictor, test, {AC_LABELS: of_ac(certificates)})
+    measured, diagram = measure(predictor, test, {AC_LABELS: of_ac([certificates[k] for k in sides[2]])})
     measured["best_epoch"] = model.best_epoch
     summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
-    pairs = {"training": drawn.total(), "validation": len(validation), "thresholds": len(thresholds)}
+    counts = {"training": drawn.total(), "validation": len(validation), "thresholds": len(thresholds)}
     summary = {
         **(summaries if len(summaries) > 1 else next(iter(summaries.values()))),
-        "pairs": {**pairs, "training_not_proven": drawn.total() - drawn[Status.OPTIMAL]},
+        "pairs": {**counts, "training_not_proven": drawn.total() - drawn[Status.OPTIMAL]},
     }
     card = ModelCard.of(config, calibration, summary, measured)
     card = save_checkpoint(checkpoint, model.model, card)

@@ -13,7 +13,10 @@ from safetensors.numpy import load_file
 from learnopt.dataset.store import read_labels
 from learnopt.errors import CheckpointError, DataError
 from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.learning.config import TrainingConfig
+from learnopt.learning.model import ModelConfig
 from learnopt.pipeline.recalibrate import recalibrate
+from learnopt.pipeline.train import train
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def test_thresholds_of_other_feeders(tiny_checkpoint: Path, other_seed: Path, tm
     card = recalibrate(tiny_checkpoint, other_seed, tmp_path / "a")
     feeders = {r.feeder_index for r in read_labels(other_seed)}
     assert card.calibration["n_feeders"] == round(0.7 * len(feeders)) - round(0.15 * len(feeders))
-    assert card.metrics["test"]["n"] == card.data["held_out"]["pairs"]["test"]
+    assert card.metrics["test"]["n"] == card.data["calibrated_on"]["pairs"]["test"]
     assert card.training == load_card(tiny_checkpoint).training
     assert load_checkpoint(tmp_path / "a").thresholds == card.thresholds
     before, after = (load_file(folder / "model.safetensors") for folder in (tiny_checkpoint, tmp_path / "a"))
@@ -56,7 +59,7 @@ def test_several_datasets(tiny_checkpoint: Path, other_seed: Path, tmp_path: Pat
     assert both.calibration["n_feeders"] == 2 * alone.calibration["n_feeders"]
     assert both.metrics["test"]["n"] == 2 * alone.metrics["test"]["n"]
     assert both.metrics["test_held_out"] == both.metrics["test_wide"]
-    assert both.data["held_out"]["wide"]["seed"] == 99
+    assert both.data["calibrated_on"]["wide"]["seed"] == 99
     shutil.copytree(wide, tmp_path / "again" / "wide")
     with pytest.raises(DataError, match="one name"):
         recalibrate(tiny_checkpoint, [wide, tmp_path / "again" / "wide"], tmp_path / "c")
@@ -67,6 +70,23 @@ def test_training_data_is_refused(tiny_checkpoint: Path, labelled_dataset: Path,
     seed = load_card(tiny_checkpoint).data["seed"]
     with pytest.raises(DataError, match=f"seed {seed} of the training data"):
         recalibrate(tiny_checkpoint, labelled_dataset, tmp_path / "c")
+
+
+def test_training_data_is_refused_whatever_its_folder_is_called(
+    labelled_dataset: Path, other_seed: Path, tmp_path: Path
+) -> None:
+    """Trained on two datasets, one in a folder ``held_out``: neither is calibrated on, now or after a calibration."""
+    config = TrainingConfig(epochs=1, test_share=0.2, model=ModelConfig(hidden=4, layers=1))
+    train(config, [labelled_dataset, other_seed], tmp_path / "a")
+    fresh = tmp_path / "fresh"
+    shutil.copytree(other_seed, fresh)
+    values = json.loads((fresh / "manifest.json").read_text())
+    (fresh / "manifest.json").write_text(json.dumps(values | {"seed": 99}))
+    for _ in range(2):
+        for data in (labelled_dataset, other_seed):
+            with pytest.raises(DataError, match="of the training data"):
+                recalibrate(tmp_path / "a", data, tmp_path / "b")
+        recalibrate(tmp_path / "a", fresh, tmp_path / "a")
 
 
 def test_older_rule_is_refused_and_mended(tiny_checkpoint: Path, other_seed: Path, tmp_path: Path) -> None:
