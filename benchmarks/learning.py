@@ -44,7 +44,7 @@ from learnopt.pipeline.accelerate import LearnedEngine
 from learnopt.pipeline.policy import DEFAULT_ALPHA as ALPHA
 from learnopt.pipeline.policy import Decision, FixingPolicy, consistent
 from learnopt.pipeline.reduction import Reduction
-from learnopt.pipeline.starts import ROUNDS, SURE, anytime, judge, settled, step_by_step
+from learnopt.pipeline.starts import ROUNDS, SURE, anytime, judge, settled
 from learnopt.pipeline.train import proven_pairs
 
 SEED = 77_000
@@ -250,13 +250,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def decoding(chosen: list[Instance], predictor: Predictor, boosted: BoostedTrees | None) -> str:
     """Configurations as they are proposed, before any search."""
+
+    def stepwise(problem: ReconfigurationProblem) -> Configuration:
+        return predictor.predict_step_by_step(problem, SURE, ROUNDS)
+
     methods: dict[str, Callable[[ReconfigurationProblem], Configuration]] = {
         "present configuration": radial_start,
         "sequential opening": sequential_opening,
         "log-delta tree": OpeningCostTree().predict,
         "learned, most probable tree": lambda p: predictor.predict(p).most_probable,
-        "learned, step by step": lambda p: predictor.predict_step_by_step(p, SURE, ROUNDS),
-        "the same, then exchange with currents held": lambda p: step_by_step(p, predictor),
+        "learned, step by step": stepwise,
+        "the same, then exchange with currents held": lambda p: settled(p, stepwise(p)),
         "sequential opening, then the same": lambda p: settled(p, sequential_opening(p)),
         "what fixing starts from": lambda p: judge(p, predictor.predict(p)).configuration,
     }

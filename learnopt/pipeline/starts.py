@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
 from learnopt.engines.exchange import LocalSearch, radial_start
 from learnopt.learning.confidence import Confidence
-from learnopt.learning.predict import Prediction, Predictor
+from learnopt.learning.predict import Prediction
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.physics import power_flow
 
@@ -71,20 +71,12 @@ def learned_start(
     return best if better is None or better[1] >= best[1] else better
 
 
-def step_by_step(problem: ReconfigurationProblem, predictor: Predictor) -> Configuration:
-    """The best that a model decodes without a power flow: step by step, then exchange with load currents held.
-
-    Radial. For comparison, and where AC is not wanted: :func:`learned_start` is faster and closer to the optimum
-    (``benchmarks/learning.py``).
-    """
-    return settled(problem, predictor.predict_step_by_step(problem, SURE, ROUNDS))
-
-
 def settled(problem: ReconfigurationProblem, start: Configuration) -> Configuration:
     """What exchange makes of a radial configuration with load currents held at 1 pu; the start where that is barred.
 
     Milliseconds: costs of exchanges are exact in this model, and there is no power flow. The cap on operations is what
-    can bar an answer of lower loss.
+    can bar an answer of lower loss. It helps what is decoded step by step; :func:`learned_start` is faster and closer
+    to the optimum (``benchmarks/learning.py``).
     """
     exchange = held_currents(problem, start, np.ones(problem.network.n_bus, dtype=complex))
     exchange.kick(_NONE)

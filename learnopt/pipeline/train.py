@@ -26,7 +26,7 @@ from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder
 from learnopt.network import Certificate, Status
 from learnopt.pipeline.baselines import solving_baselines
-from learnopt.pipeline.starts import judge, step_by_step
+from learnopt.pipeline.starts import ROUNDS, SURE, judge, settled
 
 AC_LABELS = "test_ac_labels"
 """Key of the metrics on labels that are proven in AC."""
@@ -233,10 +233,11 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
             rival.fit(fitted)
         rivals += learning
     problems, labels = [p for p, _ in test], [y for _, y in test]
+    decoded = [predictor.predict_step_by_step(p, SURE, ROUNDS) for p in problems]
     methods: dict[str, Any] = {
         "model": [predictor.predict(p) for p in problems],
-        "model, step by step": [predictor.predict_step_by_step(p) for p in problems],
-        "model, step by step, exchange": [step_by_step(p, predictor) for p in problems],
+        "model, step by step": decoded,
+        "model, step by step, exchange": [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
     }
     confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
     methods["model and exchange"] = [confidence.configuration for confidence in confidences]

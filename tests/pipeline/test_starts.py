@@ -24,7 +24,6 @@ from learnopt.pipeline.starts import (
     judge,
     learned_start,
     settled,
-    step_by_step,
 )
 
 
@@ -116,12 +115,14 @@ def test_settled_is_a_local_optimum_for_held_currents(features: list[str]) -> No
 def test_steps_and_exchange_are_admissible(two_bus: Network) -> None:
     """Whatever the model believes, locks and outages are kept, and never worse than decoding alone in the model."""
     predictor, better = untrained(), 0
-    assert step_by_step(ReconfigurationProblem.of(two_bus), predictor).closed.tolist() == [True]
+    single = ReconfigurationProblem.of(two_bus)
+    assert settled(single, predictor.predict_step_by_step(single, SURE, ROUNDS)).closed.tolist() == [True]
     for seed in range(25):
         problem = random_problem(seed, load=LIGHT)
         if problem.contradictions or problem.max_operations is not None:
             continue
-        found, alone = step_by_step(problem, predictor), predictor.predict_step_by_step(problem, SURE, ROUNDS)
+        alone = predictor.predict_step_by_step(problem, SURE, ROUNDS)
+        found = settled(problem, alone)
         assert problem.admits(found)
         assert held_loss(problem, found) <= held_loss(problem, alone) * (1 + 1e-12)
         better += found != alone
