@@ -11,17 +11,22 @@ from learnopt.io.profiles.reader import read_profiles, read_scenarios
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.resources import data_root
 from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
-from learnopt.io.sources import READERS, load, load_with_notes
+from learnopt.io.source import Loaded, SourceState, SourceTool
+from learnopt.io.sources import READERS, load, load_with_notes, load_with_source
 
 __all__ = [
     "READERS",
+    "Loaded",
     "Profiles",
+    "SourceState",
+    "SourceTool",
     "case_index",
     "case_names",
     "data_root",
     "load",
     "load_case",
     "load_with_notes",
+    "load_with_source",
     "network_from_dict",
     "network_from_pandapower",
     "network_to_dict",

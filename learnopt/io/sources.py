@@ -15,37 +15,35 @@ from learnopt.io.pandapower.cim import is_cim_folder, read_cim
 from learnopt.io.pandapower.reader import case_from_pandapower_json, pandapower_case
 from learnopt.io.pandapower.simbench import simbench_case
 from learnopt.io.pandapower.tables import is_pandapower_json
+from learnopt.io.source import Loaded
 from learnopt.network import Network
 
-Imported = tuple[Network, tuple[str, ...]]
-"""A network, and what was assumed, merged or left out on the way, one sentence each."""
 
-
-def _read_json(path: Path) -> Imported:
+def _read_json(path: Path) -> Loaded:
     """A case file, or a net of ``pandapower.to_json``: what the file holds decides."""
     raw = read_json(path)
     if is_pandapower_json(raw):
         case = case_from_pandapower_json(raw, str(path))
-        return case.network, case.notes
-    return case_from_json(raw, str(path)), ()
+        return Loaded(case.network, case.notes)
+    return Loaded(case_from_json(raw, str(path)))
 
 
-def _read_opendss(path: Path) -> Imported:
+def _read_opendss(path: Path) -> Loaded:
     """A master file of OpenDSS."""
     case = read_opendss(path)
-    return case.network, case.notes
+    return Loaded(case.network, case.notes)
 
 
-def _read_cim(path: Path) -> Imported:
+def _read_cim(path: Path) -> Loaded:
     """Profiles of CGMES."""
     case = read_cim(path)
-    return case.network, case.notes
+    return Loaded(case.network, case.notes)
 
 
-READERS: Mapping[str, Callable[[Path], Imported]] = {
+READERS: Mapping[str, Callable[[Path], Loaded]] = {
     ".dss": _read_opendss,
     ".json": _read_json,
-    ".m": lambda path: (read_matpower(path), ()),
+    ".m": lambda path: Loaded(read_matpower(path)),
     ".xml": _read_cim,
     ".zip": _read_cim,
 }
@@ -65,15 +63,21 @@ def load(source: str | Path) -> Network:
     return load_with_notes(source)[0]
 
 
-def load_with_notes(source: str | Path) -> Imported:
+def load_with_notes(source: str | Path) -> tuple[Network, tuple[str, ...]]:
     """As :func:`load`, with what was assumed, merged or left out on the way."""
+    loaded = load_with_source(source)
+    return loaded.network, loaded.notes
+
+
+def load_with_source(source: str | Path) -> Loaded:
+    """As :func:`load`, with notes, the tool that the file comes from, and the reductions that explain a difference."""
     name = str(source)
     if name in case_names():
-        return load_case(name), ()
+        return Loaded(load_case(name))
     for prefix, reader in (("simbench:", simbench_case), ("pandapower:", pandapower_case)):
         if name.startswith(prefix):
             case = reader(name.removeprefix(prefix))
-            return case.network, case.notes
+            return Loaded(case.network, case.notes)
     path = Path(source)
     known = (
         f"learnopt reads the named cases {', '.join(case_names())} and files ending in {', '.join(READERS)}, "
@@ -81,7 +85,7 @@ def load_with_notes(source: str | Path) -> Imported:
         "simbench:CODE and pandapower:NAME"
     )
     if is_csv_folder(path):
-        return read_csv_folder(path), ()
+        return Loaded(read_csv_folder(path))
     if is_cim_folder(path):
         return _read_cim(path)
     if path.is_dir():
