@@ -1,9 +1,9 @@
 """Switch states back into the tool they came from: pandapower nets, OpenDSS scripts, case files.
 
 ==============  =====================================================================================================
-pandapower      the net as it was read, switches of changed branches moved. A branch that opens is opened at every
-                switch it has, so that nothing of it stays energised, which is what was computed; one without a switch
-                that the scenario takes out of service is taken out of service. SimBench nets lose their profiles
+pandapower      the net as it was read, switches of changed branches moved: those of both ends together, or those of
+                the end that alone has some or alone is open in the file, which is what was computed; one without a
+                switch that the scenario takes out of service is taken out of service. SimBench nets lose their profiles
 OpenDSS         ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and the
                 name of the branch, its id where it has none; an id that starts with its class is taken as it is.
                 Ties that the file models by a bus ``NAME_OPEN`` have to be joined to bus ``NAME`` by hand
@@ -27,10 +27,11 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
 from learnopt.io.pandapower.reader import pandapower_net
 from learnopt.io.pandapower.simbench import simbench_net
-from learnopt.io.pandapower.tables import Tables, is_pandapower_json, tables_of_json
+from learnopt.io.pandapower.switches import moving_switches
+from learnopt.io.pandapower.tables import is_pandapower_json, tables_of_json
+from learnopt.io.stations import equipment
 from learnopt.network import Configuration, Network
 
-_LEGS = ("hv", "mv", "lv")
 _CLASSES = ("line.", "transformer.", "reactor.")
 """Ids that start like this are names of OpenDSS."""
 _QUOTES = (("'", "'"), ('"', '"'), ("{", "}"), ("[", "]"), ("(", ")"))
@@ -68,36 +69,21 @@ def pandapower_in_state(raw: Mapping[str, Any], network: Network, configuration:
     net = copy.deepcopy(dict(raw))
     if isinstance(net["_object"], str):
         net["_object"] = json.loads(net["_object"])
-    rows = _switches(tables_of_json(net, network.name))
+    rows = moving_switches(tables_of_json(net, network.name))
     moved = np.flatnonzero(configuration.closed != network.normal_configuration.closed)
     cells: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)  # of each table: (index, column, value)
     for e in moved.tolist():
         branch, closed = str(network.branch_ids[e]), bool(configuration.closed[e])
-        cells["switch"] += [(row, "closed", closed) for row in rows[branch]]
-        if not rows[branch]:
-            kind, index = branch.split()[:2]
-            cells[kind].append((index, "in_service", closed))
+        for part in equipment(branch):
+            moving = [] if part != branch else rows[part]
+            cells["switch"] += [(row, "closed", closed) for row in moving]
+            if not moving:
+                kind, index = part.split()[:2]
+                cells[kind].append((index, "in_service", closed))
     for kind, changes in cells.items():
         if changes:
             _change(net["_object"][kind], changes)
     return net
-
-
-def _switches(tables: Tables) -> dict[str, list[str]]:
-    """Index of every switch of a branch, by the id of the branch."""
-    switch, triple, bus = tables["switch"], tables["trafo3w"], tables["bus"]
-    ends = {
-        (str(index), end): side
-        for side in _LEGS
-        for index, end in zip(triple.index, triple.references(f"{side}_bus", bus), strict=True)
-    }
-    found: dict[str, list[str]] = defaultdict(list)
-    cells = zip(switch.index, switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
-    for index, et, element, end in cells:
-        number = element.removesuffix(".0")
-        branch = {"l": f"line {number}", "t": f"trafo {number}", "b": f"switch {index}"}.get(et)
-        found[branch or f"trafo3w {number} {ends.get((number, end), '')}"].append(str(index))
-    return found
 
 
 def _change(table: dict[str, Any], changes: Iterable[tuple[str, str, bool]]) -> None:

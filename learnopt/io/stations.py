@@ -1,15 +1,18 @@
-"""Loops inside stations: couplers and transformers that are closed in parallel and no decision of reconfiguration.
+"""Switchgear between a node-breaker model and a network: loops inside stations, and branches with a switch at one end.
 
 A radial configuration has no loop at all, but substations are built with some: double busbars with both disconnectors
 closed, two transformers on one busbar. As long as such a loop consists of closed couplers of zero impedance and closed
 transformers only, it is contracted without changing any power flow: the couplers' buses become one, transformers
 side by side become their parallel connection.
+
+A branch opened at one end stays energised from the other: the charging of a cable and the iron losses of a transformer
+remain. Such a branch is a fixed one to a loose end, and a switch without impedance from there to the bus.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +22,8 @@ from learnopt.errors import UnsupportedError
 from learnopt.network.topology import DisjointSets, blocks
 
 Bus = Hashable
+BEHIND = " behind its switch"
+"""Ending of the id of what stays energised of a branch whose switch carries the id."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class Link:
         It has a switch; a switch of it is open.
     manual
         Some switch of it is operated by hand.
-    fed_end
-        Of an open branch with one closed end: the bus of that end, from which it stays energised.
+    switch_end
+        The bus of the end at which its switch acts; None if both ends open and close together.
     taps
         Of a transformer with a tap changer: the values of 1 / ratio at its positions, increasing.
     """
@@ -59,7 +64,7 @@ class Link:
     switchable: bool = False
     is_open: bool = False
     manual: bool = False
-    fed_end: Bus | None = None
+    switch_end: Bus | None = None
     taps: tuple[float, ...] = ()
 
     @property
@@ -110,6 +115,93 @@ def fed_buses(buses: Iterable[Bus], links: Iterable[Link], roots: Iterable[Bus])
     return {bus for bus in number if sets.find(number[bus]) in reached}
 
 
+@dataclass(frozen=True)
+class LooseEnd:
+    """The end of a branch behind its switch.
+
+    Parameters
+    ----------
+    bus
+        The auxiliary bus that stands for it.
+    at, far
+        The bus on the other side of the switch, and the bus from which the branch stays energised.
+    """
+
+    bus: str
+    at: Bus
+    far: Bus
+
+    def place(self, places: MutableMapping[Any, tuple[float, float]]) -> None:
+        """Put the auxiliary bus beside its switch in a map of coordinates that has both ends."""
+        if self.at in places and self.far in places:
+            (x, y), (far_x, far_y) = places[self.at], places[self.far]
+            places[self.bus] = (x + _BESIDE * (far_x - x), y + _BESIDE * (far_y - y))
+
+
+_BESIDE = 0.05
+"""Share of a branch that is drawn between a bus and the loose end beside it."""
+
+
+def energised_from_one_end(
+    links: Iterable[Link], kv: MutableMapping[Any, float]
+) -> tuple[list[Link], tuple[LooseEnd, ...]]:
+    """Branches whose switch leaves them energised from the other end, as a fixed branch and that switch.
+
+    The fixed branch ``line 5 behind its switch`` leads to an auxiliary bus without load. The switch from there to the
+    bus has no impedance, the rating of the branch at that end, and the id ``line 5``: the decision keeps its name. A
+    branch without shunt admittance draws nothing when it is open and stays one branch. Call it after
+    :func:`contract_stations`, which sees transformers side by side only as long as they are whole.
+
+    Parameters
+    ----------
+    links
+        Branches, ``switch_end`` where the switch acts at one end.
+    kv
+        Nominal voltage of each bus [kV]; the auxiliary buses are added.
+
+    Returns
+    -------
+    links
+        In their order, each fixed branch before its switch.
+    ends
+        The auxiliary buses, which have no place in the source: no limit, no load.
+    """
+    result: list[Link] = []
+    ends = []
+    for link in links:
+        if not link.switchable or link.switch_end is None or link.y == 0:
+            result.append(link)
+            continue
+        at = link.switch_end
+        far = link.to_bus if at == link.from_bus else link.from_bus
+        loose = f"{link.id} at {at}"
+        kv[loose] = kv[at]
+        ends.append(LooseEnd(loose, at, far))
+        carried = link.ampacity if at == link.from_bus else link.ampacity * link.ratio * kv[far] / kv[at]
+        fixed = replace(link, id=link.id + BEHIND, switchable=False, is_open=False, manual=False, switch_end=None)
+        result.append(replace(fixed, from_bus=loose) if at == link.from_bus else replace(fixed, to_bus=loose))
+        result.append(
+            Link(
+                link.id,
+                "switch",
+                link.name,
+                loose,
+                at,
+                z=0j,
+                ampacity=carried,
+                switchable=True,
+                is_open=link.is_open,
+                manual=link.manual,
+            )
+        )
+    return result, tuple(ends)
+
+
+def equipment(branch_id: str) -> list[str]:
+    """Ids of the source that a branch stands for: more than one where some work in parallel."""
+    return branch_id.removesuffix(BEHIND).split(" + ")
+
+
 def contract_stations(
     buses: Sequence[Bus], links: Sequence[Link], sources: Sequence[Bus], subject: str
 ) -> tuple[dict[Bus, Bus], list[Link], list[str]]:
@@ -147,7 +239,7 @@ def contract_stations(
             link,
             from_bus=bus_of[link.from_bus],
             to_bus=bus_of[link.to_bus],
-            fed_end=None if link.fed_end is None else bus_of[link.fed_end],
+            switch_end=None if link.switch_end is None else bus_of[link.switch_end],
         )
         if moved.from_bus != moved.to_bus:
             kept.append(moved)
@@ -224,5 +316,6 @@ def _side_by_side(group: Sequence[Link], subject: str) -> Link:
         y=sum(link.y for link in group),
         ampacity=min(link.ampacity * abs(total) / abs(a) for link, a in zip(group, admittances, strict=True)),
         switchable=False,
+        switch_end=None,
         taps=first.taps if all(link.taps == first.taps for link in group) else (),
     )

@@ -91,3 +91,37 @@ def reference(net: Any) -> tuple[float, float]:
     branch = solved["branch"].real
     fed = solved["bus"][:, 1] != 4
     return 1e3 * float(np.nansum(branch[:, 13] + branch[:, 15])), float(np.min(solved["bus"][fed, 7]))
+
+
+def random_net(rng: np.random.Generator) -> dict[str, Any]:
+    """A ring network of two transformers with switches at none, one or both ends of its branches, in any state."""
+    n = int(rng.integers(6, 10))
+    buses = {0: 110.0, 1: 110.0} | dict.fromkeys(range(2, n), 20.0)
+    trafos = [trafo(int(rng.integers(0, 2)), k, tap_pos=int(rng.integers(-3, 4)), pfe_kw=29.0) for k in (2, 3)]
+    ends = [(int(rng.integers(2, k)), k) for k in range(4, n)] + [(2, 3)]
+    ends += [tuple(int(b) for b in rng.choice(np.arange(2, n), 2, replace=False)) for _ in range(2)]
+    lines = [
+        line(
+            *(pair[::-1] if rng.random() < 0.5 else pair),
+            length_km=round(float(rng.uniform(1, 12)), 2),
+            g_us_per_km=round(float(rng.choice([0.0, 1.5])), 2),
+            parallel=int(rng.integers(1, 3)),
+        )
+        for pair in ends
+    ]
+    switches = []
+    for et, rows, sides in (("l", lines, ("from_bus", "to_bus")), ("t", trafos, ("hv_bus", "lv_bus"))):
+        for index, row in enumerate(rows):
+            kind = rng.choice(["none", "one", "one", "both", "both"])
+            count = {"none": 0, "one": 1, "both": 2}[str(kind)]
+            for end in rng.permutation(sides)[:count]:
+                switches.append(switch(row[str(end)], index, et, bool(rng.random() < 0.7)))
+    buses[n] = 20.0
+    lines.append(line(int(rng.integers(2, n)), n, length_km=4.0))
+    switches.append(switch(n, len(lines) - 1, "l", bool(rng.random() < 0.5)))
+    loads = [load(k, float(rng.uniform(0.1, 1.5)), float(rng.uniform(0, 0.4))) for k in range(2, n)]
+    raw = net(buses, ext_grid=[grid(0), grid(1)], trafo=trafos, line=lines, switch=switches, load=loads)
+    out = json.loads(raw["_object"]["bus"]["_object"])
+    out["data"][-1][out["columns"].index("in_service")] = False
+    raw["_object"]["bus"]["_object"] = json.dumps(out)
+    return raw

@@ -7,15 +7,17 @@ lines as pi, transformers as T turned into pi, impedances in per unit of 1 MVA o
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from learnopt.errors import UnsupportedError
+from learnopt.io.pandapower.switches import Switches, manual_switches
 from learnopt.io.pandapower.tables import Element, Tables
 from learnopt.io.pandapower.trafo3w import star_legs, star_point
-from learnopt.io.stations import Link
-from learnopt.network import Bools, Floats
+from learnopt.io.stations import Link, LooseEnd
+from learnopt.network import Floats
 
 _UNLIMITED_KA = 1e3
 """Ratings from here on are stand-ins for "none" [kA]."""
@@ -23,18 +25,30 @@ _SWITCH_RX = 2.0
 """r/x of a switch with impedance, pandapower's default ``switch_rx_ratio``."""
 
 
-def branches(tables: Tables, kv: dict[Any, float], notes: list[str]) -> list[Link]:
+def branches(
+    tables: Tables, kv: dict[Any, float], nominal: Mapping[Any, float], notes: list[str]
+) -> tuple[list[Link], list[LooseEnd]]:
     """Branches of a net between the buses of ``kv``, which are those in service.
 
     Parameters
     ----------
     kv
-        Nominal voltage of every bus in service [kV].
+        Nominal voltage of every bus in service [kV]; the loose ends are added.
+    nominal
+        The same of every bus.
     notes
         What is left out or assumed is added here.
+
+    Returns
+    -------
+    links
+        The branches.
+    ends
+        Of lines to a bus out of service, which stay energised from the other end.
     """
-    switched = _Switches(tables)
-    lines = _lines(tables, kv, switched)
+    switched = Switches(tables)
+    ends = _dead_ends(tables, kv, nominal, switched, notes)
+    lines = _lines(tables, kv, switched, ends)
     bus = tables["bus"]
     legs = star_legs(tables)
     stars = Element("bus", [*bus.index, *(star_point(i) for i in tables["trafo3w"].index)], {}, bus.bad)
@@ -46,64 +60,34 @@ def branches(tables: Tables, kv: dict[Any, float], notes: list[str]) -> list[Lin
         off = np.count_nonzero(~tables[kind].flags("in_service", True))
         if off:
             notes.append(f"{off} {kind}s are not in service and left out")
-    return lines + trafos + couplers
+    return lines + trafos + couplers, list(ends.values())
 
 
-def manual_switches(switch: Element) -> Bools:
-    """Switches operated by hand, as a column ``operation`` of one's own says (``remote`` or ``manual``)."""
-    words = [text.strip().lower() for text in switch.texts("operation")]
-    switch.bad.extend(
-        f"switch {switch.index[row]}: operation = {word!r} must be 'remote' or 'manual'"
-        for row, word in enumerate(words)
-        if word not in ("", "nan", "none", "remote", "manual")
-    )
-    return np.array([word == "manual" for word in words], dtype=bool)
+def _dead_ends(
+    tables: Tables, kv: dict[Any, float], nominal: Mapping[Any, float], switches: Switches, notes: list[str]
+) -> dict[Any, LooseEnd]:
+    """Ends of lines at a bus out of service, by line: such a line stays energised from its other end, as in pandapower.
+
+    One that is opened at its end in service is dead, as are transformers to a bus out of service.
+    """
+    line, bus = tables["line"], tables["bus"]
+    ends: dict[Any, LooseEnd] = {}
+    pairs = zip(line.references("from_bus", bus), line.references("to_bus", bus), strict=True)
+    on = line.flags("in_service", True)
+    for k, (start, end) in enumerate(pairs):
+        if not on[k] or (start in kv) == (end in kv):
+            continue
+        live, dead = (start, end) if start in kv else (end, start)
+        index = line.index[k]
+        if dead is None or any(s.end == live and not s.closed for s in switches.of("l", index, (start, end))):
+            continue
+        ends[index] = LooseEnd(f"line {index} at {dead}", dead, live)
+        notes.append(f"line {index} leads to bus {dead}, which is out of service: it stays energised from bus {live}")
+    kv.update({end.bus: nominal[end.at] for end in ends.values()})
+    return ends
 
 
-class _Switches:
-    """Switches at the ends of lines and transformers: one decision per branch, however many switches it has."""
-
-    def __init__(self, tables: Tables) -> None:
-        switch, bus = tables["switch"], tables["bus"]
-        closed, manual = switch.flags("closed", True), manual_switches(switch)
-        self._at: dict[tuple[str, str], list[tuple[Any, bool]]] = {}
-        self._manual: set[tuple[str, str]] = set()
-        for row, (et, element, end) in enumerate(
-            zip(switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
-        ):
-            if et in ("l", "t", "t3"):
-                key = element.removesuffix(".0")
-                self._at.setdefault((et, key), []).append((end, bool(closed[row])))
-                if manual[row]:
-                    self._manual.add((et, key))
-            elif et != "b":
-                switch.bad.append(f"switch {switch.index[row]}: et = {et!r} must be 'b', 'l', 't' or 't3'")
-        for et, kind in (("l", "line"), ("t", "trafo"), ("t3", "trafo3w")):
-            known = {str(i) for i in tables[kind].index}
-            unknown = sorted({key for e, key in self._at if e == et} - known)
-            tables.bad.extend(f"a switch stands at {kind} {key}, which the net does not have" for key in unknown)
-
-    def state(self, et: str, element: Element, row: int, ends: tuple[Any, Any]) -> dict[str, Any]:
-        """Of a branch: whether it is switchable and open, and the end from which an open one stays energised."""
-        found = self._at.get((et, str(element.index[row])), [])
-        if et == "t3":  # of a leg: the switches at its terminal
-            found = [at for at in self._at.get((et, str(element.index[row]).split()[0]), []) if at[0] in ends]
-        for end, _ in found:
-            if end is not None and end not in ends:
-                element.bad.append(
-                    f"{element.kind} {element.index[row]}: a switch of it is at bus {end}, not one of its ends"
-                )
-        opened = {end for end, is_closed in found if not is_closed}
-        closed_ends = [end for end in ends if end not in opened]
-        return {
-            "switchable": bool(found),
-            "is_open": bool(opened),
-            "manual": (et, str(element.index[row]).split()[0]) in self._manual,
-            "fed_end": closed_ends[0] if opened and len(closed_ends) == 1 else None,
-        }
-
-
-def _lines(tables: Tables, kv: dict[Any, float], switches: _Switches) -> list[Link]:
+def _lines(tables: Tables, kv: dict[Any, float], switches: Switches, dead_ends: Mapping[Any, LooseEnd]) -> list[Link]:
     line = tables["line"]
     start, end = line.references("from_bus", tables["bus"]), line.references("to_bus", tables["bus"])
     length, parallel = line.numbers("length_km", low=0.0), line.numbers("parallel", 1.0, low=1.0)
@@ -113,21 +97,23 @@ def _lines(tables: Tables, kv: dict[Any, float], switches: _Switches) -> list[Li
     names, in_service = line.texts("name"), line.flags("in_service", True)
     result = []
     for k, branch in enumerate(line.names()):
-        if not in_service[k] or start[k] not in kv or end[k] not in kv:
+        loose = dead_ends.get(line.index[k])
+        here, there = ((loose.bus if loose and bus == loose.at else bus) for bus in (start[k], end[k]))
+        if not in_service[k] or here not in kv or there not in kv:
             continue
-        z_base = kv[start[k]] ** 2
+        z_base = kv[here] ** 2
         admittance = complex(g[k] * 1e-6, 2 * math.pi * tables.f_hz * c[k] * 1e-9)
         result.append(
             Link(
                 branch,
                 "line",
                 names[k],
-                start[k],
-                end[k],
+                here,
+                there,
                 z=complex(r[k], x[k]) * length[k] / parallel[k] / z_base,
                 y=admittance * length[k] * parallel[k] * z_base,
                 ampacity=_ampere(rated[k] * df[k] * parallel[k]),
-                **switches.state("l", line, k, (start[k], end[k])),
+                **({} if loose else switches.state("l", line, k, (start[k], end[k]))),
             )
         )
     return result
@@ -138,7 +124,7 @@ def _trafos(
     et: str,
     buses: Element,
     kv: dict[Any, float],
-    switches: _Switches,
+    switches: Switches,
     subject: str,
     notes: list[str],
 ) -> list[Link]:

@@ -2,10 +2,12 @@
 
 ==================  ====================================================================================
 branches            ``line 12``, ``trafo 3``, ``switch 7`` (bus-bus) after kind and index; ``trafo3w 0 mv`` is a leg
-switches            a line or transformer is switchable if it has a switch, however many; open if one of them is open
+switches            a line or transformer is switchable if it has a switch, however many; open if one of them is open.
+                    Those of both ends move together, unless one end alone is open in the file
 couplers            bus-bus switches are branches of no impedance
 stations            closed couplers and transformers in a loop are contracted: ``trafo 0 + trafo 1``
-open at one end     the charging of such a line stays at its closed end, as in pandapower's power flow
+open at one end     what lies behind the open switch stays energised from the other end, as in pandapower's power
+                    flow: ``line 12 behind its switch`` is fixed, and the switch is ``line 12``
 substations         buses of external grids and slack generators, at their voltage; transformers are branches
 loads               constant power; the impedance share is a shunt, the current share half of each
 ==================  ====================================================================================
@@ -33,7 +35,7 @@ from learnopt.io.pandapower.branches import branches
 from learnopt.io.pandapower.loads import Injections
 from learnopt.io.pandapower.tables import Element, Tables, tables_of_json, tables_of_net
 from learnopt.io.pandapower.trafo3w import star_point
-from learnopt.io.stations import Link, contract_stations, fed_buses
+from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses
 from learnopt.network import Network
 
 _NOT_MODELLED = ("impedance", "xward", "dcline", "tcsc", "svc", "ssc", "vsc", "line_dc", "motor")
@@ -130,7 +132,7 @@ def _case(tables: Tables) -> PandapowerCase:
     for index, bus_index in zip(triple.index, triple.references("hv_bus", bus), strict=True):
         if bus_index in kv:
             kv[star_point(index)] = kv[bus_index]
-    links = branches(tables, kv, notes)
+    links, ends = branches(tables, kv, dict(zip(bus.index, nominal.tolist(), strict=True)), notes)
     injections = Injections(tables, notes)
     tables.raise_violations()
     if not sources:
@@ -151,10 +153,12 @@ def _case(tables: Tables) -> PandapowerCase:
             f"{len(lost)} buses have no path to a source even with every switch closed and are left out: {names}"
         )
     bus_of = {index: standing for index, standing in bus_of.items() if standing in fed}
-    links = [link for link in links if link.from_bus in fed]
+    links, loose = energised_from_one_end((link for link in links if link.from_bus in fed), kv)
+    ends += loose
+    bus_of |= {end.bus: end.bus for end in loose}
     if not any(link.switchable for link in links):
         notes.append("the net has no switch: no branch can be operated")
-    record = _record(tables, kv, bus_of, links, voltage, injections)
+    record = _record(tables, kv, bus_of, links, ends, voltage, injections)
     return PandapowerCase(network_from_dict(record, tables.subject), tuple(notes), bus_of, tables)
 
 
@@ -203,6 +207,7 @@ def _record(
     kv: Mapping[Any, float],
     bus_of: Mapping[Any, Any],
     links: list[Link],
+    ends: list[LooseEnd],
     voltage: Mapping[Any, float],
     injections: Injections,
 ) -> dict[str, Any]:
@@ -210,6 +215,8 @@ def _record(
     bus = tables["bus"]
     names = dict(zip(bus.index, bus.texts("name"), strict=True))
     places = _places(tables)
+    for end in ends:
+        end.place(places)
     buses: dict[Any, dict[str, Any]] = {}
     for index, standing in bus_of.items():
         entry = buses.setdefault(
@@ -226,16 +233,6 @@ def _record(
             entry[key] += 1e3 * powers[index]
         if standing in places:
             entry["x"], entry["y"] = places[standing]
-    records = []
-    for link in links:
-        y = link.y
-        if link.fed_end is not None and y:
-            # Open at one end: the charging stays, and belongs to the closed end until the line is closed.
-            squared = 1.0 if link.fed_end == link.to_bus else 1 / link.ratio**2
-            buses[link.fed_end]["shunt_p_kw"] += 1e3 * y.real * squared
-            buses[link.fed_end]["shunt_q_kvar"] -= 1e3 * y.imag * squared
-            y = 0j
-        records.append(link.record(kv[link.from_bus], y))
     return {
         "name": tables.name or Path(tables.subject.partition(":")[2] or tables.subject).stem,
         "source": tables.subject,
@@ -243,7 +240,7 @@ def _record(
         "substations": list(voltage),
         "substation_data": {str(root): {"v_pu": vm} for root, vm in voltage.items()},
         "buses": list(buses.values()),
-        "branches": records,
+        "branches": [link.record(kv[link.from_bus], link.y) for link in links],
         "taps": [tap for link in links for tap in link.tap_record],
         "voltage_limits": _voltage_limits(bus, set(bus_of) - {i for i, s in bus_of.items() if s in voltage}),
     }
