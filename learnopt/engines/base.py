@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import learnopt
+from learnopt.engines.clock import Stopwatch
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
+
+__all__ = ["Engine", "Progress", "SolveOptions", "Stopwatch", "conclude", "infeasible"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class SolveOptions:
     gap
         Relative gap at which to stop, |objective - bound| / |objective|; None = the engine's own default.
     time_limit
-        Seconds; None = no limit. The best configuration found is returned.
+        Seconds without compiling; None = no limit. The best configuration found is returned.
     seed
         For engines that randomise.
     threads
@@ -97,28 +98,6 @@ class Engine(Protocol):
     ) -> Result:
         """Solve a problem."""
         ...
-
-
-@dataclass
-class Stopwatch:
-    """Wall time of a solve and of its named stages."""
-
-    started: float = field(default_factory=time.perf_counter)
-    stages: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a named stage."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - begin
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self.started
 
 
 def conclude(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
 
-from learnopt.engines.base import Engine, SolveOptions
+from learnopt.engines.base import Engine, SolveOptions, Stopwatch
 from learnopt.network import Configuration, ReconfigurationProblem, Result
 from learnopt.network.topology import merged_nodes
 
@@ -35,10 +34,10 @@ def pareto_front(
     Results with a configuration, empty where none was found. A point is left out where a cheaper one loses no more.
     """
     problem = problem.replace(switching_cost=0.0)
-    deadline = None if options.time_limit is None else time.perf_counter() + options.time_limit
+    watch = Stopwatch()
 
     def solve(cap: int | None, known: Configuration | None) -> Result:
-        left = None if deadline is None else max(deadline - time.perf_counter(), 1e-3)
+        left = None if options.time_limit is None else max(options.time_limit - watch.elapsed, 1e-3)
         return engine.solve(problem.replace(max_operations=cap), replace(options, time_limit=left), known)
 
     best = solve(problem.max_operations, start)

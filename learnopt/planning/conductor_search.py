@@ -11,13 +11,13 @@ A local optimum: nothing is proven here.
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.engines.clock import Stopwatch
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Bools, Configuration, Floats, Ints
 from learnopt.network.conductors import ConductorProblem, Plan
@@ -212,7 +212,7 @@ class PlanSearch:
 
     def improve(self, start: Plan, seconds: float = math.inf) -> tuple[Plan, float]:
         """Branch exchange and conductor steps until neither helps, or until the time is over."""
-        stop = time.perf_counter() + seconds
+        watch = Stopwatch()
         best, merit = self.choose(start.configuration, start.conductor)
         fresh = self.choose(start.configuration)
         if fresh[1] < merit:
@@ -220,7 +220,7 @@ class PlanSearch:
         while True:
             found = best, merit
             for configuration in self._exchanges(best):
-                if time.perf_counter() > stop:
+                if watch.elapsed > seconds:
                     return found
                 plan, value = self.choose(configuration, steps=False)
                 if value < merit * (1 + 2e-3):  # what comes close may win after the steps
