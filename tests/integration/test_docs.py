@@ -45,6 +45,16 @@ def test_python_examples_run(example: str, tmp_path: Path, monkeypatch: pytest.M
     exec(compile(example, "docs", "exec"), {})
 
 
+def test_figures_of_the_first_page_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every number that the example of "How learnopt thinks" prints stands in its text."""
+    text, code = (DOCS / "thinking.md").read_text(encoding="utf-8").split("```python\n")
+    exec(compile(code.split("```")[0], "thinking.md", "exec"), {})
+    printed = re.findall(r"\d+(?:\.\d+)?", capsys.readouterr().out)
+    plain = text.replace("50 751", "50751")
+    assert len(printed) > 10
+    assert [number for number in printed if not re.search(rf"\b{re.escape(number)}\b", plain)] == []
+
+
 @pytest.mark.skipif(find_spec("mkdocs") is None or find_spec("material") is None, reason="needs the extra docs")
 def test_site_builds_without_warnings(tmp_path: Path) -> None:
     """``mkdocs build --strict``: pages of the navigation, links between pages, and the names of the reference."""
