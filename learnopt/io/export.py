@@ -15,22 +15,18 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
+from learnopt.io.pandapower.cells import Cell, changed_cells
 from learnopt.io.pandapower.reader import pandapower_net
 from learnopt.io.pandapower.simbench import simbench_net
-from learnopt.io.pandapower.switches import moving_switches
 from learnopt.io.pandapower.tables import is_pandapower_json, tables_of_json
-from learnopt.io.stations import equipment
-from learnopt.network import Configuration, Network
+from learnopt.network import Configuration, Network, Settings
 
 _CLASSES = ("line.", "transformer.", "reactor.")
 """Ids that start like this are names of OpenDSS."""
@@ -58,8 +54,10 @@ def pandapower_json(source: str) -> dict[str, Any] | None:
     return raw if is_pandapower_json(raw) else None
 
 
-def pandapower_in_state(raw: Mapping[str, Any], network: Network, configuration: Configuration) -> dict[str, Any]:
-    """A parsed net with the switches of a configuration.
+def pandapower_in_state(
+    raw: Mapping[str, Any], network: Network, configuration: Configuration, settings: Settings | None = None
+) -> dict[str, Any]:
+    """A parsed net with the switches of a configuration, and the taps of settings where there are some.
 
     Parameters
     ----------
@@ -69,30 +67,23 @@ def pandapower_in_state(raw: Mapping[str, Any], network: Network, configuration:
     net = copy.deepcopy(dict(raw))
     if isinstance(net["_object"], str):
         net["_object"] = json.loads(net["_object"])
-    rows = moving_switches(tables_of_json(net, network.name))
-    moved = np.flatnonzero(configuration.closed != network.normal_configuration.closed)
-    cells: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)  # of each table: (index, column, value)
-    for e in moved.tolist():
-        branch, closed = str(network.branch_ids[e]), bool(configuration.closed[e])
-        for part in equipment(branch):
-            moving = [] if part != branch else rows[part]
-            cells["switch"] += [(row, "closed", closed) for row in moving]
-            if not moving:
-                kind, index = part.split()[:2]
-                cells[kind].append((index, "in_service", closed))
-    for kind, changes in cells.items():
-        if changes:
-            _change(net["_object"][kind], changes)
+    tables = tables_of_json(net, network.name)
+    for kind, cells in changed_cells(tables, network, configuration, settings).items():
+        _change(net["_object"][kind], cells)
     return net
 
 
-def _change(table: dict[str, Any], changes: Iterable[tuple[str, str, bool]]) -> None:
+def _change(table: dict[str, Any], cells: Iterable[Cell]) -> None:
     """Set cells of a table in the layout ``split``."""
     text = isinstance(table["_object"], str)
     body = json.loads(table["_object"]) if text else table["_object"]
     row_of = {str(index): row for row, index in enumerate(body["index"])}
-    for index, column, value in changes:
-        body["data"][row_of[index]][body["columns"].index(column)] = value
+    for cell in cells:
+        if cell.column not in body["columns"]:
+            body["columns"].append(cell.column)
+            for row in body["data"]:
+                row.append(True)  # of in_service and closed, the flags that a net may leave out
+        body["data"][row_of[cell.index]][body["columns"].index(cell.column)] = cell.value
     table["_object"] = json.dumps(body) if text else body
 
 

@@ -23,8 +23,7 @@ def _read_json(path: Path) -> Loaded:
     """A case file, or a net of ``pandapower.to_json``: what the file holds decides."""
     raw = read_json(path)
     if is_pandapower_json(raw):
-        case = case_from_pandapower_json(raw, str(path))
-        return Loaded(case.network, case.notes)
+        return case_from_pandapower_json(raw, str(path)).loaded
     return Loaded(case_from_json(raw, str(path)))
 
 
@@ -36,8 +35,7 @@ def _read_opendss(path: Path) -> Loaded:
 
 def _read_cim(path: Path) -> Loaded:
     """Profiles of CGMES."""
-    case = read_cim(path)
-    return Loaded(case.network, case.notes)
+    return read_cim(path).loaded
 
 
 READERS: Mapping[str, Callable[[Path], Loaded]] = {
@@ -76,8 +74,7 @@ def load_with_source(source: str | Path) -> Loaded:
         return Loaded(load_case(name))
     for prefix, reader in (("simbench:", simbench_case), ("pandapower:", pandapower_case)):
         if name.startswith(prefix):
-            case = reader(name.removeprefix(prefix))
-            return Loaded(case.network, case.notes)
+            return reader(name.removeprefix(prefix)).loaded
     path = Path(source)
     known = (
         f"learnopt reads the named cases {', '.join(case_names())} and files ending in {', '.join(READERS)}, "

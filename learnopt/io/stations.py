@@ -50,6 +50,8 @@ class Link:
         The bus of the end at which its switch acts; None if both ends open and close together.
     taps
         Of a transformer with a tap changer: the values of 1 / ratio at its positions, increasing.
+    shift_deg
+        How far the from end leads the to end without load [degree].
     """
 
     id: str
@@ -66,6 +68,7 @@ class Link:
     manual: bool = False
     switch_end: Bus | None = None
     taps: tuple[float, ...] = ()
+    shift_deg: float = 0.0
 
     @property
     def tap_record(self) -> list[dict[str, Any]]:
@@ -97,12 +100,18 @@ class Link:
             "b_us": 1e6 * y.imag / z_base,
             "g_us": 1e6 * y.real / z_base if y.real else None,
             "ratio": self.ratio if self.kind == "trafo" else None,
+            "shift_deg": turned(self.shift_deg) or None,
             "ampacity_a": self.ampacity if math.isfinite(self.ampacity) else None,
             "switchable": self.switchable,
             "normally_open": self.is_open,
             "operation": "manual" if self.manual else None,
             "name": self.name,
         }
+
+
+def turned(degrees: float) -> float:
+    """The same angle within (-180, 180]."""
+    return 180.0 - (180.0 - degrees) % 360.0
 
 
 def fed_buses(buses: Iterable[Bus], links: Iterable[Link], roots: Iterable[Bus]) -> set[Bus]:
@@ -297,6 +306,13 @@ def _parallel(links: Sequence[Link], notes: list[str], subject: str) -> list[Lin
 def _side_by_side(group: Sequence[Link], subject: str) -> Link:
     """The parallel connection: admittances add up, the current divides in their proportion."""
     first = group[0]
+    shifts = {round(turned(one.shift_deg * (1 if one.from_bus == first.from_bus else -1)), 6) for one in group}
+    if len(shifts) > 1:
+        raise UnsupportedError(
+            f"{subject}: transformers of different phase shift in parallel: "
+            + ", ".join(f"{link.id} ({link.shift_deg:g} degrees)" for link in group)
+            + ". Open one of them"
+        )
     ratios = {round(link.ratio, 9) if link.from_bus == first.from_bus else math.nan for link in group}
     if len(ratios) > 1 and any(link.ratio != 1 for link in group):
         names = ", ".join(f"{link.id} ({link.ratio:.4f})" for link in group)

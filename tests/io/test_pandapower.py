@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,21 @@ def test_notes_say_what_has_no_effect():
     assert "no switch" in " ".join(read(ring(switch=[])).notes)
 
 
+def test_rows_out_of_service_need_no_numbers():
+    """What is out of service is left out, complete or not, known or not."""
+    rows = extended("load", pn.load(3, math.nan, in_service=False))
+    net = read(ring(load=rows, xward=[{"bus": 3, "in_service": False}])).network
+    assert net.p_load.tolist() == read(ring()).network.p_load.tolist()
+
+
+def test_controllers_and_tables_of_ones_own_are_named():
+    """They change nothing that is computed, and the notes say so."""
+    notes = " ".join(read(ring(controller=[{"object": None, "in_service": True}], coordinates=[{"x": 1.0}])).notes)
+    assert "controllers are not simulated" in notes
+    assert "controller 0" in notes
+    assert "coordinates" in notes
+
+
 def test_files_and_objects_agree(tmp_path: Path):
     """A JSON file is recognised by what it holds, and gives what the object gives."""
     path = tmp_path / "grid.json"
@@ -244,10 +260,17 @@ def test_files_and_objects_agree(tmp_path: Path):
             "gen 0 (holding a voltage",
         ),
         (ring(xward=[{"bus": 3, "in_service": True}]), "xward 0"),
+        (ring(motor=[{"bus": 3, "in_service": True}]), "motor 0"),
+        (ring(bus_dc=[{"vn_kv": 10.0, "in_service": True}]), "bus_dc 0"),
+        (ring(electrolyser=[{"bus": 3, "in_service": True}]), "electrolyser 0"),
+        (ring(trafo=[pn.trafo(0, 1), pn.trafo(0, 1, shift_degree=0.0)]), "different phase shift in parallel"),
         (ring(trafo=[pn.trafo(0, 1), pn.trafo(0, 1, tap_pos=3)]), "trafo 0 (0.9700), trafo 1 (1.0450)"),
         (ring(trafo=[pn.trafo(0, 1, tap_dependency_table=True)]), "tap-dependent"),
     ],
-    ids=["PV generator", "xward", "unequal taps in parallel", "tap table"],
+    ids=[
+        *("PV generator", "xward", "motor", "direct current", "table of one's own", "unequal shifts in parallel"),
+        *("unequal taps in parallel", "tap table"),
+    ],
 )
 def test_what_is_not_modelled_is_named(raw: dict[str, Any], said: str):
     """Elements with an effect and no model are refused by name, never dropped."""
@@ -262,12 +285,21 @@ def damaged(kind: str, row: int, **cells: Any) -> dict[str, Any]:
     return ring(**{kind: rows})
 
 
+def twice() -> dict[str, Any]:
+    """A ring whose loads have a column p_mw twice."""
+    raw = ring()
+    body = json.loads(raw["_object"]["load"]["_object"])
+    body["columns"] = ["p_mw" if c == "q_mvar" else c for c in body["columns"]]
+    raw["_object"]["load"]["_object"] = json.dumps(body)
+    return raw
+
+
 BROKEN = {
     "no content": ({"_class": "pandapowerNet", "_module": "pandapower.auxiliary"}, "no content"),
     "no bus": (pn.net({}, ext_grid=[pn.grid(0)]), "the net has no bus"),
     "no source": (ring(ext_grid=[]), "no external grid"),
     "unknown bus": (damaged("line", 1, to_bus=99), "line 1: to_bus = 99 is not a bus"),
-    "length missing": (damaged("line", 2, length_km=None), "line 2: length_km is missing"),
+    "length missing": (damaged("line", 2, length_km=None), "line 2: length_km has no value"),
     "text for a number": (
         damaged("line", 0, r_ohm_per_km="0,3"),
         "line 0: r_ohm_per_km = '0,3' must be a finite number",
@@ -282,6 +314,16 @@ BROKEN = {
     "coupler of two levels": (ring(switch=extended("switch", pn.switch(0, 2, "b"))), "(110 kV) and 2 (20 kV)"),
     "load at no bus": (damaged("load", 0, bus=50), "load 0: bus = 50 is not a bus"),
     "sources at odds": (ring(ext_grid=[pn.grid(0), pn.grid(0, 1.0)]), "differs from another source"),
+    "angles at odds": (ring(ext_grid=[pn.grid(0), pn.grid(0) | {"va_degree": 5.0}]), "va_degree = 5.0 differs"),
+    "power without value": (damaged("load", 1, p_mw=math.nan), "load 1: p_mw has no value"),
+    "reactive power without value": (damaged("load", 2, q_mvar=None), "load 2: q_mvar has no value"),
+    "iron losses without value": (damaged("trafo", 0, pfe_kw=None), "trafo 0: pfe_kw has no value"),
+    "voltage without value": (damaged("ext_grid", 0, vm_pu=math.nan), "ext_grid 0: vm_pu has no value"),
+    "state without value": (damaged("switch", 1, closed=None), "switch 1: closed = None must be true or false"),
+    "shares above all": (damaged("load", 0, const_z_p_percent=70.0, const_i_p_percent=60.0), "add up to 130 % of p"),
+    "number of 400 digits": (damaged("load", 0, p_mw=10**400), "load 0: p_mw = 1000000000"),
+    "column twice": (twice(), "table 'load' is damaged"),
+    "frequency": (ring() | {"_object": ring()["_object"] | {"f_hz": "fifty"}}, "f_hz = 'fifty' must be a finite"),
 }
 
 

@@ -14,13 +14,11 @@ import numpy as np
 
 from learnopt.errors import UnsupportedError
 from learnopt.io.pandapower.switches import Switches, manual_switches
-from learnopt.io.pandapower.tables import Element, Tables
+from learnopt.io.pandapower.tables import UNLIMITED_KA, Element, Tables
+from learnopt.io.pandapower.taps import tap_moves, tapped
 from learnopt.io.pandapower.trafo3w import star_legs, star_point
 from learnopt.io.stations import Link, LooseEnd
-from learnopt.network import Floats
 
-_UNLIMITED_KA = 1e3
-"""Ratings from here on are stand-ins for "none" [kA]."""
 _SWITCH_RX = 2.0
 """r/x of a switch with impedance, pandapower's default ``switch_rx_ratio``."""
 
@@ -93,7 +91,7 @@ def _lines(tables: Tables, kv: dict[Any, float], switches: Switches, dead_ends: 
     length, parallel = line.numbers("length_km", low=0.0), line.numbers("parallel", 1.0, low=1.0)
     r, x = line.numbers("r_ohm_per_km", low=0.0), line.numbers("x_ohm_per_km", low=0.0)
     c, g = line.numbers("c_nf_per_km", 0.0, low=0.0), line.numbers("g_us_per_km", 0.0, low=0.0)
-    rated, df = line.numbers("max_i_ka", math.inf, low=0.0), line.numbers("df", 1.0, low=0.0)
+    rated, df = line.numbers("max_i_ka", math.inf, low=0.0, empty=True), line.numbers("df", 1.0, low=0.0, empty=True)
     names, in_service = line.texts("name"), line.flags("in_service", True)
     result = []
     for k, branch in enumerate(line.names()):
@@ -131,14 +129,15 @@ def _trafos(
     """Two-winding transformers, or the legs of those with three windings, ``et`` says which switches are theirs."""
     hv, lv = trafo.references("hv_bus", buses), trafo.references("lv_bus", buses)
     sn, parallel = trafo.numbers("sn_mva", low=1e-9), trafo.numbers("parallel", 1.0, low=1.0)
-    df = trafo.numbers("df", 1.0, low=1e-9)
+    df = trafo.numbers("df", 1.0, low=1e-9, empty=True)
     vk, vkr = trafo.numbers("vk_percent", low=0.0) / 100, trafo.numbers("vkr_percent", low=0.0) / 100
     pfe, i0 = trafo.numbers("pfe_kw", 0.0, low=0.0) / 1e3, trafo.numbers("i0_percent", 0.0, low=0.0) / 100
-    vn_hv, vn_lv = _tapped_voltages(trafo, subject, notes)
-    moves = _tap_moves(trafo)
+    vn_hv, vn_lv, shift = tapped(trafo, subject, notes)
+    rated_hv, rated_lv = trafo.numbers("vn_hv_kv", low=1e-3), trafo.numbers("vn_lv_kv", low=1e-3)
+    moves = tap_moves(trafo)
     names, in_service = trafo.texts("name"), trafo.flags("in_service", True)
     for column in ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv"):
-        if np.any(trafo.numbers(column, 0.5) != 0.5):
+        if np.any(trafo.numbers(column, 0.5, empty=True) != 0.5):
             raise UnsupportedError(f"{subject}: trafos with {column} other than 0.5 are not modelled")
     result = []
     for k, branch in enumerate(trafo.names()):
@@ -152,6 +151,8 @@ def _trafos(
         magnetising = math.sqrt(max((i0[k] * sn[k]) ** 2 - pfe[k] ** 2, 0.0))
         z, y = _pi_of_t(z, complex(pfe[k], -magnetising) * parallel[k] / to_bus)
         ratio = float(vn_hv[k] / vn_lv[k] * kv[lv[k]] / kv[hv[k]])
+        # Rated current of either winding off its tap, as pandapower's loading has it, referred to the high side.
+        voltage = max(rated_hv[k], vn_hv[k] / vn_lv[k] * rated_lv[k])
         result.append(
             Link(
                 branch,
@@ -162,82 +163,19 @@ def _trafos(
                 z=z,
                 y=y,
                 ratio=ratio,
-                taps=tuple(sorted(move / ratio for move in moves[k])),
-                ampacity=1e3 * sn[k] * df[k] * parallel[k] / (math.sqrt(3.0) * vn_hv[k]),
+                shift_deg=float(shift[k]),
+                taps=tuple(sorted(move / ratio for move in moves[k].values())),
+                ampacity=1e3 * sn[k] * df[k] * parallel[k] / (math.sqrt(3.0) * voltage),
                 **switches.state(et, trafo, k, (hv[k], lv[k])),
             )
         )
     return result
 
 
-def _tap_moves(trafo: Element) -> list[list[float]]:
-    """By transformer, the voltage behind it at every position over that at the present one; empty without a changer.
-
-    Changers in phase only: ``tap_min``, ``tap_max`` and ``tap_step_percent`` given, and a ``tap_pos`` within.
-    """
-    moves: list[list[float]] = [[] for _ in range(len(trafo))]
-    if "tap_pos" not in trafo:
-        return moves
-    columns = ("tap_pos", "tap_neutral", "tap_min", "tap_max", "tap_step_percent", "tap_step_degree")
-    numbers = np.array([trafo.numbers(column, 0.0 if column == "tap_step_degree" else math.nan) for column in columns])
-    if "tap_changer_type" in trafo:
-        acting = np.isin(trafo.texts("tap_changer_type"), ("Ratio", "Symmetrical"))
-    else:
-        acting = ~trafo.flags("tap_phase_shifter", False)
-    sides = trafo.texts("tap_side")
-    for k, (pos, neutral, low, high, percent, degree) in enumerate(numbers.T.tolist()):
-        known = all(math.isfinite(v) for v in (pos, neutral, low, high, percent))
-        if known and acting[k] and degree == 0 and percent and low <= pos <= high and sides[k] in ("hv", "lv"):
-            voltage = 1 + (np.arange(low, high + 1) - neutral) * percent / 100
-            moved = voltage / (1 + (pos - neutral) * percent / 100)
-            moves[k] = [float(v) for v in (1 / moved if sides[k] == "hv" else moved)]
-    return moves
-
-
 def _pi_of_t(z: complex, y: complex) -> tuple[complex, complex]:
     """Series impedance and total shunt admittance of the pi that equals a T with half of ``z`` beside ``y``."""
     factor = 1 + z * y / 4
     return z * factor, y / factor
-
-
-def _tapped_voltages(trafo: Element, subject: str, notes: list[str]) -> tuple[Floats, Floats]:
-    """Rated voltages of both sides at the tap in use [kV].
-
-    Ratio and symmetrical changers add a phasor of ``tap_step_percent`` at ``tap_step_degree``; an ideal phase shifter
-    only turns the voltage, which no radial power flow sees.
-
-    Raises
-    ------
-    UnsupportedError
-        For tap-dependent tables.
-    """
-    rated = {"hv": trafo.numbers("vn_hv_kv", low=1e-3), "lv": trafo.numbers("vn_lv_kv", low=1e-3)}
-    if trafo.flags("tap_dependency_table", False).any() or "tap_dependent_impedance" in trafo:
-        raise UnsupportedError(
-            f"{subject}: trafos with tap-dependent impedance are not modelled: set one impedance each"
-        )
-    for tap in ("tap", "tap2"):
-        if f"{tap}_pos" not in trafo:
-            continue
-        steps = trafo.numbers(f"{tap}_pos", math.nan) - trafo.numbers(f"{tap}_neutral", math.nan)
-        percent = np.nan_to_num(trafo.numbers(f"{tap}_step_percent", 0.0)) / 100
-        angle = np.deg2rad(trafo.numbers(f"{tap}_step_degree", 0.0))
-        # Before pandapower 3 a changer was one unless it was marked as a phase shifter; since then its type says it.
-        if f"{tap}_changer_type" in trafo:
-            kinds = trafo.texts(f"{tap}_changer_type")
-            acting = np.isin(kinds, ("Ratio", "Symmetrical"))
-            idle = ~acting & ~np.isin(kinds, ("Ideal",)) & (np.nan_to_num(steps) != 0) & (percent != 0)
-            for k in np.flatnonzero(idle).tolist():
-                notes.append(
-                    f"{trafo.names()[k]}: its tap position has no effect, as in pandapower: no {tap}_changer_type"
-                )
-        else:
-            acting = ~trafo.flags(f"{tap}_phase_shifter", False)
-        step = np.where(acting & np.isfinite(steps), steps * percent, 0.0)
-        for side in ("hv", "lv"):
-            here = np.array([value == side for value in trafo.texts(f"{tap}_side")], dtype=bool)
-            rated[side] = np.where(here, rated[side] * np.abs(1 + step * np.exp(1j * angle)), rated[side])
-    return rated["hv"], rated["lv"]
 
 
 def _couplers(tables: Tables, kv: dict[Any, float]) -> list[Link]:
@@ -247,7 +185,7 @@ def _couplers(tables: Tables, kv: dict[Any, float]) -> list[Link]:
     some = Element("switch", [switch.index[k] for k in rows], _rows(switch, rows), switch.bad)
     start, end = some.references("bus", tables["bus"]), some.references("element", tables["bus"])
     closed, names, manual = some.flags("closed", True), some.texts("name"), manual_switches(some)
-    z, rated = some.numbers("z_ohm", 0.0, low=0.0), some.numbers("in_ka", math.inf, low=0.0)
+    z, rated = some.numbers("z_ohm", 0.0, low=0.0, empty=True), some.numbers("in_ka", math.inf, low=0.0, empty=True)
     result = []
     for k, branch in enumerate(some.names()):
         if start[k] not in kv or end[k] not in kv or start[k] == end[k]:
@@ -279,4 +217,4 @@ def _rows(element: Element, rows: list[int]) -> dict[str, list[Any]]:
 
 
 def _ampere(kilo: float) -> float:
-    return 1e3 * kilo if 0 < kilo < _UNLIMITED_KA else math.inf
+    return 1e3 * kilo if 0 < kilo < UNLIMITED_KA else math.inf

@@ -14,6 +14,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def read_cim(path: Path) -> PandapowerCase:
     notes = [f"CGMES {version}, converted by pandapower: {len(files)} profile files"]
     if kinds.get("DS", 0):
         notes.append(f"{kinds['DS']} disconnectors count as switches: lock those that may not break a load current")
-    return PandapowerCase(case.network, (*notes, *case.notes), case.bus_of, case.tables)
+    return replace(case, notes=(*notes, *case.notes))
 
 
 def _files(path: Path, scratch: Path) -> list[Path]:

@@ -15,13 +15,18 @@ from learnopt.io.pandapower.tables import Element, Tables
 class Injections:
     """Powers ``p``, ``q`` drawn and shunts ``shunt_p``, ``shunt_q`` at 1 pu, per bus of the net [MW, Mvar].
 
+    Parameters
+    ----------
+    notes, explained
+        What is assumed is added to the first, what makes pandapower's own power flow another one to the second as well.
+
     Raises
     ------
     UnsupportedError
         For shunts with a table of steps.
     """
 
-    def __init__(self, tables: Tables, notes: list[str]) -> None:
+    def __init__(self, tables: Tables, notes: list[str], explained: list[str]) -> None:
         self.p: defaultdict[Any, float] = defaultdict(float)
         self.q: defaultdict[Any, float] = defaultdict(float)
         self.shunt_p: defaultdict[Any, float] = defaultdict(float)
@@ -33,7 +38,7 @@ class Injections:
             p, q = element.numbers("p_mw", 0.0) * scale, element.numbers("q_mvar", 0.0) * scale
             constant = np.zeros((len(element), 2))
             if kind == "load":
-                constant = self._voltage_dependent(element, notes)
+                constant = self._voltage_dependent(element, notes, explained)
             self._add(element, p * (1 - constant[:, 0]), q * (1 - constant[:, 1]))
             self._add_shunt(element, p * constant[:, 0], q * constant[:, 1])
         for kind, sign in (("asymmetric_load", 1.0), ("asymmetric_sgen", -1.0)):
@@ -48,33 +53,42 @@ class Injections:
         self._add(ward, ward.numbers("ps_mw", 0.0), ward.numbers("qs_mvar", 0.0))
         self._add_shunt(ward, ward.numbers("pz_mw", 0.0), ward.numbers("qz_mvar", 0.0))
         shunt = tables["shunt"]
-        step, rated = shunt.numbers("step", 1.0), shunt.numbers("vn_kv", math.nan)
+        step, rated = shunt.numbers("step", 1.0), shunt.numbers("vn_kv", math.nan, empty=True)
         nominal = dict(zip(self._bus.index, self._bus.numbers("vn_kv", math.nan), strict=True))
         at = np.array([nominal.get(b, math.nan) for b in shunt.references("bus", self._bus)], dtype=float)
         factor = step * np.where(np.isfinite(rated), at / rated, 1.0) ** 2
-        if shunt.flags("step_dependency_table", False).any():
+        if shunt.flags("step_dependency_table", False, empty=True).any():
             raise UnsupportedError(f"{tables.subject}: shunts with a step table are not modelled: give p_mw and q_mvar")
         self._add_shunt(shunt, shunt.numbers("p_mw", 0.0) * factor, shunt.numbers("q_mvar", 0.0) * factor)
-        if len(tables["controller"]):
-            notes.append(
-                f"{len(tables['controller'])} controllers are not simulated: taps and set points stay as they are"
-            )
 
-    def _voltage_dependent(self, load: Element, notes: list[str]) -> np.ndarray:
+    def _voltage_dependent(self, load: Element, notes: list[str], explained: list[str]) -> np.ndarray:
         """Share of p and q that is drawn as an impedance, shape (n_load, 2)."""
         shares = np.zeros((len(load), 2))
         currents = False
         for column, power in enumerate("pq"):
-            impedance = load.numbers("const_z_percent", 0.0) + load.numbers(f"const_z_{power}_percent", 0.0)
-            current = load.numbers("const_i_percent", 0.0) + load.numbers(f"const_i_{power}_percent", 0.0)
+            impedance, current = (
+                load.numbers(f"const_{kind}_percent", 0.0, low=0.0)
+                + load.numbers(f"const_{kind}_{power}_percent", 0.0, low=0.0)
+                for kind in "zi"
+            )
+            load.bad.extend(
+                f"load {load.index[k]}: its shares of constant impedance and current add up to "
+                f"{impedance[k] + current[k]:g} % of {power}, more than 100"
+                for k in np.flatnonzero(impedance + current > 100 * (1 + 1e-9)).tolist()
+            )
             shares[:, column] = (impedance + current / 2) / 100
             currents |= bool(current.any())
         if shares.any():
             notes.append("the constant-impedance share of loads is a shunt at their bus and does not follow profiles")
+            explained.append(
+                "pandapower applies the mean of the loads' voltage-dependent shares to all that stands at their bus, "
+                "here each load has its own"
+            )
         if currents:
-            notes.append(
+            explained.append(
                 "constant-current loads are half power, half impedance: the same within 0.2 % from 0.95 to 1.05 pu"
             )
+            notes.append(explained[-1])
         return shares
 
     def _add(self, element: Element, p: np.ndarray, q: np.ndarray) -> None:

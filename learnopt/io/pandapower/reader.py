@@ -33,12 +33,17 @@ from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict
 from learnopt.io.pandapower.branches import branches
 from learnopt.io.pandapower.loads import Injections
-from learnopt.io.pandapower.tables import Element, Tables, tables_of_json, tables_of_net
+from learnopt.io.pandapower.tables import MODELLED, Element, Tables, tables_of_json, tables_of_net
+from learnopt.io.pandapower.tool import PandapowerTool
 from learnopt.io.pandapower.trafo3w import star_point
-from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses
-from learnopt.network import Network
+from learnopt.io.source import Loaded
+from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
+from learnopt.network import Bools, Network
 
-_NOT_MODELLED = ("impedance", "xward", "dcline", "tcsc", "svc", "ssc", "vsc", "line_dc", "motor")
+_WITHOUT_EFFECT = ("measurement", "pwl_cost", "poly_cost", "group", "protection")
+"""Tables of pandapower that name buses or branches and change no power flow."""
+_NAMED = 5
+"""Elements of one kind that a sentence names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +58,20 @@ class PandapowerCase:
         Id of the bus that stands for each bus of the net that was kept.
     tables
         The tables it was read from.
+    explained
+        Reductions that make pandapower's own power flow another one.
     """
 
     network: Network
     notes: tuple[str, ...]
     bus_of: Mapping[Any, Any]
     tables: Tables
+    explained: tuple[str, ...] = ()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The network with pandapower as the tool it comes from."""
+        return Loaded(self.network, self.notes, PandapowerTool(self.tables, self.bus_of), self.explained)
 
 
 def network_from_pandapower(net: Any, subject: str = "pandapower net") -> PandapowerCase:
@@ -125,7 +138,7 @@ def _case(tables: Tables) -> PandapowerCase:
     notes: list[str] = []
     bus = tables["bus"]
     in_service, nominal = bus.flags("in_service", True), bus.numbers("vn_kv", low=1e-3)
-    _refuse(tables)
+    _refuse(tables, notes)
     kv = {index: float(nominal[k]) for k, index in enumerate(bus.index) if in_service[k]}
     sources = _sources(tables, kv)
     triple = tables["trafo3w"]
@@ -133,17 +146,20 @@ def _case(tables: Tables) -> PandapowerCase:
         if bus_index in kv:
             kv[star_point(index)] = kv[bus_index]
     links, ends = branches(tables, kv, dict(zip(bus.index, nominal.tolist(), strict=True)), notes)
-    injections = Injections(tables, notes)
+    explained: list[str] = []
+    injections = Injections(tables, notes, explained)
     tables.raise_violations()
     if not sources:
         raise DataError(tables.subject, ["no external grid in service: at least one bus must be a substation"])
     bus_of, links, merged = contract_stations(list(kv), links, list(sources), tables.subject)
     notes += merged
-    voltage: dict[Any, float] = {}
-    for source, vm in sources.items():
-        if voltage.setdefault(bus_of[source], vm) != vm:
+    voltage: dict[Any, tuple[float, float]] = {}
+    for source, held in sources.items():
+        other = voltage.setdefault(bus_of[source], held)
+        if other != held:
             raise DataError(
-                tables.subject, [f"sources at bus {bus_of[source]} ask for {voltage[bus_of[source]]} and {vm} pu"]
+                tables.subject,
+                [f"sources at bus {bus_of[source]} ask for {_phasor(other)} and {_phasor(held)}"],
             )
     fed = fed_buses(set(bus_of.values()), links, list(voltage))
     lost = [index for index in bus_of if bus_of[index] not in fed]
@@ -159,45 +175,69 @@ def _case(tables: Tables) -> PandapowerCase:
     if not any(link.switchable for link in links):
         notes.append("the net has no switch: no branch can be operated")
     record = _record(tables, kv, bus_of, links, ends, voltage, injections)
-    return PandapowerCase(network_from_dict(record, tables.subject), tuple(notes), bus_of, tables)
+    return PandapowerCase(network_from_dict(record, tables.subject), tuple(notes), bus_of, tables, tuple(explained))
 
 
-def _refuse(tables: Tables) -> None:
+def _phasor(held: tuple[float, float]) -> str:
+    return f"{held[0]:g} pu at {held[1]:g} degrees"
+
+
+def _refuse(tables: Tables, notes: list[str]) -> None:
     """Elements that have an effect and no model here.
+
+    A table that is not read and has buses as terminals is an element, known to pandapower or not.
 
     Raises
     ------
     UnsupportedError
         Naming them.
     """
-    found = []
-    for kind in _NOT_MODELLED:
-        element = tables[kind]
-        names = [name for name, on in zip(element.names(), element.flags("in_service", True), strict=True) if on]
-        if names:
-            found.append(", ".join(names[:5]) + (" ..." if len(names) > 5 else ""))
+    found, unread = [], []
+    for kind, element in tables.elements.items():
+        if kind in (*MODELLED, *_WITHOUT_EFFECT, "bus_geodata", "line_geodata", "controller") or not len(element):
+            continue
+        if kind == "bus_dc" or any(c in ("bus", "bus_dc") or c.endswith(("_bus", "_bus_dc")) for c in element.columns):
+            found += _some(element, element.flags("in_service", True))
+        else:
+            unread.append(kind)
+    if unread:
+        notes.append(f"tables that are not read, and are no elements at a bus: {', '.join(sorted(unread))}")
     gen = tables["gen"]
-    holding = gen.flags("in_service", True) & ~gen.flags("slack", False)
-    if holding.any():
-        names = [name for name, on in zip(gen.names(), holding, strict=True) if on]
-        found.append(f"{', '.join(names[:5])} (holding a voltage: replace by an sgen of the same reactive power)")
+    holding = _some(gen, gen.flags("in_service", True) & ~gen.flags("slack", False))
+    if holding:
+        found.append(f"{', '.join(holding)} (holding a voltage: replace by an sgen of the same reactive power)")
     if found:
         raise UnsupportedError(
-            f"{tables.subject}: not modelled: {'; '.join(found)}. Take them out of service or replace them"
+            f"{tables.subject}: not modelled: {', '.join(found)}. Take them out of service or replace them"
+        )
+    acting = _some(tables["controller"], tables["controller"].flags("in_service", True, empty=True))
+    if acting:
+        notes.append(
+            f"controllers are not simulated, taps and set points stay as they are, as in runpp(run_control=False): "
+            f"{', '.join(acting)}"
         )
 
 
-def _sources(tables: Tables, kv: Mapping[Any, float]) -> dict[Any, float]:
-    """Voltage [pu] of every bus that an external grid or slack generator holds."""
-    found: dict[Any, float] = {}
+def _some(element: Element, on: Bools) -> list[str]:
+    """Names of the first of these rows."""
+    names = [name for name, active in zip(element.names(), on, strict=True) if active]
+    return names[:_NAMED] + [f"{len(names) - _NAMED} more"] * (len(names) > _NAMED)
+
+
+def _sources(tables: Tables, kv: Mapping[Any, float]) -> dict[Any, tuple[float, float]]:
+    """Voltage [pu] and angle [degree] of every bus that an external grid or slack generator holds."""
+    found: dict[Any, tuple[float, float]] = {}
     for kind in ("ext_grid", "gen"):
         element = tables[kind]
         active = element.flags("in_service", True) & element.flags("slack", kind == "ext_grid")
         buses, vm = element.references("bus", tables["bus"]), element.numbers("vm_pu", 1.0, low=1e-3)
+        va = element.numbers("va_degree", 0.0)
         for k in np.flatnonzero(active):
-            if buses[k] in kv and found.setdefault(buses[k], float(vm[k])) != vm[k]:
+            held = (float(vm[k]), turned(float(va[k])))
+            if buses[k] in kv and found.setdefault(buses[k], held) != held:
                 tables.bad.append(
-                    f"{element.names()[k]}: vm_pu = {vm[k]} differs from another source at bus {buses[k]}"
+                    f"{element.names()[k]}: vm_pu = {vm[k]}, va_degree = {va[k]} differs from another source at bus "
+                    f"{buses[k]}"
                 )
     return found
 
@@ -208,7 +248,7 @@ def _record(
     bus_of: Mapping[Any, Any],
     links: list[Link],
     ends: list[LooseEnd],
-    voltage: Mapping[Any, float],
+    voltage: Mapping[Any, tuple[float, float]],
     injections: Injections,
 ) -> dict[str, Any]:
     """The case file of the net."""
@@ -238,7 +278,7 @@ def _record(
         "source": tables.subject,
         "base_kv": Counter(kv[standing] for standing in buses).most_common(1)[0][0],
         "substations": list(voltage),
-        "substation_data": {str(root): {"v_pu": vm} for root, vm in voltage.items()},
+        "substation_data": {str(root): {"v_pu": vm, "va_deg": va} for root, (vm, va) in voltage.items()},
         "buses": list(buses.values()),
         "branches": [link.record(kv[link.from_bus], link.y) for link in links],
         "taps": [tap for link in links for tap in link.tap_record],
@@ -249,8 +289,8 @@ def _record(
 def _voltage_limits(bus: Element, counted: set[Any]) -> dict[str, float]:
     """The narrowest limits of the buses beside the sources; pandapower's wide defaults say nothing."""
     rows = [k for k, index in enumerate(bus.index) if index in counted]
-    low = bus.numbers("min_vm_pu", math.nan)[rows]
-    high = bus.numbers("max_vm_pu", math.nan)[rows]
+    low = bus.numbers("min_vm_pu", math.nan, empty=True)[rows]
+    high = bus.numbers("max_vm_pu", math.nan, empty=True)[rows]
     low, high = low[(low > 0) & (low < 2)], high[(high > 0) & (high < 2)]
     limits = {}
     if len(low):
@@ -271,6 +311,6 @@ def _places(tables: Tables) -> dict[Any, tuple[float, float]]:
             continue
     geodata = tables["bus_geodata"]
     if len(geodata):
-        x, y = geodata.numbers("x", math.nan), geodata.numbers("y", math.nan)
+        x, y = geodata.numbers("x", math.nan, empty=True), geodata.numbers("y", math.nan, empty=True)
         places |= {i: (float(x[k]), float(y[k])) for k, i in enumerate(geodata.index) if np.isfinite(x[k] + y[k])}
     return places

@@ -18,13 +18,23 @@ from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Bools, Floats
 
 _OLDEST = 2
+MODELLED = (
+    *("bus", "line", "trafo", "trafo3w", "switch", "load", "sgen", "storage", "asymmetric_load", "asymmetric_sgen"),
+    *("ward", "shunt", "ext_grid", "gen"),
+)
+"""Tables that are read."""
+UNLIMITED_KA = 1e3
+"""Ratings of lines from here on are stand-ins for "none" [kA]."""
+_SHOWN = 60
+"""Characters of a cell that a sentence shows."""
 
 
 @dataclass(frozen=True)
 class Element:
     """One kind of element: rows by index, cells by column; violations go to the list of the net.
 
-    A column that is absent, and a cell without value, take the default.
+    A column that is absent takes the default. A cell without value (NaN, null) in a column that is there is a
+    violation, unless cells of the column may be empty, or the row is out of service.
     """
 
     kind: str
@@ -42,32 +52,50 @@ class Element:
         """Element and index, as in results: ``line 12``."""
         return [f"{self.kind} {i}" for i in self.index]
 
-    def numbers(self, column: str, default: float | None = None, low: float = -math.inf) -> Floats:
-        """Finite numbers >= ``low``; without a default every cell must have one."""
+    def numbers(self, column: str, default: float | None = None, low: float = -math.inf, empty: bool = False) -> Floats:
+        """Finite numbers >= ``low``.
+
+        Parameters
+        ----------
+        default
+            Of a column that is absent; without one the column must be there.
+        empty
+            A cell may be without value, and takes the default.
+        """
         values = np.full(len(self), math.nan if default is None else default)
+        cells = self.columns.get(column)
+        if cells is None and default is not None:
+            return values
+        on = self._on
         for row, cell in enumerate(self._cells(column)):
             if _absent(cell):
-                if default is None:
-                    self.bad.append(f"{self.kind} {self.index[row]}: {column} is missing")
+                if not empty and on[row]:
+                    written = "is missing" if cells is None else "has no value (NaN or null)"
+                    self.bad.append(f"{self.kind} {self.index[row]}: {column} {written}: give a number")
                 continue
             number = isinstance(cell, (int, float, np.number)) and not isinstance(cell, (bool, np.bool_))
-            if number and math.isfinite(cell) and cell >= low:
+            if number and _finite(cell) and cell >= low:
                 values[row] = float(cell)
             else:
                 expected = "a finite number" + (f" >= {low:g}" if math.isfinite(low) else "")
-                self.bad.append(f"{self.kind} {self.index[row]}: {column} = {cell!r} must be {expected}")
+                self.bad.append(f"{self.kind} {self.index[row]}: {column} = {_shown(cell)} must be {expected}")
         return values
 
-    def flags(self, column: str, default: bool) -> Bools:
-        """True or false."""
+    @property
+    def _on(self) -> list[bool]:
+        """Rows in service; others need not be complete."""
+        return [cell is None or _absent(cell) or bool(cell) for cell in self._cells("in_service")]
+
+    def flags(self, column: str, default: bool, empty: bool = False) -> Bools:
+        """True or false; ``default`` and ``empty`` as in :meth:`numbers`."""
         values = np.full(len(self), default)
+        if column not in self.columns:
+            return values
         for row, cell in enumerate(self._cells(column)):
-            if _absent(cell):
-                continue
-            if isinstance(cell, (bool, np.bool_)) or cell in (0, 1):
+            if isinstance(cell, (bool, np.bool_)) or (not _absent(cell) and cell in (0, 1)):
                 values[row] = bool(cell)
-            else:
-                self.bad.append(f"{self.kind} {self.index[row]}: {column} = {cell!r} must be true or false")
+            elif not (empty and _absent(cell)):
+                self.bad.append(f"{self.kind} {self.index[row]}: {column} = {_shown(cell)} must be true or false")
         return values
 
     def texts(self, column: str) -> list[str]:
@@ -79,9 +107,12 @@ class Element:
         known = {str(i): i for i in target.index}
         found = []
         for row, cell in enumerate(self._cells(column)):
-            key = str(int(cell)) if isinstance(cell, (float, np.floating)) and float(cell).is_integer() else str(cell)
+            whole = isinstance(cell, (float, np.floating)) and float(cell).is_integer()
+            key = str(int(cell)) if whole else str(cell)[:_SHOWN]
             if key not in known:
-                self.bad.append(f"{self.kind} {self.index[row]}: {column} = {cell!r} is not a {target.kind} of the net")
+                self.bad.append(
+                    f"{self.kind} {self.index[row]}: {column} = {_shown(cell)} is not a {target.kind} of the net"
+                )
             found.append(known.get(key))
         return found
 
@@ -116,6 +147,20 @@ class Tables:
             raise DataError(self.subject, list(dict.fromkeys(self.bad)))
 
 
+def _finite(cell: Any) -> bool:
+    """A number that a float can hold; integers of a JSON file have any size."""
+    try:
+        return math.isfinite(cell)
+    except OverflowError:
+        return False
+
+
+def _shown(cell: Any) -> str:
+    """A cell in a sentence."""
+    text = repr(cell)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _absent(cell: Any) -> bool:
     # pandas.NA is no float; comparing with itself tells NaN and refuses to answer for NA.
     return (
@@ -142,7 +187,7 @@ def tables_of_json(raw: Mapping[str, Any], subject: str) -> Tables:
     if isinstance(content, str):
         try:
             content = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):
         raise DataError(
@@ -160,11 +205,13 @@ def tables_of_json(raw: Mapping[str, Any], subject: str) -> Tables:
         if isinstance(value, dict) and value.get("_class") == "DataFrame" and not kind.startswith(("_", "res_")):
             parsed = _split_table(value.get("_object"))
             if parsed is None:
-                bad.append(f"table {kind!r} is damaged: it must hold columns, index and data in the layout 'split'")
+                bad.append(
+                    f"table {kind!r} is damaged: it must hold columns (each once), index and data in the layout 'split'"
+                )
             else:
                 elements[kind] = Element(kind, *parsed, bad)
     extras = {kind: value for kind, value in content.items() if not kind.startswith("_")}
-    return _checked(Tables(str(content.get("name") or ""), subject, _f_hz(content), elements, extras, bad))
+    return _checked(Tables(str(content.get("name") or ""), subject, _f_hz(content, bad), elements, extras, bad))
 
 
 def _split_table(table: Any) -> tuple[list[Any], dict[str, list[Any]]] | None:
@@ -176,8 +223,10 @@ def _split_table(table: Any) -> tuple[list[Any], dict[str, list[Any]]] | None:
             return None
         if not all(isinstance(i, (int, str)) and not isinstance(i, bool) for i in index):
             return None
+        if len(set(map(str, columns))) != len(columns):
+            return None
         return index, {str(name): [row[c] for row in data] for c, name in enumerate(columns)}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -190,19 +239,22 @@ def tables_of_net(net: Mapping[str, Any], subject: str) -> Tables:
         if hasattr(table, "columns") and not kind.startswith(("_", "res_"))
     }
     extras = {kind: value for kind, value in net.items() if not kind.startswith("_")}
-    return _checked(Tables(str(net.get("name") or ""), subject, _f_hz(net), elements, extras, bad))
+    return _checked(Tables(str(net.get("name") or ""), subject, _f_hz(net, bad), elements, extras, bad))
 
 
-def _f_hz(content: Mapping[str, Any]) -> float:
+def _f_hz(content: Mapping[str, Any], bad: list[str]) -> float:
     value = content.get("f_hz", 50.0)
-    return float(value) if isinstance(value, (int, float)) and value > 0 else 50.0
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value) and value > 0:
+        return float(value)
+    bad.append(f"f_hz = {_shown(value)} must be a finite number > 0 [Hz]")
+    return 50.0
 
 
 def _checked(tables: Tables) -> Tables:
     """The tables, if there are buses and a source and no index occurs twice."""
     if not len(tables["bus"]):
         tables.bad.append("the net has no bus")
-    for kind in ("bus", "line", "trafo", "switch"):
+    for kind in MODELLED:
         counts = Counter(str(i) for i in tables[kind].index)
         tables.bad.extend(f"{kind} {i} occurs {n} times in its table" for i, n in counts.items() if n > 1)
     tables.raise_violations()

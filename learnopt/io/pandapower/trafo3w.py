@@ -41,7 +41,7 @@ def star_legs(tables: Tables) -> Element:
         r = _star(vkr / smaller)
         x = _star(np.sqrt(np.maximum(vk**2 - vkr**2, 0.0)) / smaller)
     in_service = source.flags("in_service", True)
-    at_star = source.flags("tap_at_star_point", False) & in_service
+    at_star = source.flags("tap_at_star_point", False, empty=True) & in_service
     for k, name in enumerate(source.names()):
         if in_service[k] and ((r[:, k] < 0).any() or (x[:, k] < 0).any()):
             raise UnsupportedError(f"{tables.subject}: {name} has a leg of negative impedance: it is not modelled")
@@ -64,8 +64,9 @@ def star_legs(tables: Tables) -> Element:
                 "vn_lv_kv": _cell(source, f"vn_{side}_kv", k),
                 "vk_percent": float(np.hypot(r[s, k], x[s, k]) * power[s, k]),
                 "vkr_percent": float(r[s, k] * power[s, k]),
-                "pfe_kw": _cell(source, "pfe_kw", k) if side == "hv" else 0.0,
-                "i0_percent": _cell(source, "i0_percent", k) if side == "hv" else 0.0,
+                "pfe_kw": _cell(source, "pfe_kw", k, 0.0) if side == "hv" else 0.0,
+                "i0_percent": _cell(source, "i0_percent", k, 0.0) if side == "hv" else 0.0,
+                "shift_degree": 0.0 if side == "hv" else _cell(source, f"shift_{side}_degree", k, 0.0),
                 "in_service": bool(in_service[k]),
                 "tap_dependency_table": _cell(source, "tap_dependency_table", k),
                 "tap_side": ("hv" if side == "hv" else "lv") if sides[k] == side else None,
@@ -84,5 +85,5 @@ def _star(pair: np.ndarray) -> np.ndarray:
     )
 
 
-def _cell(element: Element, column: str, row: int) -> Any:
-    return element.columns[column][row] if column in element else None
+def _cell(element: Element, column: str, row: int, default: Any = None) -> Any:
+    return element.columns[column][row] if column in element else default
