@@ -22,12 +22,14 @@ Value = float | Floats | str
 _FUNCTIONS: Mapping[str, Callable[[Value], Value]] = {
     name: getattr(np, name) for name in ("sqrt", "abs", "exp", "log", "sin", "cos", "tan")
 } | {"asin": np.arcsin, "acos": np.arccos, "atan": np.arctan}
-_LONGEST_RANGE = 1e6
+_LONGEST_RANGE = 1e5
+_MOST_CELLS = 5_000_000
+"""Numbers that one matrix may have."""
 _CONSTANTS = {"pi": math.pi, "Inf": math.inf, "inf": math.inf, "NaN": math.nan, "nan": math.nan}
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\f\ufeff]+|\.\.\.[^\n]*\n)
-    |(?P<comment>^[ \t]*%\{[ \t\r]*\n(?:.*\n)*?[ \t]*%\}[ \t\r]*$|[%\#].*)
+    |(?P<comment>[%\#].*)
     |(?P<newline>\n)
     |(?P<text>(?<![\w)\]}'.])'(?:[^'\n]|'')*'|"[^"\n]*")
     |(?P<number>(?:\d+(?:\.(?![*/^])\d*)?|\.\d+)(?:[eEdD][+-]?\d+)?)
@@ -36,6 +38,21 @@ _TOKEN = re.compile(
     |(?P<other>.)""",
     re.VERBOSE | re.MULTILINE,
 )
+
+
+class Script(NamedTuple):
+    """What a case function returns.
+
+    Parameters
+    ----------
+    fields
+        Values of the fields that were asked for.
+    unread
+        Other fields of the struct, and whether there is anything in them.
+    """
+
+    fields: dict[str, Value]
+    unread: dict[str, bool]
 
 
 class Token(NamedTuple):
@@ -50,9 +67,21 @@ class Token(NamedTuple):
 _END = Token("end", "", 0, False)
 
 
+def _without_blocks(script: str) -> str:
+    """Blank lines for comments between ``%{`` and ``%}``; one that never ends goes on to the end, as in MATLAB."""
+    lines, depth = script.split("\n"), 0
+    for k, text in enumerate(lines):
+        mark = text.strip()
+        depth += mark in ("%{", "#{")
+        if depth:
+            lines[k] = ""
+        depth -= depth > 0 and mark in ("%}", "#}")
+    return "\n".join(lines)
+
+
 def _tokens(script: str) -> Iterator[Token]:
     line, spaced = 1, False
-    for match in _TOKEN.finditer(script):
+    for match in _TOKEN.finditer(_without_blocks(script)):
         kind, text = match.lastgroup or "other", match.group()
         if kind in ("space", "comment"):
             spaced = True
@@ -81,8 +110,8 @@ def _statements(script: str) -> Iterator[list[Token]]:
 
 def run_script(
     script: str, subject: str, lists: Mapping[str, Sequence[tuple[str, float]]], wanted: Sequence[str]
-) -> dict[str, Value]:
-    """Values of the fields of the struct that a case function returns.
+) -> Script:
+    """Fields of the struct that a case function returns.
 
     Parameters
     ----------
@@ -91,7 +120,7 @@ def run_script(
     lists
         Functions without arguments that return named constants, in order, such as ``idx_bus``.
     wanted
-        Fields of the struct to evaluate; assignments to other fields are skipped unread.
+        Fields of the struct to evaluate; other fields are not.
 
     Raises
     ------
@@ -101,6 +130,7 @@ def run_script(
         A statement outside of this part of MATLAB, by line.
     """
     variables: dict[str, Value] = {}
+    unread: dict[str, bool] = {}
     struct = "mpc"
     for statement in _statements(script):
         first = statement[0]
@@ -115,6 +145,9 @@ def run_script(
             continue
         head, _, field = first.text.partition(".")
         if head == struct and field and field not in wanted:
+            name = field.partition(".")[0]
+            given = statement[[token.text for token in statement].index("=") + 1 :] if _assigns(statement) else []
+            unread[name] = unread.get(name, False) or any(t.kind in ("number", "text", "name") for t in given)
             continue
         parser = _Statement(statement, subject, variables, lists)
         try:
@@ -122,7 +155,12 @@ def run_script(
                 parser.run()
         except (ValueError, ArithmeticError, RecursionError) as error:
             raise parser.bad(f"cannot be computed ({error})") from None
-    return {name[len(struct) + 1 :]: value for name, value in variables.items() if name.startswith(f"{struct}.")}
+    fields = {name[len(struct) + 1 :]: value for name, value in variables.items() if name.startswith(f"{struct}.")}
+    return Script(fields, unread)
+
+
+def _assigns(statement: list[Token]) -> bool:
+    return any(token.text == "=" for token in statement)
 
 
 class _Statement:
@@ -168,7 +206,7 @@ class _Statement:
         return DataError(self.subject, [f"{self._where()}: {reason}"])
 
     def unsupported(self) -> UnsupportedError:
-        text = " ".join(t.text for t in self.tokens[:8] if t.kind != "newline")
+        text = " ".join(t.text for t in self.tokens[:8] if t.kind != "newline")[:80]
         return UnsupportedError(
             f"{self.subject}, line {self.tokens[0].line}: {text!r} is not understood; learnopt reads assignments, "
             "matrices and arithmetic of case files. Load the case in MATPOWER and write it with savecase"
@@ -301,6 +339,7 @@ class _Statement:
         outer, self.in_matrix = self.in_matrix, True
         rows: list[list[Value]] = [[]]
         lines = [self.next.line]
+        cells = 0
         while not self.accept("]"):
             if self.next is _END:
                 raise self.bad("a bracket [ is never closed")
@@ -313,6 +352,9 @@ class _Statement:
                     lines[-1] = self.next.line
             elif not self.accept(","):
                 rows[-1].append(self._range())
+                cells += np.size(rows[-1][-1])
+                if cells > _MOST_CELLS:
+                    raise self.bad(f"a matrix of more than {_MOST_CELLS} numbers is not read")
         self.in_matrix = outer
         rows = [row for row in rows if row]
         if len(rows) == 1 and len(rows[0]) == 1:

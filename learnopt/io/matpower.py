@@ -6,16 +6,21 @@ What is read, and how:
 
 ==================  ==================================================================================================
 buses of type 3     substations, at the voltage ``VG`` of their generator (``VM`` of the bus without one)
+buses of type 2     refused where a generator in service holds their voltage, else as type 1
 buses of type 4     isolated: dropped with their branches
-other generators    in service: negative load ``PG``, ``QG``; voltage control is not modelled
+other generators    in service: negative load ``PG``, ``QG``
 shunts              ``GS`` and ``BS``: admittances of the bus
 ``BR_STATUS`` 0     normally open
 ``RATE_A``          current limit at nominal voltage; 0 = none
 ``VMIN``, ``VMAX``  the limits that respect every bus but the substations: highest ``VMIN``, lowest ``VMAX``. None where
                     these leave no room (some cases have ``VMIN = VMAX = 1`` at every bus)
-``TAP``             ratio of the branch; a phase shift does not change a radial power flow and is left out
+``TAP``, ``SHIFT``  ratio and phase shift of the branch; ``VA`` of a bus of type 3 is the angle of the source
 switchable          not in the format: every branch counts as switchable
+``mpc.switch``      the table of switches that PowerModels defines: couplers ``switch 1`` without impedance
 ==================  ==================================================================================================
+
+Every other field, and every column that holds something and is not read, is named in the notes. Fields that stand for
+further equipment are refused by name. Limits: 32 MiB, 1 MiB for one line.
 
 Ids are the bus numbers of the file, and the row of a branch, from 1. The base voltage is the one most buses have. A
 file whose base voltages are all line-to-neutral (``12/sqrt(3)``) is per phase, its powers count three times.
@@ -29,15 +34,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from learnopt.errors import DataError
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict
 from learnopt.io.matlab import run_script
+from learnopt.io.stations import turned
 from learnopt.network import Floats, Network
 
 
@@ -63,26 +70,47 @@ IDX_GEN = (
 _LISTS = {"idx_bus": IDX_BUS, "idx_brch": IDX_BRCH, "idx_gen": IDX_GEN}
 _COLUMN = {name: int(value) - 1 for constants in _LISTS.values() for name, value in constants}
 _MIN_COLUMNS = {"bus": 13, "gen": 8, "branch": 11}
-_REF, _ISOLATED = 3, 4
+_PV, _REF, _ISOLATED = 2, 3, 4
+_KINDS = ("PQ", "PV", "REF", "NONE")
+_READ = {
+    "bus": ("BUS_I", "BUS_TYPE", "PD", "QD", "GS", "BS", "VM", "VA", "BASE_KV", "VMAX", "VMIN"),
+    "gen": ("GEN_BUS", "PG", "QG", "VG", "GEN_STATUS"),
+    "branch": ("F_BUS", "T_BUS", "BR_R", "BR_X", "BR_B", "RATE_A", "TAP", "SHIFT", "BR_STATUS"),
+}
+_MAY_BE_INFINITE = ("RATE_A", "VMAX", "VMIN")
+_IDLE = {"ANGMIN": (0.0, -360.0), "ANGMAX": (0.0, 360.0), "BUS_AREA": (0.0, 1.0), "ZONE": (0.0, 1.0)}
+"""Values that say nothing, 0 where no others are given."""
+_EQUIPMENT = re.compile(
+    r"switch|breaker|^dcline$|dc$|^dc|storage|batter|load|shunt|capacitor|facts|svc|converter|trafo|transformer|regulator",
+    re.IGNORECASE,
+)
+"""Names of fields that stand for further equipment or states."""
+_MOST_BYTES = 32 * 2**20
+_LONGEST_LINE = 2**20
+_SWITCH_COLUMNS = 7
+_UNLIMITED_MVA = 9900
+"""Ratings from here on are stand-ins for "none"."""
+_NAMED = 10
 
 
 def read_matpower(path: Path) -> Network:
-    """Read a MATPOWER case file.
+    """Read a MATPOWER case file; errors as in :func:`matpower_case`."""
+    return matpower_case(path)[0]
+
+
+def matpower_case(path: Path) -> tuple[Network, tuple[str, ...]]:
+    """Read a MATPOWER case file, with what was assumed and what was not read.
 
     Raises
     ------
     DataError
         Text that is not a version 2 case file, or whose numbers break the rules of a case; all violations at once.
     UnsupportedError
-        Statements beyond assignments and arithmetic.
+        Statements beyond assignments and arithmetic, generators that hold a voltage, fields of further equipment.
     """
     subject = str(path)
-    try:
-        # Only comments and texts of old files are ever in another encoding.
-        script = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(subject, [f"cannot be read: {error.strerror or error}"]) from None
-    fields = run_script(script, subject, _LISTS, ["version", "baseMVA", *_MIN_COLUMNS])
+    script = _text(path)
+    fields, unread = run_script(script, subject, _LISTS, ["version", "baseMVA", *_MIN_COLUMNS, "switch"])
     bad = [f"mpc.{name} is missing" for name in ("baseMVA", *_MIN_COLUMNS) if name not in fields]
     if bad or str(fields.get("version", "")).removesuffix(".0") != "2":
         found = fields.get("version", "absent")
@@ -97,14 +125,119 @@ def read_matpower(path: Path) -> Network:
         bad.append(f"mpc.baseMVA = {base_mva} must be a number > 0 [MVA]")
     if bad:
         raise DataError(subject, bad)
-    bus, gen, branch = (_Table(fields[name]) for name in ("bus", "gen", "branch"))
+    _refuse_equipment(script, unread, subject)
+    tables = {name: _Table(fields[name]) for name in _MIN_COLUMNS}
+    notes = _unread_columns(tables)
+    idle = [f"mpc.{name}" for name, content in unread.items() if content]
+    if idle:
+        notes.append(f"not read, without effect on a power flow: {', '.join(idle)}")
+    bad = [problem for name, table in tables.items() for problem in table.without_value(name)]
+    if bad:
+        raise DataError(subject, bad)
     header = re.search(r"^\s*function\s+\w+\s*=\s*(\w+)[^\n]*\n\s*%+\s*\w+\s+([^\n]+)", script, re.MULTILINE)
-    case = {
+    case: dict[str, Any] = {
         "name": header[1] if header else path.stem,
         "title": header[2].strip() if header else "",
         "source": f"MATPOWER case file {path.name}",
     }
-    return network_from_dict(case | _case(bus, gen, branch, float(base_mva), subject), subject)
+    case |= _case(tables["bus"], tables["gen"], tables["branch"], float(base_mva), subject, notes)
+    switches = _switches(fields.get("switch"), case, float(base_mva), subject)
+    if switches:
+        notes.append(
+            f"{len(switches)} switches of mpc.switch are couplers; every branch counts as switchable beside them"
+        )
+    case["branches"] += switches
+    return network_from_dict(case, subject), tuple(notes)
+
+
+def _text(path: Path) -> str:
+    """The text of a file within the limits; only comments and texts of old files are ever in another encoding."""
+    try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise DataError(str(path), [f"has {size / 2**20:.0f} MiB: at most {_MOST_BYTES >> 20} MiB are read"])
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if len(line) > _LONGEST_LINE:
+            raise DataError(
+                str(path),
+                [f"line {number} has {len(line)} bytes: at most {_LONGEST_LINE >> 20} MiB are read in one line"],
+            )
+    return content.decode("utf-8", errors="replace")
+
+
+def _refuse_equipment(script: str, unread: Mapping[str, bool], subject: str) -> None:
+    """Fields beyond bus, gen and branch that stand for equipment or for switches.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming them.
+    """
+    found = [f"mpc.{name}" for name, content in unread.items() if content and _EQUIPMENT.search(name)]
+    # PowerModels names the columns of a table of one's own in a comment above it.
+    for columns, name in re.findall(r"^[ \t]*%column_names%([^\n]*)\n\s*mpc\.(\w+)", script, re.MULTILINE):
+        if name != "switch" and re.search("switch|breaker", columns, re.IGNORECASE):
+            found.append(f"mpc.{name} (columns {' '.join(columns.split())})")
+    if found:
+        raise UnsupportedError(
+            f"{subject}: not modelled: {', '.join(dict.fromkeys(found))}. Take them out, or put them into mpc.bus, "
+            "mpc.gen, mpc.branch, or mpc.switch (f_bus t_bus psw qsw state thermal_rating status)"
+        )
+
+
+def _unread_columns(tables: Mapping[str, _Table]) -> list[str]:
+    """A sentence for columns that hold something and are not read."""
+    found = []
+    for name, constants in (("bus", IDX_BUS), ("gen", IDX_GEN), ("branch", IDX_BRCH)):
+        matrix = tables[name].matrix
+        named = {_COLUMN[column]: column for column, _ in constants if column in _COLUMN and column not in _KINDS}
+        columns = []
+        for k in range(matrix.shape[1]):
+            column = named.get(k, f"column {k + 1}")
+            if column not in _READ[name] and np.any(~np.isin(matrix[:, k], _IDLE.get(column, (0.0,)))):
+                columns.append(column)
+        if columns:
+            found.append(f"{', '.join(columns)} of mpc.{name}")
+    return [f"not read, without effect on a power flow: {'; '.join(found)}"] if found else []
+
+
+def _switches(matrix: Any, case: dict[str, Any], base_mva: float, subject: str) -> list[dict[str, Any]]:
+    """Couplers of ``mpc.switch``: f_bus t_bus psw qsw state thermal_rating status.
+
+    Raises
+    ------
+    UnsupportedError
+        If the table has other columns.
+    """
+    if matrix is None or not np.size(matrix):
+        return []
+    if np.ndim(matrix) != 2 or np.shape(matrix)[1] != _SWITCH_COLUMNS:
+        raise UnsupportedError(
+            f"{subject}: mpc.switch of shape {np.shape(matrix)} is not known: it must have the columns f_bus t_bus psw "
+            "qsw state thermal_rating status"
+        )
+    bad = []
+    kv = {bus["id"]: bus["kv"] for bus in case["buses"]}
+    result: list[dict[str, Any]] = []
+    for k, (start, end, _, _, state, rating, status) in enumerate(matrix.tolist(), start=1):
+        if not {state, status} <= {0.0, 1.0} or not rating >= 0:
+            bad.append(
+                f"mpc.switch row {k}: state = {state:g}, status = {status:g} must be 0 or 1, thermal_rating >= 0"
+            )
+            continue
+        a, b = _id(start), _id(end)
+        if status and a in kv and b in kv and kv[a] != kv[b]:
+            bad.append(f"mpc.switch row {k}: couples bus {a} ({kv[a]:g} kV) and bus {b} ({kv[b]:g} kV)")
+        if status:
+            rated = rating * 1e3 / (sqrt(3.0) * kv[a]) if 0 < rating < _UNLIMITED_MVA and a in kv else None
+            result.append({"id": f"switch {k}", "from": a, "to": b, "r_ohm": 0.0, "x_ohm": 0.0})
+            result[-1] |= {"normally_open": not state, "ampacity_a": rated}
+    if bad:
+        raise DataError(subject, bad)
+    return result
 
 
 class _Table:
@@ -117,19 +250,39 @@ class _Table:
         values: Floats = self.matrix[:, _COLUMN[column]]
         return values
 
+    def without_value(self, name: str) -> list[str]:
+        """A sentence for every cell that is read and is not a number; only ratings and limits may be infinite."""
+        found = []
+        for column in _READ[name]:
+            wrong = np.isnan(self[column]) if column in _MAY_BE_INFINITE else ~np.isfinite(self[column])
+            found += [
+                f"mpc.{name} row {k + 1}: {column} = {self[column][k]:g} must be a finite number"
+                for k in np.flatnonzero(wrong).tolist()
+            ]
+        return found
+
     def where(self, kept: Any) -> _Table:
         """The rows of a mask."""
         return _Table(self.matrix[kept])
 
 
-def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: str) -> dict[str, Any]:
-    """The tables as a case file: three-phase kW, ohm, ampere."""
+def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: str, notes: list[str]) -> dict[str, Any]:
+    """The tables as a case file: three-phase kW, ohm, ampere; what is assumed is added to the notes."""
     branch_id = np.arange(1, len(branch.matrix) + 1)
     isolated = bus["BUS_I"][bus["BUS_TYPE"] == _ISOLATED]
     bus = bus.where(bus["BUS_TYPE"] != _ISOLATED)
     reached = ~np.isin(branch["F_BUS"], isolated) & ~np.isin(branch["T_BUS"], isolated)
     branch, branch_id = branch.where(reached), branch_id[reached]
     gen = gen.where((gen["GEN_STATUS"] > 0) & ~np.isin(gen["GEN_BUS"], isolated))
+    held = np.isin(bus["BUS_I"], gen["GEN_BUS"]) & (bus["BUS_TYPE"] == _PV)
+    if held.any():
+        names = ", ".join(f"bus {number:g}" for number in bus["BUS_I"][held][:_NAMED]) + (
+            " ..." if np.count_nonzero(held) > _NAMED else ""
+        )
+        raise UnsupportedError(
+            f"{subject}: not modelled: generators that hold a voltage (type 2): {names}. Make it a bus of type 1 with "
+            "PG and QG, or of type 3 if it is a source"
+        )
     roots = bus["BUS_TYPE"] == _REF
     if not roots.any():
         raise DataError(subject, ["no reference bus: at least one bus must have type 3, it becomes the substation"])
@@ -145,6 +298,12 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
     at_root = np.isin(gen["GEN_BUS"], list(voltage))
     for number in set(gen["GEN_BUS"][at_root]):
         voltage[number] = set(gen["VG"][gen["GEN_BUS"] == number])
+    sourceless = [f"{number:g}" for number in voltage if number not in set(gen["GEN_BUS"][at_root])]
+    if sourceless:
+        notes.append(f"buses of type 3 without a generator in service are sources at their VM: {', '.join(sourceless)}")
+    if (~at_root).any():
+        notes.append(f"{np.count_nonzero(~at_root)} generators feed in PG and QG as they are")
+    angle = dict(zip(bus["BUS_I"], bus["VA"], strict=True))
     unclear = [
         f"bus {b:g}: its generators ask for different voltages {sorted(v)}" for b, v in voltage.items() if len(v) > 1
     ]
@@ -159,7 +318,9 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
     case: dict[str, Any] = {
         "base_kv": base_kv,
         "substations": [_id(b) for b in voltage],
-        "substation_data": {str(_id(b)): {"v_pu": float(vm)} for b, (vm,) in voltage.items()},
+        "substation_data": {
+            str(_id(b)): {"v_pu": float(vm), "va_deg": turned(float(angle[b]))} for b, (vm,) in voltage.items()
+        },
         "buses": [
             {
                 "id": _id(bus["BUS_I"][k]),
@@ -180,6 +341,7 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
                 "x_ohm": float(branch["BR_X"][e] * z_base[e]),
                 "b_us": float(branch["BR_B"][e] / z_base[e] * 1e6),
                 "ratio": float(branch["TAP"][e]) or None,
+                "shift_deg": turned(float(branch["SHIFT"][e])) or None,
                 "normally_open": not branch["BR_STATUS"][e] > 0,
                 "ampacity_a": float(branch["RATE_A"][e] * kilo / (sqrt(3.0) * branch_kv[e])) or None,
             }

@@ -9,7 +9,7 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
 from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder
-from learnopt.io.matpower import read_matpower
+from learnopt.io.matpower import matpower_case
 from learnopt.io.opendss.reader import read_opendss
 from learnopt.io.pandapower.cim import is_cim_folder, read_cim
 from learnopt.io.pandapower.reader import case_from_pandapower_json, pandapower_case
@@ -41,7 +41,7 @@ def _read_cim(path: Path) -> Loaded:
 READERS: Mapping[str, Callable[[Path], Loaded]] = {
     ".dss": _read_opendss,
     ".json": _read_json,
-    ".m": lambda path: Loaded(read_matpower(path)),
+    ".m": lambda path: Loaded(*matpower_case(path)),
     ".xml": _read_cim,
     ".zip": _read_cim,
 }

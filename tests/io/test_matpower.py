@@ -10,10 +10,11 @@ import pytest
 
 from learnopt.errors import DataError, LearnoptError, UnsupportedError
 from learnopt.io import load_case
-from learnopt.io.matpower import read_matpower
+from learnopt.io.matpower import matpower_case, read_matpower
 from learnopt.network import Limits, Network, ReconfigurationProblem
 from learnopt.physics import evaluate, power_flow
 
+FIELD_CASES = Path(__file__).parents[1] / "data" / "field_cases"
 DISTRIBUTION = [
     "10ba",
     "12da",
@@ -159,9 +160,70 @@ def test_transformer_ratio_and_voltage_levels(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["5", "6ww", "9", "30", "_ACTIVSg200"])
-def test_meshed_transmission_cases_are_read(package, case):
-    """A transmission network is no distribution feeder, but nothing in its file is an error."""
-    assert read_matpower(package / f"case{case}.m").n_loops > 0
+def test_generators_that_hold_a_voltage_are_refused(package, case):
+    """Buses of type 2 with a generator in service: the transmission cases have some, each is named."""
+    with pytest.raises(UnsupportedError, match=r"hold a voltage \(type 2\): bus \d+"):
+        read_matpower(package / f"case{case}.m")
+
+
+@pytest.mark.parametrize(("name", "loss_kw"), [("m_switch_ties", 18.44), ("m_switch_table", 18.38)])
+def test_switches_are_couplers(name, loss_kw):
+    """The tie is an open coupler, the section switch a closed one; the notes say so and what was not read."""
+    network, notes = matpower_case(FIELD_CASES / f"{name}.m")
+    tie = network.branch_index["switch 1" if name == "m_switch_ties" else "switch 2"]
+    assert (network.r[tie], network.x[tie], network.normally_open[tie], network.switchable[tie]) == (0, 0, True, True)
+    assert {str(network.bus_ids[k]) for k in (network.from_bus[tie], network.to_bus[tie])} == {"3", "6"}
+    assert network.i_max[tie] * network.i_base[tie] == pytest.approx(20e3 / (math.sqrt(3) * 20))
+    if name == "m_switch_table":
+        assert not network.normally_open[network.branch_index["switch 1"]]
+    judged = evaluate(ReconfigurationProblem.of(network), network.normal_configuration)
+    assert judged.loss_kw == pytest.approx(loss_kw, abs=0.01)
+    assert "QMAX, QMIN, MBASE, PMAX of mpc.gen; RATE_B, RATE_C of mpc.branch" in notes[0]
+    assert "switches of mpc.switch are couplers" in notes[1]
+
+
+def test_a_generator_that_holds_a_voltage_in_a_feeder():
+    """Never a negative load at whatever voltage results."""
+    with pytest.raises(UnsupportedError, match=r"type 2\): bus 4\."):
+        read_matpower(FIELD_CASES / "m_pv_generator.m")
+
+
+def test_angles_and_fields_that_are_not_read(tmp_path: Path):
+    """VA of a source, SHIFT of a branch; each further field and column with content is named."""
+    names = "mpc.bus_name"
+    cost = "mpc.gencost = [2 0 0 3 0 1 0];\nmpc.dcline = [];\nmpc.bus_name ="
+    changes = (("1 3 0   0   0 0 1 1.0 0 12.5", "1 3 0   0   0 0 1 1.0 390 12.5"), ("0 0 1 0 1 -360", "0 0 1 -30 1 -5"))
+    path = tmp_path / "noted.m"
+    script = SMALL.replace(f"{names} =", cost)
+    for old, new in changes:
+        assert old in script
+        script = script.replace(old, new)
+    path.write_text(script)
+    _, notes = matpower_case(path)
+    assert "mpc.gencost, mpc.bus_name" in " ".join(notes)
+    assert "dcline" not in " ".join(notes)
+    assert "ANGMIN of mpc.branch" in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"mpc.x = [" + b"1 " * 600_000 + b"];", "line 1 has 1200011 bytes"),
+        (b"%" + b"\n" * (33 * 2**20), "has 33 MiB: at most 32 MiB are read"),
+        (b"%{\n" * 200_000, "not a MATPOWER case"),
+        (b"function mpc = f\nmpc.bus = [" + b"1:1e5;\n" * 60 + b"];", "a matrix of more than 5000000 numbers"),
+        (b"", "not a MATPOWER case"),
+        (b"\xff\xfe\x00", "is not understood"),
+    ],
+    ids=["line", "file", "comments that never end", "ranges", "empty", "not text"],
+)
+def test_limits_of_a_file(tmp_path: Path, content: bytes, said: str):
+    """What is too long, too large or no text is refused at once."""
+    path = tmp_path / "large.m"
+    path.write_bytes(content)
+    with pytest.raises(LearnoptError) as error:
+        read_matpower(path)
+    assert said in str(error.value)
 
 
 def test_small_case(tmp_path: Path):
@@ -238,7 +300,21 @@ def test_meaningless_voltage_limits_are_dropped(tmp_path: Path):
         ("[1 0 0 10", "[7 0 0 10", DataError, "generator at bus 7: there is no such bus"),
         ("1 2 0.3", "1 9 0.3", DataError, "branch 1: to = 9 is not a bus"),
         ("1 2 0.3", "1 2 -0.3", DataError, "branch 1: r_ohm"),
-        ("2 1 400 200", "2 1 NaN 200", DataError, "bus 2: p_kw = nan"),
+        ("2 1 400 200", "2 1 NaN 200", DataError, "mpc.bus row 2: PD = nan must be"),
+        ("0 12.5 1 1.1 0.9;", "0 12.5 1 1.1 NaN;", DataError, "mpc.bus row 1: VMIN = nan"),
+        ("0 0 0 0 1 -360 360;", "0 0 0 0 NaN -360 360;", DataError, "mpc.branch row 1: BR_STATUS = nan"),
+        ("1.02 100 1 10 0]", "1.02 100 NaN 10 0]", DataError, "mpc.gen row 1: GEN_STATUS = nan"),
+        ("0 0    0 0 0 0 1", "Inf 0    0 0 0 0 1", DataError, "mpc.branch row 1: BR_B = inf"),
+        ("Vbase =", "mpc.dcline = [1 2 1];\nVbase =", UnsupportedError, "not modelled: mpc.dcline"),
+        ("Vbase =", "mpc.breakers = [1 2 1];\nVbase =", UnsupportedError, "not modelled: mpc.breakers"),
+        ("Vbase =", "mpc.switch = [1 2 1];\nVbase =", UnsupportedError, "mpc.switch of shape (1, 3)"),
+        ("Vbase =", "mpc.switch = [1 2 0 0 7 9 1];\nVbase =", DataError, "mpc.switch row 1: state = 7"),
+        (
+            "Vbase =",
+            "%column_names% is_switch\nmpc.branch_data = [1; 0; 0];\nVbase =",
+            UnsupportedError,
+            "mpc.branch_data (columns is_switch)",
+        ),
         ("2 1 400 200", "2 1 400", DataError, "line 10: this row has 12 numbers, the first one 13"),
         ("2 1 400 200", "2 1 400 'x'", DataError, "'x' is text where a number is expected"),
         ("mpc.bus(1, BASE_KV)", "mpc.bus(9, BASE_KV)", DataError, "index 9 is not a whole number from 1 to 3"),
@@ -253,8 +329,8 @@ def test_meaningless_voltage_limits_are_dropped(tmp_path: Path):
         ("Vbase = ", "a = [1 2] + [1; 2; 3];\nb = [[1; 2] 3];\nVbase = ", DataError, "line 24: cannot be computed"),
         ("Vbase = ", "a = 1:0:5;\nVbase = ", DataError, "line 23: the range 1:0:5 is not finite"),
         ("Vbase = ", "a = " + "(" * 5000 + ";\nVbase = ", DataError, "line 23: cannot be computed"),
-        ("2 1 400 200", "2 1 (-8)^(1/3) 200", DataError, "bus 2: p_kw = nan"),
-        ("2 1 400 200", "2 1 1e300^2 200", DataError, "bus 2: p_kw = inf"),
+        ("2 1 400 200", "2 1 (-8)^(1/3) 200", DataError, "mpc.bus row 2: PD = nan"),
+        ("2 1 400 200", "2 1 1e300^2 200", DataError, "mpc.bus row 2: PD = inf"),
     ],
 )
 def test_refused_texts(tmp_path: Path, old, new, kind, message):
