@@ -11,7 +11,16 @@ import learnopt
 from learnopt.engines.clock import Stopwatch
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, power_flow
+
+AGREEMENT = 1e-6
+"""Largest relative difference between the judge's loss and that of the engines' own power flow, for one configuration.
+
+A gap asked for that is smaller counts as this one: nothing finer is known of an answer."""
+PICOWATT = 1e-15
+"""What counts as nothing [kW], whatever the load."""
+ROUNDING = 1e-8
+"""Slack of a reported gap over the gap asked for: engines stop at it, in losses of their own power flow."""
 
 __all__ = ["Engine", "Progress", "SolveOptions", "Stopwatch", "conclude", "infeasible"]
 
@@ -107,6 +116,7 @@ def conclude(
     *,
     configuration: Configuration | None,
     status: Status,
+    gap: float = 0.0,
     certificate: Certificate = Certificate.NONE,
     dual_bound_kw: float | None = None,
     message: str = "",
@@ -114,38 +124,63 @@ def conclude(
     engine_version: str = learnopt.__version__,
     settings: Settings | Sequence[Settings] | None = None,
     judged: Evaluation | None = None,
+    objective: Callable[[Evaluation], float] | None = None,
 ) -> Result:
     """Result of a solve, with the configuration evaluated by the independent judge.
-
-    ``judged`` is what the judge said of this problem and configuration where the engine has asked it before.
 
     A configuration that the judge does not accept (not admissible, no power flow, a limit violated) is not returned as
     an answer: the status becomes ``no_solution`` and the message says why. A bound above the judged objective can only
     be rounding, and is lowered to it; one below zero is raised to it, since no loss and no switching cost is negative.
+
+    ``optimal`` is said here only: where the objective as judged lies within the gap asked for of the bound. Nothing is
+    proven where the judge and the engines' own power flow find different losses for the configuration (by more than
+    :data:`AGREEMENT`), or where an AC bound lies above the AC objective of an admissible configuration.
+
+    Parameters
+    ----------
+    gap
+        Relative gap asked for; what counts for ``optimal``.
+    dual_bound_kw
+        Lower bound [kW]; ``inf`` where the configuration is the only one.
+    judged
+        What the judge said of this problem and configuration where the engine has asked it before.
+    objective
+        What is minimised [kW], where it is not the loss plus the switching cost.
     """
-    evaluation, objective = None, None
+    evaluation, value, said = None, None, [message]
     if configuration is not None:
         with watch.stage("judge"):
             evaluation = judged or evaluate(problem.applied(settings), configuration)
         reasons = [*problem.faults(configuration, settings), *evaluation.violations]
         if reasons:
             more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-            message = " ".join(
-                [message, "The best configuration found is not feasible:", "; ".join(reasons[:3]) + more]
-            )
+            said += ["The best configuration found is not feasible:", "; ".join(reasons[:3]) + more]
             configuration, evaluation = None, None
             status = Status.NO_SOLUTION
         else:
-            objective = evaluation.loss_kw + problem.switching_cost * problem.operations(configuration)
+            switching = problem.switching_cost * problem.operations(configuration)
+            value = evaluation.loss_kw + switching if objective is None else objective(evaluation)
+            doubt = _disagreement(problem.applied(settings), configuration, evaluation)
             if dual_bound_kw is not None:
-                dual_bound_kw = min(dual_bound_kw, objective)
+                far = certificate is Certificate.AC and dual_bound_kw > value + _rounding_kw(problem, value)
+                if not doubt and far and math.isfinite(dual_bound_kw):
+                    doubt = f"its bound of {dual_bound_kw:.7g} kW lies above the objective of {value:.7g} kW"
+                dual_bound_kw = min(dual_bound_kw, value)
+            if doubt:
+                said.append(f"Nothing is proven: {doubt}.")
+                dual_bound_kw = None
     each: tuple[Settings, ...] = ()
     if configuration is not None and problem.controls and settings is not None:
         each = (settings,) if isinstance(settings, Settings) else tuple(settings)
-    if dual_bound_kw is None or not math.isfinite(dual_bound_kw):
+    if dual_bound_kw is None or not math.isfinite(dual_bound_kw) or certificate is Certificate.NONE:
         dual_bound_kw, certificate = None, Certificate.NONE
     else:
         dual_bound_kw = max(dual_bound_kw, 0.0)
+    if status is Status.OPTIMAL and not reached(problem, value, dual_bound_kw, gap):
+        status = Status.FEASIBLE
+        if value is not None and dual_bound_kw is not None:
+            left = (value - dual_bound_kw) / abs(value)
+            said.append(f"The gap is {left:.3g} as judged, above the {max(gap, AGREEMENT):g} asked for.")
     return Result(
         status=status,
         engine=engine,
@@ -153,15 +188,52 @@ def conclude(
         certificate=certificate,
         configuration=configuration,
         evaluation=evaluation,
-        objective_kw=objective,
+        objective_kw=value,
         dual_bound_kw=dual_bound_kw,
-        message=message.strip(),
+        message=" ".join(said).strip(),
         nodes=nodes,
         solve_time_s=watch.elapsed,
         stage_times_s=dict(watch.stages),
         settings=each[0] if each else None,
         scenario_settings=each if problem.scenarios is not None else (),
     )
+
+
+def reached(problem: ReconfigurationProblem, value_kw: float | None, bound_kw: float | None, gap: float) -> bool:
+    """The gap between an objective, as judged, and a bound is at most the gap asked for."""
+    if value_kw is None or bound_kw is None:
+        return False
+    allowed = (gap + ROUNDING) * abs(value_kw)
+    return value_kw - bound_kw <= max(allowed, _rounding_kw(problem, value_kw))
+
+
+def _rounding_kw(problem: ReconfigurationProblem, value_kw: float) -> float:
+    """What two power flows may differ by in an objective [kW]; a loss of nothing is known to digits of the load."""
+    load = float(sum(abs(member.p).sum() + abs(member.q).sum() for member in problem.members))
+    return AGREEMENT * abs(value_kw) + 1e-12 * load * problem.network.base.kw + PICOWATT
+
+
+def _disagreement(problem: ReconfigurationProblem, configuration: Configuration, judged: Evaluation) -> str:
+    """How the judge's loss differs from that of the engines' own power flow; empty where they agree.
+
+    Empty too where the sweep finds no solution: the judge's is then all that is known.
+    """
+    flows = [power_flow(member, configuration) for member in problem.members]
+    if not all(flow.converged for flow in flows):
+        return ""
+    own = problem.total([flow.loss for flow in flows]) * problem.network.base.kw
+    if abs(own - judged.loss_kw) <= _rounding_kw(problem, own):
+        return ""
+    return f"two power flows of this configuration disagree, {judged.loss_kw:.9g} kW and {own:.9g} kW"
+
+
+def unsettled(problem: ReconfigurationProblem, configuration: Configuration, judged: Evaluation) -> bool:
+    """The judge found no power flow of an admissible configuration, and no proof that there is none.
+
+    Such a configuration is no answer, and must stay below every bound.
+    """
+    open_question: bool = getattr(judged, "unsettled", not judged.converged)
+    return open_question and problem.admits(configuration)
 
 
 def infeasible(

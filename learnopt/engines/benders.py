@@ -127,6 +127,7 @@ class BendersEngine:
             watch,
             configuration=search.incumbent,
             status=status,
+            gap=search.asked,
             certificate=Certificate.AC,
             dual_bound_kw=search.bound if status is not Status.INFEASIBLE else None,
             message=f"{message} {CAUTION}" if run.cuts else message,

@@ -2,6 +2,9 @@
 
 Branches in no loop are contracted; the remaining graph is searched branch by branch, including a branch where it
 closes no loop and leaving it out where the rest still connects the graph, so that every path ends in a spanning tree.
+
+Where a sweep finds no power flow a monotone one may prove that there is none (:mod:`learnopt.engines.bounds.trunk`), or
+the judge finds one; what neither settles is below every bound.
 """
 
 from __future__ import annotations
@@ -12,12 +15,23 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible, unsettled
+from learnopt.engines.bounds.trunk import leaf_loss
+from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
 from learnopt.network.union_find import find_set
+from learnopt.physics import evaluate
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+
+CHUNK = 20_000
+"""Configurations between two looks at the clock."""
+QUESTIONS = 256
+"""Configurations without a settled power flow that are collected before the judge is asked."""
+MOST_QUESTIONS = 4096
+"""Configurations put to the judge; any more of them count as not settled."""
 
 
 def count_configurations(problem: ReconfigurationProblem) -> float:
@@ -107,6 +121,8 @@ def next_tree(tail: Ints, head: Ints, n_nodes: int, state: Ints, label: Ints, sc
 def _enumerate(
     grid: Any,
     limits: Any,
+    trunk: Any,
+    monotone: bool,
     s: NDArray[np.complex128],
     closed: Bools,
     branches: Ints,
@@ -123,17 +139,19 @@ def _enumerate(
     label: NDArray[np.int64],
     progress: Ints,
     best_value: Floats,
+    open_questions: Bools,
 ) -> bool:
-    """Search on from ``state`` until done (True) or until ``progress[0]`` trees have been seen (False).
+    """Search on from ``state`` until done (True), or until ``stop_at`` trees were seen or questions pile up (False).
 
-    ``state[i]``: 0 not tried, 1 included, 2 left out. ``progress`` = (trees, feasible trees, depth).
+    ``state[i]``: 0 not tried, 1 included, 2 left out. ``progress`` = (trees, feasible trees, depth, open questions);
+    the states whose power flow is not settled are rows of ``open_questions``.
     """
     n, m = len(s), len(branches)
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     shunt = np.empty(n, np.complex128)
     v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
     scratch = np.empty(n_nodes, np.int64)
-    while progress[0] < stop_at:
+    while progress[0] < stop_at and progress[3] < len(open_questions):
         if n_nodes > 1:
             progress[2] = next_tree(tail, head, n_nodes, state, label, scratch, progress[2])
             if progress[2] < 0:
@@ -149,6 +167,11 @@ def _enumerate(
             order_tree(grid, closed, order, parent, feed)
             loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
             feasible = not np.isnan(loss)
+            if not feasible:
+                most = best_value[0] - switching_cost * operations
+                if not (monotone and leaf_loss(trunk, closed, most, True)[1]):
+                    open_questions[progress[3]] = closed
+                    progress[3] += 1
             if feasible and limits.active:
                 feasible = total_violation(grid, limits, s, order, parent, feed, v, current) == 0.0
             if feasible:
@@ -160,6 +183,16 @@ def _enumerate(
         if n_nodes == 1:
             return True
     return False
+
+
+def _ask(problem: ReconfigurationProblem, configuration: Configuration, best: Bools, best_value: Floats) -> bool:
+    """Put a configuration to the judge; a better one goes into ``best``. False where the judge does not settle it."""
+    judged = evaluate(problem, configuration)
+    if judged.feasible and problem.admits(configuration):
+        value = judged.loss_kw + problem.switching_cost * problem.operations(configuration)
+        if value / problem.network.base.kw < best_value[0]:
+            best[:], best_value[0] = configuration.closed, value / problem.network.base.kw
+    return not unsettled(problem, configuration, judged)
 
 
 class EnumerationEngine:
@@ -201,7 +234,10 @@ class EnumerationEngine:
         closed = problem.usable & ~problem.free & (problem.blocks.block >= 0)
         best = closed.copy()
         label = np.tile(np.arange(core.n_nodes), (m + 1, 1))
-        state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(3, dtype=np.int64)
+        state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(4, dtype=np.int64)
+        questions = np.zeros((QUESTIONS, net.n_branch), dtype=bool)
+        asked = unknown = 0
+        trunk, monotone = SearchSpace.of(problem).trunk, not tight_obstacles(problem)
         best_value = np.array([np.inf])
         cap = problem.max_operations
         finished = interrupted = False
@@ -211,6 +247,8 @@ class EnumerationEngine:
                     finished = _enumerate(
                         grid_of(net, problem.charging),
                         limit_arrays(problem),
+                        trunk,
+                        monotone,
                         problem.p + 1j * problem.q,
                         closed,
                         core.branches,
@@ -222,19 +260,26 @@ class EnumerationEngine:
                         problem.switching_cost / net.base.kw,
                         np.iinfo(np.int64).max if cap is None else cap,
                         best,
-                        progress[0] + 20_000,
+                        progress[0] + CHUNK,
                         state,
                         label,
                         progress,
                         best_value,
+                        questions,
                     )
+                    for row in questions[: progress[3]]:
+                        asked += 1
+                        settled = asked <= MOST_QUESTIONS and _ask(problem, Configuration(row), best, best_value)
+                        unknown += not settled
+                    progress[3] = 0
                     if options.time_limit is not None and watch.elapsed > options.time_limit:
                         break
             except KeyboardInterrupt:
                 interrupted = True
         found = Configuration(best) if np.isfinite(best_value[0]) else None
-        seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible."
-        if not finished:
+        doubt = f" The power flow of {unknown} could not be settled, so nothing is proven." if unknown else ""
+        seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible.{doubt}"
+        if not finished or doubt:
             status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
             if interrupted:
                 status, seen = Status.INTERRUPTED, f"Interrupted. {seen}"
@@ -248,6 +293,7 @@ class EnumerationEngine:
             watch,
             configuration=found,
             status=Status.OPTIMAL,
+            gap=options.gap or 0.0,
             certificate=Certificate.AC,
             dual_bound_kw=float(best_value[0]) * net.base.kw,
             message=seen,

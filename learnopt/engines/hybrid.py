@@ -60,12 +60,13 @@ class HybridEngine:
             return replace(exact, engine=self.name, solve_time_s=watch.elapsed)
         with watch.stage("exchange"):
             better, kicks = self._improve(held, exact.configuration, options.seed, limit, watch)
-        result = conclude(
+        return conclude(
             problem,
             self.name,
             watch,
             configuration=better,
-            status=Status.FEASIBLE,
+            status=Status.FEASIBLE if exact.dual_bound_kw is None else Status.OPTIMAL,
+            gap=DEFAULT_GAP if options.gap is None else options.gap,
             certificate=exact.certificate,
             dual_bound_kw=exact.dual_bound_kw,
             message=f"{exact.message} Then {kicks} kicks of branch exchange.",
@@ -73,10 +74,6 @@ class HybridEngine:
             engine_version=exact.engine_version,
             settings=settings,
         )
-        gap = DEFAULT_GAP if options.gap is None else options.gap
-        if result.gap is not None and result.gap <= gap:
-            result = replace(result, status=Status.OPTIMAL)
-        return result
 
     def _improve(
         self, problem: ReconfigurationProblem, start: Configuration, seed: int, limit: float, watch: Stopwatch

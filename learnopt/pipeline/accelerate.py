@@ -266,10 +266,15 @@ def _proven(problem: ReconfigurationProblem, incumbent: Configuration) -> Reconf
 def _only(problem: ReconfigurationProblem, watch: Stopwatch) -> Result:
     """Answer of a reduced problem that leaves one configuration."""
     only = radial_start(problem)
-    result = conclude(problem, "learned", watch, configuration=only, status=Status.OPTIMAL)
-    if result.objective_kw is None:
-        return result
-    return replace(result, dual_bound_kw=result.objective_kw, certificate=Certificate.AC)
+    return conclude(
+        problem,
+        "learned",
+        watch,
+        configuration=only,
+        status=Status.OPTIMAL,
+        certificate=Certificate.AC,
+        dual_bound_kw=math.inf,
+    )
 
 
 def _union(

@@ -87,22 +87,19 @@ def solve_balanced(problem: ReconfigurationProblem, weight_kw: float, options: S
         k = FIRST_K if k == 1 else 4 * k
     answer = min(values, key=value)
     settled = bound >= value(answer) * (1 - max(options.gap or 0.0, 10 * PROOF_GAP))
-    found = conclude(
+    return conclude(
         problem,
         "tree",
         watch,
         configuration=answer,
         status=Status.OPTIMAL if settled else Status.FEASIBLE,
+        gap=options.gap or 0.0,
+        certificate=certificate,
+        dual_bound_kw=bound,
+        objective=lambda _: value(answer),
         message=f"Loss and {weight_kw:g} kW times the balance index of the feeders."
         + ("" if settled else " Not proven: too many configurations lose less than this objective."),
         nodes=nodes,
-    )
-    known = math.isfinite(bound)
-    return replace(
-        found,
-        objective_kw=value(answer),
-        dual_bound_kw=min(bound, value(answer)) if known else None,
-        certificate=certificate if known else Certificate.NONE,
     )
 
 

@@ -49,6 +49,8 @@ from learnopt.network import (
 from learnopt.physics import evaluate
 from learnopt.physics.batch import feasible_losses
 
+MILP_GAP = 1e-4
+"""Gap that the MILP proves where none is asked for."""
 CUTS = 60
 """Cutting planes before the k best take over."""
 FIRST_K, LAST_K = 8, 1024
@@ -142,6 +144,7 @@ class _Study:
         self, problem: ReconfigurationProblem, risk: Risk, level: float, options: SolveOptions, milp: bool = False
     ) -> None:
         self.problem, self.risk, self.level, self.options, self.milp = problem, risk, level, options, milp
+        self.gap = (MILP_GAP if milp else 0.0) if options.gap is None else options.gap
         self.watch = Stopwatch()
         self.limit = math.inf if options.time_limit is None else options.time_limit
         self.seen: dict[Configuration, _Seen] = {}
@@ -159,19 +162,22 @@ class _Study:
             result = self._solve(self.problem.replace(objective="worst"), start.configuration)
         if result.configuration is None:
             return result
-        shown = conclude(  # its loss is the weighted mean, as for every risk; the objective is the risk
+        worst = float(result.objective_kw or 0.0)
+        return conclude(  # its loss is the weighted mean, as for every risk; the objective is the risk
             self.problem,
             result.engine,
             self.watch,
             configuration=result.configuration,
             status=result.status,
+            gap=self.gap,
+            certificate=result.certificate,
+            dual_bound_kw=result.dual_bound_kw,
+            objective=lambda _: worst,
             message=result.message,
             nodes=self.nodes,
             engine_version=result.engine_version,
             settings=result.scenario_settings or None,
         )
-        proof = {"dual_bound_kw": result.dual_bound_kw, "certificate": result.certificate}
-        return replace(shown, objective_kw=result.objective_kw, **proof)  # type: ignore[arg-type]
 
     def averse(self, start: Result) -> Result:
         """The least CVaR, by cutting planes and then by enumeration."""
@@ -212,25 +218,23 @@ class _Study:
             message = f"Smallest {name} found; the proof ended at the {why}."
         elif certificate is Certificate.MODEL:
             message += " Proven for load currents held at the voltages of the optima of weighted means."
-        found = conclude(
+
+        def averse(evaluation: Evaluation) -> float:
+            losses = np.array([e.loss_kw for e in evaluation.scenarios])
+            return risk_of(losses, self.problem.weights, self.risk, self.level) + best_seen.switching
+
+        return conclude(
             self.problem,
             "tree",
             self.watch,
             configuration=best_seen.configuration,
             status=Status.OPTIMAL if settled else Status.FEASIBLE,
+            gap=self.options.gap or 0.0,
+            certificate=certificate,
+            dual_bound_kw=bound,
+            objective=averse,
             message=message,
             nodes=self.nodes,
-        )
-        if found.evaluation is None:
-            return found
-        losses = np.array([e.loss_kw for e in found.evaluation.scenarios])
-        objective = risk_of(losses, self.problem.weights, self.risk, self.level) + best_seen.switching
-        known = certificate is not Certificate.NONE and math.isfinite(bound)
-        return replace(
-            found,
-            objective_kw=objective,
-            dual_bound_kw=min(bound, objective) if known else None,
-            certificate=certificate if known else Certificate.NONE,
         )
 
     def summary(self, result: Result) -> RiskSummary:

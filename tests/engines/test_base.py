@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from learnopt.engines import Engine, SolveOptions, Stopwatch, conclude, engine_names, load_engine
-from learnopt.engines.base import infeasible
+from learnopt.engines.base import AGREEMENT, infeasible
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, Status
+from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, ScenarioSet, Status
+from learnopt.physics import evaluate
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def closing(problem: ReconfigurationProblem, configuration: Configuration | None
 def test_objective_is_judged_loss_plus_switching(triangle):
     """Loss comes from the judge, the cost of two operations is added, and the bound stays where it was."""
     problem = ReconfigurationProblem.of(triangle, switching_cost=1.5)
-    result = closing(problem, triangle.configuration([2]))
+    result = closing(problem, triangle.configuration([2]), gap=0.9)
     assert result.status is Status.OPTIMAL
     assert result.evaluation is not None
     assert result.objective_kw == pytest.approx(result.loss_kw + 3.0)
@@ -73,11 +74,77 @@ def test_objective_is_judged_loss_plus_switching(triangle):
     assert result.solve_time_s > 0
 
 
-def test_a_bound_above_the_objective_is_rounding(triangle):
-    """It is lowered to the objective, so that the gap is zero and never negative."""
-    result = closing(ReconfigurationProblem.of(triangle), triangle.configuration([2]), dual_bound_kw=1e9)
+@pytest.mark.parametrize("above", [1e-9, math.inf])
+def test_a_bound_just_above_the_objective_is_rounding(triangle, above):
+    """It is lowered to the objective, so that the gap is zero and never negative; infinite: the only answer."""
+    problem, configuration = ReconfigurationProblem.of(triangle), triangle.configuration([2])
+    bound = evaluate(problem, configuration).loss_kw * (1 + above)
+    result = closing(problem, configuration, dual_bound_kw=bound)
+    assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
     assert result.dual_bound_kw == result.objective_kw
     assert result.gap == 0.0
+
+
+def test_an_ac_bound_far_above_an_ac_loss_proves_nothing(triangle):
+    """Its proof is wrong somewhere; a bound of the model may lie above, its losses are not those of AC."""
+    problem, configuration = ReconfigurationProblem.of(triangle), triangle.configuration([2])
+    bound = evaluate(problem, configuration).loss_kw * (1 + 1e-5)
+    result = closing(problem, configuration, dual_bound_kw=bound)
+    assert (result.status, result.certificate, result.dual_bound_kw) == (Status.FEASIBLE, Certificate.NONE, None)
+    assert "lies above the objective" in result.message
+    model = closing(problem, configuration, dual_bound_kw=bound, certificate=Certificate.MODEL)
+    assert (model.status, model.certificate, model.gap) == (Status.OPTIMAL, Certificate.MODEL, 0.0)
+
+
+@pytest.mark.parametrize("asked", [0.0, 1e-6, 1e-4, 0.2])
+def test_optimal_means_the_reported_gap(triangle, asked):
+    """Whatever an engine says: optimal if the gap as judged is at most the one asked for, never beyond it."""
+    problem, configuration = ReconfigurationProblem.of(triangle), triangle.configuration([2])
+    loss, allowed = evaluate(problem, configuration).loss_kw, max(asked, AGREEMENT)
+    within = closing(problem, configuration, dual_bound_kw=loss * (1 - 0.99 * allowed), gap=asked)
+    beyond = closing(problem, configuration, dual_bound_kw=loss * (1 - 1.1 * allowed), gap=asked)
+    assert within.status is Status.OPTIMAL
+    assert within.gap <= allowed
+    assert (beyond.status, beyond.certificate) == (Status.FEASIBLE, Certificate.AC)
+    assert beyond.gap > allowed
+    assert "above the" in beyond.message
+    assert "above the" not in within.message
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-5, 1 - 1e-5, 1 + 1e-8])
+def test_judge_and_sweep_must_agree(triangle, factor):
+    """A loss that the judge sees otherwise is the loss of the answer, and nothing is proven about it."""
+    problem, configuration = ReconfigurationProblem.of(triangle, switching_cost=1.5), triangle.configuration([2])
+    judged = evaluate(problem, configuration)
+    judged = replace(judged, loss_kw=factor * judged.loss_kw)
+    result = closing(problem, configuration, judged=judged, dual_bound_kw=judged.loss_kw + 3.0)
+    assert result.loss_kw == judged.loss_kw
+    if abs(factor - 1) < AGREEMENT:
+        assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+    else:
+        assert (result.status, result.certificate, result.gap) == (Status.FEASIBLE, Certificate.NONE, None)
+        assert "two power flows of this configuration disagree" in result.message
+
+
+def test_agreement_of_nothing(triangle):
+    """Without load both lose nothing, up to rounding; every scenario counts."""
+    nothing = replace(Scenario.nominal(triangle), p_load=0 * triangle.p_load, q_load=0 * triangle.q_load)
+    result = closing(ReconfigurationProblem(triangle, nothing), triangle.configuration([2]), dual_bound_kw=0.0)
+    assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
+    both = ScenarioSet((nothing, Scenario.nominal(triangle)), np.ones(2))
+    problem = ReconfigurationProblem(triangle, both.mean, scenarios=both)
+    loss = evaluate(problem, triangle.configuration([2])).loss_kw
+    result = closing(problem, triangle.configuration([2]), dual_bound_kw=loss)
+    assert (result.status, result.gap) == (Status.OPTIMAL, 0.0)
+
+
+def test_another_objective_is_what_the_gap_is_of(triangle):
+    """A risk, or loss and balance: status, bound and gap are those of what is minimised."""
+    problem, configuration = ReconfigurationProblem.of(triangle), triangle.configuration([2])
+    twice = closing(problem, configuration, objective=lambda e: 2 * e.loss_kw, dual_bound_kw=math.inf)
+    assert (twice.status, twice.objective_kw) == (Status.OPTIMAL, 2 * twice.loss_kw)
+    half = closing(problem, configuration, objective=lambda e: 2 * e.loss_kw, dual_bound_kw=twice.loss_kw)
+    assert (half.status, half.gap) == (Status.FEASIBLE, 0.5)
 
 
 def test_a_bound_below_zero_is_zero(triangle):

@@ -19,7 +19,7 @@ from learnopt.formulations.distflow_terms import sending_term, tangent_row, tap_
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem, Result, Settings
 
 DEFAULT_GAP = 1e-4
-SMALLEST_GAP = 2e-6
+SMALLEST_GAP = 1e-6
 """What the tolerances of the linear solver allow to prove; a smaller gap asked for counts as this one."""
 LIGHT_LOAD = 1e-2
 """Feeders with less apparent load than this [pu] are solved in units of their own."""
@@ -133,8 +133,17 @@ class HighsRelaxation:
         taps = tap_voltages_sqr(self.pyomo_model, self.data)
         return settings_of_solution(self.pyomo_model, self.data.problem.controls, *taps)
 
-    def settle_on(self, configuration: Configuration, settings: Settings) -> None:
-        """Leave nothing but this configuration and these bank steps, positions of taps and running generators."""
+    def settle_on(self, configuration: Configuration, settings: Settings | None = None) -> None:
+        """Leave nothing but this configuration and these bank steps, positions of taps and running generators.
+
+        Without settings the controls stay free.
+        """
+        if settings is None:
+            columns = self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]
+            self._settled = columns[columns >= 0]
+            zero = np.zeros(len(self._settled))
+            self.model.set_bounds(self._settled, zero, zero)
+            return
         m, controls = self.pyomo_model, self.data.problem.controls
         discrete = [(m.capacitor_on, k, np.array(bank.choices)) for k, bank in enumerate(controls.capacitors)]
         values = list(settings.capacitors)

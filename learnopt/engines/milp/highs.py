@@ -70,8 +70,8 @@ class SolverRun:
     reduced_costs: Floats | None = None
 
 
-PRESOLVE_FORCING_ROW = 1 << 6
-"""Bit of HiGHS's ``presolve_rule_off`` for forcing rows."""
+PRESOLVE_FORCING_ROW, PRESOLVE_DOUBLETON = 1 << 6, 1 << 9
+"""Bits of HiGHS's ``presolve_rule_off`` for forcing rows, and for substitution by equations of two terms."""
 
 
 class CompiledModel:
@@ -143,8 +143,11 @@ class CompiledModel:
         tiny = bool((self._scale < 1).any())
         self._set(output_flag=False, threads=threads, random_seed=0, presolve="off" if tiny else "choose")
         # A row that its bounds fulfil by 1e-6 only would fix its columns, currents with coefficients below that among
-        # them: HiGHS 1.15 cut off the optimum of a feeder of ordinary size.
-        self._set(presolve_rule_off=PRESOLVE_FORCING_ROW)
+        # them: HiGHS 1.15 cut off the optimum of a feeder of ordinary size. Substituting by an equation of two terms
+        # divides what a row misses by the coefficient, a small resistance: in 2 of 100 random feeders bounds came out
+        # up to 5 % above the optimum. (Tolerances of 1e-9 avoid that too, but make feasible models of milliwatts
+        # infeasible.)
+        self._set(presolve_rule_off=PRESOLVE_FORCING_ROW | PRESOLVE_DOUBLETON)
         self._set(small_matrix_value=1e-12)  # a dropped coefficient of a tangent would cut off the AC state
         self._highs.passModel(lp)
         self._mixed = False

@@ -17,12 +17,12 @@ from functools import partial
 
 import numpy as np
 
-from learnopt.engines.base import conclude
+from learnopt.engines.base import conclude, unsettled
 from learnopt.engines.dispatch import settle, settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.milp.highs import Outcome, SolverRun
 from learnopt.engines.milp.outer_model import Relaxation, SettableRelaxation
-from learnopt.engines.milp.rounding import round_relaxation
+from learnopt.engines.milp.rounding import least_of, round_relaxation
 from learnopt.engines.milp.search_state import Search
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.engines.tree.coverage import mixed_signs
@@ -103,6 +103,7 @@ def solve_by_rounds(
         search.watch,
         configuration=search.incumbent,
         status=status,
+        gap=search.asked,
         certificate=Certificate.AC,
         dual_bound_kw=search.bound if status is not Status.INFEASIBLE else None,
         message=message,
@@ -134,6 +135,7 @@ class OuterApproximation:
     def __init__(self, search: Search, build: Callable[[DistFlowData, float], Relaxation], effort: Effort) -> None:
         self.search, self._build, self.effort = search, build, effort
         self._excluded: list[Configuration] = []
+        self._proven = False
 
     def run(self, start: Configuration | None) -> End:
         """Status and message; the search holds the rest."""
@@ -165,11 +167,14 @@ class OuterApproximation:
                 ceiling = search.cutoff
                 reduced = fix_by_bounds(problem, search.incumbent, ceiling / problem.network.base.kw)
         if (reduced.contradictions or not reduced.free.any()) and not problem.controls:
-            return self._without_choice(reduced, ceiling)
+            if (end := self._without_choice(reduced, ceiling)) is not None:
+                return end
+            ceiling, reduced = math.inf, problem
         with watch.stage("build"):
             data = DistFlowData.of(reduced, search.objective / problem.network.base.kw)
             size = search.objective if not late else 0.05 * float(np.abs(problem.p).sum()) * problem.network.base.kw
             model = self._build(data, size)
+            self._proven = data.bounds.proven
             tangents = Tangents(data.arcs, model.add_tangents, model.cuttable)
             if point is not None and model.takes_tangents:
                 self._touch_around(tangents, point, settings)
@@ -220,7 +225,7 @@ class OuterApproximation:
         if not data.bounds.proven:
             return search.stopped, f"No certificate: {data.bounds.reason}."
         if not search.closed:
-            return search.stopped, "The solver's tolerances leave a larger gap than asked for."
+            return search.stopped, search.doubt or "The solver's tolerances leave a larger gap than asked for."
         return Status.OPTIMAL, f"AC optimum within a gap of {search.gap:g}."
 
     def _root(
@@ -298,17 +303,31 @@ class OuterApproximation:
         if flow.converged and (improved := LocalSearch(problem).improve(proposal)) is not None:
             search.offer(improved[0])
         if repeated or not flow.converged or not added:
-            # It has been evaluated: it is infeasible, or its objective is known to the incumbent.
+            # It has been evaluated: it is infeasible, or its objective is known to the incumbent; or it is not settled.
+            if proposal in search.doubted:
+                search.leave_aside(self._least(model, partial(_grow, model, tangents, tolerance), proposal))
             model.exclude(proposal)
             self._excluded.append(proposal)
         return True
 
-    def _without_choice(self, reduced: ReconfigurationProblem, ceiling: float) -> End:
-        """Nothing is left to decide: the judge has the last word on the only configuration."""
+    def _least(self, model: Relaxation, cut: Callable[[SolverRun], int], proposal: Configuration) -> float:
+        """What the relaxation proves of one configuration alone [kW]: infinite where it has none that matters."""
+        if not (self._proven and isinstance(model, SettableRelaxation)):
+            return -math.inf
+        bound = least_of(model, proposal, cut, self.effort.root_rounds, lambda: self.search.remaining)
+        return bound - self.effort.rounding * abs(bound) if math.isfinite(bound) else bound
+
+    def _without_choice(self, reduced: ReconfigurationProblem, ceiling: float) -> End | None:
+        """Nothing is left to decide: the judge has the last word on the only configuration.
+
+        None where it does not settle the one that fixings have left.
+        """
         search = self.search
         if search.incumbent is not None:
             if not reduced.contradictions:
-                search.offer(radial_start(reduced))
+                search.offer(only := radial_start(reduced))
+                if only in search.doubted:
+                    return None
             if math.isinf(ceiling):
                 search.raise_bound(search.objective)
                 return Status.OPTIMAL, "The only radial configuration."
@@ -318,8 +337,7 @@ class OuterApproximation:
         only = radial_start(reduced)
         evaluation = evaluate(search.problem, only)
         reasons = "; ".join([*search.problem.faults(only), *evaluation.violations][:3])
-        proven = evaluation.converged or not search.problem.admits(only)
-        status = Status.INFEASIBLE if proven else Status.NO_SOLUTION
+        status = Status.NO_SOLUTION if unsettled(search.problem, only, evaluation) else Status.INFEASIBLE
         return status, f"The only radial configuration is not feasible: {reasons}."
 
     def _infeasible_model(self, data: DistFlowData) -> End:
@@ -328,6 +346,8 @@ class OuterApproximation:
             return self.search.stopped, "The relaxation became infeasible by rounding; nothing further is proven."
         if not data.bounds.proven:
             return Status.NO_SOLUTION, f"No configuration was found; {data.bounds.reason}."
+        if doubt := self.search.doubt:
+            return Status.NO_SOLUTION, f"No configuration was found. {doubt}"
         return (
             Status.INFEASIBLE,
             "No radial configuration has a power flow within the limits: a relaxation of the problem is infeasible.",

@@ -54,14 +54,14 @@ class Relaxation(Protocol):
 
 @runtime_checkable
 class SettableRelaxation(Relaxation, Protocol):
-    """A relaxation that takes controls: its discrete part can be fixed for a while."""
+    """A relaxation whose discrete part can be fixed for a while."""
 
     def closed_share(self, run: SolverRun) -> Floats:
         """Share by which each branch is closed in a solution of the linear relaxation, shape (n_branch,)."""
         ...
 
-    def settle_on(self, configuration: Configuration, settings: Settings) -> None:
-        """Leave nothing but this configuration and these discrete settings, until :meth:`release`."""
+    def settle_on(self, configuration: Configuration, settings: Settings | None = None) -> None:
+        """Leave nothing but this configuration and, where given, these discrete settings, until :meth:`release`."""
         ...
 
     def release(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from learnopt.engines.base import SolveOptions, Stopwatch
+from learnopt.engines.base import SolveOptions, Stopwatch, unsettled
 from learnopt.engines.exchange import LocalSearch
 from learnopt.engines.milp.ceilings import Ceilings
 from learnopt.engines.milp.coupled import DEVICES, TIED, Coupled, Plan, follow
@@ -19,22 +19,29 @@ from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP
 from learnopt.engines.milp.highs import Outcome, SolverRun
 from learnopt.engines.milp.joint_model import JointModel
 from learnopt.engines.milp.outer_approximation import Effort
+from learnopt.engines.milp.rounding import least_of
 from learnopt.network import Floats, Status
 from learnopt.physics import evaluate, power_flow
 
 RELATIVE_SHARE = 0.3
 """Share of the gap by which a squared current of a proposed solution may lie outside the cone."""
+DOUBT = "Some power flows could not be settled; the bound leaves room for them."
 
 
 @dataclass
 class PeriodsResult:
-    """What is known: the best plan with its objective, and a proven bound [kWh]; ``proven`` says whether it is one."""
+    """What is known: the best plan with its objective, and a proven bound [kWh]; ``proven`` says whether it is one.
+
+    ``cap_kwh``: least bound of the plans with a configuration that was left aside without its power flow being settled;
+    no bound rises above it.
+    """
 
     status: Status = Status.NO_SOLUTION
     message: str = ""
     plan: Plan | None = None
     objective_kwh: float = math.inf
     bound_kwh: float = -math.inf
+    cap_kwh: float = math.inf
     proven: bool = True
     nodes: int = 0
     found: list[Plan] = field(default_factory=list)
@@ -187,6 +194,8 @@ class _Run:
     def _settled(self, proven: bool) -> tuple[Status, str]:
         if not proven:
             return self.stopped, "No certificate: a constant of the relaxation could not be proven."
+        if not self.closed and self.result.cap_kwh < math.inf:
+            return self.stopped, DOUBT
         if not self.closed:
             return self.stopped, "The solver's tolerances leave a larger gap than asked for."
         return Status.OPTIMAL, f"AC optimum within a gap of {self.gap:g}."
@@ -199,12 +208,15 @@ class _Run:
             return self.stopped, "The relaxation became infeasible by rounding; nothing further is proven."
         if not proven:
             return Status.NO_SOLUTION, "No plan was found; a constant of the relaxation could not be proven."
+        if self.result.cap_kwh < math.inf:
+            return Status.NO_SOLUTION, f"No plan was found. {DOUBT}"
         return Status.INFEASIBLE, "No plan respects the limits and rules: a relaxation of the problem is infeasible."
 
     def _raise(self, value: float, ceiling: float) -> None:
         value = min(value, ceiling)
         if math.isfinite(value):
-            self.result.bound_kwh = max(self.result.bound_kwh, value - self.effort.rounding * abs(value))
+            value = min(value - self.effort.rounding * abs(value), self.result.cap_kwh)
+            self.result.bound_kwh = max(self.result.bound_kwh, value)
 
     def _touch(self, model: JointModel, plan: Plan) -> int:
         """Tangents at the AC points of a plan, and of exchanges near it."""
@@ -225,11 +237,14 @@ class _Run:
         proposal = model.proposal(run)
         repeated = proposal in self._seen
         refused: list[int] = []
+        doubted: list[int] = []
         for t, step in enumerate(horizon.steps):
             applied = proposal.applied(step, t)
             added += model.touch(t, power_flow(applied, proposal.configurations[t]), applied)
-            if not horizon.controls and not evaluate(step, proposal.configurations[t]).feasible:
+            if not horizon.controls and not (judged := evaluate(step, proposal.configurations[t])).feasible:
                 refused.append(t)
+                if unsettled(step, proposal.configurations[t], judged):
+                    doubted.append(t)
         self.offer(proposal)
         if horizon.controls:
             better = follow(horizon, proposal, TIED if self.coupled.tied else DEVICES)
@@ -237,10 +252,22 @@ class _Run:
             added += self._touch(model, better)
             return added > 0
         for t in refused:
+            if t in doubted:
+                self._leave_aside(model, proposal, t)
             self._exclude(model, proposal, t)
         if not refused and (repeated or not added):
             self._exclude(model, proposal, None)
         return True
+
+    def _leave_aside(self, model: JointModel, plan: Plan, t: int) -> None:
+        """Cap the bound by what the model proves of all plans with the configuration of one period."""
+        result, least = self.result, -math.inf
+        if model.proven:
+            rounds = self.effort.root_rounds
+            least = least_of(model.parts[t], plan.configurations[t], model.cut, rounds, lambda: self.remaining)
+        if math.isfinite(least):
+            least -= self.effort.rounding * abs(least)
+        result.cap_kwh = min(result.cap_kwh, max(least, result.bound_kwh))
 
     def _exclude(self, model: JointModel, plan: Plan, t: int | None) -> None:
         model.exclude(plan, t)

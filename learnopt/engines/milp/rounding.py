@@ -1,4 +1,4 @@
-"""From a solution of the linear relaxation to an incumbent with its controls set.
+"""Discrete points of the relaxation: incumbents with their controls set, and what is proven of one configuration.
 
 Switches and controls improved in turns from the normal state end in local optima that depend on the order; the
 relaxation sees both at once. Its largest shares make a tree, which coordinate search settles on a discrete setting;
@@ -8,6 +8,7 @@ continuous: the subproblem of outer approximation (Duran & Grossmann 1986, doi:1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from learnopt.engines.dispatch import settle_from_each_step
@@ -43,6 +44,46 @@ def round_relaxation(
         search.offer(point, settings)
         if not search.objective < before * (1 - search.gap):
             return
+
+
+def least_of(
+    model: SettableRelaxation,
+    point: Configuration,
+    cut: Callable[[SolverRun], int],
+    rounds: int,
+    remaining: Callable[[], float],
+) -> float:
+    """Lower bound of the objective of one configuration [kW], whatever its controls.
+
+    Infinite where the relaxation has no solution there: the configuration has no power flow within the limits, or none
+    of at most the loss for which the constants of the model were derived.
+
+    Parameters
+    ----------
+    cut
+        Appends tangents where a solution lies outside the cone; returns how many.
+    rounds
+        Most rounds of them.
+    remaining
+        Seconds left.
+    """
+    bound = -math.inf
+    model.settle_on(point)
+    try:
+        for _ in range(rounds):
+            run = model.solve_relaxation(remaining())
+            if run.outcome is Outcome.INTERRUPTED:
+                raise KeyboardInterrupt
+            if run.outcome is Outcome.INFEASIBLE:
+                return math.inf
+            if run.values is None or run.outcome is not Outcome.OPTIMAL:
+                break
+            bound = max(bound, run.bound)
+            if not cut(run):
+                break
+    finally:
+        model.release()
+    return bound
 
 
 def dispatched(

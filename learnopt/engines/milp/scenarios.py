@@ -15,6 +15,7 @@ from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.coupled import TIED, Coupled, Plan, follow
+from learnopt.engines.milp.engine import DEFAULT_GAP
 from learnopt.engines.milp.outer_approximation import Effort
 from learnopt.engines.milp.periods import solve_periods
 from learnopt.engines.tree.engine import TreeSearchEngine
@@ -83,6 +84,7 @@ def solve_scenarios(
         watch,
         configuration=None if plan is None else plan.configurations[0],
         status=found.status,
+        gap=DEFAULT_GAP if options.gap is None else options.gap,
         certificate=Certificate.AC,
         dual_bound_kw=found.bound_kwh if found.proven and plan is not None else None,
         message=found.message + recourse,

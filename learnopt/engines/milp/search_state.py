@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from learnopt.engines.base import Progress, SolveOptions, Stopwatch
+from learnopt.engines.base import PICOWATT, Progress, SolveOptions, Stopwatch, unsettled
 from learnopt.network import Configuration, ReconfigurationProblem, Settings, Status
 from learnopt.physics import evaluate
 
 
 @dataclass
 class Search:
-    """What is known so far: incumbent, bound, and every configuration evaluated."""
+    """What is known so far: incumbent, bound, and every configuration evaluated.
+
+    What the judge could not settle is no answer, and is not excluded either: once a model goes on without it, no bound
+    rises above what was proven of it (``cap``).
+    """
 
     problem: ReconfigurationProblem
     engine: str
@@ -23,8 +27,10 @@ class Search:
     settings: Settings | None = None  # of the incumbent, where the problem has controls
     objective: float = math.inf  # of the incumbent, judged [kW]
     bound: float = -math.inf  # of the full problem [kW]
+    cap: float = math.inf  # least bound of a configuration that was left aside without being settled [kW]
     nodes: int = 0
     seen: set[tuple[Configuration, Settings | None]] = field(default_factory=set)
+    doubted: set[Configuration] = field(default_factory=set)  # power flow not settled
 
     def offer(self, configuration: Configuration | None, settings: Settings | None = None) -> None:
         """Take a configuration as incumbent if the judge finds it feasible and better."""
@@ -33,6 +39,8 @@ class Search:
         self.seen.add((configuration, settings))
         evaluation = evaluate(self.problem.applied(settings), configuration)
         if not evaluation.feasible or self.problem.faults(configuration, settings):
+            if unsettled(self.problem, configuration, evaluation):
+                self.doubted.add(configuration)
             return
         objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
         if objective < self.objective:
@@ -40,10 +48,17 @@ class Search:
             self.report()
 
     def raise_bound(self, value: float, nodes: int = 0) -> None:
-        """Take a lower bound of the full problem [kW], found with ``nodes`` in a round under way, and tell of it."""
+        """Take a lower bound of all that is not excluded [kW], found with ``nodes`` in a round under way, tell of it.
+
+        What is excluded costs at least as much as the incumbent, violates limits, or is not settled.
+        """
         if math.isfinite(value):
-            self.bound = max(self.bound, value)
+            self.bound = max(self.bound, min(value, self.cap, self.objective))
         self.report(nodes)
+
+    def leave_aside(self, bound: float) -> None:
+        """Go on without a configuration that is not settled, of which no more than a bound [kW] is proven."""
+        self.cap = min(self.cap, max(bound, self.bound))
 
     def report(self, nodes: int = 0) -> None:
         """Tell the caller what is known; ``nodes`` of a round under way come on top."""
@@ -66,7 +81,12 @@ class Search:
         """Gap between incumbent and bound."""
         if not math.isfinite(self.objective) or not math.isfinite(self.bound):
             return math.inf
-        return max(0.0, self.objective - self.bound) / max(abs(self.objective), 1e-9)
+        return max(0.0, self.objective - self.bound) / max(abs(self.objective), PICOWATT)
+
+    @property
+    def asked(self) -> float:
+        """Gap asked for, be it smaller than what a solver can prove; the engine's own where none is."""
+        return self.gap if self.options.gap is None else self.options.gap
 
     @property
     def closed(self) -> bool:
@@ -87,6 +107,14 @@ class Search:
     def remaining(self) -> float:
         """Seconds left."""
         return self.limit - self.watch.elapsed
+
+    @property
+    def doubt(self) -> str:
+        """What keeps the bound down, or a proof of infeasibility away; empty where everything was settled."""
+        if math.isinf(self.cap) and self.cap > 0:
+            return ""
+        known = f", {self.cap:.6g} kW is proven of them" if math.isfinite(self.cap) else ""
+        return f"Some power flows could not be settled, for instance of configurations proposed{known}."
 
     @property
     def stopped(self) -> Status:

@@ -65,6 +65,7 @@ def solve_areas(
         watch,
         configuration=configuration,
         status=status,
+        gap=options.gap or 0.0,
         certificate=certificate if proven else Certificate.NONE,
         dual_bound_kw=bound if proven else None,
         message=f"{len(parts)} areas that meet at substations only, solved one by one. " + " ".join(messages),

@@ -111,6 +111,7 @@ class TreeSearchEngine:
             watch,
             configuration=state.incumbent,
             status=state.status,
+            gap=(options.gap or 0.0) if self.k_best == 1 else 0.0,
             certificate=state.certificate,
             dual_bound_kw=state.bound_kw,
             message=state.message,

@@ -80,6 +80,10 @@ def test_areas_equal_brute_force(seed: int) -> None:
         assert result.status in (Status.INFEASIBLE, Status.NO_SOLUTION)
         return
     best = min(1e3 * f.loss + problem.switching_cost * problem.operations(c) for c, f in flows)
+    if result.dual_bound_kw is None:  # a loss of microwatts, which the judge and the sweep see differently
+        assert "two power flows" in result.message
+        assert result.status is Status.FEASIBLE
+        return
     assert result.dual_bound_kw <= best * (1 + 1e-9) + 1e-9
     if result.certificate is Certificate.AC and result.status is Status.OPTIMAL:
         assert result.objective_kw == pytest.approx(best, rel=1e-6, abs=1e-8)

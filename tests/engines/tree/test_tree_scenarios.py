@@ -10,6 +10,7 @@ import pytest
 from instances import FEATURES, PASSIVE, all_configurations, random_problem, several
 
 from learnopt.engines import SolveOptions, engine_names, load_engine
+from learnopt.engines.base import AGREEMENT
 from learnopt.engines.tree.currents import tree_loss
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import UnsupportedError
@@ -81,7 +82,7 @@ def test_model_optimum_of_several_scenarios(seed: int, objective: str) -> None:
     if problem.contradictions:
         assert result.status is Status.INFEASIBLE
         return
-    assert result.status is Status.OPTIMAL
+    assert result.status is (Status.OPTIMAL if result.gap <= AGREEMENT else Status.FEASIBLE)
     trees, kw = all_configurations(problem), problem.network.base.kw
     assert result.configuration in trees
     references = [c for c in (currents_at(problem, tree) for tree in trees) if c is not None]
