@@ -13,9 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from learnopt.errors import DataError
 from learnopt.io.controls_json import ControlsRecord, FileId, Number, controls_from_record, controls_to_dict
+from learnopt.io.files import read_text
 from learnopt.network import Base, Id, Network
 from learnopt.network.topology import merged_nodes, network_blocks
 
+_MOST_BYTES = 256 * 2**20
+_LARGEST = 1e12
+"""Largest number in the unit of its key: what is beyond is a slip, and overflows."""
 _UNION_MEMBERS = {"int", "str", "float", "bool"}
 
 
@@ -111,10 +115,16 @@ def describe_validation_error(error: ValidationError, raw: Any) -> list[str]:
         elif problem["type"] == "model_type":
             sentences.append(f"{place}{name} must be a JSON object")
         else:
-            sentences.append(
-                f"{place}{name} is {json.dumps(problem['input'], default=str)[:60]}: {problem['msg'].lower()}"
-            )
+            sentences.append(f"{place}{name} is {_written(problem['input'])}: {problem['msg'].lower()}")
     return sentences
+
+
+def _written(value: Any) -> str:
+    """How a file has it, cut off."""
+    try:
+        return json.dumps(value, default=str)[:60]
+    except (ValueError, RecursionError):  # an integer of thousands of digits, deep nesting
+        return f"a {type(value).__name__}"
 
 
 def _duplicates(ids: list[Id]) -> list[str]:
@@ -135,7 +145,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
     bad: list[str] = []
 
     def finite(value: float | None, what: str, low: float = -math.inf, expected: str = "") -> None:
-        if value is not None and not (math.isfinite(value) and value >= low):
+        if value is not None and not (abs(value) <= _LARGEST and value >= low):
             bad.append(f"{what} = {value} must be a finite number{expected}")
 
     if not 1e-3 <= case.base_kv <= 1e4:
@@ -180,7 +190,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(
                 f"{what}: ratio = {branch.ratio} must be from 0.1 to 10: it is off-nominal, 1 at the neutral tap"
             )
-        if branch.ampacity_a is not None and not branch.ampacity_a > 0:
+        if branch.ampacity_a is not None and not branch.ampacity_a >= 1e-12:
             bad.append(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
     limits = case.voltage_limits or VoltageLimitsRecord()
     for limit, bound in (("vmin_pu", limits.vmin_pu), ("vmax_pu", limits.vmax_pu)):
@@ -193,8 +203,10 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
     for key, record in data.items():
         if key not in roots:
             bad.append(f"substation_data: {key!r} is not in substations")
-        if not (math.isfinite(record.v_pu) and record.v_pu > 0):
-            bad.append(f"substation_data {key!r}: v_pu = {record.v_pu} must be a finite number > 0 [pu]")
+        if not 1e-2 <= record.v_pu <= 1e2:
+            bad.append(
+                f"substation_data {key!r}: v_pu = {record.v_pu} must be a finite number > 0, from 0.01 to 100 [pu]"
+            )
         finite(record.s_min_kva, f"substation_data {key!r}: s_min_kva", 0.0, " >= 0 [kVA]")
         if record.s_max_kva is not None and not record.s_max_kva > 0:
             bad.append(f"substation_data {key!r}: s_max_kva = {record.s_max_kva} must be > 0 [kVA]")
@@ -280,25 +292,29 @@ def network_from_dict(raw: Any, subject: str) -> Network:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file.
+    """Parse a JSON file of at most 256 MiB, nested as deep as Python's parser goes (some 1000 levels).
 
     Raises
     ------
     DataError
-        Naming line and column where the text is not JSON.
+        Naming line and column where the text is not JSON; for keys that occur twice in one object.
     """
+    text = read_text(path, _MOST_BYTES)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(text, object_pairs_hook=_each_key_once)
     except json.JSONDecodeError as error:
         raise DataError(str(path), [f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"]) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            str(path), [f"not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}"]
-        ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise DataError(str(path), [f"not JSON that can be read: {error}"]) from None
-    except OSError as error:
-        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; JSON leaves open which of two values of one key counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"key {twice[:60]!r} occurs twice in one object: keep one")
+    return found
 
 
 def read_case_json(path: Path) -> Network:

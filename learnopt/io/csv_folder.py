@@ -20,6 +20,7 @@ from typing import Any
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict
+from learnopt.io.files import read_text
 from learnopt.network import Network
 
 Row = dict[str, Any]
@@ -34,10 +35,10 @@ def _identifier(text: str) -> int | float | str:
     for kind in (int, float):
         try:
             value = kind(text)
-        except ValueError:
+            if str(value) == text and math.isfinite(value):
+                return value
+        except (ValueError, OverflowError):  # no number, or one of more digits than any number has
             continue
-        if str(value) == text and math.isfinite(value):
-            return value
     return text
 
 
@@ -52,6 +53,8 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split()]
 
 
+_MOST_BYTES = 256 * 2**20
+"""Of each table; a cell may have 128 KiB (Python's csv)."""
 _TEXT_MARK = "'"
 """What follows it in the cell of an id or a text is text as it stands there, blanks included."""
 _KINDS: Mapping[Callable[[str], Any], str] = {
@@ -194,12 +197,9 @@ def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:
     """Rows without their empty cells; what is wrong is added to ``bad``."""
     columns = TABLES[table]
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        bad.append(f"{path.name}: not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}")
-        return []
-    except OSError as error:
-        bad.append(f"{path.name}: cannot be read: {error.strerror or error}")
+        text = read_text(path, _MOST_BYTES)
+    except DataError as error:
+        bad.extend(f"{path.name}: {violation}" for violation in error.violations)
         return []
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:

@@ -1,4 +1,4 @@
-"""Files that are either all there or not there."""
+"""Files: read whole within a stated size, written all or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 from learnopt.errors import DataError
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """All of a file that has at most so many bytes.
+
+    Raises
+    ------
+    DataError
+        If it is larger, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+    if len(content) > most:
+        raise DataError(str(path), [f"is larger than {most / 2**20:g} MiB, the most that is read of such a file"])
+    return content
+
+
+def read_text(path: Path, most: int) -> str:
+    """The same as text in UTF-8; errors as in :func:`read_bytes`, and for bytes that are none."""
+    content = read_bytes(path, most)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), [f"not UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}"]) from None
 
 
 def unwritable(**files: Path | None) -> list[str]:

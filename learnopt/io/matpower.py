@@ -43,6 +43,7 @@ import numpy as np
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict
+from learnopt.io.files import read_bytes
 from learnopt.io.matlab import run_script
 from learnopt.io.stations import turned
 from learnopt.network import Floats, Network
@@ -152,13 +153,7 @@ def matpower_case(path: Path) -> tuple[Network, tuple[str, ...]]:
 
 def _text(path: Path) -> str:
     """The text of a file within the limits; only comments and texts of old files are ever in another encoding."""
-    try:
-        size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise DataError(str(path), [f"has {size / 2**20:.0f} MiB: at most {_MOST_BYTES >> 20} MiB are read"])
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+    content = read_bytes(path, _MOST_BYTES)
     for number, line in enumerate(content.split(b"\n"), start=1):
         if len(line) > _LONGEST_LINE:
             raise DataError(

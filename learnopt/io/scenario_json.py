@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,8 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
 from learnopt.network import Network, Scenario, ScenarioSet
 
+_LARGEST_WEIGHT = 1e12
+_LARGEST_KW = 1e12
 _LOCKS = {"open": 0, "closed": 1}
 
 
@@ -61,7 +62,7 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
             if bus not in network.bus_index:
                 bad.append(f"{part}: bus {bus!r} is not in network {network.name!r}")
             for quantity, value in (("p_kw", power.p_kw), ("q_kvar", power.q_kvar)):
-                if not math.isfinite(value):
+                if not abs(value) <= _LARGEST_KW:
                     bad.append(f"{part}: bus {bus!r}: {quantity} = {value} must be a finite number")
     for part, branches in (("out_of_service", record.out_of_service), ("locked", record.locked)):
         bad += [
@@ -108,8 +109,8 @@ def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario
     scenarios, weights = [], []
     for k, entry in enumerate(listed):
         weight = entry.get("weight", 1.0) if isinstance(entry, dict) else 1.0
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            bad.append(f"scenarios[{k}]: weight = {weight!r} must be a number")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not abs(weight) <= _LARGEST_WEIGHT:
+            bad.append(f"scenarios[{k}]: weight = {repr(weight)[:60]} must be a number, finite and at most 1e12")
         weights.append(weight)
         try:
             scenarios.append(scenario_from_dict(entry, network, f"{Path(subject).stem}[{k}]"))

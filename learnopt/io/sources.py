@@ -16,6 +16,7 @@ from learnopt.io.pandapower.reader import case_from_pandapower_json, pandapower_
 from learnopt.io.pandapower.simbench import simbench_case
 from learnopt.io.pandapower.tables import is_pandapower_json
 from learnopt.io.source import Loaded
+from learnopt.io.unread import unread_keys
 from learnopt.network import Network
 
 
@@ -24,7 +25,7 @@ def _read_json(path: Path) -> Loaded:
     raw = read_json(path)
     if is_pandapower_json(raw):
         return case_from_pandapower_json(raw, str(path)).loaded
-    return Loaded(case_from_json(raw, str(path)))
+    return Loaded(case_from_json(raw, str(path)), unread_keys(raw, str(path)))
 
 
 def _read_opendss(path: Path) -> Loaded:

@@ -236,3 +236,35 @@ def test_unknown_branch_ids_are_listed():
         network.configuration(["a", "b", 7])
     assert len(error.value.violations) == 2
     assert "branch 'b' is not in network 'good'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"name": "a", "name": "b"}', "key 'name' occurs twice in one object"),
+        (b"[" * 100_000 + b"]" * 100_000, "not JSON that can be read"),
+        (b"9" * 5000, "not JSON that can be read"),
+        (b"", "not JSON"),
+        (b"\xff\xfe{}", "not UTF-8 text: byte 0 is 0xff"),
+    ],
+    ids=["key twice", "nesting", "digits", "empty", "encoding"],
+)
+def test_limits_of_a_file(tmp_path: Path, text: bytes, said: str):
+    """What JSON leaves open, and what no reader could hold, is refused."""
+    path = tmp_path / "f.json"
+    path.write_bytes(text)
+    with pytest.raises(DataError) as error:
+        read_case_json(path)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e13, math.nan, math.inf, 10**400])
+def test_numbers_beyond_all_networks(value: float):
+    """They overflow somewhere: refused by name here."""
+    places = (("buses", 1, "p_kw"), ("branches", 0, "r_ohm"), ("substation_data", "S", "v_pu"))
+    for place in places:
+        case = copy.deepcopy(GOOD)
+        put(*place, value)(case)
+        with pytest.raises(DataError) as error:
+            network_from_dict(case, "file")
+        assert place[-1] in str(error.value)

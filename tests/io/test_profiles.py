@@ -210,3 +210,37 @@ def test_files_that_are_no_tables(tmp_path: Path, case33: Network, name: str, co
         read_profiles(path, case33)
     with pytest.raises(DataError, match="cannot be read"):
         read_profiles(tmp_path / f"absent{path.suffix}", case33)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"time,2.p_kw\n2016-01-01 00:00," + b"9" * 400 + b"\n", "must be a finite number"),
+        (b"time,2.p_kw\n2016-01-01 00:00,1e300\n", "must be a finite number of at most 1e20"),
+        (b"time,2.p_kw\n2016-01-01 00:00,\xff\n", "not a table that can be read"),
+        (b"time," + b"a" * 2**24 + b"\n", "its first line is longer than 16 MiB"),
+        (b"", "cannot be read|not a table|no time column"),
+    ],
+    ids=["400 digits", "1e300", "not UTF-8", "line", "empty"],
+)
+def test_limits_of_a_file(tmp_path: Path, case33: Network, text: bytes, said: str) -> None:
+    """What cannot be held is refused with its place."""
+    path = tmp_path / "p.csv"
+    path.write_bytes(text)
+    with pytest.raises(DataError, match=said):
+        read_profiles(path, case33)
+
+
+def test_series_that_would_fill_the_memory(tmp_path: Path, case33: Network) -> None:
+    """A long table in which every row has a time and a bus of its own; seconds between gaps of hours."""
+    path = tmp_path / "p.csv"
+    rows = "".join(f"20{k // 8760:02d}-01-01 00:00:{k % 60:02d},{k},1\n" for k in range(20_000))
+    path.write_text("time,bus,p_kw\n" + rows, encoding="utf-8")
+    with pytest.raises(DataError, match=r"numbers \(times by columns\)|fits no bus"):
+        read_profiles(path, case33)
+    start = np.datetime64("2016-01-01T00:00:00")
+    steps = np.cumsum(np.tile([1, 1, 3 * 3600], 20_000))
+    lines = "\n".join(f"{start + np.timedelta64(int(s), 's')},1" for s in steps)
+    path.write_text(f"time,scale\n{lines}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"numbers \(times by columns\)"):
+        read_profiles(path, case33)

@@ -21,6 +21,8 @@ Times = NDArray[np.datetime64]
 HOUR = 3600
 _LONGEST_FILLED = 3 * HOUR
 """Rows that are missing for longer stay missing: the series has a gap there [s]."""
+_MOST_CELLS = 200_000_000
+"""Numbers of a series in memory: ten years of quarter hours at 570 buses."""
 _MOST_MISSING = 0.25
 """A column with a larger share of missing values is refused."""
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?$")
@@ -73,6 +75,21 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
+def check_cells(cells: int, subject: str) -> None:
+    """Refuse series that would fill the memory.
+
+    Raises
+    ------
+    DataError
+        If there are more than 200 million numbers.
+    """
+    if cells > _MOST_CELLS:
+        raise DataError(
+            subject,
+            [f"{cells} numbers (times by columns) are more than the {_MOST_CELLS} that are read: give fewer times"],
+        )
+
+
 def regular_series(
     times: Times, values: Floats, columns: Sequence[str], local: bool, subject: str
 ) -> tuple[Times, Floats, list[str]]:
@@ -107,7 +124,7 @@ def regular_series(
     rows = _one_row_per_stamp(stamps, first, count, values, summers, notes)
     times, values = _standard_time(stamps, rows, values[np.minimum(first + 1, len(values) - 1)], summers, notes)
     values = _fill_missing(times, values, columns, notes, subject)
-    times, values = _fill_gaps(times, values, notes)
+    times, values = _fill_gaps(times, values, notes, subject)
     return times, values, notes
 
 
@@ -230,7 +247,7 @@ def _fill_missing(times: Times, values: Floats, columns: Sequence[str], notes: l
     return filled
 
 
-def _fill_gaps(times: Times, values: Floats, notes: list[str]) -> tuple[Times, Floats]:
+def _fill_gaps(times: Times, values: Floats, notes: list[str], subject: str) -> tuple[Times, Floats]:
     """Rows for the instants that a short gap leaves out."""
     step = _resolution(times)
     gaps = np.diff(times).astype(np.int64)
@@ -242,6 +259,7 @@ def _fill_gaps(times: Times, values: Floats, notes: list[str]) -> tuple[Times, F
     short = np.flatnonzero((gaps > step) & (gaps <= longest) & (gaps % max(step, 1) == 0))
     if not len(short):
         return times, values
+    check_cells(int(gaps[short].sum() // max(step, 1) + len(times)) * values.shape[1], subject)
     new = np.concatenate([times[k] + np.arange(step, gaps[k], step).astype("timedelta64[s]") for k in short])
     notes.append(f"{len(new)} times are missing in gaps of up to 3 hours, first {new[0]}: interpolated")
     rows = np.column_stack([_interpolate(new, times, column) for column in values.T])

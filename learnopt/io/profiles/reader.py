@@ -46,7 +46,7 @@ def read_profiles(path: str | Path, network: Network) -> Profiles:
     subject = str(path)
     times, zoned = read_times(table.times, subject)
     quantities = _quantities(table, network, subject)
-    rows, values = wide(table, times) if table.long else (times, table.values)
+    rows, values = wide(table, times, subject) if table.long else (times, table.values)
     names = [q.column for q in quantities]
     times, values, notes = regular_series(rows, values, names, not zoned, subject)
     if zoned:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.io.profiles.clock import Times
+from learnopt.io.profiles.clock import Times, check_cells
 from learnopt.network import Floats, Ints, Network
 
 if TYPE_CHECKING:  # half a second that only profiles have to pay
     import pyarrow as pa
 
+_MOST_BYTES = 2**30
+_LONGEST_LINE = 16 * 2**20
+_LARGEST = 1e20
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "time_utc")
 _BUS_NAMES = ("bus", "bus_id", "node")
 _SCALE_NAMES = ("scale", "scaling", "factor", "load_factor")
@@ -106,11 +109,12 @@ def read_profile_table(path: Path) -> ProfileTable:
     import pyarrow.parquet
 
     subject = str(path)
+    _check_size(path)
     try:
         table = pyarrow.parquet.read_table(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except OSError as error:
         raise DataError(subject, [f"cannot be read: {error.strerror or error}"]) from None
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, ValueError, KeyError, OverflowError) as error:
         raise DataError(subject, [f"not a table that can be read: {str(error).splitlines()[0]}"]) from None
     names = [str(name) for name in table.column_names]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -142,8 +146,32 @@ def read_profile_table(path: Path) -> ProfileTable:
     return ProfileTable(times, columns, values, True, cell.astype(np.int64), len(buses))
 
 
-def wide(table: ProfileTable, times: Times) -> tuple[Times, Floats]:
-    """A long table as one row per time; the n-th value of a bus at one time goes into the n-th row of that time."""
+def _check_size(path: Path) -> None:
+    """Refuse files that are too large, by their size and, where a Parquet file says it, by their rows and columns."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        size = path.stat().st_size
+        cells = 0
+        if path.suffix.lower() == ".parquet" and size <= _MOST_BYTES:
+            metadata = pyarrow.parquet.ParquetFile(path).metadata
+            cells = metadata.num_rows * metadata.num_columns
+    except (OSError, pa.ArrowException):
+        return  # said when it is read
+    if size > _MOST_BYTES:
+        raise DataError(str(path), [f"is larger than {_MOST_BYTES >> 20} MiB, the most that is read of profiles"])
+    check_cells(cells, str(path))
+
+
+def wide(table: ProfileTable, times: Times, subject: str) -> tuple[Times, Floats]:
+    """A long table as one row per time; the n-th value of a bus at one time goes into the n-th row of that time.
+
+    Raises
+    ------
+    DataError
+        If that is too much (:func:`check_cells`).
+    """
     assert table.cell is not None
     stamps, row = np.unique(times, return_inverse=True)
     key = row * table.n_cell + table.cell
@@ -153,6 +181,7 @@ def wide(table: ProfileTable, times: Times) -> tuple[Times, Floats]:
     nth[order] = np.arange(len(key)) - np.repeat(starts, np.diff(np.concatenate([starts, [len(key)]])))
     slots, slot = np.unique(row * (nth.max() + 1) + nth, return_inverse=True)
     n_unit = table.values.shape[1]
+    check_cells(len(slots) * n_unit * table.n_cell, subject)
     result = np.full((len(slots), n_unit * table.n_cell), np.nan)
     for unit in range(n_unit):
         result[slot, unit * table.n_cell + table.cell] = table.values[:, unit]
@@ -164,8 +193,9 @@ def _read_csv(path: Path) -> pa.Table:
     import pyarrow.csv
 
     with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-        sample = file.readline()
+        header, sample = file.readline(_LONGEST_LINE), file.readline(_LONGEST_LINE)
+    if len(header) == _LONGEST_LINE:
+        raise DataError(str(path), [f"its first line is longer than {_LONGEST_LINE >> 20} MiB"])
     delimiter = max(";,\t", key=header.count)
     names = [name.strip().strip('"') for name in header.rstrip("\r\n").split(delimiter)]
     as_text = {name: pa.string() for name in names if name.lower() in (*TIME_NAMES, *_BUS_NAMES)}
@@ -201,8 +231,11 @@ def _numbers(columns: dict[str, Any], subject: str) -> Floats:
                 bad.append(f"column {name!r}, row {wrong[0] + 1}: {wrong[1]!r} is not a number")
                 continue
             array = np.array([np.nan if v is None else float(v) for v in cells], dtype=float)
-        infinite = np.flatnonzero(np.isinf(array))
-        bad += [f"column {name!r}, row {row + 1}: {array[row]} must be a finite number" for row in infinite[:3]]
+        beyond = np.flatnonzero(np.abs(array) > _LARGEST)
+        bad += [
+            f"column {name!r}, row {row + 1}: {array[row]} must be a finite number of at most 1e20"
+            for row in beyond[:3]
+        ]
         arrays.append(array)
     if bad:
         raise DataError(subject, bad)

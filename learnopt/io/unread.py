@@ -1,0 +1,57 @@
+"""Keys of a case file that nobody reads: named, and refused where they look like a slip of the pen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel
+
+from learnopt.errors import DataError
+from learnopt.io.case_json import BranchRecord, BusRecord, CaseRecord, SubstationRecord, VoltageLimitsRecord
+from learnopt.io.controls_json import CapacitorRecord, GeneratorRecord, TapRecord
+
+_LISTS: dict[str, type[BaseModel]] = {
+    "buses": BusRecord,
+    "branches": BranchRecord,
+    "capacitors": CapacitorRecord,
+    "taps": TapRecord,
+    "generators": GeneratorRecord,
+}
+_ALIKE = 0.85
+"""Likeness from which a key is taken for a misspelt one."""
+
+
+def unread_keys(raw: Any, subject: str) -> tuple[str, ...]:
+    """A sentence that names the keys of a parsed case file that are not read; none where all are.
+
+    Raises
+    ------
+    DataError
+        For keys that look like a slip of the pen: a misspelt ``switchable`` would be the default.
+    """
+    if not isinstance(raw, dict):
+        return ()
+    parts: list[tuple[str, type[BaseModel], Iterable[Any]]] = [("", CaseRecord, [raw])]
+    parts += [(name, record, _listed(raw.get(name))) for name, record in _LISTS.items()]
+    data = raw.get("substation_data")
+    parts.append(("substation_data", SubstationRecord, data.values() if isinstance(data, dict) else ()))
+    parts.append(("voltage_limits", VoltageLimitsRecord, [raw.get("voltage_limits")]))
+    found, bad = [], []
+    for name, record, objects in parts:
+        known = {field.alias or key for key, field in record.model_fields.items()}
+        keys = dict.fromkeys(key for one in objects if isinstance(one, dict) for key in one if key not in known)
+        place = f"{name}: " if name else ""
+        for key in keys:
+            meant = get_close_matches(str(key).lower(), known, n=1, cutoff=_ALIKE)
+            bad += [f"{place}{key!r} is not a key; {meant[0]!r} is"] if meant else []
+        if keys:
+            found.append(place + ", ".join(map(str, keys)))
+    if bad:
+        raise DataError(subject, bad)
+    return (f"keys that are not read: {'; '.join(found)}",) if found else ()
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
