@@ -19,6 +19,8 @@ PASSIVE = ("couplers", "voltages", "voltage limits", "ampacity", "ratings", "loc
 FEATURES = ("generation", "capacitors", "charging", *PASSIVE)
 EQUIPMENT = ("transformers", "shunts")
 """Further features, drawn apart so that the instances of a seed stay what they were without them."""
+BUS_LIMITS = "bus limits"
+"""A further feature, drawn apart as well: voltage limits of single buses, about what some configuration has there."""
 
 
 def random_problem(
@@ -34,7 +36,9 @@ def random_problem(
     Parameters
     ----------
     features
-        What it has, of :data:`FEATURES` and :data:`EQUIPMENT`; each of the first with a chance of a quarter where None.
+        What it has, of :data:`FEATURES`, :data:`EQUIPMENT` and :data:`BUS_LIMITS`; each of the first with a chance of a
+        quarter where None.
+        quarter where None.
     n_bus, n_loops, load
         Ranges of the number of buses and loops and of the factor on the loads; 4 is near the collapse of long feeders.
     network
@@ -97,7 +101,23 @@ def random_problem(
         rules["switching_cost"] = float(rng.uniform(0, 5))
     if "cap" in has:
         rules["max_operations"] = int(rng.integers(0, 5))
-    return ReconfigurationProblem(net, scenario, limits, **rules)
+    problem = ReconfigurationProblem(net, scenario, limits, **rules)
+    return with_bus_limits(problem, seed) if BUS_LIMITS in has else problem
+
+
+def with_bus_limits(problem: ReconfigurationProblem, seed: int) -> ReconfigurationProblem:
+    """Lower and upper voltage limits at some buses, just below and above the voltages of a random configuration.
+
+    So they bind: some configurations respect them and others do not.
+    """
+    rng, net = np.random.default_rng([seed, 2]), problem.network
+    states = all_configurations(problem)
+    flow = power_flow(problem, states[rng.integers(len(states))]) if states else None
+    vm = np.abs(flow.v) if flow is not None and flow.converged else np.full(net.n_bus, 0.95)
+    low = np.where(rng.random(net.n_bus) < 0.5, vm * rng.uniform(0.985, 1.0005, net.n_bus), 0.0)
+    high = np.where(rng.random(net.n_bus) < 0.3, vm * rng.uniform(1.001, 1.02, net.n_bus), np.inf)
+    limits = replace(problem.limits, vm_min=None, vm_max=None, voltage=True)
+    return problem.replace(network=replace(net, vm_min=low, vm_max=high), limits=limits)
 
 
 def several(problem: ReconfigurationProblem, seed: int) -> ReconfigurationProblem:

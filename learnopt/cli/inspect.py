@@ -60,8 +60,11 @@ def _draw(found: Inspection, out: Path) -> None:
 def _facts(found: Inspection) -> Table:
     facts = found.facts
     levels = ", ".join(f"{kv} kV ({count} buses)" for kv, count in facts["kv_levels"].items())
-    low, high = facts["voltage_limits_pu"]
-    limits = "none" if low is None and high is None else f"{low} to {high} pu"
+    ranges = [
+        "none" if ends is None else f"{ends[0]:g} pu" if ends[0] == ends[1] else f"{ends[0]:g}…{ends[1]:g} pu by bus"
+        for ends in facts["voltage_limit_ranges_pu"]
+    ]
+    limits = "none" if ranges == ["none", "none"] else " to ".join(ranges)
     rows = {
         "read": f"{facts['buses']} buses, {facts['branches']} branches, {facts['transformers']} transformers, "
         f"{facts['couplers']} couplers, {len(facts['substations'])} substations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -64,12 +65,7 @@ def build_problem(
     """
     network = load(case) if isinstance(case, str) else case
     limits = Limits() if no_limits else Limits.of(network)
-    limits = Limits(
-        limits.vm_min if vmin is None else vmin,
-        limits.vm_max if vmax is None else vmax,
-        limits.ampacity,
-        limits.substations,
-    )
+    limits = replace(limits, vm_min=vmin, vm_max=vmax)
     loads, notes = (None, ()) if scenario is None else read_scenarios(scenario, network)
     for note in notes:
         stderr.print(f"{scenario}: {note}", highlight=False, markup=False)

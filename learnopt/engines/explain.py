@@ -76,12 +76,8 @@ def total_violation(problem: ReconfigurationProblem, evaluation: Evaluation) -> 
     if not evaluation.converged:
         return math.inf
     net, limits = problem.network, problem.limits
-    missed: list[np.ndarray] = []
-    vm = evaluation.vm[~net.is_substation]
-    if limits.vm_min is not None:
-        missed.append(1 - vm / limits.vm_min)
-    if limits.vm_max is not None:
-        missed.append(vm / limits.vm_max - 1)
+    low = problem.vm_min > 0
+    missed = [1 - evaluation.vm[low] / problem.vm_min[low], evaluation.vm / problem.vm_max - 1]
     if limits.ampacity:
         missed.append(evaluation.loading - 1)
     if limits.substations:
@@ -160,9 +156,10 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
         return value
 
     scope = "every radial configuration"
-    if problem.limits.vm_min is None:
+    fed = ~problem.network.is_substation
+    if not (problem.vm_min[fed] > 0).all():
         scope += f" with voltages above {ASSUMED_LOWEST:g} pu"
-    if problem.limits.vm_max is None and not (data.bounds.passive_p and data.bounds.passive_q):
+    if not np.isfinite(problem.vm_max[fed]).all() and not (data.bounds.passive_p and data.bounds.passive_q):
         scope += f" with voltages below {ASSUMED_HIGHEST:g} pu"
     total = bound(0.5)
     if math.isinf(total) and total > 0:
@@ -174,14 +171,15 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
     sentences = []
     if total > 0:
         sentences.append(f"Proven: in {scope} relative violations of the limits add up to at least {total:.2%}.")
-    limit = problem.limits.vm_min
-    if limit is not None and best.evaluation is not None and best.evaluation.converged:
-        vm = np.where(problem.network.is_substation, np.inf, best.evaluation.vm)
-        low = [int(k) for k in np.argsort(vm) if vm[k] * (1 + LIMIT_TOLERANCE) < limit][:LISTED]
+    if best.evaluation is not None and best.evaluation.converged:
+        vm = best.evaluation.vm
+        share = np.divide(vm, problem.vm_min, out=np.full(len(vm), np.inf), where=problem.vm_min > 0)
+        low = [int(k) for k in np.argsort(share) if share[k] * (1 + LIMIT_TOLERANCE) < 1][:LISTED]
         for position, k in enumerate(low):
             highest_voltage(model, k)
             value = bound(1.0 / (len(low) - position))
             reached = math.ceil(1e4 * math.sqrt(max(-value, 0.0))) / 1e4 if math.isfinite(value) else math.inf
+            limit = float(problem.vm_min[k])
             if reached < limit:
                 sentences.append(
                     f"Proven: bus {problem.network.bus_ids[k]!r} reaches at most {reached:.4f} pu, below its limit of "
@@ -192,7 +190,7 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
 
 def _widest(problem: ReconfigurationProblem) -> list[float]:
     """Least violation of a configuration that lies outside the elastic model."""
-    voltage = problem.limits.vm_min is not None or problem.limits.vm_max is not None
+    voltage = bool((problem.vm_min > 0).any() or np.isfinite(problem.vm_max).any())
     rated = bool(np.isfinite(problem.i_max).any())
     return [WIDEST_VOLTAGE] * voltage + [WIDEST_CURRENT] * rated + [math.inf]
 
@@ -220,13 +218,13 @@ def _violations(problem: ReconfigurationProblem, evaluation: Evaluation) -> list
     """Relative violation and sentence of each limit that a configuration violates."""
     net, limits, found = problem.network, problem.limits, []
     for k in np.flatnonzero(~net.is_substation):
-        vm, bus = float(evaluation.vm[k]), net.bus_ids[k]
-        if limits.vm_min is not None and vm * (1 + LIMIT_TOLERANCE) < limits.vm_min:
-            missed = 1 - vm / limits.vm_min
-            found.append((missed, f"Bus {bus!r} reaches {vm:.4f} pu there, {missed:.2%} below {limits.vm_min:g} pu."))
-        if limits.vm_max is not None and vm > limits.vm_max * (1 + LIMIT_TOLERANCE):
-            missed = vm / limits.vm_max - 1
-            found.append((missed, f"Bus {bus!r} rises to {vm:.4f} pu there, {missed:.2%} above {limits.vm_max:g} pu."))
+        vm, bus, low, high = float(evaluation.vm[k]), net.bus_ids[k], float(problem.vm_min[k]), float(problem.vm_max[k])
+        if vm * (1 + LIMIT_TOLERANCE) < low:
+            missed = 1 - vm / low
+            found.append((missed, f"Bus {bus!r} reaches {vm:.4f} pu there, {missed:.2%} below {low:g} pu."))
+        if vm > high * (1 + LIMIT_TOLERANCE):
+            missed = vm / high - 1
+            found.append((missed, f"Bus {bus!r} rises to {vm:.4f} pu there, {missed:.2%} above {high:g} pu."))
     if limits.ampacity:
         for e in np.flatnonzero(evaluation.loading > 1 + LIMIT_TOLERANCE):
             rating, current = net.i_max[e] * net.i_base[e], evaluation.current_a[e]

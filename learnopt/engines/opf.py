@@ -215,15 +215,15 @@ class AcOpf:
         """
         problem, controls = self.problem, self.problem.controls
         settings = settings or controls.neutral
-        net, limits = problem.network, problem.limits
+        net = problem.network
         low, high = np.full(self._size, -math.inf), np.full(self._size, math.inf)
         start = np.zeros(self._size)
         flow = power_flow(problem.applied(settings), configuration)
         voltage = flow.v if flow.converged else np.full(net.n_bus, float(net.substation_vm.mean()), dtype=complex)
         at = self._slices
         start[at["vm"]], start[at["va"]] = np.abs(voltage), np.angle(voltage)
-        low[at["vm"]] = 0.3 if limits.vm_min is None else limits.vm_min
-        high[at["vm"]] = 2.0 if limits.vm_max is None else limits.vm_max
+        low[at["vm"]] = np.where(problem.vm_min > 0, problem.vm_min, 0.3)
+        high[at["vm"]] = np.where(problem.vm_max < np.inf, problem.vm_max, 2.0)
         roots = at["vm"].start + net.substations
         low[roots] = high[roots] = start[roots] = net.substation_vm
         roots = at["va"].start + net.substations

@@ -191,7 +191,7 @@ def derive_bounds(
     series
         What the series impedances may be, where they are a choice too; those of the network if absent.
     """
-    net, limits = problem.network, problem.limits
+    net = problem.network
     series = series or SeriesRange.of(net)
     loss_cutoff = max(loss_cutoff, 0.0)  # the judge rounds a loss of zero to either side
     charging = problem.b
@@ -214,8 +214,6 @@ def derive_bounds(
     passive_p = bool((p_low >= 0).all())
     passive_q = bool((q_low >= 0).all() and (b_high <= 0).all() and (charging[problem.usable] <= 0).all())
     root_low, root_high = float(net.substation_vm.min()), float(net.substation_vm.max())
-    low_limit = limits.vm_min / (1 + LIMIT_TOLERANCE) if limits.vm_min is not None else 0.0
-    high_limit = limits.vm_max * (1 + LIMIT_TOLERANCE) if limits.vm_max is not None else np.inf
     in_block = problem.blocks.block >= 0
     r_low = series.r_low
     lossless = in_block & (series.r_high == 0)
@@ -236,7 +234,9 @@ def derive_bounds(
     susceptance[net.substations] = 0.0
 
     # Currents and voltages support each other: each pass uses one for the other.
-    vm_low, vm_high = np.full(net.n_bus, low_limit), np.full(net.n_bus, high_limit)
+    vm_low, vm_high = problem.vm_min / (1 + LIMIT_TOLERANCE), problem.vm_max * (1 + LIMIT_TOLERANCE)
+    vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
+    loaded = fed & (largest > 0)
     if passive_p and passive_q:
         vm_high = np.minimum(vm_high, root_high * stretch)
     current = np.full(net.n_branch, np.inf)
@@ -247,7 +247,7 @@ def derive_bounds(
             current = np.minimum(current, np.where(r_low > 0, np.sqrt(loss_cutoff / r_low), np.inf))
             rated = problem.i_max * (1 + LIMIT_TOLERANCE)
             current = np.minimum(current, np.minimum(rated, rated * ranges.ratio_high) + half_charge)
-            lowest, highest = float(vm_low[fed].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
+            lowest, highest = float(vm_low[loaded].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
             drawn = np.where(apparent > 0, apparent / lowest, 0.0)
             drawn = drawn + np.where(charged > 0, charged * highest * widest, 0.0)
             current = np.minimum(current, drawn * widest)

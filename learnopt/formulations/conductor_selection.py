@@ -82,7 +82,7 @@ def economic_limit_reason(problem: ConductorProblem) -> str:
         return "a budget or a rule on thickness"
     if feeder.limits.substations and (net.substation_s_min > 0).any():
         return "a minimum power of a substation"
-    if feeder.limits.vm_max is not None and float(net.substation_vm.max()) > feeder.limits.vm_max:
+    if float(net.substation_vm.max()) > float(feeder.vm_max.min()):
         return "a substation above the upper voltage limit"
     return ""
 

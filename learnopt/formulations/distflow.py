@@ -316,8 +316,7 @@ def constraint_voltage_on_off(model: Any, data: DistFlowData) -> None:
 
     model.voltage_upper = pyo.Constraint(model.choice, rule=upper)
     model.voltage_not_above = pyo.Constraint(range(len(ends)), rule=not_above)
-    limit, fed = data.problem.limits.vm_max, ~data.problem.network.is_substation
-    if limit is not None and (bounds.w_max[fed] > limit**2).any():
+    if (bounds.w_max > data.problem.vm_max**2).any():
         model.voltage_not_below = pyo.Constraint(range(len(ends)), rule=not_below)
 
 

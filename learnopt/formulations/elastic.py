@@ -39,11 +39,13 @@ ASSUMED_LOWEST, ASSUMED_HIGHEST = 0.5, 1.5
 def widened(problem: ReconfigurationProblem) -> ReconfigurationProblem:
     """The problem with limits as wide as the slacks allow, without ratings of substations and switching cost."""
     limits, net = problem.limits, problem.network
-    low = ASSUMED_LOWEST if limits.vm_min is None else limits.vm_min * (1 - WIDEST_VOLTAGE)
-    high = ASSUMED_HIGHEST if limits.vm_max is None else limits.vm_max * (1 + WIDEST_VOLTAGE)
+    low = np.where(problem.vm_min > 0, problem.vm_min * (1 - WIDEST_VOLTAGE), ASSUMED_LOWEST)
+    high = np.where(problem.vm_max < np.inf, problem.vm_max * (1 + WIDEST_VOLTAGE), ASSUMED_HIGHEST)
     return problem.replace(
-        network=replace(net, i_max=net.i_max * (1 + WIDEST_CURRENT)),
-        limits=Limits(min(low, high), max(low, high), limits.ampacity, substations=False),
+        network=replace(
+            net, i_max=net.i_max * (1 + WIDEST_CURRENT), vm_min=np.minimum(low, high), vm_max=np.maximum(low, high)
+        ),
+        limits=Limits(ampacity=limits.ampacity, voltage=True),
         switching_cost=0.0,
     )
 
@@ -76,13 +78,13 @@ def highest_voltage(model: Any, bus: int) -> None:
 
 def elastic_voltage(model: Any, problem: ReconfigurationProblem) -> None:
     r"""Voltage limits with a slack per bus."""
-    limits = problem.limits
     for k in model.buses:
-        if limits.vm_min is not None:
-            model.elastic.add(model.v_bus[k] >= limits.vm_min**2 * (1 - 2 * model.slacks.add()))
-        if limits.vm_max is not None:
+        low, high = float(problem.vm_min[k]), float(problem.vm_max[k])
+        if low > 0:
+            model.elastic.add(model.v_bus[k] >= low**2 * (1 - 2 * model.slacks.add()))
+        if high < np.inf:
             give = (2 + WIDEST_VOLTAGE) * model.slacks.add()
-            model.elastic.add(model.v_bus[k] <= limits.vm_max**2 * (1 + give))
+            model.elastic.add(model.v_bus[k] <= high**2 * (1 + give))
 
 
 def elastic_current(model: Any, problem: ReconfigurationProblem, data: DistFlowData) -> None:

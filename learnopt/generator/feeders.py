@@ -266,8 +266,8 @@ def _network(name: str, base: Base, layout: Layout, s: np.ndarray, closed: Bools
         substation_vm=np.ones(layout.n_substation),
         substation_s_min=np.zeros(layout.n_substation),
         substation_s_max=np.full(layout.n_substation, np.inf),
-        vm_min=config.voltage_limits[0],
-        vm_max=config.voltage_limits[1],
+        vm_min=np.full(layout.n_bus, config.voltage_limits[0]),
+        vm_max=np.full(layout.n_bus, config.voltage_limits[1]),
     )
 
 

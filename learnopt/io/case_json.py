@@ -40,6 +40,8 @@ class BusRecord(_Record):
     x: Number | None = None
     y: Number | None = None
     customers: StrictInt | None = None
+    vm_min_pu: Number | None = None
+    vm_max_pu: Number | None = None
 
 
 class BranchRecord(_Record):
@@ -61,7 +63,7 @@ class BranchRecord(_Record):
 
 
 class VoltageLimitsRecord(_Record):
-    """Voltage limits at every bus but the substations."""
+    """Voltage limits of every bus that states none of its own; those of substations have no effect."""
 
     vmin_pu: Number | None = None
     vmax_pu: Number | None = None
@@ -172,6 +174,10 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(f"bus {bus.id!r}: kv = {bus.kv} must be a finite number [kV line-to-line], from 0.001 to 10000")
         if bus.customers is not None and bus.customers < 0:
             bad.append(f"bus {bus.id!r}: customers = {bus.customers} must be >= 0")
+        for key in ("vm_min_pu", "vm_max_pu"):
+            own = getattr(bus, key)
+            if own is not None and not (math.isfinite(own) and own > 0):
+                bad.append(f"bus {bus.id!r}: {key} = {own} must be a finite number > 0 [pu]")
     for branch in case.branches:
         what = f"branch {branch.id!r}"
         for end, value in (("from", branch.from_), ("to", branch.to)):
@@ -198,6 +204,12 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(f"voltage_limits: {limit} = {bound} must be a finite number > 0 [pu]")
     if limits.vmin_pu and limits.vmax_pu and limits.vmin_pu > limits.vmax_pu:
         bad.append(f"voltage_limits: vmin_pu = {limits.vmin_pu} exceeds vmax_pu = {limits.vmax_pu}")
+    lowest = [limits.vmin_pu if b.vm_min_pu is None else b.vm_min_pu for b in case.buses]
+    highest = [limits.vmax_pu if b.vm_max_pu is None else b.vm_max_pu for b in case.buses]
+    for bus, low, high in zip(case.buses, lowest, highest, strict=True):
+        own = bus.vm_min_pu is not None or bus.vm_max_pu is not None
+        if own and low and high and low > high:
+            bad.append(f"bus {bus.id!r}: its lower voltage limit {low} pu exceeds the upper, {high} pu")
     roots = {str(s) for s in case.substations}
     data = case.substation_data or {}
     for key, record in data.items():
@@ -255,8 +267,8 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         substation_vm=np.array([r.v_pu for r in rated], dtype=float),
         substation_s_min=per_unit([r.s_min_kva for r in rated], base.kw),
         substation_s_max=per_unit([r.s_max_kva for r in rated], base.kw, math.inf),
-        vm_min=limits.vmin_pu,
-        vm_max=limits.vmax_pu,
+        vm_min=per_unit(lowest, 1.0),
+        vm_max=per_unit(highest, 1.0, math.inf),
         g=per_unit([b.g_us for b in case.branches], 1e6 / z_base),
         ratio=per_unit([b.ratio for b in case.branches], 1.0, 1.0),
         g_shunt=per_unit([b.shunt_p_kw for b in case.buses], base.kw),
@@ -347,6 +359,12 @@ def network_to_dict(network: Network) -> dict[str, Any]:
     def si(value: float, unit: float) -> float:
         return float(f"{value * unit:.12g}")
 
+    # A limit that all buses share is said once.
+    common = {
+        key: float(limit[0]) if 0 < limit[0] < math.inf and (limit == limit[0]).all() else None
+        for key, limit in (("vm_min_pu", network.vm_min), ("vm_max_pu", network.vm_max))
+    }
+
     def bus_extras(k: int) -> dict[str, Any]:
         extras: dict[str, Any] = {}
         if network.g_shunt[k] or network.b_shunt[k]:
@@ -359,6 +377,9 @@ def network_to_dict(network: Network) -> dict[str, Any]:
             extras |= {"x": float(network.coordinates[k, 0]), "y": float(network.coordinates[k, 1])}
         if network.customers is not None:
             extras["customers"] = int(network.customers[k])
+        for key, limit in (("vm_min_pu", network.vm_min), ("vm_max_pu", network.vm_max)):
+            if common[key] is None and 0 < limit[k] < math.inf:
+                extras[key] = float(limit[k])
         return extras
 
     def branch_extras(e: int) -> dict[str, Any]:
@@ -404,8 +425,8 @@ def network_to_dict(network: Network) -> dict[str, Any]:
             for e, branch in enumerate(network.branch_ids)
         ],
     }
-    if network.vm_min is not None or network.vm_max is not None:
-        case["voltage_limits"] = {"vmin_pu": network.vm_min, "vmax_pu": network.vm_max}
+    if any(common.values()):
+        case["voltage_limits"] = {"vmin_pu": common["vm_min_pu"], "vmax_pu": common["vm_max_pu"]}
     case["substation_data"] = {
         str(network.bus_ids[k]): {
             "v_pu": float(network.substation_vm[s]),

@@ -75,6 +75,8 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "x": _number,
         "y": _number,
         "customers": int,
+        "vm_min_pu": _number,
+        "vm_max_pu": _number,
     },
     "branches": {
         "id": _identifier,

@@ -92,7 +92,8 @@ class Network:
     substation_s_min, substation_s_max
         Limits of apparent power drawn at each substation [pu] (0 and ``inf`` where absent).
     vm_min, vm_max
-        Voltage limits of the file [pu], None where absent.
+        Voltage limits of each bus [pu], shape (n_bus,), 0 and ``inf`` where there is none; one number stands for all
+        buses. Those of substations have no effect.
     g
         Shunt conductance of a branch, total of both ends [pu], shape (n_branch,), >= 0: iron losses of a transformer.
         It is there while the branch is closed, and its power counts as loss. 0 where absent.
@@ -133,8 +134,8 @@ class Network:
     substation_vm: Floats
     substation_s_min: Floats
     substation_s_max: Floats
-    vm_min: float | None = None
-    vm_max: float | None = None
+    vm_min: Floats = field(default_factory=lambda: _ABSENT)
+    vm_max: Floats = field(default_factory=lambda: _ABSENT)
     title: str = ""
     source: str = ""
     g: Floats = field(default_factory=lambda: _ABSENT)
@@ -162,6 +163,10 @@ class Network:
         for name, size, value in defaults:
             if len(getattr(self, name)) == 0:
                 object.__setattr__(self, name, np.full(size, value))
+        for name, absent in (("vm_min", 0.0), ("vm_max", np.inf)):
+            given = np.atleast_1d(np.asarray(getattr(self, name), dtype=float))
+            size_one = given if len(given) else np.array([absent])
+            object.__setattr__(self, name, np.array(np.broadcast_to(size_one, n)))
         object.__setattr__(self, "bus_names", self.bus_names or ("",) * n)
         object.__setattr__(self, "branch_names", self.branch_names or ("",) * m)
         _freeze(self)
@@ -378,17 +383,20 @@ class Limits:
     Parameters
     ----------
     vm_min, vm_max
-        Voltage limits at every bus but the substations [pu]; None = not enforced.
+        Voltage limits at every bus but the substations, whatever the network says [pu]; None = see ``voltage``.
     ampacity
         Enforce the current limits of the network, at both ends of every branch.
     substations
         Enforce the substation ratings of the network.
+    voltage
+        Enforce the voltage limits of the network, bus by bus, where ``vm_min`` or ``vm_max`` does not replace them.
     """
 
     vm_min: float | None = None
     vm_max: float | None = None
     ampacity: bool = False
     substations: bool = False
+    voltage: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.vm_min, self.vm_max
@@ -405,4 +413,4 @@ class Limits:
     @classmethod
     def of(cls, network: Network) -> Limits:
         """All limits that the network's file states."""
-        return cls(network.vm_min, network.vm_max, ampacity=True, substations=True)
+        return cls(ampacity=True, substations=True, voltage=True)

@@ -89,6 +89,12 @@ class ReconfigurationProblem:
             problems.append(f"switching_cost = {self.switching_cost} must be a finite number >= 0 [kW per operation]")
         if self.max_operations is not None and self.max_operations < 0:
             problems.append(f"max_operations = {self.max_operations} must be >= 0")
+        net = self.network
+        for k in np.flatnonzero(self.vm_min > self.vm_max)[:10]:
+            low, high = self.vm_min[k], self.vm_max[k]
+            problems.append(
+                f"bus {net.bus_ids[k]!r}: the lower voltage limit {low:g} pu exceeds the upper, {high:g} pu"
+            )
         if problems:
             raise DataError("problem", problems)
 
@@ -109,7 +115,6 @@ class ReconfigurationProblem:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         net, limits = self.network, self.limits
-        low, high = ("–" if v is None else f"{v:g}" for v in (limits.vm_min, limits.vm_max))
         locked = [net.branch_ids[e] for e in np.flatnonzero(self.scenario.locked >= 0)]
         out = [net.branch_ids[e] for e in np.flatnonzero(self.scenario.out_of_service)]
         several = "" if self.scenarios is None else f" ({len(self.members)}, objective: {self.objective})"
@@ -122,7 +127,7 @@ class ReconfigurationProblem:
                 ("switches to open among them", len(self.core.branches) - self.core.n_nodes + 1),
                 ("locked", listed(locked)),
                 ("out of service", listed(out)),
-                ("voltage limits", f"{low} to {high} pu"),
+                ("voltage limits", self.voltage_limits_text),
                 ("limits enforced", listed(k for k in ("ampacity", "substations") if getattr(limits, k))),
                 ("switching cost", f"{self.switching_cost:g} kW per operation"),
                 ("most operations", "any number" if self.max_operations is None else self.max_operations),
@@ -234,6 +239,42 @@ class ReconfigurationProblem:
     def i_max(self) -> Floats:
         """Current limits in force [pu], shape (n_branch,); ``inf`` = none."""
         return self.network.i_max if self.limits.ampacity else np.full(self.network.n_branch, np.inf)
+
+    @cached_property
+    def vm_min(self) -> Floats:
+        """Lower voltage limits in force [pu], shape (n_bus,); 0 = none, as at every substation."""
+        return self._voltage_limits(self.limits.vm_min, self.network.vm_min, 0.0)
+
+    @cached_property
+    def vm_max(self) -> Floats:
+        """Upper voltage limits in force [pu], shape (n_bus,); ``inf`` = none, as at every substation."""
+        return self._voltage_limits(self.limits.vm_max, self.network.vm_max, np.inf)
+
+    def _voltage_limits(self, for_all: float | None, of_network: Floats, none: float) -> Floats:
+        net = self.network
+        limit = np.full(net.n_bus, none if for_all is None else for_all)
+        if for_all is None and self.limits.voltage:
+            limit[:] = of_network
+        limit[net.substations] = none
+        limit.flags.writeable = False
+        return limit
+
+    @cached_property
+    def voltage_ranges(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """Lowest and highest of the lower, and of the upper, voltage limits in force [pu]; None where there is none."""
+        low, high = self.vm_min[self.vm_min > 0], self.vm_max[self.vm_max < np.inf]
+        return tuple((float(v.min()), float(v.max())) if len(v) else None for v in (low, high))  # type: ignore[return-value]
+
+    @property
+    def voltage_limits_text(self) -> str:
+        """The voltage limits in force for people: "0.95 to 1.05 pu", or what they range over."""
+
+        def text(limit: tuple[float, float] | None) -> str:
+            if limit is None:
+                return "–"
+            return f"{limit[0]:g}" if limit[0] == limit[1] else f"{limit[0]:g}…{limit[1]:g}"
+
+        return "{} to {} pu".format(*map(text, self.voltage_ranges))
 
     @cached_property
     def must_open(self) -> Bools:

@@ -29,8 +29,8 @@ class Rescaled:
     Parameters
     ----------
     problem
-        In the new per units. One pair of voltage limits serves all buses there, so it is the loosest of them, and so
-        are current limits: what respects the limits of the given problem respects these.
+        In the new per units. Current limits are the looser of those of the two ends: what respects the limits of the
+        given problem respects these.
     scale
         n, shape (n_bus,): divide voltages by it.
     """
@@ -67,7 +67,7 @@ def without_ratios(problem: ReconfigurationProblem) -> Rescaled | None:
         scale[part] /= np.median(scale[part])
     if (np.abs(scale[tail] / ratio - scale[head]) > AGREEMENT * scale[head]).any():
         return None
-    fed, behind = scale[~net.is_substation], scale[net.to_bus]
+    behind = scale[net.to_bus]
     network = replace(
         net,
         r=net.r / behind**2,
@@ -79,12 +79,9 @@ def without_ratios(problem: ReconfigurationProblem) -> Rescaled | None:
         # The current of the impedance may exceed the rating of the from end by the ratio.
         i_max=net.i_max * np.maximum(net.ratio, 1.0) * behind,
         substation_vm=net.substation_vm / scale[net.substations],
+        vm_min=problem.vm_min / scale,
+        vm_max=problem.vm_max / scale,
         ratio=np.ones(net.n_branch),
     )
-    low, high = problem.limits.vm_min, problem.limits.vm_max
-    limits = replace(
-        problem.limits,
-        vm_min=None if low is None else low / float(fed.max()),
-        vm_max=None if high is None else high / float(fed.min()),
-    )
+    limits = replace(problem.limits, vm_min=None, vm_max=None, voltage=True)
     return Rescaled(problem.replace(network=network, limits=limits), scale)

@@ -192,10 +192,10 @@ def _limit_violations(
     net, limits, slack = problem.network, problem.limits, 1 + LIMIT_TOLERANCE
     found = []
     for k in np.flatnonzero(~net.is_substation & (vm > 0)):
-        if limits.vm_min is not None and vm[k] * slack < limits.vm_min:
-            found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is below {limits.vm_min} pu")
-        if limits.vm_max is not None and vm[k] > limits.vm_max * slack:
-            found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is above {limits.vm_max} pu")
+        if vm[k] * slack < problem.vm_min[k]:
+            found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is below {problem.vm_min[k]} pu")
+        if vm[k] > problem.vm_max[k] * slack:
+            found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is above {problem.vm_max[k]} pu")
     if limits.ampacity:
         for e in np.flatnonzero(loading > slack):
             rating = net.i_max[e] * net.i_base[e]

@@ -14,8 +14,9 @@ from learnopt.network import Floats, Ints, ReconfigurationProblem
 class LimitArrays(NamedTuple):
     """Limits in force, per unit; infinite where there is none."""
 
-    vm_min: float
-    vm_max: float
+    vm_min: Floats
+    """Voltages of each bus, shape (n_bus,); nothing is asked of substations."""
+    vm_max: Floats
     i_max: Floats
     """Current at either end, shape (n_branch,)."""
     s_min: Floats
@@ -29,12 +30,13 @@ def limit_arrays(problem: ReconfigurationProblem) -> LimitArrays:
     """Limits of a problem for compiled code."""
     net, limits = problem.network, problem.limits
     n = len(net.substations)
-    vm_min = 0.0 if limits.vm_min is None else limits.vm_min
-    vm_max = np.inf if limits.vm_max is None else limits.vm_max
+    # Copies: writable like every array of a sweep, so that compiled code has one signature.
+    vm_min, vm_max = np.array(problem.vm_min), np.array(problem.vm_max)
     s_min = np.array(net.substation_s_min) if limits.substations else np.zeros(n)
     s_max = np.array(net.substation_s_max) if limits.substations else np.full(n, np.inf)
     i_max = np.array(problem.i_max)
-    active = vm_min > 0 or vm_max < np.inf or bool(np.isfinite(i_max).any() or np.isfinite(s_max).any() or s_min.any())
+    finite = (np.isfinite(limit).any() for limit in (vm_max, i_max, s_max))
+    active = bool(vm_min.any() or s_min.any() or any(finite))
     return LimitArrays(vm_min, vm_max, i_max, s_min, s_max, active)
 
 
@@ -59,10 +61,10 @@ def total_violation(
     for position in range(n_roots, len(order)):
         k = order[position]
         vm = abs(v[k])
-        if vm < limits.vm_min * (1 - slack):
-            total += 1.0 - vm / limits.vm_min
-        if vm > limits.vm_max * (1 + slack):
-            total += vm / limits.vm_max - 1.0
+        if vm < limits.vm_min[k] * (1 - slack):
+            total += 1.0 - vm / limits.vm_min[k]
+        if vm > limits.vm_max[k] * (1 + slack):
+            total += vm / limits.vm_max[k] - 1.0
         branch = feed[k]
         rating = limits.i_max[branch]
         if rating < np.inf:

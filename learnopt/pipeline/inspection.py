@@ -98,6 +98,7 @@ def inspect_network(network: Network, notes: Iterable[str] = ()) -> Inspection:
         *_topology(problem, faults),
         *_impedances(network),
         *_ratings(network),
+        *_voltage_limits(problem),
         *_loads(network),
         *(_present_state(problem, state) if state is not None else ()),
         *(Finding(Severity.NOTE, "import", note, "") for note in notes),
@@ -142,7 +143,9 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
             "generators": len(net.controls.generators),
         },
         "rated_branches": int(rated.sum()),
-        "voltage_limits_pu": [net.vm_min, net.vm_max],
+        # The widest of them all; what each end ranges over stands below it.
+        "voltage_limits_pu": [ends and ends[k] for k, ends in enumerate(problem.voltage_ranges)],
+        "voltage_limit_ranges_pu": [ends and list(ends) for ends in problem.voltage_ranges],
         "coordinates": net.coordinates is not None,
         "customers": None if net.customers is None else int(net.customers.sum()),
         "radial": radial,
@@ -258,11 +261,13 @@ def _ratings(net: Network) -> list[Finding]:
     odd = rated & ((amperes < ODD_AMPERES[0]) | (amperes > ODD_AMPERES[1]))
     advice = "wrong unit suspected: ampacity_a is in A, not kA"
     found += _group(net, odd, Severity.WARNING, lambda e: f"ampacity {amperes[e]:.4g} A", advice)
-    if net.vm_min is None and net.vm_max is None:
-        found.append(
-            Finding(Severity.NOTE, "network", "no voltage limits", "give them in the file or with --vmin and --vmax")
-        )
     return found
+
+
+def _voltage_limits(problem: ReconfigurationProblem) -> list[Finding]:
+    if any(problem.voltage_ranges):
+        return []
+    return [Finding(Severity.NOTE, "network", "no voltage limits", "give them in the file or with --vmin and --vmax")]
 
 
 def _loads(net: Network) -> list[Finding]:
@@ -307,14 +312,16 @@ def _present_state(problem: ReconfigurationProblem, state: Evaluation) -> list[F
         )
     elif drawn and net.n_bus > 2 and state.loss_kw < NO_LOSS * drawn:
         found.append(Finding(Severity.WARNING, "present state", f"only {state.loss_kw:.3g} kW are lost", units))
-    low = LOW_VOLTAGE if net.vm_min is None else net.vm_min
-    high = HIGH_VOLTAGE if net.vm_max is None else net.vm_max
+    low = np.where(problem.vm_min > 0, problem.vm_min, LOW_VOLTAGE)
+    high = np.where(np.isfinite(problem.vm_max), problem.vm_max, HIGH_VOLTAGE)
     beyond = ~net.is_substation & ((state.vm < low - 1e-9) | (state.vm > high + 1e-9))
-    limit = "limit" if net.vm_min is not None or net.vm_max is not None else "customary limit"
+    limit = "limit" if any(problem.voltage_ranges) else "customary limit"
     found += _group_buses(
         net,
         beyond,
-        lambda k: f"{state.vm[k]:.4f} pu in the present state ({limit} {low if state.vm[k] < low else high} pu)",
+        lambda k: (
+            f"{state.vm[k]:.4f} pu in the present state ({limit} {low[k] if state.vm[k] < low[k] else high[k]} pu)"
+        ),
         "reconfiguration may help; solve says so",
         np.abs(state.vm - 1.0),
     )

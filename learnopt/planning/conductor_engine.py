@@ -252,10 +252,11 @@ def _enumerate(search: _Search, gap: float, limit: float, watch: Stopwatch) -> t
     problem, feeder = search.problem, search.problem.feeder
     net, core = feeder.network, feeder.core
     cutoff = search.cost * (1 - min(0.9 * gap, _ENUMERATION_GAP))  # a tighter bound costs nothing here
-    lowest = 0.0 if feeder.limits.vm_min is None else (feeder.limits.vm_min / (1 + LIMIT_TOLERANCE)) ** 2
     v_root = np.ones(net.n_bus)
     v_root[net.substations] = net.substation_vm**2
     fed = ~net.is_substation
+    # The least of all buses: what respects the limits of each respects this at all.
+    lowest = (float(feeder.vm_min[fed].min(initial=np.inf)) / (1 + LIMIT_TOLERANCE)) ** 2 if fed.any() else 0.0
     closed = feeder.usable & ~feeder.free & (feeder.blocks.block >= 0)
     label = np.tile(np.arange(core.n_nodes), (len(core.branches) + 1, 1))
     state, progress = np.zeros(len(core.branches) + 1, dtype=np.int64), np.zeros(3, dtype=np.int64)

@@ -119,7 +119,7 @@ def _assumptions(problem: ConductorProblem) -> str:
         ("Loss factor", number(costs.loss_factor)),
         ("Cost of one kW lost", f"{number(costs.per_kw)} a year"),
         ("Annuity", f"{100 * costs.annuity:.3f} % of the investment a year"),
-        ("Voltage limits", f"{limits.vm_min or '–'} to {limits.vm_max or '–'} pu"),
+        ("Voltage limits", problem.feeder.voltage_limits_text),
         ("Ampacities", "enforced" if limits.ampacity else "not enforced"),
         ("Never thicker downstream", "enforced" if problem.no_thicker_downstream else "not asked for"),
         ("Budget", "none" if problem.budget is None else f"{number(problem.budget)} a year"),

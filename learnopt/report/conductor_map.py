@@ -125,9 +125,11 @@ def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, PlanResult])
     for colour, name, vm in _profiles(results):
         figure.add_scatter(x=list(range(net.n_bus)), y=np.round(vm, 5).tolist(), mode="lines+markers", name=name,
                            line={"color": colour, "width": 1.6}, marker={"size": 4}, hovertext=ids)  # fmt: skip
-    for limit in (problem.feeder.limits.vm_min, problem.feeder.limits.vm_max):
-        if limit is not None:
-            figure.add_hline(y=limit, line={"color": VIOLATED, "dash": "dash", "width": 1})
+    for limit in (problem.feeder.vm_min, problem.feeder.vm_max):
+        drawn = [float(v) if 0 < v < np.inf else None for v in limit]
+        if any(drawn):
+            figure.add_scatter(x=list(range(net.n_bus)), y=drawn, mode="lines", showlegend=False, hoverinfo="skip",
+                               line={"color": VIOLATED, "dash": "dash", "width": 1, "shape": "hvh"})  # fmt: skip
     step = max(net.n_bus // 40, 1)
     ticks = {"tickvals": list(range(0, net.n_bus, step)), "ticktext": ids[::step], "title": {"text": "bus"}}
     scale = {"title": {"text": "bus voltage [pu]"}, "tickformat": ".3f"}
@@ -144,9 +146,9 @@ def profiles_figure(problem: ConductorProblem, results: Mapping[Mode, PlanResult
     axes = figure.add_subplot()
     for colour, name, vm in _profiles(results):
         axes.plot(vm, color=colour, linewidth=1.2, marker="o", markersize=2, label=name)
-    for limit in (problem.feeder.limits.vm_min, problem.feeder.limits.vm_max):
-        if limit is not None:
-            axes.axhline(limit, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)))
+    for limit in (problem.feeder.vm_min, problem.feeder.vm_max):
+        drawn = np.where((limit > 0) & (limit < np.inf), limit, np.nan)
+        axes.step(range(len(drawn)), drawn, where="mid", color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)))
     axes.set(xlabel="bus, in the order of the file", ylabel="bus voltage [pu]")
     figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     return figure

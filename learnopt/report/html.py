@@ -229,13 +229,13 @@ def _statement(story: Story) -> str:
         more = f" and {len(chosen) - 20} more" if len(chosen) > 20 else ""
         return ", ".join(chosen[:20]) + more if chosen else "none"
 
+    def ranged(limit: tuple[float, float]) -> str:
+        return f"{limit[0]:g} pu" if limit[0] == limit[1] else f"{limit[0]:g} to {limit[1]:g} pu, bus by bus"
+
     voltage = [
-        text
-        for bound, text in (
-            (limits.vm_min, f"at least {limits.vm_min} pu"),
-            (limits.vm_max, f"at most {limits.vm_max} pu"),
-        )
-        if bound is not None
+        f"{word} {ranged(limit)}"
+        for word, limit in zip(("at least", "at most"), problem.voltage_ranges, strict=True)
+        if limit is not None
     ]
     charging = "used" if problem.charging else "left out"
     rows = [

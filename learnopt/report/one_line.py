@@ -142,15 +142,11 @@ class OneLine:
     @cached_property
     def out_of_voltage(self) -> Bools:
         """bool, shape (n_bus,): outside the voltage limits of the problem."""
-        net, limits = self.problem.network, self.problem.limits
-        outside = np.zeros(net.n_bus, dtype=bool)
-        if self.solved is not None:
-            vm = self.solved.vm
-            if limits.vm_min is not None:
-                outside |= vm * _SLACK < limits.vm_min
-            if limits.vm_max is not None:
-                outside |= vm > limits.vm_max * _SLACK
-        return outside & ~net.is_substation
+        if self.solved is None:
+            return np.zeros(self.problem.network.n_bus, dtype=bool)
+        vm = self.solved.vm
+        outside: Bools = (vm * _SLACK < self.problem.vm_min) | (vm > self.problem.vm_max * _SLACK)
+        return outside
 
     @property
     def small(self) -> bool:

@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from learnopt.network import Configuration, Evaluation, Floats, Ints, Limits, ReconfigurationProblem
+from learnopt.network import Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
 from learnopt.report.one_line import CLOSE, INK, LINE, OPEN, PALE, VIOLATED, escaped
 from learnopt.report.tree import rooted
 
@@ -78,17 +78,50 @@ def distance_label(problem: ReconfigurationProblem) -> str:
     return "branches from the substation"
 
 
-def _limit_lines(limits: Limits, *profiles: VoltageProfile | None) -> tuple[list[tuple[float, str]], str]:
+@dataclass(frozen=True, eq=False)
+class _LimitLine:
+    """A limit near the voltages: one line across the picture, or what each bus of a profile may have.
+
+    Parameters
+    ----------
+    common
+        The one value of all buses [pu], None where they differ.
+    each
+        The limit of each bus [pu], shape (n_bus,), NaN where there is none.
+    """
+
+    name: str
+    common: float | None
+    each: Floats
+
+    @property
+    def label(self) -> str:
+        """What is written at the line."""
+        return f"{self.name}, bus by bus" if self.common is None else f"{self.name} {self.common:g} pu"
+
+
+def _limit_lines(problem: ReconfigurationProblem, *profiles: VoltageProfile | None) -> tuple[list[_LimitLine], str]:
     """Limits near the voltages, to be drawn, and a remark about the others: they would flatten the picture."""
     vm = np.concatenate([profile.vm for profile in profiles if profile is not None])
     low, high = float(vm.min()), float(vm.max())
     reach = 0.6 * max(high - low, 0.005)
-    near: list[tuple[float, str]] = []
-    far: list[tuple[float, str]] = []
-    for value, name in ((limits.vm_min, "lower limit"), (limits.vm_max, "upper limit")):
-        if value is not None:
-            (near if low - reach <= value <= high + reach else far).append((value, f"{name} {value:g} pu"))
-    return near, "outside the picture: " + ", ".join(name for _, name in far) if far else ""
+    near: list[_LimitLine] = []
+    far: list[str] = []
+    limits = zip(("lower limit", "upper limit"), (problem.vm_min, problem.vm_max), problem.voltage_ranges, strict=True)
+    fed = ~problem.network.is_substation
+    for name, limit, ends in limits:
+        if ends is None:
+            continue
+        each = np.where((limit > 0) & (limit < np.inf), limit, np.nan)
+        alike = ends[0] == ends[1] and not np.isnan(each[fed]).any()
+        inside = (each >= low - reach) & (each <= high + reach)
+        line = _LimitLine(name, ends[0] if alike else None, np.where(inside, each, np.nan))
+        if inside.any():
+            near.append(line)
+        else:
+            text = f"{ends[0]:g} pu" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g} pu"
+            far.append(f"{name} {text}")
+    return near, "outside the picture: " + ", ".join(far) if far else ""
 
 
 def profile_figure(
@@ -114,12 +147,19 @@ def profile_figure(
         name = label if before is not None and after is not None else "now"
         key = f"{name}: lowest {profile.vm.min():.4f} pu"
         keys.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=key))
-    near, far = _limit_lines(problem.limits, before, after)
-    for value, label in near:
-        axes.axhline(value, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=1)
+    near, far = _limit_lines(problem, before, after)
+    distance = next(profile.distance for profile in (after, before) if profile is not None)
+    for line in near:
+        if line.common is None:
+            axes.scatter(
+                distance, line.each, s=12, marker="_", color=VIOLATED, linewidths=1, zorder=1, label=line.label
+            )
+            keys.append(Line2D([], [], color=VIOLATED, marker="_", linestyle="", label=line.label))
+            continue
+        axes.axhline(line.common, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=1)
         axes.annotate(
-            label,
-            (0.995, value),
+            line.label,
+            (0.995, line.common),
             xycoords=("axes fraction", "data"),
             ha="right",
             va="bottom",
@@ -168,12 +208,24 @@ def profile_plot(
             marker={"size": 5, "symbol": "square" if label == "before" else "circle"},
             hovertemplate="%{text}, " + label + "<br>%{y:.4f} pu at %{x:.3f}<extra></extra>",
         )
-    near, far = _limit_lines(problem.limits, before, after)
-    for value, label in near:
+    near, far = _limit_lines(problem, before, after)
+    distance = next(profile.distance for profile in (after, before) if profile is not None)
+    for line in near:
+        if line.common is None:
+            figure.add_scatter(
+                x=np.round(distance, 6).tolist(),
+                y=[None if np.isnan(v) else float(v) for v in line.each],
+                text=ids,
+                name=line.label,
+                mode="markers",
+                marker={"size": 7, "symbol": "line-ew-open", "color": VIOLATED},
+                hovertemplate="%{text}, " + line.name + " %{y:.4f} pu<extra></extra>",
+            )
+            continue
         figure.add_hline(
-            value,
+            line.common,
             line={"color": VIOLATED, "width": 1, "dash": "dash"},
-            annotation_text=label,
+            annotation_text=line.label,
             annotation_font={"color": VIOLATED, "size": 11},
         )
     if far:

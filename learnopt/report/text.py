@@ -286,8 +286,7 @@ def _conditions(problem: ReconfigurationProblem) -> str:
     net, limits, scenario = problem.network, problem.limits, problem.scenario
     wants = []
     if (
-        limits.vm_min is not None
-        or limits.vm_max is not None
+        any(problem.voltage_ranges)
         or (limits.ampacity and rated(problem))
         or (limits.substations and substations_rated(problem))
     ):

@@ -137,7 +137,7 @@ def test_instances_of_a_feeder_share_their_network(dataset: Path) -> None:
 
 def test_limits_and_charging_come_from_the_manifest(tmp_path: Path) -> None:
     """``file`` enforces the limits of the case files, ``none`` enforces none."""
-    options = (("file", False, Limits(0.95, None, True, True)), ("none", True, Limits()))
+    options = (("file", False, Limits(ampacity=True, substations=True, voltage=True)), ("none", True, Limits()))
     for limits, charging, expected in options:
         directory = tmp_path / limits
         create_dataset(directory, replace(MANIFEST, limits=limits, charging=charging))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import make_network, random_network
-from instances import EQUIPMENT, FEATURES, PASSIVE, random_problem
+from instances import BUS_LIMITS, EQUIPMENT, FEATURES, PASSIVE, all_configurations, random_problem
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.enumeration import EnumerationEngine
@@ -122,6 +122,48 @@ def test_random_problems(seed):
     oracle = EnumerationEngine().solve(problem, SolveOptions())
     for engine in ENGINES[1:]:
         check(engine, problem, solve(engine, problem), oracle)
+
+
+def best_by_hand(problem: ReconfigurationProblem) -> tuple[float, int]:
+    """Least objective [kW] among configurations whose voltages are within the limits of their bus, and how many are."""
+    net, found = problem.network, []
+    free = problem.replace(limits=Limits())
+    for configuration in all_configurations(problem):
+        flow = evaluate(free, configuration)
+        pairs = zip(flow.vm, net.vm_min, net.vm_max, net.is_substation, strict=True)
+        if flow.converged and all(s or (low <= v * (1 + 1e-6) and v <= high * (1 + 1e-6)) for v, low, high, s in pairs):
+            found.append(flow.loss_kw + problem.switching_cost * problem.operations(configuration))
+    return min(found, default=np.inf), len(found)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_bus_limits(seed):
+    """Voltage limits of single buses, against enumeration and a check that reads them bus by bus."""
+    rng = np.random.default_rng([seed, 3])
+    kinds = ("generation", "capacitors", "charging", "couplers", "voltages", "lock", "cost", "transformers")
+    features = [BUS_LIMITS, *(f for f in kinds if rng.random() < 0.2)]
+    problem = random_problem(seed + 6000, features, n_loops=(1, 6))
+    best, _ = best_by_hand(problem)
+    oracle = EnumerationEngine().solve(problem, SolveOptions())
+    if np.isinf(best):
+        assert oracle.configuration is None
+    else:
+        assert oracle.objective_kw == pytest.approx(best, rel=1e-6, abs=1e-6)
+    for engine in ENGINES[1:]:
+        check(engine, problem, solve(engine, problem), oracle)
+
+
+def test_bus_limits_decide():
+    """Among the random problems are many in which limits of single buses exclude the best configuration, or some."""
+    excluded = binding = 0
+    for seed in range(30):
+        problem = random_problem(seed + 6000, [BUS_LIMITS], n_loops=(1, 6))
+        best, count = best_by_hand(problem)
+        free = EnumerationEngine().solve(problem.replace(limits=Limits()), SolveOptions())
+        excluded += free.objective_kw is not None and best > free.objective_kw * (1 + 1e-6)
+        binding += 0 < count < len(all_configurations(problem))
+    assert excluded >= 8
+    assert binding >= 10
 
 
 @pytest.mark.parametrize("seed", range(30))

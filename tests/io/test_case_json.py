@@ -173,11 +173,11 @@ def test_units_and_defaults():
     np.testing.assert_allclose(network.i_max, [100 * math.sqrt(3) * 10 / 1000, math.inf, math.inf])
     assert network.switchable.tolist() == [True, True, False]
     assert network.normally_open.tolist() == [False, False, True]
-    assert (network.vm_min, network.vm_max) == (0.95, 1.05)
+    assert (network.vm_min.tolist(), network.vm_max.tolist()) == ([0.95] * 3, [1.05] * 3)
     assert network.substation_vm.tolist() == [1.02]
     np.testing.assert_allclose([network.substation_s_min[0], network.substation_s_max[0]], [0.01, 0.5])
     bare = network_from_dict({k: GOOD[k] for k in ("name", "base_kv", "substations", "buses", "branches")}, "file")
-    assert (bare.vm_min, bare.vm_max, bare.substation_vm.tolist()) == (None, None, [1.0])
+    assert (bare.vm_min.tolist(), bare.vm_max.tolist(), bare.substation_vm.tolist()) == ([0] * 3, [math.inf] * 3, [1.0])
     assert bare.substation_s_max.tolist() == [math.inf]
 
 
@@ -220,13 +220,35 @@ def test_round_trip(seed):
     numbers = ("p_load", "q_load", "r", "x", "b", "i_max", "substation_s_max", "g", "ratio", "g_shunt", "b_shunt", "kv")
     for field in (*numbers, *(("coordinates", "customers") if seed % 2 else ())):
         np.testing.assert_allclose(getattr(again, field), getattr(network, field), rtol=1e-11)
-    for field in ("bus_ids", "branch_ids", "vm_min", "vm_max", "title", "source", "bus_names", "branch_names"):
+    for field in ("bus_ids", "branch_ids", "title", "source", "bus_names", "branch_names"):
         assert getattr(again, field) == getattr(network, field)
-    for field in ("from_bus", "to_bus", "switchable", "normally_open", "substations"):
+    for field in ("from_bus", "to_bus", "switchable", "normally_open", "substations", "vm_min", "vm_max"):
         np.testing.assert_array_equal(getattr(again, field), getattr(network, field))
     problem, written = ReconfigurationProblem.of(network), ReconfigurationProblem.of(again)
     state = Configuration(~network.normally_open)
     assert power_flow(problem, state).loss == pytest.approx(power_flow(written, state).loss, rel=1e-10)
+
+
+def test_voltage_limits_of_single_buses():
+    """A bus keeps its own limits, others take the common ones; what all share is written once, else bus by bus."""
+    case = copy.deepcopy(GOOD)
+    case["buses"][1]["vm_min_pu"], case["buses"][2]["vm_max_pu"] = 0.91, 1.1
+    network = network_from_dict(case, "a")
+    assert network.vm_min.tolist() == [0.95, 0.91, 0.95]
+    assert network.vm_max.tolist() == [1.05, 1.05, 1.1]
+    written = network_to_dict(network)
+    assert "voltage_limits" not in written
+    again = network_from_dict(written, "b")
+    assert again.vm_min.tolist() == network.vm_min.tolist()
+    assert again.vm_max.tolist() == network.vm_max.tolist()
+    plain = network_to_dict(network_from_dict(GOOD, "a"))
+    assert plain["voltage_limits"] == {"vmin_pu": 0.95, "vmax_pu": 1.05}
+    assert not any("vm_min_pu" in bus for bus in plain["buses"])
+    case["buses"][1]["vm_min_pu"], case["buses"][2]["vm_min_pu"] = 1.2, -0.9
+    with pytest.raises(DataError) as error:
+        network_from_dict(case, "a")
+    assert "bus 1: its lower voltage limit 1.2 pu exceeds the upper, 1.05 pu" in error.value.violations
+    assert any(v.startswith("bus 2: vm_min_pu = -0.9 must be") for v in error.value.violations)
 
 
 def test_unknown_branch_ids_are_listed():

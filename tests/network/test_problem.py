@@ -118,10 +118,11 @@ def test_limits_and_charging_follow_the_file():
         [(0, 1, 1, 1, {"ampacity_a": 100, "b_us": 50})], {1: (10, 0)}, voltage_limits={"vmin_pu": 0.95, "vmax_pu": 1.05}
     )
     p = ReconfigurationProblem.of(network)
-    assert (p.limits.vm_min, p.limits.vm_max, p.limits.ampacity) == (0.95, 1.05, True)
+    assert (p.vm_min.tolist(), p.vm_max.tolist(), p.limits.ampacity) == ([0, 0.95], [np.inf, 1.05], True)
     assert p.i_max[0] < np.inf
     assert p.b[0] > 0
     bare = ReconfigurationProblem.of(network, limits=Limits(), charging=False)
+    assert (bare.vm_min.tolist(), bare.vm_max.tolist()) == ([0, 0], [np.inf, np.inf])
     assert bare.i_max[0] == np.inf
     assert bare.b[0] == 0
 

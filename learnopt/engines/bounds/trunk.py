@@ -42,8 +42,8 @@ class TrunkData(NamedTuple):
     alpha: Floats
     """Direction of the comparison network of each scenario (metric B), shape (n_scenario,)."""
     tau: Floats
-    w_min: float
-    """Squared lower voltage limit, in units of the root voltage."""
+    w_min: Floats
+    """Squared lower voltage limits, in units of the root voltage, shape (n_bus,); 0 = none."""
     ell_max: Floats
     """Squared current limit, in units of the root voltage, shape (n_branch,)."""
     leaf_constant: float
@@ -88,7 +88,7 @@ def _monotone_sweeps(
             branch = feed[k]
             r, x = trunk.r[branch], trunk.x[branch]
             u[k] = u[parent[k]] + 2.0 * (r * p[k] + x * q[k]) + (r * r + x * x) * ell[k]
-            if u[k] >= 1.0 or 1.0 - u[k] < trunk.w_min:
+            if u[k] >= 1.0 or 1.0 - u[k] < trunk.w_min[k]:
                 return False
             ell[k] = (p[k] * p[k] + q[k] * q[k]) / (1.0 - u[k])
             if ell[k] > trunk.ell_max[branch]:

@@ -37,7 +37,7 @@ def as_horizon(problem: ReconfigurationProblem, counting: bool = False) -> Horiz
         nothing is lost but that they must have a power flow, which the judge sees to.
     """
     weights = problem.weights
-    kept = np.flatnonzero((weights > 0) | problem.worst_case | (problem.limits.vm_min is not None) | (not counting))
+    kept = np.flatnonzero((weights > 0) | problem.worst_case | (problem.vm_min > 0).any() | (not counting))
     return HorizonProblem(
         problem.network,
         tuple(problem.members[k].scenario for k in kept),

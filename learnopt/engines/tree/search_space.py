@@ -153,7 +153,6 @@ def _trunk_data(problem: ReconfigurationProblem, root_vm: float, leaf_constant: 
     net = problem.network
     fed = ~net.is_substation
     scale = 1.0 / root_vm**2
-    low = problem.limits.vm_min
     p, q = np.stack([m.p for m in problem.members]), np.stack([m.q for m in problem.members])
     return TrunkData(
         grid=grid_of(net, problem.charging),
@@ -167,7 +166,7 @@ def _trunk_data(problem: ReconfigurationProblem, root_vm: float, leaf_constant: 
         q=np.where(fed, q, 0.0),
         alpha=np.ones(len(p)),
         tau=np.zeros(len(p)),
-        w_min=0.0 if low is None else (low * (1 - SLACK)) ** 2 * scale,
+        w_min=(problem.vm_min * (1 - SLACK)) ** 2 * scale,
         ell_max=(problem.i_max * (1 + SLACK)) ** 2 / scale,
         leaf_constant=leaf_constant,
         iron=np.zeros(net.n_branch),

@@ -39,7 +39,7 @@ def trunk_data(problem: ReconfigurationProblem, tau: float = 0.0) -> TrunkData:
         q=np.where(fed, problem.q, 0.0)[None, :],
         alpha=np.array([1 / np.sqrt(1 + tau**2)]),
         tau=np.array([tau]),
-        w_min=0.0,
+        w_min=np.zeros(net.n_bus),
         ell_max=np.full(net.n_branch, np.inf),
         leaf_constant=0.0,
         iron=np.zeros(net.n_branch),
@@ -377,8 +377,8 @@ def test_a_trunk_that_excludes_every_completion():
     lowest, current = np.abs(flow.v).min() ** 2, np.abs(flow.current[1]) ** 2
     for changed, possible in (
         (data._replace(p=20 * data.p), False),
-        (data._replace(w_min=lowest * 1.001), False),
-        (data._replace(w_min=lowest * 0.999), True),
+        (data._replace(w_min=np.full(3, lowest * 1.001)), False),
+        (data._replace(w_min=np.full(3, lowest * 0.999)), True),
         (data._replace(ell_max=np.array([current * 0.99, np.inf, np.inf])), False),
         (data._replace(ell_max=np.array([current * 1.001, np.inf, np.inf])), True),
     ):
