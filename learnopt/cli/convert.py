@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from learnopt.cli.options import CaseArgument, stderr
-from learnopt.io import load_with_notes, network_to_dict, write_csv_folder
+from learnopt.io import network_to_dict, read_source, write_csv_folder
 from learnopt.io.files import write_atomically
 
 
@@ -18,8 +18,9 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Case file (.json), or a new folder of CSV tables.")],
 ) -> None:
     """Write a network as a JSON case file or as a folder of CSV tables."""
-    network, notes = load_with_notes(case)
-    for note in notes:
+    loaded = read_source(case)
+    network = loaded.network
+    for note in loaded.notes:
         stderr.print(f"{case}: {note}", highlight=False, markup=False)
     if out.suffix.lower() == ".json":
         text = json.dumps(network_to_dict(network), indent=1, ensure_ascii=False) + "\n"

@@ -28,7 +28,7 @@ from learnopt.errors import DataError
 from learnopt.io import case_index
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, evaluate_as_it_is
 from learnopt.report.switching_plan import normal_state
 from learnopt.report.text import balance_to_dict
 
@@ -81,7 +81,8 @@ def check(
 ) -> int:
     """AC loss, voltages and violations of a given configuration.
 
-    Exit code 0: it is radial and has a power flow (violations are listed); 1: it is not or has none; 2: bad input.
+    Exit code 0: it is radial, but for fixed loops, and has a power flow (violations are listed); 1: it is not or has
+    none; 2: bad input. With loops too many it is computed as it stands, all of them closed.
     """
     problem = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
     configuration = _configuration(problem, open_ids)
@@ -90,17 +91,18 @@ def check(
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
         table = Table("", escape(problem.network.name))
-        for key in ("radial", "converged", "loss_kw", "min_voltage_pu", "min_voltage_bus", "max_loading", "operations"):
+        figures = ("loss_kw", "min_voltage_pu", "min_voltage_bus", "max_loading", "operations")
+        for key in ("radial", "fixed_loops", "converged", *figures):
             table.add_row(key, escape(str(answer[key])))
         stdout.print(table)
         for violation in answer["violations"]:
             stdout.print(f"  - {violation}", markup=False, highlight=False)
-    return 0 if answer["converged"] else 1
+    return 0 if answer["radial"] and answer["converged"] else 1
 
 
 def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dict[str, Any]:
     net = problem.network
-    evaluation = evaluate(problem, configuration)
+    evaluation = evaluate_as_it_is(problem, configuration)
     faults = [*problem.faults(configuration), *evaluation.violations]
     known = evaluation.converged
     lowest = int(np.argmin(evaluation.vm)) if known else 0
@@ -109,6 +111,7 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dic
         "case": net.name,
         "open_branches": net.open_ids(configuration),
         "radial": not radiality_faults(net, configuration.closed),
+        "fixed_loops": int(problem.chords.sum()),
         "converged": known,
         "loss_kw": evaluation.loss_kw if known else None,
         "min_voltage_pu": evaluation.min_voltage_pu if known else None,

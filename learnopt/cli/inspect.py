@@ -47,7 +47,7 @@ def inspect(
 
 
 def _draw(found: Inspection, out: Path) -> None:
-    if found.evaluation is None or not found.evaluation.converged:
+    if not found.facts["radial"] or found.evaluation is None or not found.evaluation.converged:
         stderr.print("No drawing: the present state is not radial or has no power flow.", highlight=False)
         return
     from learnopt.report.files import write_diagram
@@ -69,7 +69,8 @@ def _facts(found: Inspection) -> Table:
         "read": f"{facts['buses']} buses, {facts['branches']} branches, {facts['transformers']} transformers, "
         f"{facts['couplers']} couplers, {len(facts['substations'])} substations",
         "voltage levels": levels,
-        "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state",
+        "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state"
+        + (f"; {facts['fixed_loops']} more that stay closed" if facts["fixed_loops"] else ""),
         "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open"
         + (f"; {facts['manual']} operated by hand" if facts["manual"] else ""),
         "to decide": _decision(facts["reduction"]),
@@ -103,10 +104,10 @@ def _decision(size: dict[str, Any] | None) -> str:
 
 def _state(facts: dict[str, Any]) -> str:
     if facts["loss_kw"] is None:
-        return "no power flow" if facts["radial"] else "not radial"
+        return "no power flow" if facts["radial"] or facts["loops_closed"] else "not radial"
     loading = "" if facts["max_loading"] is None else f", highest loading {facts['max_loading']:.0%}"
     return (
-        f"radial, {facts['loss_kw']:,.2f} kW lost, "
+        f"{'radial' if facts['radial'] else 'not radial'}, {facts['loss_kw']:,.2f} kW lost, "
         f"{facts['min_voltage_pu']:.4f} to {facts['max_voltage_pu']:.4f} pu{loading}"
     )
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import learnopt
 from learnopt.engines.clock import Stopwatch
+from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate, power_flow
@@ -242,13 +243,14 @@ def infeasible(
     watch: Stopwatch,
     several_scenarios: bool = False,
     controls: bool = False,
+    fixed_loops: bool = False,
 ) -> Result | None:
     """The result for a problem whose locks and outages leave no radial configuration; None when they leave one.
 
     Raises
     ------
     UnsupportedError
-        If the problem has several scenarios or controls and the engine does not say that it serves them.
+        If the problem has several scenarios, controls or fixed loops and the engine does not say that it serves them.
     """
     if problem.controls and problem.scenarios is not None and not (controls and several_scenarios):
         raise UnsupportedError(
@@ -260,6 +262,10 @@ def infeasible(
     if problem.scenarios is not None and not several_scenarios:
         raise UnsupportedError(
             f"engine {engine!r} takes one scenario, the problem has {len(problem.members)}: use --engine tree or milp"
+        )
+    if not fixed_loops:
+        refuse_fixed_loops(
+            problem, f"engine {engine!r}", "use --engine enumerate, tree or exchange, without --controls"
         )
     if not problem.contradictions:
         return None

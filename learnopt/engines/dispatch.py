@@ -16,7 +16,7 @@ import numpy as np
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Configuration, Controls, Floats, ReconfigurationProblem, Settings
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
 
 GOLDEN = (5**0.5 - 1) / 2
 RESOLUTION = 1e-5
@@ -53,7 +53,7 @@ class Dispatch:
     def __init__(self, problem: ReconfigurationProblem, configuration: Configuration) -> None:
         net, self.controls = problem.network, problem.controls
         self._limits = limit_arrays(problem)
-        grid = grid_of(net, problem.charging)
+        grid = problem_grid(problem)
         self._grid = grid._replace(
             shunted=grid.shunted or bool(self.controls.capacitors), stepped=grid.stepped or bool(self.controls.taps)
         )

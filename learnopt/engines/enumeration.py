@@ -24,7 +24,7 @@ from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, Re
 from learnopt.network.union_find import find_set
 from learnopt.physics import evaluate
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
 
 CHUNK = 20_000
 """Configurations between two looks at the clock."""
@@ -220,7 +220,7 @@ class EnumerationEngine:
             If there are more than ``max_configurations`` configurations.
         """
         watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch)) is not None:
+        if (failure := infeasible(problem, self.name, watch, fixed_loops=True)) is not None:
             return failure
         count = count_configurations(problem)
         if count > self.max_configurations:
@@ -231,7 +231,7 @@ class EnumerationEngine:
         net = problem.network
         core = problem.core
         m = len(core.branches)
-        closed = problem.usable & ~problem.free & (problem.blocks.block >= 0)
+        closed = (problem.usable & ~problem.free & (problem.blocks.block >= 0)) | problem.chords
         best = closed.copy()
         label = np.tile(np.arange(core.n_nodes), (m + 1, 1))
         state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(4, dtype=np.int64)
@@ -245,7 +245,7 @@ class EnumerationEngine:
             try:
                 while not finished:
                     finished = _enumerate(
-                        grid_of(net, problem.charging),
+                        problem_grid(problem),
                         limit_arrays(problem),
                         trunk,
                         monotone,

@@ -29,7 +29,7 @@ from learnopt.network import Bools, Configuration, Floats, Ints, Reconfiguration
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import LoopSpace, power_flow
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
 
 CHUNK_BUSES = 5e5
 """Buses of all power flows between two looks at the clock: some tenths of a second."""
@@ -194,7 +194,7 @@ class LocalSearch:
         net = problem.network
         self.problem = problem
         self._arrays = (np.array(net.from_bus), np.array(net.to_bus), np.array(problem.free))
-        self._grid = grid_of(net, problem.charging)
+        self._grid = problem_grid(problem)
         self._limits = limit_arrays(problem)
         self._s = problem.p + 1j * problem.q
         self._normally_closed = np.array(net.normal_configuration.closed)
@@ -354,7 +354,7 @@ class ExchangeEngine:
     ) -> Result:
         """Best local optimum; status ``feasible`` and no certificate, or ``no_solution``."""
         watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch)) is not None:
+        if (failure := infeasible(problem, self.name, watch, fixed_loops=True)) is not None:
             return failure
         rng = np.random.default_rng(options.seed)
         best: Configuration | None = None

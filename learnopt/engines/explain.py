@@ -115,6 +115,8 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
     """What the elastic relaxation proves; its configurations are offered on the way."""
     if not problem.free.any():
         return []  # one configuration: what is found is all there is
+    if problem.chords.any():
+        return []  # the relaxation knows radial states only
     wide = widened(problem)
     data = DistFlowData.of(wide)
     if not data.bounds.proven:

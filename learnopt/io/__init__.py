@@ -12,7 +12,7 @@ from learnopt.io.profiles.series import Profiles
 from learnopt.io.resources import data_root
 from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
 from learnopt.io.source import Loaded, SourceState, SourceTool
-from learnopt.io.sources import READERS, load, load_with_notes, load_with_source
+from learnopt.io.sources import READERS, load, load_with_notes, load_with_source, read_source
 
 __all__ = [
     "READERS",
@@ -36,6 +36,7 @@ __all__ = [
     "read_profiles",
     "read_scenario_json",
     "read_scenarios",
+    "read_source",
     "scenario_to_dict",
     "write_csv_folder",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from learnopt.errors import DataError
@@ -18,6 +19,7 @@ from learnopt.io.pandapower.tables import is_pandapower_json
 from learnopt.io.source import Loaded
 from learnopt.io.unread import unread_keys
 from learnopt.network import Network
+from learnopt.network.parallel import keep_parallel
 
 
 def _read_json(path: Path) -> Loaded:
@@ -69,7 +71,17 @@ def load_with_notes(source: str | Path) -> tuple[Network, tuple[str, ...]]:
 
 
 def load_with_source(source: str | Path) -> Loaded:
-    """As :func:`load`, with notes, the tool that the file comes from, and the reductions that explain a difference."""
+    """As :func:`load`, with notes, the tool that the file comes from, and the reductions that explain a difference.
+
+    Circuits that run in parallel in the present state stay closed (:mod:`learnopt.network.parallel`).
+    """
+    loaded = read_source(source)
+    network, parallel = keep_parallel(loaded.network)
+    return replace(loaded, network=network, notes=(*loaded.notes, *parallel)) if parallel else loaded
+
+
+def read_source(source: str | Path) -> Loaded:
+    """As :func:`load_with_source`, every switch that the file has operable: to be written again."""
     name = str(source)
     if name in case_names():
         return Loaded(load_case(name))

@@ -18,6 +18,7 @@ from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Controls
 from learnopt.network.notebook import fact_table, listed
+from learnopt.network.union_find import loop_closers
 from learnopt.network.units import Base
 
 _ABSENT, _NO_FLAGS = np.zeros(0), np.zeros(0, dtype=bool)
@@ -208,8 +209,37 @@ class Network:
 
     @property
     def n_loops(self) -> int:
-        """Loops with all substations merged: |E| - |N| + |R|, the number of branches that a radial state opens."""
-        return self.n_branch - self.n_bus + len(self.substations)
+        """Number of branches that a radial state opens: |E| - |N| + |R|, all substations merged, less fixed loops."""
+        return self.n_branch - self.n_bus + len(self.substations) - self.n_fixed_loops
+
+    @property
+    def n_fixed_loops(self) -> int:
+        """Independent loops of branches that nobody can open: every state has them."""
+        return int(self.chords_of(self.fixed).sum())
+
+    @cached_property
+    def fixed(self) -> Bools:
+        """bool, shape (n_branch,): branches without a switch that are closed."""
+        return ~self.switchable & ~self.normally_open
+
+    def chords_of(self, fixed: Bools) -> Bools:
+        """One branch of every independent loop of some branches, substations merged; a forest is left without them.
+
+        Of every loop it is the branch of most impedance, so that it has one wherever its loop has.
+
+        Parameters
+        ----------
+        fixed
+            bool, shape (n_branch,).
+
+        Returns
+        -------
+        bool, shape (n_branch,)
+        """
+        branches = np.flatnonzero(fixed)
+        node = np.where(self.is_substation, 0, 1 + np.arange(self.n_bus))
+        order = branches[np.argsort(np.hypot(self.r, self.x)[branches], kind="stable")]
+        return loop_closers(1 + self.n_bus, node[self.from_bus], node[self.to_bus], order)
 
     @cached_property
     def branch_kv(self) -> Floats:

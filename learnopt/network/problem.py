@@ -44,6 +44,8 @@ class Core:
 class ReconfigurationProblem:
     """Choose the state of every free switch so that the network is radial and the AC loss is least.
 
+    Branches without a switch that form a loop stay closed (:attr:`chords`): radial is radial but for fixed loops.
+
     The objective is ``loss + switching_cost * operations`` [kW], operations counted from the normal configuration.
 
     Parameters
@@ -292,6 +294,15 @@ class ReconfigurationProblem:
         return wanted & ~scenario.out_of_service
 
     @cached_property
+    def chords(self) -> Bools:
+        """bool, shape (n_branch,): one branch of every *fixed loop*, a loop of branches without a switch.
+
+        Fixed loops are in every state, which is radial but for them: the closed branches without the chords are a
+        spanning forest. Locks and outages may leave none.
+        """
+        return self.network.chords_of(self.must_close & self.network.fixed)
+
+    @cached_property
     def usable(self) -> Bools:
         """bool, shape (n_branch,): branches that may be closed."""
         return ~self.must_open
@@ -321,7 +332,7 @@ class ReconfigurationProblem:
 
     @cached_property
     def contradictions(self) -> list[str]:
-        """Why no radial configuration can exist, by id; empty when one does.
+        """Why no configuration can exist that is radial but for fixed loops, by id; empty when one does.
 
         These make the problem infeasible (a status), not the input bad.
         """
@@ -335,8 +346,8 @@ class ReconfigurationProblem:
             names = ", ".join(repr(net.bus_ids[k]) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
             faults.append(f"{len(unfed)} buses cannot be fed with the open and out-of-service branches: bus {names}")
         sets = DisjointSets(int(node.max()) + 1)
-        for e in np.flatnonzero(self.must_close):
-            if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])):
+        for e in (*np.flatnonzero(self.must_close & net.fixed), *np.flatnonzero(self.must_close & ~net.fixed)):
+            if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])) and not net.fixed[e]:
                 faults.append(f"branch {net.branch_ids[e]!r} closes a loop of branches that must all stay closed")
         return faults
 

@@ -1,8 +1,10 @@
 """Topology of a network with all substations merged into one root.
 
 A configuration is *radial* when its closed branches form a spanning forest with one substation per tree. Merge the
-substations and it is a spanning tree: a path between two substations is a loop like any other. Branches in no loop
-(*bridges*) are never a decision; two branches interact only when they share a *block* (biconnected component).
+substations and it is a spanning tree: a path between two substations is a loop like any other. Loops of branches
+without a switch (*fixed loops*) are in every state and do not count: leave out one branch of each (its *chord*).
+Branches in no loop (*bridges*) are never a decision; two branches interact only when they share a *block* (biconnected
+component).
 """
 
 from __future__ import annotations
@@ -170,7 +172,7 @@ class DisjointSets:
 
 
 def radiality_faults(network: Network, closed: Bools) -> list[str]:
-    """Why a state is not radial: unfed buses and looped branches, by id; empty when it is radial.
+    """Why a state is not radial but for fixed loops: unfed buses and looped branches, by id; empty when it is.
 
     Parameters
     ----------
@@ -180,9 +182,13 @@ def radiality_faults(network: Network, closed: Bools) -> list[str]:
     node = merged_nodes(network)
     n_nodes = int(node.max()) + 1
     sets = DisjointSets(n_nodes)
-    looped = [e for e in np.flatnonzero(closed) if not sets.join(node[network.from_bus[e]], node[network.to_bus[e]])]
+    tail, head = node[network.from_bus].tolist(), node[network.to_bus].tolist()
+    tree = without_chords(network, closed)
+    # Fixed branches first, so that a loop is closed by a branch that can be opened.
+    in_turn = [*np.flatnonzero(tree & network.fixed).tolist(), *np.flatnonzero(tree & ~network.fixed).tolist()]
+    looped = [e for e in in_turn if not sets.join(tail[e], head[e])]
     root = sets.find(0)
-    unfed = [k for k in range(network.n_bus) if sets.find(int(node[k])) != root]
+    unfed = [k for k, at in enumerate(node.tolist()) if sets.find(at) != root]
     faults = []
     if looped:
         names = ", ".join(repr(network.branch_ids[e]) for e in looped[:10]) + (" ..." if len(looped) > 10 else "")
@@ -193,13 +199,37 @@ def radiality_faults(network: Network, closed: Bools) -> list[str]:
     return faults
 
 
+def without_chords(network: Network, closed: Bools) -> Bools:
+    """A state less one branch of every fixed loop in it: a spanning forest where it is radial but for these.
+
+    Parameters
+    ----------
+    closed
+        bool, shape (n_branch,).
+    """
+    return closed & ~network.chords_of(closed & network.fixed)
+
+
+def unfed_buses(network: Network, closed: Bools) -> Bools:
+    """bool, shape (n_bus,): without a path of closed branches to a substation."""
+    node = merged_nodes(network)
+    sets = DisjointSets(int(node.max()) + 1)
+    tail, head = node[network.from_bus].tolist(), node[network.to_bus].tolist()
+    for e in np.flatnonzero(closed).tolist():
+        sets.join(tail[e], head[e])
+    root = sets.find(0)
+    return np.array([sets.find(k) != root for k in node.tolist()])
+
+
 def is_radial(network: Network, closed: Bools) -> bool:
-    """Closed branches form a spanning forest with one substation per tree."""
+    """Closed branches form a spanning forest with one substation per tree, but for fixed loops."""
     return not radiality_faults(network, closed)
 
 
 def maximum_spanning_tree(network: Network, usable: Bools, weight: np.ndarray, forced: Bools | None = None) -> Bools:
     """Kruskal's maximum-weight spanning tree of the merged network; always radial where the usable graph is connected.
+
+    Fixed loops among the forced branches stay closed as well: it is then a tree but for them.
 
     Parameters
     ----------
@@ -224,4 +254,4 @@ def maximum_spanning_tree(network: Network, usable: Bools, weight: np.ndarray, f
     for e in np.lexsort((np.arange(len(key)), key)):
         if usable[e] and sets.join(int(tail[e]), int(head[e])):
             closed[e] = True
-    return closed
+    return closed if forced is None else closed | (forced & network.fixed & usable)

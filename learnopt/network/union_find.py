@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
-from learnopt.network.model import Ints
+from learnopt.network.aliases import Bools, Ints
 
 
 @njit(cache=True)
@@ -14,3 +15,25 @@ def find_set(label: Ints, node: int) -> int:
         label[node] = label[label[node]]
         node = label[node]
     return node
+
+
+@njit(cache=True)
+def loop_closers(n_nodes: int, tail: Ints, head: Ints, order: Ints) -> Bools:
+    """Branches whose two ends are joined by earlier ones, shape (n_branch,); those not in ``order`` are left out.
+
+    Parameters
+    ----------
+    tail, head
+        End nodes, shape (n_branch,).
+    order
+        Branches in the order in which they are joined.
+    """
+    label = np.arange(n_nodes)
+    closes = np.zeros(len(tail), dtype=np.bool_)
+    for e in order:
+        a, b = find_set(label, tail[e]), find_set(label, head[e])
+        if a == b:
+            closes[e] = True
+        else:
+            label[a] = b
+    return closes

@@ -2,6 +2,7 @@
 
 from learnopt.physics.judge import evaluate, evaluate_transition
 from learnopt.physics.loop_space import LoopSpace
+from learnopt.physics.present import evaluate_as_it_is
 from learnopt.physics.sweep import PowerFlow, PowerFlowBatch, SweepStatus, power_flow, power_flow_batch
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "PowerFlowBatch",
     "SweepStatus",
     "evaluate",
+    "evaluate_as_it_is",
     "evaluate_transition",
     "power_flow",
     "power_flow_batch",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
 
 
 @njit(cache=True)
@@ -41,5 +41,5 @@ def feasible_losses(problem: ReconfigurationProblem, configurations: list[Config
     loss = np.empty((len(configurations), len(s)))
     if configurations:
         closed = np.stack([configuration.closed for configuration in configurations])
-        _losses(grid_of(problem.network, problem.charging), limit_arrays(problem), s, closed, loss)
+        _losses(problem_grid(problem), limit_arrays(problem), s, closed, loss)
     return loss * problem.network.base.kw

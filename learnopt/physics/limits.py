@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.network import Floats, Ints, ReconfigurationProblem
+from learnopt.physics.looped_sweep import chord_loading
 
 
 class LimitArrays(NamedTuple):
@@ -76,6 +77,12 @@ def total_violation(
                 sending = abs(current[k] + half * v[parent[k]] / ratio) / ratio
                 receiving = abs(current[k] - half * v[k])
             loading = max(sending, receiving) / rating
+            if loading > 1.0 + slack:
+                total += loading - 1.0
+    for c in range(len(grid.chords)):
+        rating = limits.i_max[grid.chords[c]]
+        if rating < np.inf:
+            loading = chord_loading(grid, c, rating, v)
             if loading > 1.0 + slack:
                 total += loading - 1.0
     for i in range(n_roots):

@@ -1,7 +1,8 @@
 r"""Backward/forward sweep for radial networks, compiled, for one or many configurations or scenarios.
 
 Constant-power loads, bus shunts, fixed substation voltages, branch shunts (line charging) half at each end of a
-*closed* branch (an open branch is disconnected at both ends), ideal transformers at the from end of a branch. With
+*closed* branch (an open branch is disconnected at both ends), ideal transformers at the from end of a branch. Fixed
+loops are closed by compensation (:mod:`learnopt.physics.looped_sweep`). With
 :math:`I_k = (S_k / V_k)^* + y_k V_k` the backward pass sums currents towards the root, the forward pass subtracts
 voltage drops, until no voltage moves by more than the tolerance.
 
@@ -23,6 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.network import Bools, Configuration, Floats, Ints, Network, ReconfigurationProblem
+from learnopt.physics.looped_sweep import sweep_loops
 
 TOLERANCE = 1e-11
 """Largest change of a voltage in the last sweep [pu]."""
@@ -37,7 +39,7 @@ class SweepStatus(IntEnum):
     NOT_CONVERGED = 1
     """No fixed point was reached: voltage collapse, or a load near the limit of what can be fed."""
     NOT_RADIAL = 2
-    """The closed branches are not a spanning forest rooted at the substations."""
+    """The closed branches without chords are not a spanning forest rooted at the substations."""
 
 
 class Grid(NamedTuple):
@@ -46,9 +48,9 @@ class Grid(NamedTuple):
     start: Ints
     """Compressed rows of the bus-branch adjacency, shape (n_bus + 1,)."""
     via: Ints
-    """Branch of each adjacency entry, shape (2 n_branch,)."""
+    """Branch of each adjacency entry, shape (2 n_branch,) less the chords."""
     other: Ints
-    """Bus at the far end of each entry, shape (2 n_branch,)."""
+    """Bus at the far end of each entry."""
     impedance: NDArray[np.complex128]
     """Series impedance, shape (n_branch,)."""
     y: NDArray[np.complex128]
@@ -63,24 +65,36 @@ class Grid(NamedTuple):
     """Its ratio, shape (n_branch,)."""
     stepped: bool
     """Some ratio is not one."""
+    head: Ints
+    """To end of each branch, shape (n_branch,)."""
+    chords: Ints
+    """Branches that close the fixed loops, which the adjacency leaves out: every configuration has them closed."""
     roots: Ints
     """Substation buses."""
     root_vm: Floats
     """Their voltages."""
 
 
-def grid_of(network: Network, charging: bool = True) -> Grid:
-    """Arrays for the compiled sweep."""
+def grid_of(network: Network, charging: bool = True, chords: Bools | None = None) -> Grid:
+    """Arrays for the compiled sweep.
+
+    Parameters
+    ----------
+    chords
+        bool, shape (n_branch,): branches that close the fixed loops (:attr:`ReconfigurationProblem.chords`); none where
+        absent.
+    """
     n, m = network.n_bus, network.n_branch
-    ends = np.concatenate([network.from_bus, network.to_bus])
+    kept = np.arange(m) if chords is None else np.flatnonzero(~chords)
+    ends = np.concatenate([network.from_bus[kept], network.to_bus[kept]])
     order = np.argsort(ends, kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=n))]).astype(np.int64)
     y = network.g + 1j * (network.b if charging else np.zeros(m))
     bus_y = network.g_shunt + 1j * network.b_shunt
     return Grid(
         start=start,
-        via=np.concatenate([np.arange(m), np.arange(m)])[order].astype(np.int64),
-        other=np.concatenate([network.to_bus, network.from_bus])[order].astype(np.int64),
+        via=np.concatenate([kept, kept])[order].astype(np.int64),
+        other=np.concatenate([network.to_bus[kept], network.from_bus[kept]])[order].astype(np.int64),
         impedance=network.r + 1j * network.x,
         y=y,
         bus_y=bus_y,
@@ -88,9 +102,16 @@ def grid_of(network: Network, charging: bool = True) -> Grid:
         tail=np.array(network.from_bus),
         ratio=np.array(network.ratio),
         stepped=bool((network.ratio != 1).any()),
+        head=np.array(network.to_bus),
+        chords=np.zeros(0, np.int64) if chords is None else np.flatnonzero(chords).astype(np.int64),
         roots=np.array(network.substations),
         root_vm=np.array(network.substation_vm),
     )
+
+
+def problem_grid(problem: ReconfigurationProblem) -> Grid:
+    """Arrays for the compiled sweep of a problem: its charging and its fixed loops."""
+    return grid_of(problem.network, problem.charging, problem.chords)
 
 
 @njit(cache=True)
@@ -147,6 +168,8 @@ def sweep_tree(
 ) -> float:
     """Sweep an ordered tree; fills ``v`` and ``current`` (series current towards each bus), returns the loss or NaN.
 
+    The chords of the grid are closed besides: the tree is radial but for fixed loops.
+
     ``shunt`` is scratch space, shape (n_bus,). A start in ``v`` is not used: every call is flat-start.
     """
     n = len(order)
@@ -180,6 +203,8 @@ def sweep_tree(
         v[k] = v[parent[k]]
         if grid.stepped:
             v[k] *= up[k] * down[k]
+    if len(grid.chords) > 0:
+        return sweep_loops(grid, s, order, parent, feed, up, down, shunt, v, current, tolerance, max_sweeps)
     for _ in range(max_sweeps):
         for k in range(n):
             current[k] = (s[k] / v[k]).conjugate()
@@ -274,7 +299,7 @@ def _sweep_many(
 
 @dataclass(frozen=True)
 class PowerFlow:
-    """AC power flow of one radial configuration.
+    """AC power flow of one configuration that is radial but for fixed loops.
 
     Parameters
     ----------
@@ -307,7 +332,7 @@ class PowerFlow:
 
 def power_flow(problem: ReconfigurationProblem, configuration: Configuration) -> PowerFlow:
     """AC power flow of one configuration by backward/forward sweep."""
-    grid = grid_of(problem.network, problem.charging)
+    grid = problem_grid(problem)
     s = problem.p + 1j * problem.q
     status, loss, v, current, order, parent, feed = _sweep_one(grid, s, configuration.closed)
     return PowerFlow(SweepStatus(status), loss, v, current, order, parent, feed)
@@ -333,7 +358,11 @@ class PowerFlowBatch:
 
 
 def power_flow_batch(
-    network: Network, s: NDArray[np.complex128], closed: Bools, charging: bool = True
+    network: Network,
+    s: NDArray[np.complex128],
+    closed: Bools,
+    charging: bool = True,
+    chords: Bools | None = None,
 ) -> PowerFlowBatch:
     """AC power flow of many configurations, of many scenarios, or of pairs of both.
 
@@ -343,6 +372,8 @@ def power_flow_batch(
         Net loads [pu], complex, shape (n, n_bus) or (1, n_bus).
     closed
         States, shape (n, n_branch) or (1, n_branch). A first dimension of one serves every row of the other.
+    chords
+        Branches that close the fixed loops, see :func:`grid_of`.
     """
     n = max(len(s), len(closed))
     if len(s) not in (1, n) or len(closed) not in (1, n):
@@ -351,5 +382,5 @@ def power_flow_batch(
         )
     loss, status, vm_min = np.empty(n), np.empty(n, dtype=np.int64), np.empty(n)
     s = np.ascontiguousarray(s, dtype=np.complex128)
-    _sweep_many(grid_of(network, charging), s, np.ascontiguousarray(closed), loss, status, vm_min)
+    _sweep_many(grid_of(network, charging, chords), s, np.ascontiguousarray(closed), loss, status, vm_min)
     return PowerFlowBatch(status, loss, vm_min)

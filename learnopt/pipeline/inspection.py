@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from learnopt.engines.fixed_loops import told_fixed_loops
 from learnopt.network import Bools, Evaluation, Floats, Network, ReconfigurationProblem
-from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults
-from learnopt.physics import evaluate
+from learnopt.network.topology import radiality_faults, unfed_buses
+from learnopt.physics import evaluate_as_it_is
 from learnopt.pipeline.decision_size import decision_size
 
 ODD_RX = (0.05, 20.0)
@@ -69,7 +70,7 @@ class Inspection:
     facts
         Counts, totals and the present state; values are JSON.
     evaluation
-        AC power flow of the present state; None where it is not radial.
+        AC power flow of the present state, its loops closed; None where it does not feed every bus.
     """
 
     network: Network
@@ -93,7 +94,8 @@ def inspect_network(network: Network, notes: Iterable[str] = ()) -> Inspection:
     problem = ReconfigurationProblem.of(network)
     closed = network.normal_configuration.closed
     faults = radiality_faults(network, closed)
-    state = None if faults else evaluate(problem, network.normal_configuration)
+    unfed = bool(unfed_buses(network, closed).any())
+    state = None if unfed else evaluate_as_it_is(problem, network.normal_configuration)
     findings = [
         *_topology(problem, faults),
         *_impedances(network),
@@ -127,6 +129,7 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
         "couplers": int(np.count_nonzero((net.r == 0) & (net.x == 0))),
         "loops": net.n_loops,
         "loops_closed": present,
+        "fixed_loops": net.n_fixed_loops,
         "switchable": int(net.switchable.sum()),
         "manual": int((net.manual & net.switchable).sum()),
         "decisions": int(problem.free.sum()),
@@ -157,19 +160,25 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
 
 
 def _present_loops(net: Network) -> int:
-    """Loops of the present state, substations merged."""
-    node = merged_nodes(net)
-    sets = DisjointSets(int(node.max()) + 1)
-    closed = np.flatnonzero(~net.normally_open)
-    return sum(not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])) for e in closed)
+    """Loops of the present state that are not fixed, substations merged."""
+    return int(net.chords_of(~net.normally_open).sum()) - net.n_fixed_loops
 
 
 def _topology(problem: ReconfigurationProblem, faults: Sequence[str]) -> list[Finding]:
     net = problem.network
     found = [
-        Finding(Severity.ERROR, "network", sentence, "no radial state exists: make a branch switchable, or merge them")
+        Finding(Severity.ERROR, "network", sentence, "no radial state exists: say which branches have a switch")
         for sentence in problem.contradictions
     ]
+    if problem.chords.any():
+        found.append(
+            Finding(
+                Severity.NOTE,
+                "network",
+                told_fixed_loops(problem),
+                "every state has them, and is computed meshed; radial is meant but for them",
+            )
+        )
     found += [
         Finding(
             Severity.WARNING, "present state", sentence, "the optimiser starts elsewhere; check which switches are open"
@@ -187,10 +196,11 @@ def _topology(problem: ReconfigurationProblem, faults: Sequence[str]) -> list[Fi
                 "there is nothing to decide: are the ties missing?",
             )
         )
-    ends = np.sort(np.column_stack([net.from_bus, net.to_bus]), axis=1)
+    decided = np.flatnonzero(~net.fixed)
+    ends = np.sort(np.column_stack([net.from_bus, net.to_bus])[decided], axis=1)
     _, first, count = np.unique(ends, axis=0, return_index=True, return_counts=True)
     side_by_side = [
-        ", ".join(str(net.branch_ids[e]) for e in np.flatnonzero((ends == ends[first[k]]).all(axis=1)))
+        ", ".join(str(net.branch_ids[e]) for e in decided[(ends == ends[first[k]]).all(axis=1)])
         for k in np.flatnonzero(count > 1)
     ]
     if side_by_side:

@@ -8,17 +8,30 @@ from pathlib import Path
 import numpy as np
 
 from learnopt.engines import Engine, SolveOptions, engine_names, load_engine
+from learnopt.engines.enumeration import count_configurations
 from learnopt.errors import DataError
 from learnopt.io import network_from_dict
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
+from learnopt.network.loop_reduction import without_fixed_loops
 
 AUTO, LEARNED, TREE, MILP = "auto", "learned", "tree", "milp"
 MANY_LOOPS = 25
 """More loops than this take the MILP minutes to hours."""
 MIXED_GAP = 0.005
 """Gap that ``auto`` proves by the tree search with mixed signs on many loops, where none is asked for."""
+FEW_STATES, FEW_BUSES = 5000, 2e7
+"""So many states, and buses in all of them together, are gone through in seconds."""
+FEW_NODES = 1000
+"""Nodes of the decisions beyond which states are not counted: the determinant takes longer than most proofs."""
 SMALL_GENERATION = 0.05
 """Share of generation in the load up to which that bound is tight enough for it."""
+
+
+def few_states(problem: ReconfigurationProblem) -> bool:
+    """All states of a problem of one scenario can be gone through in seconds."""
+    if problem.controls or problem.scenarios is not None or problem.core.n_nodes > FEW_NODES:
+        return False
+    return count_configurations(problem) <= min(FEW_STATES, FEW_BUSES / problem.network.n_bus)
 
 
 def solver_names() -> list[str]:
@@ -32,7 +45,9 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
 
     if problem.controls:
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
-    if problem.scenarios is not None and options.certify is Certificate.AC and (obstacles := tight_obstacles(problem)):
+    looped = without_fixed_loops(problem) is None  # the MILP knows radial states only
+    proven_by_milp = problem.scenarios is not None and options.certify is Certificate.AC and not looped
+    if proven_by_milp and (obstacles := tight_obstacles(problem)):
         return "milp", options, f"the tight AC bound of the tree search does not cover {obstacles[0]}"
     if problem.scenarios is not None:
         covered = options.certify in (None, Certificate.AC) and not tight_obstacles(problem)
@@ -45,6 +60,10 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
     proving = replace(options, certify=Certificate.AC)
     if obstacles := tight_obstacles(problem):
         reason = f"the tight AC bound of the tree search does not cover {obstacles[0]}"
+        if few_states(problem):
+            return "enumerate", proving, f"{reason}, and there are few states"
+        if looped:
+            return "tree", replace(options, certify=Certificate.MODEL), f"no AC bound covers {obstacles[0]}"
         asked = options.certify is Certificate.AC or options.time_limit is not None
         if problem.network.n_loops > MANY_LOOPS and not ac_obstacles(problem):
             load, generation = float(np.maximum(problem.p, 0).sum()), float(np.maximum(-problem.p, 0).sum())

@@ -10,13 +10,14 @@ import numpy as np
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.exchange import random_start
+from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.engine import SMALLEST_GAP
 from learnopt.formulations.conductor_selection import current_limit, economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.physics import evaluate, power_flow
 from learnopt.physics.judge import LIMIT_TOLERANCE
-from learnopt.physics.sweep import grid_of
+from learnopt.physics.sweep import problem_grid
 from learnopt.planning.conductor_bound import survivors
 from learnopt.planning.conductor_search import PlanSearch
 from learnopt.planning.conductor_tree import BranchAndCut, Relaxation
@@ -202,6 +203,7 @@ def _prove(
 ) -> tuple[Status, str]:
     problem = search.problem
     feeder = problem.feeder
+    refuse_fixed_loops(feeder, "conductor planning", "leave one branch of each loop out of the file")
     if feeder.contradictions:
         return Status.INFEASIBLE, "No radial configuration exists: " + "; ".join(feeder.contradictions)
     with watch.stage("incumbent"):
@@ -264,7 +266,7 @@ def _enumerate(search: _Search, gap: float, limit: float, watch: Stopwatch) -> t
     least = math.inf
     while progress[2] >= 0:
         found = survivors(
-            grid_of(net, feeder.charging),
+            problem_grid(feeder),
             v_root,
             (np.where(fed, feeder.p, 0.0), np.where(fed, feeder.q, 0.0), lowest),
             (problem.r, problem.x, current_limit(problem), problem.premium, problem.options),

@@ -22,7 +22,7 @@ from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Bools, Configuration, Floats, Ints
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, grid_of, order_tree, sweep_tree
+from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
 
 ECONOMIC_ROUNDS = 4
 """Times that conductors are chosen for the currents of the last sweep."""
@@ -173,7 +173,7 @@ class PlanSearch:
     def __init__(self, problem: ConductorProblem) -> None:
         self.problem = problem
         feeder = problem.feeder
-        self._grid = grid_of(feeder.network, feeder.charging)
+        self._grid = problem_grid(feeder)
         limits = limit_arrays(feeder)
         self._limits = limits._replace(i_max=limits.i_max.copy())
         self._s = feeder.p + 1j * feeder.q

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network.topology import without_chords
 from learnopt.physics.balance import feeder_heads
 from learnopt.report.one_line import branch_loss_kw
 from learnopt.report.tree import rooted
@@ -64,10 +65,12 @@ def feeders(
         outlet = at[p] == UPSTREAM and not station[e] and (inside[p] or e in heads)
         at[k] = e if outlet else at[p]
     of_bus = np.array(at)
+    chords = np.flatnonzero(configuration.closed & ~without_chords(net, configuration.closed))
     found = {}
     for head in sorted(set(at), key=lambda e: (e == UPSTREAM, e)):
         buses = np.flatnonzero(of_bus == head)
         branches = [feed[k] for k in buses.tolist() if feed[k] >= 0]
+        branches += chords[of_bus[net.from_bus[chords]] == head].tolist()
         if branches or problem.p[buses].any():
             found[head] = Feeder(
                 head,

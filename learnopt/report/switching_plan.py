@@ -28,7 +28,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
-from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults
+from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
 from learnopt.physics import evaluate_transition, power_flow_batch
 from learnopt.report.tree import rooted
 
@@ -171,7 +171,8 @@ class _Plan:
             closed = np.array(states[first : first + _BATCH])
             lowest, loss = np.full(len(closed), np.inf), np.zeros(len(closed))
             for member, weight in zip(problem.members, problem.weights, strict=True):
-                flow = power_flow_batch(net, (member.p + 1j * member.q)[None, :], closed, problem.charging)
+                s = (member.p + 1j * member.q)[None, :]
+                flow = power_flow_batch(net, s, closed, problem.charging, problem.chords)
                 lowest, loss = np.minimum(lowest, flow.vm_min), loss + weight * flow.loss  # NaN stays NaN
             scores += [
                 # Rounded: a voltage that two exchanges leave alone must count as equal.
@@ -185,7 +186,7 @@ class _Plan:
         net = self.problem.network
         self.closed[e] = action is Action.CLOSE
         found = evaluate_transition(self.problem, Configuration(self.closed))
-        dark = np.flatnonzero(_unfed(net, self.closed)) if state in _DARK else np.zeros(0, dtype=np.int64)
+        dark = np.flatnonzero(unfed_buses(net, self.closed)) if state in _DARK else np.zeros(0, dtype=np.int64)
         loaded = dark[(self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
         fed = np.setdiff1d(np.arange(net.n_bus), dark)
         known = found.converged
@@ -211,16 +212,6 @@ class _Plan:
 _DARK = (PlanState.RESTORING, PlanState.INTERRUPTED)
 
 
-def _unfed(net: Network, closed: Bools) -> Bools:
-    """bool, shape (n_bus,): without a path to a substation."""
-    node = merged_nodes(net)
-    sets = DisjointSets(int(node.max()) + 1)
-    for e in np.flatnonzero(closed):
-        sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]]))
-    root = sets.find(0)
-    return np.array([sets.find(int(k)) != root for k in node])
-
-
 def _restore(plan: _Plan, target: Bools) -> None:
     """Close branches of the target that feed what has no supply, nearest to the substations first."""
     net = plan.problem.network
@@ -242,7 +233,7 @@ def _restore(plan: _Plan, target: Bools) -> None:
         else:
             restored = plan.closed.copy()
             restored[e] = True
-            radial = np.count_nonzero(restored) == int(node.max())
+            radial = np.count_nonzero(without_chords(net, restored)) == int(node.max())
             plan.add(e, Action.CLOSE, PlanState.RADIAL if radial else PlanState.LOOPED)
 
 
@@ -251,11 +242,12 @@ def _open_loops(plan: _Plan, target: Bools) -> None:
     net = plan.problem.network
     node = merged_nodes(net)
     tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
-    n_surplus = np.count_nonzero(plan.closed) - int(node.max())
+    closed = without_chords(net, plan.closed)
+    n_surplus = np.count_nonzero(closed) - int(node.max())
     # Branches of the target first, then the others: those that close a loop then are surplus.
     sets = DisjointSets(int(node.max()) + 1)
-    kept = plan.closed & target
-    order = [*np.flatnonzero(kept), *np.flatnonzero(plan.closed & ~kept)]
+    kept = closed & target
+    order = [*np.flatnonzero(kept), *np.flatnonzero(closed & ~kept)]
     surplus = [int(e) for e in order if not sets.join(tail[e], head[e])]
     for k, e in enumerate(surplus, 1):
         plan.add(e, Action.OPEN, PlanState.RADIAL if k == n_surplus else PlanState.LOOPED)
@@ -313,7 +305,7 @@ def _exchanged(closed: Bools, close: int, open_: int) -> Bools:
 def _exchanges(net: Network, closed: Bools, target: Bools) -> list[tuple[int, int]]:
     """(branch to close, branch to open in its loop) for every exchange that brings a radial state nearer to the target.
 
-    The target has no loop, so the loop of a branch to close always holds a branch that must be opened.
+    The target has no loop but fixed ones, so the loop of a branch to close always holds a branch that must be opened.
     """
     tree = rooted(net, closed)
     assert tree is not None, "an exchange keeps a state radial"

@@ -22,7 +22,8 @@ from learnopt.network import (
     Settings,
     Status,
 )
-from learnopt.physics import evaluate
+from learnopt.network.topology import radiality_faults, unfed_buses
+from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.numbers import finite, number, percent
 from learnopt.report.order import operation_to_dict, plan_of, plan_table, travels
@@ -38,8 +39,8 @@ def proven_bound_kw(result: Result) -> float | None:
 
 
 def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
-    """AC power flow before reconfiguration, branches out of service open."""
-    return evaluate(problem, normal_state(problem))
+    """AC power flow before reconfiguration, branches out of service open, loops closed where they are."""
+    return evaluate_as_it_is(problem, normal_state(problem))
 
 
 def rated(problem: ReconfigurationProblem) -> bool:
@@ -222,6 +223,7 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
         return Verdict(headline, said + rest, good=False)
 
     stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
+    stopped += _about_loops(problem)
     if result.evaluation is not None and result.evaluation.violations:
         stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
     bound, objective = proven_bound_kw(result), finite(result.objective_kw)
@@ -231,7 +233,8 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
             stopped + _unproven(result) + said,
             good=True,
         )
-    whom = f"No radial configuration of this feeder{_conditions(problem)}"
+    but_for = ", fixed loops apart," if problem.chords.any() else ""
+    whom = f"No radial configuration of this feeder{but_for}{_conditions(problem)}"
     verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
     kind = "worst" if problem.worst_case else "weighted mean"
     mean = "" if problem.scenarios is None else f" in the {kind} of {len(problem.members)} scenarios"
@@ -261,6 +264,18 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
         "The bound holds for the full AC power flow; the loss was computed by an independent power flow.",
     )
     return Verdict(headline, stopped + sentences + said, good=True)
+
+
+def _about_loops(problem: ReconfigurationProblem) -> tuple[str, ...]:
+    """Loops that every state has, and those that only the present one has."""
+    sentences = []
+    if n_fixed := int(problem.chords.sum()):
+        some = "1 fixed loop is" if n_fixed == 1 else f"{n_fixed} fixed loops are"
+        sentences.append(f"{some} closed in every configuration and computed meshed: radial is meant but for that.")
+    present = normal_state(problem).closed
+    if radiality_faults(problem.network, present) and not unfed_buses(problem.network, present).any():
+        sentences.append("The present state is not radial: its loss is that of its closed loops.")
+    return tuple(sentences)
 
 
 def _unproven(result: Result) -> tuple[str, ...]:
@@ -321,10 +336,9 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
 
     rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
     rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
-    return [
-        *rows,
-        ("limits violated", str(len(before.violations)), "–" if after is None else str(len(after.violations))),
-    ]
+    loops = len(radiality_faults(net, normal_state(problem).closed)) if before.converged else 0
+    violated = "–" if after is None else str(len(after.violations))
+    return [*rows, ("limits violated", str(len(before.violations) - loops), violated)]
 
 
 def _risk_table(risk: RiskSummary) -> Table:

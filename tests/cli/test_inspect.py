@@ -48,3 +48,26 @@ def test_a_state_that_is_not_radial_is_not_drawn(capsys: CapSys, tmp_path: Path)
     outcome = invoke(capsys, "inspect", path, "--out", tmp_path / "loop.png")
     assert (outcome.code, (tmp_path / "loop.png").exists()) == (0, False)
     assert "No drawing" in outcome.err
+
+
+def test_loops_closed_on_purpose_have_a_loss(capsys: CapSys, tmp_path: Path) -> None:
+    """A meshed present state has a loss in ``inspect`` and ``check``, and both say that it is not radial."""
+    ends = [("a", 0, 1), ("b", 1, 2), ("c", 2, 0), ("d", 2, 3)]
+    branches = [{"id": k, "from": i, "to": j, "r_ohm": 1, "x_ohm": 1} for k, i, j in ends]
+    buses = [{"id": k, "p_kw": 100 * k, "q_kvar": 30 * k} for k in range(4)]
+    path = tmp_path / "ring.json"
+    case = {"name": "ring", "base_kv": 10, "substations": [0], "buses": buses, "branches": branches}
+    path.write_text(json.dumps(case))
+    seen = invoke(capsys, "inspect", path, "--json").json
+    assert (seen["radial"], seen["loops_closed"], seen["fixed_loops"]) == (False, 1, 0)
+    checked = invoke(capsys, "check", path, "--json")
+    assert (checked.code, checked.json["radial"], checked.json["converged"]) == (1, False, True)
+    assert "1 closed branches too many" in checked.json["violations"][0]
+    assert checked.json["loss_kw"] == pytest.approx(seen["loss_kw"])
+    solved = invoke(capsys, "solve", path)
+    assert "The present state is not radial: its loss is that of its closed loops." in " ".join(solved.out.split())
+    fixed = [b | {"switchable": b["id"] == "d"} for b in branches]
+    path.write_text(json.dumps(case | {"branches": fixed}))
+    checked = invoke(capsys, "check", path, "--json")
+    assert (checked.code, checked.json["radial"], checked.json["fixed_loops"]) == (0, True, 1)
+    assert checked.json["loss_kw"] == pytest.approx(seen["loss_kw"])

@@ -25,7 +25,7 @@ from learnopt.formulations.bounds import block_path_weight, derive_bounds
 from learnopt.network import Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets
 from learnopt.physics import PowerFlow
-from learnopt.physics.sweep import grid_of
+from learnopt.physics.sweep import problem_grid
 
 DIRECTIONS = 6
 """Directions of the power plane tried."""
@@ -86,7 +86,7 @@ class _Component:
         self.reactive_coupler = bool((self.x[usable][~resistive] > 0).any())
         self.block_path = self.longest(self.r)
         self.laterals, self.meshed = strip_laterals(problem, usable)
-        grid = grid_of(net, problem.charging)
+        grid = problem_grid(problem)
         self.known: dict[bytes, ReverseFlow] = {}
         self.adjacency = grid.start, grid.via, grid.other
 

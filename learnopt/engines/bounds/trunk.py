@@ -211,6 +211,8 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
     for k in range(n):
         if parent[k] >= 0:
             iron += trunk.iron[feed[k]]
+    for e in trunk.grid.chords:
+        iron += trunk.iron[e]
     total = 0.0
     for scenario in range(len(trunk.weight)):
         s = trunk.s[scenario]

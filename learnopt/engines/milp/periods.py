@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from learnopt.engines.base import SolveOptions, Stopwatch, unsettled
 from learnopt.engines.exchange import LocalSearch
+from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.ceilings import Ceilings
 from learnopt.engines.milp.coupled import DEVICES, TIED, Coupled, Plan, follow
 from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP
@@ -106,6 +107,8 @@ class _Run:
 
     def solve(self, start: Plan | None) -> tuple[Status, str]:
         """Status and message; the result holds the rest."""
+        advice = "plan without --controls, or say which of these branches have a switch"
+        refuse_fixed_loops(self.coupled.horizon.steps[0], "one model of several periods", advice)
         if reasons := self.coupled.horizon.steps[0].contradictions:
             return Status.INFEASIBLE, "No radial configuration exists: " + "; ".join(reasons)
         if start is not None:

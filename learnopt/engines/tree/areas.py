@@ -51,9 +51,10 @@ def areas(problem: ReconfigurationProblem) -> list[Area]:
     whole = [Area(problem, np.arange(net.n_branch))]
     limits = limit_arrays(problem)
     rated = bool(np.isfinite(limits.s_max).any() or limits.s_min.any())
-    if rated or problem.max_operations is not None or problem.worst_case:
-        return whole
     sets, root = DisjointSets(net.n_bus), net.is_substation
+    joined_roots = (problem.must_close & root[net.from_bus] & root[net.to_bus]).any()
+    if rated or problem.max_operations is not None or problem.worst_case or joined_roots:
+        return whole
     between = problem.usable & ~root[net.from_bus] & ~root[net.to_bus]
     for e in np.flatnonzero(between):
         sets.join(int(net.from_bus[e]), int(net.to_bus[e]))

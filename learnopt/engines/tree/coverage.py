@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from learnopt.engines.fixed_loops import told_fixed_loops
 from learnopt.network import ReconfigurationProblem
+from learnopt.network.loop_reduction import without_fixed_loops
 from learnopt.network.rescaling import without_ratios
 
 
 def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
     """Why the AC bounds of the tree search do not cover a problem; empty when one does."""
     found = ["controls besides the switches"] if problem.controls else []
-    if without_ratios(problem) is None:
+    reduced = without_fixed_loops(problem)
+    if reduced is None:
+        found.append(told_fixed_loops(problem))
+    if without_ratios(reduced or problem) is None:
         stepped = np.count_nonzero(problem.usable & (problem.network.ratio != 1))
         found.append(f"{stepped} branches have a transformer off its nominal ratio, and not all loops agree on them")
     return found

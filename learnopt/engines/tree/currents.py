@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from learnopt.network import Configuration, Floats, ReconfigurationProblem
 from learnopt.physics import PowerFlow, power_flow, power_flow_batch
-from learnopt.physics.sweep import grid_of, order_tree
+from learnopt.physics.looped_sweep import chord_paths
+from learnopt.physics.sweep import order_tree, problem_grid
 
 
 def power_flows(problem: ReconfigurationProblem, configuration: Configuration) -> list[PowerFlow]:
@@ -32,7 +33,9 @@ def real_columns(injection: NDArray) -> Floats:
 
 
 def tree_flow(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> NDArray:
-    """Flow on each branch of a radial configuration, from the substation outwards, shape (n_branch,) or (n_branch, n).
+    """Flow on each branch of a configuration, from the substation outwards, shape (n_branch,) or (n_branch, n).
+
+    In fixed loops it splits by resistance, so that it loses least: what loop space counts for them.
 
     Parameters
     ----------
@@ -41,12 +44,24 @@ def tree_flow(problem: ReconfigurationProblem, configuration: Configuration, inj
     """
     net = problem.network
     order, parent, feed = (np.empty(net.n_bus, np.int64) for _ in range(3))
-    order_tree(grid_of(net), configuration.closed, order, parent, feed)
+    grid = problem_grid(problem)._replace(stepped=False, ratio=np.ones(net.n_branch))
+    # Circuits that another one stands for are open in a problem without fixed loops.
+    order_tree(grid, configuration.closed & problem.usable, order, parent, feed)
     below = np.array(injection)
     flow = np.zeros((net.n_branch, *below.shape[1:]), dtype=below.dtype)
     for k in order[: len(net.substations) - 1 : -1]:
         flow[feed[k]] = below[k]
         below[parent[k]] += below[k]
+    if len(grid.chords):
+        start, bus, weight = chord_paths(grid, order, parent, feed, np.zeros(0), np.zeros(0))
+        loops = np.zeros((net.n_branch, len(grid.chords)))
+        loops[grid.chords, np.arange(len(grid.chords))] = 1.0
+        np.add.at(loops, (feed[bus], np.repeat(np.arange(len(grid.chords)), np.diff(start))), weight)
+        rows = np.flatnonzero(loops.any(axis=1))
+        root_r = np.sqrt(net.r[rows])
+        scaled = (root_r * flow[rows].T).T
+        around = np.linalg.lstsq(root_r[:, None] * loops[rows], scaled, rcond=None)[0]
+        flow[rows] -= loops[rows] @ around
     return flow
 
 
@@ -62,5 +77,6 @@ def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, inj
 def total_loss(problem: ReconfigurationProblem, configuration: Configuration) -> float:
     """AC loss of the objective, mean or worst, by compiled sweeps [pu], NaN where a scenario has no power flow."""
     s = np.stack([member.p + 1j * member.q for member in problem.members])
-    batch = power_flow_batch(problem.network, s, configuration.closed[None, :], problem.charging)
+    closed = configuration.closed[None, :]
+    batch = power_flow_batch(problem.network, s, closed, problem.charging, problem.chords)
     return problem.total(batch.loss)

@@ -62,7 +62,7 @@ class TreeSearchEngine:
         Where the AC bound does not cover the problem the certificate is ``model`` and the message says why.
         """
         watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch, several_scenarios=True)) is not None:
+        if (failure := infeasible(problem, self.name, watch, several_scenarios=True, fixed_loops=True)) is not None:
             return failure
         if self.k_best == 1 and len(parts := areas(problem)) > 1:
             return solve_areas(self.name, self._solve_whole, problem, parts, options, start, watch)
@@ -104,7 +104,8 @@ class TreeSearchEngine:
         except KeyboardInterrupt:
             state.status, state.message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
         if obstacles:
-            state.message += f" No AC certificate from the tree search: {'; '.join(obstacles)}. Use --engine milp."
+            other = "enumerate, where states are few" if problem.chords.any() else "milp"
+            state.message += f" No AC certificate from the tree search: {'; '.join(obstacles)}. Use --engine {other}."
         result = conclude(
             problem,
             self.name,

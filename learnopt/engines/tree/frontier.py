@@ -22,8 +22,12 @@ CHUNK_ARCS = 5e4
 
 
 def serves(problem: ReconfigurationProblem) -> bool:
-    """The best-first search takes the problem: no cap on operations, and no worst case of several scenarios."""
-    return problem.max_operations is None and not problem.worst_case and len(problem.core.branches) > 0
+    """The best-first search takes the problem: no cap on operations, no worst case, no fixed loops.
+
+    Its arcs are those of arborescences, in which every node is fed by one arc.
+    """
+    coupled = problem.max_operations is not None or problem.worst_case or problem.chords.any()
+    return not coupled and len(problem.core.branches) > 0
 
 
 class BestFirst:
@@ -144,4 +148,5 @@ class BestFirst:
         arcs, problem = self._frontier.arcs, self.problem
         weight = np.zeros(problem.network.n_branch)
         np.add.at(weight, arcs.branch, self.pool.weight[self.pool.heap[0]].astype(float))
-        return Configuration(maximum_spanning_tree(problem.network, problem.usable, weight, problem.must_close))
+        tree = maximum_spanning_tree(problem.network, problem.usable, weight, problem.must_close)
+        return Configuration(tree | self._frontier.base_closed)

@@ -29,7 +29,7 @@ def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
     price = np.zeros(problem.network.n_branch)
     price[decisions.branch] = decisions.close_cost - decisions.open_cost
     columns = real_columns(calibrated(space, state.incumbent, power_flows(problem, state.incumbent)))
-    exchange = IteratedExchange(problem, state.incumbent, columns, space.problem.network.r, price)
+    exchange = IteratedExchange(space.problem, state.incumbent, columns, space.problem.network.r, price)
     rng, end = np.random.default_rng(0), min(budget.watch.elapsed + SHARE * budget.limit, budget.limit)
     left, at_a_time = KICKS, max(1, int(CHUNK_BUSES / problem.network.n_bus))
     while left > 0 and budget.watch.elapsed < end:

@@ -10,11 +10,12 @@ import numpy as np
 from learnopt.engines.bounds.trunk import SLACK, TrunkData
 from learnopt.engines.tree.frames import SearchData
 from learnopt.network import Bools, Floats, ReconfigurationProblem
+from learnopt.network.loop_reduction import without_fixed_loops
 from learnopt.network.rescaling import without_ratios
 from learnopt.network.topology import merged_nodes
 from learnopt.physics import LoopSpace, PowerFlow
 from learnopt.physics.limits import limit_arrays
-from learnopt.physics.sweep import grid_of
+from learnopt.physics.sweep import problem_grid
 
 CHUNK_WORK = 4e7
 """Entries of the loop matrix that are touched between two looks at the clock: a second at most."""
@@ -27,7 +28,8 @@ class SearchSpace:
     Parameters
     ----------
     problem
-        In per units without ratios, see :mod:`learnopt.network.rescaling`; as given where loops disagree on them.
+        Without fixed loops where these are circuits side by side (:mod:`learnopt.network.loop_reduction`), and in per
+        units without ratios (:mod:`learnopt.network.rescaling`) where loops agree on them; else as given.
     scale
         Voltages of the given problem over those of this one, shape (n_bus,).
     space
@@ -51,7 +53,9 @@ class SearchSpace:
     @classmethod
     def of(cls, problem: ReconfigurationProblem) -> SearchSpace:
         """The search space of a problem that some radial configuration solves."""
-        given, rescaled = problem, without_ratios(problem)
+        given = problem
+        problem = without_fixed_loops(problem) or problem
+        rescaled = without_ratios(problem)
         scale = np.ones(problem.network.n_bus) if rescaled is None else rescaled.scale
         problem = problem if rescaled is None else rescaled.problem
         net, core = problem.network, problem.core
@@ -59,7 +63,7 @@ class SearchSpace:
         row = np.full(net.n_branch, -1)
         row[space.core] = np.arange(len(space.core))
         root_vm = float(net.substation_vm.max())
-        base_closed = problem.usable & (problem.blocks.block >= 0)
+        base_closed = (problem.usable & (problem.blocks.block >= 0)) | problem.chords
         base_closed[core.branches] = False
         cost = problem.switching_cost / net.base.kw
         normal = net.normal_configuration.closed
@@ -72,7 +76,8 @@ class SearchSpace:
         open_count = (counted & normal)[core.branches].astype(np.int64)
         max_closings = max_openings = net.n_branch
         if problem.max_operations is not None:
-            surplus = int(merged_nodes(net).max()) - int(np.count_nonzero(normal & counted))
+            n_closed = int(merged_nodes(net).max()) + int(np.count_nonzero(problem.chords))
+            surplus = n_closed - int(np.count_nonzero(normal & counted))
             max_closings = (problem.max_operations + surplus) // 2
             max_openings = max_closings - surplus
         decisions = SearchData(
@@ -100,8 +105,8 @@ class SearchSpace:
         leaf_constant = cost * (base_closings + base_openings)
         trunk = _trunk_data(problem, root_vm, leaf_constant)
         # Leaves are power flows of the problem as given, and respect its limits.
-        trunk = trunk._replace(grid=grid_of(given.network, given.charging), limits=limit_arrays(given))
-        return cls(problem, scale, space, base_closed, decisions, trunk, root_vm)
+        trunk = trunk._replace(grid=problem_grid(given), limits=limit_arrays(given))
+        return cls(problem, scale, space, base_closed | given.chords, decisions, trunk, root_vm)
 
     def seen(self, flow: PowerFlow) -> PowerFlow:
         """A power flow of the given problem with the voltages that it has in this one."""
@@ -155,7 +160,7 @@ def _trunk_data(problem: ReconfigurationProblem, root_vm: float, leaf_constant: 
     scale = 1.0 / root_vm**2
     p, q = np.stack([m.p for m in problem.members]), np.stack([m.q for m in problem.members])
     return TrunkData(
-        grid=grid_of(net, problem.charging),
+        grid=problem_grid(problem),
         limits=limit_arrays(problem),
         s=p + 1j * q,
         weight=np.array(problem.weights),

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, Ints, Result, Settings, Status
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate, evaluate_as_it_is
 from learnopt.pipeline.horizon.problem import HorizonPlan
 from learnopt.pipeline.horizon.proven import Proven
 from learnopt.pipeline.horizon.store import StepRecord
@@ -90,7 +90,7 @@ class Verdict:
         of_steps = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
         static_counts = certificate is not Certificate.AC or static.certificate is Certificate.AC
         hours = float(problem.hours.sum())
-        normal = evaluate(problem.together.replace(max_operations=None), problem.initial)
+        normal = evaluate_as_it_is(problem.together.replace(max_operations=None), problem.initial)
         return HorizonPlan(
             status=Status.OPTIMAL if settled else Status.FEASIBLE,
             certificate=certificate,

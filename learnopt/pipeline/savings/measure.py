@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.network import Bools, Configuration, Floats, Ints, Limits
-from learnopt.physics import evaluate
+from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.batch import feasible_losses
 from learnopt.pipeline.savings.problem import SavingsProblem, Strategy
 
@@ -59,7 +59,7 @@ class Judged:
         missing = steps[np.isnan(known.loss_kw[steps])]
         for first in range(0, len(missing), BATCH):
             some = missing[first : first + BATCH]
-            found = evaluate(self.problem.of_steps(some), configuration)
+            found = evaluate_as_it_is(self.problem.of_steps(some), configuration)
             for t, single in zip(some, found.scenarios or (found,), strict=True):
                 if single.converged:
                     known.loss_kw[t], known.within[t] = single.loss_kw, not single.violations

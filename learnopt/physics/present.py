@@ -1,0 +1,27 @@
+"""The state that is there today, judged whether or not it is radial: circuits may run in parallel on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network.topology import radiality_faults, unfed_buses
+from learnopt.physics.judge import evaluate, evaluate_transition
+
+
+def evaluate_as_it_is(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+    """AC power flow of a state as it stands, with closed loops if it has some.
+
+    As :func:`learnopt.physics.judge.evaluate` where it is radial but for fixed loops. Where only loops too many are
+    closed they carry what they carry, and ``violations`` begins by naming them. Where buses have no supply it is
+    ``converged = False`` with the reason in ``violations``.
+    """
+    net = problem.network
+    faults = radiality_faults(net, configuration.closed)
+    if not faults or unfed_buses(net, configuration.closed).any():
+        return evaluate(problem, configuration)
+    looped = evaluate_transition(problem, configuration)
+    several = problem.members if problem.scenarios is not None else ()
+    each = tuple(evaluate_transition(member, configuration) for member in several)
+    each = tuple(replace(one, violations=(*faults, *one.violations)) for one in each)
+    return replace(looped, violations=(*faults, *looped.violations), scenarios=each)
