@@ -38,7 +38,6 @@ def random_problem(
     features
         What it has, of :data:`FEATURES`, :data:`EQUIPMENT` and :data:`BUS_LIMITS`; each of the first with a chance of a
         quarter where None.
-        quarter where None.
     n_bus, n_loops, load
         Ranges of the number of buses and loops and of the factor on the loads; 4 is near the collapse of long feeders.
     network

@@ -100,6 +100,8 @@ def test_problem_takes_what_is_at_hand(tmp_path: Path) -> None:
     assert (by_mapping.p == by_file.p).all()
     assert (by_mapping.p == by_record.p).all()
     assert by_file.scenario.out_of_service.sum() == 1
+    both = {"scenarios": [raw, {**raw, "loads": {"18": {"p_kw": 500}}}]}
+    assert len(learnopt.problem("case33", scenario=both).members) == 2
     assert learnopt.problem("case33", limits="none").limits == learnopt.Limits()
     assert learnopt.solve(by_mapping).open_branches == learnopt.solve("case33", scenario=raw).open_branches
 

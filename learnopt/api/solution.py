@@ -17,7 +17,7 @@ from learnopt.api.picture import Picture
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import load, read_scenarios
-from learnopt.io.scenario_json import scenario_from_dict
+from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.network import (
     Certificate,
     Configuration,
@@ -211,8 +211,8 @@ def problem(
     network
         A network, or what :func:`learnopt.load` takes.
     scenario
-        Loads, outages and locks: a record, a mapping like a scenario file (``{"out_of_service": [22]}``), a JSON file
-        or a load profile (CSV, Parquet; several times are several scenarios). None = the loads of the case.
+        Loads, outages and locks: a record, a mapping read as a scenario file is (``{"out_of_service": [22]}``), a JSON
+        file or a load profile (CSV, Parquet; several times are several scenarios). None = the loads of the case.
     limits
         ``file``: all limits of the case; ``none``; or a record.
     controls
@@ -251,7 +251,7 @@ def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Sc
     if isinstance(scenario, str | Path):
         return read_scenarios(Path(scenario), network)
     if isinstance(scenario, Mapping):
-        return scenario_from_dict(dict(scenario), network, "scenario"), ()
+        return scenario_set_from_dict(dict(scenario), network, "scenario"), ()
     return scenario, ()
 
 

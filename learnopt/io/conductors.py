@@ -30,8 +30,15 @@ class _ConductorRecord(BaseModel):
 
 
 class _CostRecord(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    """A misspelt price would be a price of zero, so unknown keys are refused; the first ones are for people."""
 
+    model_config = ConfigDict(extra="forbid")
+
+    name: Any = None
+    title: Any = None
+    source: Any = None
+    units: Any = None
+    notes: Any = None
     currency: str
     energy_price_per_kwh: Number
     loss_factor: Number

@@ -16,6 +16,13 @@ from learnopt.network import Network, Scenario, ScenarioSet
 _LARGEST_WEIGHT = 1e12
 _LARGEST_KW = 1e12
 _LOCKS = {"open": 0, "closed": 1}
+_OTHER_WORDS = {
+    **dict.fromkeys(("outages", "outage", "out", "faults", "failed", "in_service", "opened"), "out_of_service"),
+    **dict.fromkeys(("locks", "lock", "fixed", "switches", "states", "closed", "open"), "locked"),
+    **dict.fromkeys(("demand", "demands", "consumption"), "loads"),
+    **dict.fromkeys(("generators", "gen", "pv", "injection", "injections", "sgen"), "generation"),
+}
+"""What people write for keys that are spelt otherwise."""
 
 
 class PowerRecord(BaseModel):
@@ -28,10 +35,15 @@ class PowerRecord(BaseModel):
 
 
 class ScenarioRecord(BaseModel):
-    """A whole scenario file. Unknown keys are ignored unless they look like a slip of the pen."""
+    """A whole scenario file. A misspelt outage would be none at all, so unknown keys are refused.
 
-    model_config = ConfigDict(extra="ignore")
+    ``notes`` are for people; ``weight`` counts among several scenarios.
+    """
 
+    model_config = ConfigDict(extra="forbid")
+
+    notes: Any = None
+    weight: Any = 1.0
     name: StrictStr | None = None
     loads: dict[str, PowerRecord] = {}
     generation: dict[str, PowerRecord] = {}
@@ -49,14 +61,13 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
     DataError
         With every violation at once: unknown ids, wrong types, numbers that are not finite.
     """
+    bad = _unknown_keys(raw)
+    if bad:
+        raise DataError(subject, bad)
     try:
         record = ScenarioRecord.model_validate(raw)
     except ValidationError as error:
         raise DataError(subject, describe_validation_error(error, raw)) from None
-    bad = []
-    for key in set(raw) - set(ScenarioRecord.model_fields):
-        meant = get_close_matches(key, ScenarioRecord.model_fields, n=1, cutoff=0.75)
-        bad += [f"{key!r} is not a key of a scenario file; {meant[0]!r} is"] if meant else []
     for part, powers in (("loads", record.loads), ("generation", record.generation)):
         for bus, power in powers.items():
             if bus not in network.bus_index:
@@ -87,6 +98,29 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
     return Scenario(p_load, q_load, p_gen, q_gen, out_of_service, locked, name=record.name or Path(subject).stem)
 
 
+def _unknown_keys(raw: Any) -> list[str]:
+    """A sentence for each key that a scenario file does not have, with the key that was meant."""
+    if not isinstance(raw, dict):
+        return []
+    known = [key for key in ScenarioRecord.model_fields if key not in ("notes", "weight")]
+    bad = []
+    for key in raw:
+        if key in ScenarioRecord.model_fields:
+            continue
+        name = str(key)
+        meant = _OTHER_WORDS.get(name.lower()) or next(iter(get_close_matches(name.lower(), known, n=1)), "")
+        hint = f"{meant!r} is" if meant else f"these are {', '.join(known)}, and notes for people"
+        bad.append(f"{name!r} is not a key of a scenario file; {hint}")
+    for part in ("loads", "generation"):
+        powers = raw.get(part)
+        for bus, power in powers.items() if isinstance(powers, dict) else ():
+            for key in power if isinstance(power, dict) else ():
+                if key not in PowerRecord.model_fields:
+                    keys = " and ".join(PowerRecord.model_fields)
+                    bad.append(f"{part}.{bus}.{key} is not a known key: power has {keys}")
+    return bad
+
+
 def read_scenario_json(path: Path, network: Network) -> Scenario:
     """Read a scenario file of a network."""
     return scenario_from_dict(read_json(path), network, str(path))
@@ -105,7 +139,11 @@ def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario
     listed = raw["scenarios"]
     if not isinstance(listed, list) or not listed:
         raise DataError(subject, ["scenarios must be a list of at least one scenario"])
-    bad = [f"{key!r} beside 'scenarios' has no effect: write it into each scenario" for key in set(raw) - {"scenarios"}]
+    bad = [
+        f"{key!r} beside 'scenarios' has no effect: write it into each scenario"
+        for key in raw
+        if key not in ("scenarios", "notes")
+    ]
     scenarios, weights = [], []
     for k, entry in enumerate(listed):
         weight = entry.get("weight", 1.0) if isinstance(entry, dict) else 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -19,6 +20,11 @@ _LISTS: dict[str, type[BaseModel]] = {
     "taps": TapRecord,
     "generators": GeneratorRecord,
 }
+_CHANGES_THE_NETWORK = re.compile(
+    r"(in_?service|out_?of_?service|status|state|closed|opened|open|outage|phases?|shift|tap.*|limits?|loads?|gen.*|pv"
+    r"|r|x|b|g|p|q|rating|ampacity|voltage|.*(min|max)|.*_(k?w|mw|k?var|mvar|k?va|mva|(micro)?ohms?|us|ms|pu|k?a|k?v|deg))"
+)
+"""Keys that speak of equipment or its state: a file that has them means another network than the one read."""
 _ALIKE = 0.85
 """Likeness from which a key is taken for a misspelt one."""
 
@@ -29,7 +35,8 @@ def unread_keys(raw: Any, subject: str) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        For keys that look like a slip of the pen: a misspelt ``switchable`` would be the default.
+        For keys that look like a slip of the pen (a misspelt ``switchable`` would be the default), or that speak of
+        equipment or its state (``in_service``, ``rate_a``).
     """
     if not isinstance(raw, dict):
         return ()
@@ -45,7 +52,10 @@ def unread_keys(raw: Any, subject: str) -> tuple[str, ...]:
         place = f"{name}: " if name else ""
         for key in keys:
             meant = get_close_matches(str(key).lower(), known, n=1, cutoff=_ALIKE)
-            bad += [f"{place}{key!r} is not a key; {meant[0]!r} is"] if meant else []
+            if meant:
+                bad.append(f"{place}{key!r} is not a key; {meant[0]!r} is")
+            elif _CHANGES_THE_NETWORK.fullmatch(str(key).lower()):
+                bad.append(f"{place}{key!r} is not a key, but would change the network: remove it, or say it by a key")
         if keys:
             found.append(place + ", ".join(map(str, keys)))
     if bad:

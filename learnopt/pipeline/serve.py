@@ -9,7 +9,7 @@ from typing import Any
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import network_from_dict
-from learnopt.io.scenario_json import scenario_from_dict
+from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.network import Limits, ReconfigurationProblem
 from learnopt.pipeline.accelerate import LearnedEngine
 
@@ -34,7 +34,7 @@ def answer(engine: LearnedEngine, feeder: str, scenario: str | None = None) -> d
     """
     try:
         network = network_from_dict(_parsed(feeder, "feeder"), "feeder")
-        drawn = scenario_from_dict(_parsed(scenario, "scenario"), network, "scenario") if scenario else None
+        drawn = scenario_set_from_dict(_parsed(scenario, "scenario"), network, "scenario") if scenario else None
         problem = ReconfigurationProblem.of(network, drawn, limits=Limits.of(network))
     except DataError as error:
         return {"errors": error.messages}

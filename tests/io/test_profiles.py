@@ -12,6 +12,7 @@ import pytest
 
 from learnopt.errors import DataError
 from learnopt.io import load, read_profiles
+from learnopt.io.profiles.clock import read_times
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.physics import evaluate
 
@@ -244,3 +245,42 @@ def test_series_that_would_fill_the_memory(tmp_path: Path, case33: Network) -> N
     path.write_text(f"time,scale\n{lines}\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"numbers \(times by columns\)"):
         read_profiles(path, case33)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("2024-05-01 24:00", "2024-05-02T00:00:00"),
+        ("2024-05-01T24:00:00", "2024-05-02T00:00:00"),
+        ("2024-12-31T24:00:00.000", "2025-01-01T00:00:00"),
+        ("2024-02-28T24", "2024-02-29T00:00:00"),
+        ("20240501T240000", "2024-05-02T00:00:00"),
+        ("2024-05-01T24:00Z", "2024-05-02T00:00:00"),
+        ("2024-05-01 24:00+02:00", "2024-05-01T22:00:00"),
+        ("31.12.2016 24:00", "2017-01-01T00:00:00"),
+        ("1.5.2024 24:00:00", "2024-05-02T00:00:00"),
+    ],
+)
+def test_day_that_ends_at_24(text: str, read: str) -> None:
+    """24:00 of ISO 8601 is midnight of the next day, in every way of writing a time."""
+    assert read_times([text], "p")[0].tolist() == [np.datetime64(read, "s").item()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-05-01 24:30", "2024-05-01 24:00:01", "2024-05-01 25:00", "1.5.2024 24:01", "9999-12-31 24:00", "24:00"],
+)
+def test_later_than_24_is_no_time(text: str) -> None:
+    """Nothing is later than 24:00 on its day, and 24:00 alone has no day."""
+    with pytest.raises(DataError, match="is not a time"):
+        read_times([text], "p")
+
+
+def test_profile_of_hour_ending_times(case33: Network) -> None:
+    """A day whose last hour ends at 24:00: 24 even steps, the last of them midnight, nothing repaired."""
+    profiles = read_profiles(Path(__file__).parents[1] / "data" / "field_cases" / "t_hour24.csv", case33)
+    assert len(profiles) == 24
+    assert set(np.diff(profiles.times)) == {np.timedelta64(1, "h")}
+    assert profiles.times[-1] == np.datetime64("2024-05-02T00:00:00")
+    assert profiles.scenario(23).p_load.sum() == pytest.approx(0.98 * case33.p_load.sum())
+    assert not any("order" in note or "more than once" in note for note in profiles.notes)

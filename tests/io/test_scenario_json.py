@@ -36,8 +36,8 @@ def test_states(case33):
 
 
 def test_empty_file_is_the_nominal_scenario(case33):
-    """Every key is optional, and unknown keys that resemble none are ignored."""
-    scenario, nominal = scenario_from_dict({"timestamp": "2024-01-01"}, case33, "s.json"), Scenario.nominal(case33)
+    """Every key is optional; notes are for people."""
+    scenario, nominal = scenario_from_dict({"notes": ["a night"]}, case33, "s.json"), Scenario.nominal(case33)
     for field in ("p_load", "q_load", "p_gen", "q_gen", "out_of_service", "locked"):
         np.testing.assert_array_equal(getattr(scenario, field), getattr(nominal, field))
 
@@ -70,6 +70,16 @@ def test_round_trip(case33, tmp_path: Path):
     [
         ("[]", ["the file must be a JSON object"]),
         ('{"load": {}}', ["'load' is not a key of a scenario file; 'loads' is"]),
+        ('{"outages": [7]}', ["'outages' is not a key of a scenario file; 'out_of_service' is"]),
+        ('{"outof_service": [7]}', ["'outof_service' is not a key of a scenario file; 'out_of_service' is"]),
+        (
+            '{"timestamp": 1, "Locked": {}}',
+            ["'timestamp' is not a key of a scenario file; these are name, loads", "'Locked' is not a key"],
+        ),
+        (
+            '{"scenario": {}, "lock": {}}',
+            ["'scenario' is not a key", "'lock' is not a key of a scenario file; 'locked'"],
+        ),
         ('{"loads": 5}', ["loads is 5: input should be a valid dictionary"]),
         ('{"loads": {"5": 5}}', ["loads.5 must be a JSON object"]),
         ('{"loads": {"5": {"p_kw": "1"}}}', ['loads.5.p_kw is "1": input should be a valid number']),
@@ -121,6 +131,9 @@ def test_file_of_several_scenarios(case33, tmp_path):
         ({"scenarios": [{}], "loads": {}}, "'loads' beside 'scenarios'"),
         ({"scenarios": [{}, {"locked": {"9": "open"}}]}, "locked must be the same"),
         ({"scenarios": [3]}, "scenarios[0]"),
+        ({"scenarios": [{}, {"outages": [7]}]}, "scenarios[1]: 'outages' is not a key of a scenario file"),
+        ({"scenarios": [{}, {"loads": {"5": {"p": 1}}}]}, "scenarios[1]: loads.5.p is not a known key"),
+        ({"scenarios": [{"weight": 10**400}]}, "scenarios[0]: weight = 1000"),
     ],
 )
 def test_faults_in_a_file_of_several_scenarios(case33, tmp_path, raw, words):

@@ -34,6 +34,10 @@ def test_keys_are_named(tmp_path: Path) -> None:
         ("branches", "Normally_Open", "branches: 'Normally_Open' is not a key; 'normally_open' is"),
         ("buses", "p_kW", "buses: 'p_kW' is not a key; 'p_kw' is"),
         (None, "substation", "'substation' is not a key; 'substations' is"),
+        ("branches", "in_service", "branches: 'in_service' is not a key, but would change the network"),
+        ("branches", "rate_kA", "branches: 'rate_kA' is not a key, but would change the network"),
+        ("buses", "p_mw", "buses: 'p_mw' is not a key"),
+        ("buses", "vm_min", "buses: 'vm_min' is not a key, but would change the network"),
     ],
 )
 def test_slips_of_the_pen(tmp_path: Path, part: str | None, key: str, said: str) -> None:

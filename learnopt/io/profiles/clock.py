@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _MOST_CELLS = 200_000_000
 _MOST_MISSING = 0.25
 """A column with a larger share of missing values is refused."""
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?$")
+_END_OF_DAY = re.compile(r"(?P<date>\d.*[ T])24(?::?00){0,2}(?:[.,]0+)?(?P<offset>(?:Z|[+-]\d\d.*)?)$")
+_HOUR_24 = re.compile(r"[ T]24")
 _LONGEST_SUMMER = np.timedelta64(245, "D")
 _AUTUMN, _SPRING = (4, 10, 11), (3, 9, 10)
 """Months in which clocks are put back, and forward, on a Sunday night: both hemispheres."""
@@ -33,6 +35,8 @@ _AUTUMN, _SPRING = (4, 10, 11), (3, 9, 10)
 
 def read_times(texts: Sequence[str | None], subject: str) -> tuple[Times, bool]:
     """Instants of a column of text: ISO 8601 with or without UTC offset, or day first (``31.12.2016 23:45``).
+
+    ``24:00`` is midnight of the next day.
 
     Returns
     -------
@@ -65,13 +69,22 @@ def read_times(texts: Sequence[str | None], subject: str) -> tuple[Times, bool]:
 
 
 def _moment(text: str) -> datetime | None:
-    parts = _DAY_FIRST.match(text.strip())
+    text = text.strip()
+    # ISO 8601 ends a day at 24:00: midnight of the next one. Hour-ending meters write it, Python does not read it.
+    end_of_day = _END_OF_DAY.match(text)
+    if end_of_day:
+        text = f"{end_of_day['date']}00:00{end_of_day['offset']}"
+    parts = _DAY_FIRST.match(text)
     try:
         if parts:
             day, month, year, hour, minute, second = (int(part or 0) for part in parts.groups())
-            return datetime(year, month, day, hour, minute, second)
-        return datetime.fromisoformat(text.strip()) if len(text.strip()) >= 8 else None
-    except ValueError:
+            moment = datetime(year, month, day, hour, minute, second)
+        elif len(text) >= 8 and (end_of_day or not _HOUR_24.search(text)):
+            moment = datetime.fromisoformat(text)
+        else:
+            return None
+        return moment + timedelta(days=1) if end_of_day else moment
+    except (ValueError, OverflowError):
         return None
 
 
