@@ -58,6 +58,7 @@ class BranchRecord(_Record):
     b_us: Number | None = None
     g_us: Number | None = None
     ratio: Number | None = None
+    shift_deg: Number | None = None
     name: StrictStr = ""
     operation: Literal["remote", "manual"] | None = None
 
@@ -73,6 +74,7 @@ class SubstationRecord(_Record):
     """Voltage and rating of one substation."""
 
     v_pu: Number = 1.0
+    va_deg: Number = 0.0
     s_min_kva: Number | None = None
     s_max_kva: Number | None = None
 
@@ -196,6 +198,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(
                 f"{what}: ratio = {branch.ratio} must be from 0.1 to 10: it is off-nominal, 1 at the neutral tap"
             )
+        finite(branch.shift_deg, f"{what}: shift_deg")
         if branch.ampacity_a is not None and not branch.ampacity_a >= 1e-12:
             bad.append(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
     limits = case.voltage_limits or VoltageLimitsRecord()
@@ -219,6 +222,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
             bad.append(
                 f"substation_data {key!r}: v_pu = {record.v_pu} must be a finite number > 0, from 0.01 to 100 [pu]"
             )
+        finite(record.va_deg, f"substation_data {key!r}: va_deg")
         finite(record.s_min_kva, f"substation_data {key!r}: s_min_kva", 0.0, " >= 0 [kVA]")
         if record.s_max_kva is not None and not record.s_max_kva > 0:
             bad.append(f"substation_data {key!r}: s_max_kva = {record.s_max_kva} must be > 0 [kVA]")
@@ -265,12 +269,14 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         normally_open=np.array([b.normally_open for b in case.branches], dtype=bool),
         substations=np.array([index[str(s)] for s in case.substations], dtype=np.int64),
         substation_vm=np.array([r.v_pu for r in rated], dtype=float),
+        substation_va=np.radians([r.va_deg for r in rated]),
         substation_s_min=per_unit([r.s_min_kva for r in rated], base.kw),
         substation_s_max=per_unit([r.s_max_kva for r in rated], base.kw, math.inf),
         vm_min=per_unit(lowest, 1.0),
         vm_max=per_unit(highest, 1.0, math.inf),
         g=per_unit([b.g_us for b in case.branches], 1e6 / z_base),
         ratio=per_unit([b.ratio for b in case.branches], 1.0, 1.0),
+        shift=np.radians([b.shift_deg or 0.0 for b in case.branches]),
         g_shunt=per_unit([b.shunt_p_kw for b in case.buses], base.kw),
         b_shunt=per_unit([-b.shunt_q_kvar for b in case.buses], base.kw),
         kv=kv,
@@ -388,6 +394,8 @@ def network_to_dict(network: Network) -> dict[str, Any]:
             extras["g_us"] = si(network.g[e], 1e6 / z_base[e])
         if network.ratio[e] != 1 or network.b[e] < 0:
             extras["ratio"] = float(network.ratio[e])
+        if network.shift[e]:
+            extras["shift_deg"] = si(network.shift[e], 180 / math.pi)
         if network.branch_names[e]:
             extras["name"] = network.branch_names[e]
         if network.manual[e]:
@@ -430,6 +438,7 @@ def network_to_dict(network: Network) -> dict[str, Any]:
     case["substation_data"] = {
         str(network.bus_ids[k]): {
             "v_pu": float(network.substation_vm[s]),
+            **({"va_deg": si(network.substation_va[s], 180 / math.pi)} if network.substation_va[s] else {}),
             "s_min_kva": si(network.substation_s_min[s], base.kw) or None,
             "s_max_kva": si(network.substation_s_max[s], base.kw)
             if math.isfinite(network.substation_s_max[s])

@@ -101,6 +101,12 @@ class Network:
     ratio
         Off-nominal ratio of an ideal transformer at the from end, shape (n_branch,), > 0: V_from / ratio feeds the
         series impedance and the shunts. 1 where absent.
+    shift
+        Phase shift of a branch [rad], shape (n_branch,): by how much its from end leads its to end without load, as the
+        vector group of a transformer says. No radial state sees it; a loop closed between unequal phases does. 0 where
+        absent.
+    substation_va
+        Voltage angle at each substation [rad], 0 where absent.
     g_shunt, b_shunt
         Shunt admittance of a bus [pu], shape (n_bus,): it draws p = g v^2 and q = -b v^2, which is load and no loss;
         g >= 0. 0 where absent.
@@ -150,6 +156,8 @@ class Network:
     customers: Ints | None = None
     controls: Controls = field(default_factory=Controls)
     manual: Bools = field(default_factory=lambda: _NO_FLAGS)
+    shift: Floats = field(default_factory=lambda: _ABSENT)
+    substation_va: Floats = field(default_factory=lambda: _ABSENT)
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch
@@ -160,6 +168,8 @@ class Network:
             ("b_shunt", n, 0.0),
             ("kv", n, self.base.v_base),
             ("manual", m, False),
+            ("shift", m, 0.0),
+            ("substation_va", len(self.substations), 0.0),
         )
         for name, size, value in defaults:
             if len(getattr(self, name)) == 0:

@@ -62,6 +62,9 @@ class Evaluation:
         One sentence per limit violated, by id; empty when the configuration respects the problem.
     scenarios
         The power flow of each scenario where the problem has several, in its order.
+    unsettled
+        True where no power flow was found and none is excluded: neither a low loss nor a proof that there is none.
+        False where it converged, where the state is not radial, and where it is proven that it has no power flow.
     """
 
     converged: bool
@@ -72,6 +75,7 @@ class Evaluation:
     substation_kva: Floats
     violations: tuple[str, ...]
     scenarios: tuple[Evaluation, ...] = ()
+    unsettled: bool = False
 
     @property
     def feasible(self) -> bool:

@@ -1,30 +1,27 @@
-"""The independent judge: Newton-Raphson of power-grid-model behind every reported loss.
+"""The independent judge: the AC power flow behind every reported loss.
 
-It shares no code with the sweep and none with the optimisers. It is fed in SI units from the network, and every
-limit of the problem is re-checked on its output.
+It solves for bus voltages and branch currents (:mod:`learnopt.physics.nodal`), shares no code with the sweep and none
+with the optimisers, and re-checks every limit of the problem on its solution. The loss is the sum of :math:`r|J|^2` and
+of iron losses :math:`g|V|^2`, not a difference of powers. Where a state has several solutions it takes the normal one,
+of high voltages; :mod:`learnopt.physics.second_opinion` asks another program.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from power_grid_model import ComponentType, DatasetType, LoadGenType, PowerGridModel, initialize_array
-from power_grid_model.errors import IterationDiverge, PowerGridBatchError, PowerGridError
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
+from learnopt.physics.collapse import proven_without_solution
+from learnopt.physics.nodal import Complex, NodalFlow, NodalState, balance
 
 LIMIT_TOLERANCE = 1e-6
 """Relative slack with which limits are checked, the accuracy of a power flow."""
-_SOURCE_SK = 1e20
-"""Short-circuit power of a source [VA]: the default (1e10) is a visible impedance, 33-bus would lose 0.06 % more."""
-_COUPLER_X = 1e-6
-"""Reactance that stands in for a zero-impedance coupler [ohm]; 1 kA drops one millivolt and loses nothing."""
-_FREQUENCY = 50.0
+_MISSING = 1e-9
+"""Largest imbalance at a bus of a solution, relative to the largest power of the state."""
 
 
 def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
@@ -36,13 +33,15 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         return _failed(problem, faults)
-    single = _power_flows(problem, configuration)
+    single = _power_flows(problem, configuration, meshed=False)
     if problem.scenarios is None:
         return single[0]
     names = [scenario.name for scenario in problem.scenarios.scenarios]
     violations = [f"{name}: {sentence}" for name, e in zip(names, single, strict=True) for sentence in e.violations]
     if not all(e.converged for e in single):
-        return replace(_failed(problem, violations), scenarios=single)
+        # One scenario that has no power flow for certain settles the configuration.
+        unsettled = all(e.converged or e.unsettled for e in single)
+        return replace(_failed(problem, violations, unsettled), scenarios=single)
     return replace(_worst(problem, single), violations=tuple(violations), scenarios=single)
 
 
@@ -62,124 +61,64 @@ def _worst(problem: ReconfigurationProblem, single: tuple[Evaluation, ...]) -> E
 def evaluate_transition(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
     """AC power flow of any state on the way between configurations: loops may be closed, buses without supply.
 
-    Loops between substations carry what their voltages drive: the substations are taken to be in phase, with nothing
-    but the network between them. Where several scenarios are to be served every number is the worst of them, but for
-    the loss, which is that of the problem. A bus without supply has a voltage of 0, and no sentence of a violation.
+    Loops between substations carry what their voltages and angles drive, with nothing but the network between them.
+    Where several scenarios are to be served every number is the worst of them, but for the loss, which is that of the
+    problem. A bus without supply has a voltage of 0, and no sentence of a violation.
     """
-    single = _power_flows(problem, configuration)
+    single = _power_flows(problem, configuration, meshed=True)
     if not all(e.converged for e in single):
-        return _failed(problem, [sentence for e in single for sentence in e.violations])
+        sentences = [sentence for e in single for sentence in e.violations]
+        return _failed(problem, sentences, all(e.converged or e.unsettled for e in single))
     return _worst(problem, single) if len(single) > 1 else single[0]
 
 
-def _power_flows(problem: ReconfigurationProblem, configuration: Configuration) -> tuple[Evaluation, ...]:
-    """The power flow of a state in each scenario: one model, loads updated in a batch, unless their networks differ."""
+def _power_flows(problem: ReconfigurationProblem, configuration: Configuration, meshed: bool) -> tuple[Evaluation, ...]:
+    """The power flow of a state in each scenario: factorised once, unless their networks differ."""
     if problem.variants:
-        return tuple(_power_flows(member, configuration)[0] for member in problem.members)
-    net, base = problem.network, problem.network.base
-    # A line is enough for most branches; those with a transformer or iron losses need the general one.
-    plain = (net.ratio == 1) & (net.kv[net.from_bus] == net.kv[net.to_bus]) & (net.g == 0) & (problem.b >= 0)
-    closed = np.flatnonzero(configuration.closed & plain)
-    general = np.flatnonzero(configuration.closed & ~plain)
-    ids = itertools.count(net.n_bus)
-    node = initialize_array(DatasetType.input, ComponentType.node, net.n_bus)
-    node["id"] = np.arange(net.n_bus)
-    node["u_rated"] = 1e3 * net.kv
-    line = initialize_array(DatasetType.input, ComponentType.line, len(closed))
-    line["id"] = list(itertools.islice(ids, len(closed)))
-    line["from_node"] = net.from_bus[closed]
-    line["to_node"] = net.to_bus[closed]
-    line["from_status"] = line["to_status"] = 1
-    z_base = net.branch_kv**2 / base.s_base
-    r, x = net.r * z_base, net.x * z_base
-    x = np.where(np.hypot(r, x) < _COUPLER_X, _COUPLER_X, x)
-    line["r1"], line["x1"] = r[closed], x[closed]
-    line["c1"] = (problem.b / z_base)[closed] / (2 * math.pi * _FREQUENCY)
-    line["tan1"] = 0.0
-    transformer = initialize_array(DatasetType.input, ComponentType.generic_branch, len(general))
-    transformer["id"] = list(itertools.islice(ids, len(general)))
-    transformer["from_node"], transformer["to_node"] = net.from_bus[general], net.to_bus[general]
-    transformer["from_status"] = transformer["to_status"] = 1
-    z_to = net.kv[net.to_bus[general]] ** 2 / base.s_base  # impedances of this component belong to its to end
-    step = z_to / z_base[general]
-    transformer["r1"], transformer["x1"] = r[general] * step, x[general] * step
-    transformer["g1"], transformer["b1"] = net.g[general] / z_to, problem.b[general] / z_to
-    transformer["k"], transformer["theta"] = net.ratio[general], 0.0
-    shunted = np.flatnonzero((net.g_shunt != 0) | (net.b_shunt != 0))
-    shunt = initialize_array(DatasetType.input, ComponentType.shunt, len(shunted))
-    shunt["id"] = list(itertools.islice(ids, len(shunted)))
-    shunt["node"], shunt["status"] = shunted, 1
-    z_shunted = net.kv[shunted] ** 2 / base.s_base
-    shunt["g1"], shunt["b1"] = net.g_shunt[shunted] / z_shunted, net.b_shunt[shunted] / z_shunted
+        return tuple(_power_flows(member, configuration, meshed)[0] for member in problem.members)
     members = problem.members
-    p, q = np.stack([member.p for member in members]), np.stack([member.q for member in members])
-    loaded = np.flatnonzero(((p != 0) | (q != 0)).any(axis=0))
-    load = initialize_array(DatasetType.input, ComponentType.sym_load, len(loaded))
-    load["id"] = list(itertools.islice(ids, len(loaded)))
-    load["node"] = loaded
-    load["status"] = 1
-    load["type"] = LoadGenType.const_power
-    load["p_specified"] = 1e3 * base.kw * p[0, loaded]
-    load["q_specified"] = 1e3 * base.kw * q[0, loaded]
-    source = initialize_array(DatasetType.input, ComponentType.source, len(net.substations))
-    source["id"] = list(itertools.islice(ids, len(net.substations)))
-    source["node"] = net.substations
-    source["status"] = 1
-    source["u_ref"] = net.substation_vm
-    source["sk"] = _SOURCE_SK
-    data = {
-        ComponentType.node: node,
-        ComponentType.line: line,
-        ComponentType.sym_load: load,
-        ComponentType.source: source,
-    }
-    data |= {
-        kind: array
-        for kind, array in ((ComponentType.generic_branch, transformer), (ComponentType.shunt, shunt))
-        if len(array)
-    }
-    options: dict[str, Any] = {}
-    if len(members) > 1 and len(loaded):
-        update = initialize_array(DatasetType.update, ComponentType.sym_load, (len(members), len(loaded)))
-        update["id"] = load["id"]
-        update["p_specified"], update["q_specified"] = 1e3 * base.kw * p[:, loaded], 1e3 * base.kw * q[:, loaded]
-        options["update_data"] = {ComponentType.sym_load: update}
     try:
-        output = _newton_raphson(PowerGridModel(data, system_frequency=_FREQUENCY), options)
-    except PowerGridError as error:
-        if len(members) > 1:  # which of them, and why, they say one by one
-            return tuple(_power_flows(member, configuration)[0] for member in members)
-        reason = str(error).splitlines()[0]
-        return (_failed(problem, [f"the AC power flow has no solution or none was found ({reason})"]),)
-
-    # One row per scenario; a single one, and scenarios without any load, have only one.
-    rows = {kind: np.atleast_2d(values) for kind, values in output.items()}
-    branches = ((ComponentType.line, closed), (ComponentType.generic_branch, general))
-    step = net.kv[net.to_bus] / net.branch_kv
-    ampacity = net.i_max * net.i_base
-    evaluations = []
-    for k, member in enumerate(members):
-        row = k if options else 0
-        vm = np.array(rows[ComponentType.node][row]["u_pu"])
-        loss_kw, current = 0.0, np.zeros(net.n_branch)
-        for kind, some in branches:
-            if len(some):
-                branch = rows[kind][row]
-                loss_kw += float(np.sum(branch["p_from"] + branch["p_to"])) / 1e3
-                current[some] = np.maximum(branch["i_from"], branch["i_to"] * step[some])
-        loading = np.where(np.isfinite(ampacity), current / ampacity, 0.0)
-        delivered = np.array(rows[ComponentType.source][row]["s"]) / 1e3
-        violations = _limit_violations(member, vm, loading, current, delivered)
-        evaluations.append(Evaluation(True, loss_kw, vm, loading, current, delivered, tuple(violations)))
-    return tuple(evaluations)
+        flow = NodalFlow(problem, configuration.closed, angles=meshed, all_fed=not meshed)
+    except RuntimeError:  # a singular network, such as a bus shunt in resonance
+        reason = "the AC power flow has no unique solution: the network is singular"
+        return tuple(_failed(member, [reason], unsettled=True) for member in members)
+    s = np.stack([member.p + 1j * member.q for member in members])
+    return tuple(
+        _evaluated(member, configuration, flow, state, s[k])
+        for k, (member, state) in enumerate(zip(members, flow.solve(s), strict=True))
+    )
 
 
-def _newton_raphson(model: PowerGridModel, options: dict[str, Any]) -> Any:
-    """Power flow; couplers in a row can keep rounding errors above the first tolerance, hence the second."""
-    try:
-        return model.calculate_power_flow(error_tolerance=1e-10, max_iterations=50, **options)
-    except (IterationDiverge, PowerGridBatchError):
-        return model.calculate_power_flow(error_tolerance=1e-8, max_iterations=50, **options)
+def _evaluated(
+    problem: ReconfigurationProblem, configuration: Configuration, flow: NodalFlow, state: NodalState | None, s: Complex
+) -> Evaluation:
+    """Loss, currents and limits of a solution; a failure where there is none, or its currents do not balance."""
+    net = problem.network
+    if state is not None:
+        scale = float(np.abs(s).max(initial=0.0) + np.abs(state.current).max(initial=0.0))
+        if balance(flow, state, problem, s).max(initial=0.0) > _MISSING * scale:
+            state = None
+    if state is None:
+        absent = proven_without_solution(problem, configuration)
+        reason = "has no solution" if absent else "was not found; it may have none"
+        return _failed(problem, [f"the AC power flow {reason}"], unsettled=not absent)
+    into, out = flow.ends(state)
+    end = np.maximum(np.abs(into), np.abs(out))
+    used = end > 0
+    behind = np.abs(state.v[net.from_bus]) / net.ratio
+    iron = 0.5 * net.g * (behind**2 + np.abs(state.v[net.to_bus]) ** 2)
+    on = configuration.closed & flow.fed[net.from_bus]
+    loss_kw = float(np.sum(net.r * np.abs(state.current) ** 2 + np.where(on, iron, 0.0))) * net.base.kw
+    loading = np.where(used & np.isfinite(net.i_max), end / net.i_max, 0.0)
+    leaving = np.zeros(net.n_bus, dtype=complex)
+    np.add.at(leaving, net.from_bus, into)
+    np.subtract.at(leaving, net.to_bus, out)
+    roots = net.substations
+    drawn = s[roots] + state.v[roots] * np.conj(leaving[roots])
+    drawn = drawn + np.abs(state.v[roots]) ** 2 * np.conj(net.g_shunt[roots] + 1j * net.b_shunt[roots])
+    vm, current, kva = np.abs(state.v), end * net.i_base, np.abs(drawn) * net.base.kw
+    violations = _limit_violations(problem, vm, loading, current, kva)
+    return Evaluation(True, loss_kw, vm, loading, current, kva, tuple(violations))
 
 
 def _limit_violations(
@@ -210,7 +149,7 @@ def _limit_violations(
     return found
 
 
-def _failed(problem: ReconfigurationProblem, reasons: list[str]) -> Evaluation:
+def _failed(problem: ReconfigurationProblem, reasons: list[str], unsettled: bool = False) -> Evaluation:
     net = problem.network
     return Evaluation(
         converged=False,
@@ -220,4 +159,5 @@ def _failed(problem: ReconfigurationProblem, reasons: list[str]) -> Evaluation:
         current_a=np.full(net.n_branch, math.nan),
         substation_kva=np.full(len(net.substations), math.nan),
         violations=tuple(reasons),
+        unsettled=unsettled,
     )
