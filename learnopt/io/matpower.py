@@ -12,8 +12,8 @@ other generators    in service: negative load ``PG``, ``QG``
 shunts              ``GS`` and ``BS``: admittances of the bus
 ``BR_STATUS`` 0     normally open
 ``RATE_A``          current limit at nominal voltage; 0 = none
-``VMIN``, ``VMAX``  the limits that respect every bus but the substations: highest ``VMIN``, lowest ``VMAX``. None where
-                    these leave no room (some cases have ``VMIN = VMAX = 1`` at every bus)
+``VMIN``, ``VMAX``  limits of the bus, but of substations. None where these leave no room (some cases have
+                    ``VMIN = VMAX = 1`` at every bus)
 ``TAP``, ``SHIFT``  ratio and phase shift of the branch; ``VA`` of a bus of type 3 is the angle of the source
 switchable          not in the format: every branch counts as switchable
 ``mpc.switch``      the table of switches that PowerModels defines: couplers ``switch 1`` without impedance
@@ -308,6 +308,10 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
         p[row[number]] -= pg
         q[row[number]] -= qg
 
+    limited = (bus["VMIN"] > 0) & (bus["VMIN"] < bus["VMAX"]) & (bus["VMAX"] < np.inf) & ~roots
+    meaningless = np.count_nonzero(~limited & ~roots)
+    if meaningless:
+        notes.append(f"{meaningless} buses have no voltage limits: VMIN = 0, VMAX = Inf, or no room between the two")
     branch_kv = np.array([kv[row[f]] if f in row else base_kv for f in branch["F_BUS"]])
     z_base = branch_kv**2 / (base_mva * kilo / 1e3)
     case: dict[str, Any] = {
@@ -324,6 +328,8 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
                 "shunt_p_kw": float(bus["GS"][k] * kilo),
                 "shunt_q_kvar": float(-bus["BS"][k] * kilo),
                 "kv": float(kv[k]),
+                "vm_min_pu": float(bus["VMIN"][k]) if limited[k] else None,
+                "vm_max_pu": float(bus["VMAX"][k]) if limited[k] else None,
             }
             for k in range(len(kv))
         ],
@@ -343,10 +349,6 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
             for e in range(len(branch_id))
         ],
     }
-    if not roots.all():
-        low, high = float(bus["VMIN"][~roots].max()), float(bus["VMAX"][~roots].min())
-        if 0 < low < high:
-            case["voltage_limits"] = {"vmin_pu": low, "vmax_pu": high}
     return case
 
 

@@ -238,8 +238,8 @@ def test_small_case(tmp_path: Path):
     assert network.substation_vm.tolist() == [1.02]
     np.testing.assert_allclose(network.i_max[1], 5.2)
     assert network.i_max[0] == math.inf
-    assert (network.vm_min == 0.9).all()
-    assert (network.vm_max == 1.05).all()
+    assert network.vm_min.tolist() == [0.0, 0.9, 0.9]
+    assert network.vm_max.tolist() == [math.inf, 1.1, 1.05]
 
 
 def test_arithmetic_of_cells(tmp_path: Path):
@@ -284,10 +284,11 @@ def test_per_phase_files_count_three_times(tmp_path: Path):
 
 
 def test_meaningless_voltage_limits_are_dropped(tmp_path: Path):
-    """Some cases set VMIN = VMAX at every bus: no configuration could respect that."""
+    """Some cases set VMIN = VMAX: no configuration could respect that at a bus that is no source."""
     network = read(tmp_path, ("1.1 0.9", "1 1"))
-    assert not network.vm_min.any()
-    assert np.isinf(network.vm_max).all()
+    assert network.vm_min.tolist() == [0.0, 0.0, 0.9]
+    assert network.vm_max.tolist() == [math.inf, math.inf, 1.05]
+    assert "1 buses have no voltage limits" in " ".join(matpower_case(tmp_path / "small.m")[1])
 
 
 @pytest.mark.parametrize(

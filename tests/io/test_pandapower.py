@@ -206,6 +206,22 @@ def test_stations_are_contracted_and_said_so():
     assert {"trafo 0", "trafo 1", "switch 1"} <= set(net.branch_ids)
 
 
+def test_voltage_limits_of_each_bus():
+    """The narrowest of the buses that were joined, none where the file has a stand-in, none at loose ends."""
+    raw = pn.net({0: 110.0, 1: 110.0, 2: 20.0, 3: 20.0, 4: 20.0, 5: 20.0}, **COUPLED)
+    body = json.loads(raw["_object"]["bus"]["_object"])
+    limits = [(0.9, 1.1), (0.9, 1.1), (0.95, 1.06), (0.97, 1.08), (None, 2.0), (0.92, 1.04)]
+    body["columns"] += ["min_vm_pu", "max_vm_pu"]
+    body["data"] = [[*row, *pair] for row, pair in zip(body["data"], limits, strict=True)]
+    raw["_object"]["bus"]["_object"] = json.dumps(body)
+    net = read(raw).network
+    found = {bus: (low, high) for bus, low, high in zip(net.bus_ids, net.vm_min, net.vm_max, strict=True)}
+    assert found[2] == (0.97, 1.06)
+    assert found[4] == (0.0, math.inf)
+    assert found[5] == (0.92, 1.04)
+    assert found["line 0 at 2"] == (0.0, math.inf)
+
+
 def test_couplers_that_are_decisions_stay():
     """A bus-bus switch in no station loop is a switchable branch without impedance."""
     raw = pn.net(FEEDER | {5: 20.0}, **RING | {"switch": extended("switch", pn.switch(4, 5, "b", closed=False))})

@@ -41,8 +41,10 @@ def test_base_loss_is_pandapowers(code: str, loops: int, open_ids: list[str]):
     assert (net.name, net.n_loops) == (code, loops)
     assert net.open_ids(net.normal_configuration) == open_ids
     assert radiality_faults(net, net.normal_configuration.closed) == []
-    assert (net.vm_min == 0.965).all()
-    assert (net.vm_max == 1.055).all()
+    medium = (net.kv < 110) & (net.vm_max < np.inf)  # loose ends have none
+    assert (net.vm_min[medium] == 0.965).all()
+    assert (net.vm_max[medium] == 1.055).all()
+    assert np.count_nonzero(medium) > 90
     assert np.isfinite(net.i_max[np.char.startswith(net.branch_ids, "line")]).all()
     loss, lowest = pn.reference(simbench.get_simbench_net(code))
     found = evaluate(problem, net.normal_configuration)

@@ -42,6 +42,8 @@ from learnopt.network import Bools, Network
 
 _WITHOUT_EFFECT = ("measurement", "pwl_cost", "poly_cost", "group", "protection")
 """Tables of pandapower that name buses or branches and change no power flow."""
+_WIDEST = 2.0
+"""Voltage limits from here on are stand-ins for "none" [pu]."""
 _NAMED = 5
 """Elements of one kind that a sentence names."""
 
@@ -254,14 +256,14 @@ def _record(
     """The case file of the net."""
     bus = tables["bus"]
     names = dict(zip(bus.index, bus.texts("name"), strict=True))
-    places = _places(tables)
+    places, limits = _places(tables), _voltage_limits(bus, bus_of)
     for end in ends:
         end.place(places)
     buses: dict[Any, dict[str, Any]] = {}
     for index, standing in bus_of.items():
         entry = buses.setdefault(
             standing,
-            {"id": standing, "kv": kv[standing], "name": names.get(standing, "")}
+            {"id": standing, "kv": kv[standing], "name": names.get(standing, ""), **limits.get(standing, {})}
             | {"p_kw": 0.0, "q_kvar": 0.0, "shunt_p_kw": 0.0, "shunt_q_kvar": 0.0},
         )
         for key, powers in (
@@ -282,21 +284,18 @@ def _record(
         "buses": list(buses.values()),
         "branches": [link.record(kv[link.from_bus], link.y) for link in links],
         "taps": [tap for link in links for tap in link.tap_record],
-        "voltage_limits": _voltage_limits(bus, set(bus_of) - {i for i, s in bus_of.items() if s in voltage}),
     }
 
 
-def _voltage_limits(bus: Element, counted: set[Any]) -> dict[str, float]:
-    """The narrowest limits of the buses beside the sources; pandapower's wide defaults say nothing."""
-    rows = [k for k, index in enumerate(bus.index) if index in counted]
-    low = bus.numbers("min_vm_pu", math.nan, empty=True)[rows]
-    high = bus.numbers("max_vm_pu", math.nan, empty=True)[rows]
-    low, high = low[(low > 0) & (low < 2)], high[(high > 0) & (high < 2)]
-    limits = {}
-    if len(low):
-        limits["vmin_pu"] = float(low.max())
-    if len(high):
-        limits["vmax_pu"] = float(high.min())
+def _voltage_limits(bus: Element, bus_of: Mapping[Any, Any]) -> dict[Any, dict[str, float]]:
+    """Voltage limits by bus, the narrowest of those that one bus stands for; pandapower's wide defaults say nothing."""
+    limits: dict[Any, dict[str, float]] = {}
+    for column, key, narrower in (("min_vm_pu", "vm_min_pu", max), ("max_vm_pu", "vm_max_pu", min)):
+        values = bus.numbers(column, math.nan, empty=True).tolist()
+        for index, value in zip(bus.index, values, strict=True):
+            if index in bus_of and 0 < value < _WIDEST:
+                of_bus = limits.setdefault(bus_of[index], {})
+                of_bus[key] = narrower(value, of_bus.get(key, value))
     return limits
 
 
