@@ -219,7 +219,7 @@ def drawn(k: int, seed: int, formats: list[Recipe]) -> tuple[Recipe, str, bytes]
     return recipe, name, mutated(rng, recipe.texts[name], list(recipe.texts.values()))
 
 
-def _placed(recipe: Recipe, name: str, content: bytes, folder: Path) -> Path:
+def placed(recipe: Recipe, name: str, content: bytes, folder: Path) -> Path:
     """The file, with those that belong to it, in a fresh folder."""
     shutil.rmtree(folder, ignore_errors=True)
     if recipe.companions:
@@ -264,10 +264,10 @@ def work(pipe: Connection, seed: int, first: int, last: int, names: list[str], s
     for recipe in formats:  # imports and compiling count for no file
         name, content = next(iter(recipe.texts.items()))
         with contextlib.suppress(LearnoptError):
-            recipe.read(_placed(recipe, name, content, inside))
+            recipe.read(placed(recipe, name, content, inside))
     for k in range(first, last):
         recipe, name, content = drawn(k, seed, formats)
-        path = _placed(recipe, name, content, inside)
+        path = placed(recipe, name, content, inside)
         before = {file.name for file in inside.iterdir()}
         written.clear()
         pipe.send((k, recipe.name, "start", ""))

@@ -11,7 +11,7 @@ from cgmes_files import BREAKERS, LOADS, write_cgmes, zipped
 
 import learnopt
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.io.sources import load_with_notes
+from learnopt.io.sources import load_with_notes, load_with_source
 from learnopt.network import ReconfigurationProblem
 from learnopt.physics import evaluate
 
@@ -98,3 +98,33 @@ def test_broken_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandapower.converter.cim.cim2pp.from_cim", None)
     with pytest.raises(UnsupportedError, match="pip install"):
         learnopt.load(whole)
+
+
+@pytest.mark.parametrize(("volts", "said"), [(None, "differ"), (9.0, "the stored state is not that of this network")])
+def test_state_variables_are_compared(tmp_path: Path, volts: float | None, said: str) -> None:
+    """The voltages that the file stores beside pandapower's power flow, by node; a stale state is said."""
+    folder = write_cgmes(tmp_path / "ring")
+    loaded = load_with_source(folder)
+    assert loaded.source is not None
+    state = loaded.source.state(loaded.network, loaded.network.normal_configuration)
+    places = dict(zip(loaded.network.bus_names, loaded.network.bus_ids, strict=True))
+    nodes = {"_A": "node A", "_B": "node B", "_C": "node C"}
+    kilovolts = {node: volts or 10 * state.vm[str(places[name])] for node, name in nodes.items()}
+    rows = "".join(
+        f'<cim:SvVoltage rdf:ID="_v{node}"><cim:SvVoltage.v>{kilovolt}</cim:SvVoltage.v>'
+        f'<cim:SvVoltage.TopologicalNode rdf:resource="#{node}"/></cim:SvVoltage>'
+        for node, kilovolt in kilovolts.items()
+    )
+    (folder / "ring_SV.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        'xmlns:cim="http://iec.ch/TC57/2013/CIM-schema-cim16#" '
+        'xmlns:md="http://iec.ch/TC57/61970-552/ModelDescription/1#"><md:FullModel rdf:about="urn:uuid:SV">'
+        "<md:Model.profile>http://entsoe.eu/CIM/StateVariables/4/1</md:Model.profile></md:FullModel>"
+        + rows
+        + "</rdf:RDF>",
+        encoding="utf-8",
+    )
+    (note,) = (note for note in load_with_source(folder).notes if "SV" in note)
+    assert "of 3 buses" in note
+    assert said in note
+    assert ("is not that of this network" in note) == (volts is not None)

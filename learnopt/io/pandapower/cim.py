@@ -1,6 +1,7 @@
 """CGMES (the Common Information Model as XML): a zip file or a folder of profiles, converted by pandapower.
 
-Profiles needed: EQ (equipment) and SSH (states, loads); TP for bus-branch models; others help where there are any.
+Profiles needed: EQ (equipment) and SSH (states, loads); TP for bus-branch models; SV
+(state variables) is compared with pandapower's power flow, in a note; others help where there are any.
 Version 2.4.15 (CIM16) and 3.0 (CIM100). pandapower's converter makes a net, and :mod:`learnopt.io.pandapower.reader` a
 network of that: breakers, load break switches and disconnectors are couplers without impedance, ``switch 7`` with the
 name of the device beside it.
@@ -20,6 +21,7 @@ from typing import Any
 
 from learnopt.errors import DataError, LearnoptError, UnsupportedError
 from learnopt.io.pandapower.reader import PandapowerCase, network_from_pandapower
+from learnopt.io.pandapower.state_variables import state_variables_note
 
 ENDINGS = (".xml", ".rdf")
 """Files of a profile."""
@@ -60,11 +62,14 @@ def read_cim(path: Path) -> PandapowerCase:
             raise DataError(subject, [f"profile {name} is missing: CGMES needs it ({names})" for name in missing])
         version = "3.0" if any(b"CIM100" in head for head in heads) else "2.4.15"
         net = _converted(files, version, subject)
-    case = network_from_pandapower(net, subject)
+        case = network_from_pandapower(net, subject)
+        stored = state_variables_note(files, net, case)
     kinds = net.switch["type"].astype(str).value_counts() if len(net.switch) else {}
     notes = [f"CGMES {version}, converted by pandapower: {len(files)} profile files"]
     if kinds.get("DS", 0):
         notes.append(f"{kinds['DS']} disconnectors count as switches: lock those that may not break a load current")
+    if stored is not None:
+        notes.append(stored)
     return replace(case, notes=(*notes, *case.notes))
 
 
