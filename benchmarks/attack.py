@@ -357,7 +357,10 @@ class Judge:
                 self.fault(who, f"optimal with a gap of {result.gap:.3g}, asked for {gap:.3g}")
 
     def model_bound(self, who: str, truth: Truth, row: int, bound: float) -> None:
-        """The bound holds for currents held at the answer, where the model is that simple."""
+        """The bound holds for currents held at the answer, where the model is that simple.
+
+        What has less loss in it was found to have more by AC power flow.
+        """
         problem, net = truth.problem, truth.problem.network
         simple = not (
             net.g.any() or problem.b.any() or net.g_shunt.any() or net.b_shunt.any() or (net.ratio != 1).any()
@@ -366,7 +369,7 @@ class Judge:
             return
         held = held_losses(problem, truth.closed, truth.states[0].v[row]) * net.base.kw
         held = held + problem.switching_cost * truth.operations
-        least = float(np.min(held[truth.inside], initial=np.inf))
+        least = float(np.min(np.maximum(held, truth.objective)[truth.inside], initial=np.inf))
         # The model's own value of the answer differs from its AC loss by rounding only.
         if bound > least * (1 + 1e-6):
             self.fault(who, f"model bound {bound:.12g} above the least {least:.12g} of the model")

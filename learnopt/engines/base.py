@@ -66,6 +66,8 @@ class SolveOptions:
         Relative gap at which to stop, |objective - bound| / |objective|; None = the engine's own default.
     time_limit
         Seconds without compiling; None = no limit. The best configuration found is returned.
+    node_limit
+        Nodes of branch and bound; None = no limit. Unlike with a time limit the answer is the same on every machine.
     seed
         For engines that randomise.
     threads
@@ -78,6 +80,7 @@ class SolveOptions:
     certify: Certificate | None = None
     gap: float | None = None
     time_limit: float | None = None
+    node_limit: int | None = None
     seed: int = 0
     threads: int = 1
     progress: Callable[[Progress], None] | None = None
@@ -88,6 +91,8 @@ class SolveOptions:
             problems.append(f"gap = {self.gap} must be a finite number >= 0")
         if self.time_limit is not None and not self.time_limit > 0:
             problems.append(f"time_limit = {self.time_limit} must be > 0 [s]")
+        if self.node_limit is not None and self.node_limit < 1:
+            problems.append(f"node_limit = {self.node_limit} must be >= 1")
         if self.threads < 1:
             problems.append(f"threads = {self.threads} must be >= 1")
         if problems:

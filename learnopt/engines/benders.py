@@ -217,7 +217,7 @@ class _Decomposition:
         """Branch exchange, and the controls by coordinate search."""
         search, problem = self.search, self.search.problem
         rng = np.random.default_rng(search.options.seed)
-        found = find_incumbent(problem, start, rng, 8, 0.2 * search.limit, search.watch)
+        found = find_incumbent(problem, start, rng, 8, search.limit, search.watch)
         settings = problem.controls.neutral
         if found is not None and problem.controls and (settled := settle_from_each_step(problem, found)) is not None:
             found, settings, _ = settled

@@ -33,6 +33,8 @@ from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_gr
 
 CHUNK_BUSES = 5e5
 """Buses of all power flows between two looks at the clock: some tenths of a second."""
+BUSES_PER_SECOND = 1e6
+"""Buses of all power flows that count as a second of a share of the time limit: so much work on every machine."""
 PENALTY = 1e3
 """Price [pu] of violating limits at all, and again per unit of relative violation: it outweighs any loss."""
 
@@ -133,11 +135,12 @@ def _improve(
     max_trials: int,
     first: int,
     max_flows: int,
-) -> tuple[float, int]:
+) -> tuple[float, int, int]:
     """Improve ``closed`` in place; returns its merit, NaN where the start has no power flow, and where to go on.
 
     Merit is the loss plus switching cost plus penalised limit violations [pu]. After ``max_flows`` power flows of
     trials it returns the place in the ranking of exchanges that is ``first`` in the next call; -1 at a local optimum.
+    The last number is that of the power flows made.
     """
     flows = 0
     n = len(s)
@@ -150,10 +153,10 @@ def _improve(
             operations += 1
     while True:
         if not order_tree(grid, closed, order, parent, feed):
-            return np.nan, -1
+            return np.nan, -1, flows
         loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
         if np.isnan(loss):
-            return np.nan, -1
+            return np.nan, -1, flows
         violation = total_violation(grid, limits, s, order, parent, feed, v, current) if limits.active else 0.0
         merit = loss + switching_cost * operations + _penalty(violation)
         # The estimate errs by the change of voltages; what looks slightly worse is tried too.
@@ -165,7 +168,7 @@ def _improve(
         improved = False
         for i in range(first, min(len(tie), max_trials)):
             if flows >= max_flows:
-                return merit, i
+                return merit, i, flows
             e, k = tie[i], cut[i]
             trial_operations = operations + _operations_change(e, k, normally_closed, counted)
             if trial_operations > max_operations and trial_operations >= operations:
@@ -183,7 +186,7 @@ def _improve(
                     break
             closed[e], closed[k] = False, True
         if not improved:
-            return merit, -1
+            return merit, -1, flows
         first = 0
 
 
@@ -201,9 +204,11 @@ class LocalSearch:
         self._counted = ~problem.scenario.out_of_service
         cap = problem.max_operations
         self._max_operations = np.iinfo(np.int64).max if cap is None else cap
+        self.swept = 0
+        """Buses of all power flows of trials so far."""
 
     def improve(
-        self, start: Configuration, max_trials: int = 200, seconds: float = math.inf
+        self, start: Configuration, max_trials: int = 200, seconds: float = math.inf, buses: float = math.inf
     ) -> tuple[Configuration, float] | None:
         """Local optimum reached from a start.
 
@@ -213,6 +218,8 @@ class LocalSearch:
             Exchanges tried by power flow at each configuration.
         seconds
             Time to spend; when it is over the best so far is returned, which may be the start.
+        buses
+            The same as buses of power flows: work that is the same on every machine.
 
         Returns
         -------
@@ -228,10 +235,13 @@ class LocalSearch:
             self._max_operations,
             max_trials,
         )
-        merit, place = np.nan, 0
+        merit, place, n_bus = np.nan, 0, len(self._s)
+        end = self.swept + buses
         while place >= 0:
-            flows = 0 if watch.elapsed >= seconds else max(1, int(CHUNK_BUSES / len(self._s)))
-            merit, place = _improve(self._grid, self._limits, self._s, closed, *fixed, place, flows)
+            flows = int(min(max(1, CHUNK_BUSES / n_bus), max(0, (end - self.swept) / n_bus)))
+            flows = 0 if watch.elapsed >= seconds else flows
+            merit, place, made = _improve(self._grid, self._limits, self._s, closed, *fixed, place, flows)
+            self.swept += made * n_bus
             if flows == 0:
                 break
         if np.isnan(merit):
@@ -362,7 +372,8 @@ class ExchangeEngine:
         interrupted = False
         with watch.stage("exchange"):
             try:
-                for better in _improvements(problem, start, rng, self.random_starts, options.time_limit, watch):
+                limit = math.inf if options.time_limit is None else options.time_limit
+                for better in _improvements(problem, start, rng, self.random_starts, limit, watch):
                     best = better
             except KeyboardInterrupt:
                 interrupted, message = True, "Interrupted; this is the best configuration so far."
@@ -377,16 +388,25 @@ def find_incumbent(
     start: Configuration | None,
     rng: np.random.Generator,
     random_starts: int = 0,
-    time_limit: float | None = None,
+    limit: float = math.inf,
     watch: Stopwatch | None = None,
+    share: float = 0.2,
 ) -> Configuration | None:
     """Best configuration of branch exchange from a given start, the normal state, sequential opening and random trees.
 
     With a cap on operations only starts within the cap are used, since exchanges may not get back under it. The
     configuration returned may violate AC limits when none that respects them was found.
+
+    Parameters
+    ----------
+    limit
+        Seconds on ``watch`` at which it ends.
+    share
+        It takes this share of them, counted as work: where the limit is not reached the answer does not depend on the
+        machine.
     """
     best: Configuration | None = None
-    for better in _improvements(problem, start, rng, random_starts, time_limit, watch):
+    for better in _improvements(problem, start, rng, random_starts, limit, watch, share):
         best = better
     return best
 
@@ -396,16 +416,17 @@ def _improvements(
     start: Configuration | None,
     rng: np.random.Generator,
     random_starts: int,
-    time_limit: float | None,
+    limit: float,
     watch: Stopwatch | None,
+    share: float = math.inf,
 ) -> Iterator[Configuration]:
     """Local optima of rising quality, the best last."""
     search = LocalSearch(problem)
     watch = watch or Stopwatch()
-    limit = math.inf if time_limit is None else time_limit
+    work = math.inf if math.isinf(limit) else share * limit * BUSES_PER_SECOND
     best_merit = np.inf
     for i in range(2 + random_starts + (start is not None)):
-        if watch.elapsed > limit and best_merit < np.inf:
+        if (watch.elapsed > limit or search.swept >= work) and best_merit < np.inf:
             break
         k = i - (start is not None)
         if k < 0 and start is not None:
@@ -418,7 +439,7 @@ def _improvements(
             candidate = random_start(problem, rng)
         if not problem.admits(candidate):
             continue
-        found = search.improve(candidate, seconds=limit - watch.elapsed)
+        found = search.improve(candidate, seconds=limit - watch.elapsed, buses=work - search.swept)
         if found is not None and found[1] < best_merit:
             best_merit = found[1]
             yield found[0]

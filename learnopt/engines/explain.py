@@ -62,7 +62,7 @@ def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float = 5
         ]
     watch = Stopwatch()
     best = _LeastViolation(problem)
-    best.offer(find_incumbent(problem, None, np.random.default_rng(0), RANDOM_STARTS, time_limit / 4, watch))
+    best.offer(find_incumbent(problem, None, np.random.default_rng(0), RANDOM_STARTS, time_limit, watch, 0.25))
     if best.total == 0.0:
         return [_within_limits(problem, best)]
     proven = _proven(problem, best, time_limit, watch)

@@ -276,9 +276,9 @@ def _leaf(frontier: Any, trunk: TrunkData, work: Any, alive: Bools, potential: F
         if alive[a]:
             closed[arcs.branch[a]] = True
             switching += arcs.price[a]
-    loss, settled = leaf_loss(trunk, closed, threshold - switching, frontier.gain > 0)
+    loss, settled = leaf_loss(trunk, closed, threshold - switching)
     if frontier.gain != 0 or loss == np.inf:
-        return loss + switching, settled or frontier.gain == 0
+        return loss + switching, settled
     flow_limits(arcs, parent, top, work)  # with all parents decided the dual is the loss of the model
     return dual_value(arcs, potential, alive, work) + frontier.constant, True
 

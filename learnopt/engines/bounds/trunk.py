@@ -50,6 +50,8 @@ class TrunkData(NamedTuple):
     """Switching cost and iron losses decided before the search [pu]."""
     iron: Floats
     """Iron loss of each closed branch that the search counts as a price of closing it [pu], shape (n_branch,)."""
+    monotone: bool
+    """Loads only, no charging, ratios that vanish: sweeps from zero currents refute what has no power flow."""
 
 
 @njit(cache=True)
@@ -195,11 +197,11 @@ def _with_scenario(trunk: Any, total: float, scenario: int, loss: float) -> floa
 
 
 @njit(cache=True)
-def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tuple[float, bool]:
+def leaf_loss(trunk: Any, closed: Bools, threshold: float) -> tuple[float, bool]:
     """AC loss of a radial state without the iron losses counted as prices [pu], mean or worst, and whether settled.
 
     Infinite and settled where a scenario violates a limit, or where the loss is proven to reach the threshold. Not
-    settled where sweeps neither converge nor, with ``monotone`` loads, refute the state.
+    settled where sweeps neither converge nor, where flows are monotone, refute the state.
     """
     n = trunk.s.shape[1]
     order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
@@ -218,7 +220,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float, monotone: bool) -> tu
         s = trunk.s[scenario]
         loss = sweep_tree(trunk.grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
         if np.isnan(loss):
-            if not monotone:
+            if not trunk.monotone:
                 return np.inf, False
             work = np.empty((15, n))
             if not _monotone_sweeps(trunk, scenario, order, parent, feed, n, LEAF_SWEEPS, work):

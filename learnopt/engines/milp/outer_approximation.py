@@ -142,7 +142,7 @@ class OuterApproximation:
         search, effort = self.search, self.effort
         with search.watch.stage("incumbent"):
             rng = np.random.default_rng(search.options.seed)
-            found = find_incumbent(search.problem, start, rng, effort.random_starts, 0.2 * search.limit, search.watch)
+            found = find_incumbent(search.problem, start, rng, effort.random_starts, search.limit, search.watch)
             settings = None
             settled = None
             if search.problem.controls and found is not None:

@@ -6,6 +6,7 @@ in each scenario for itself: injections of generators and continuous taps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,8 +24,8 @@ from learnopt.network import Certificate, Configuration, HorizonProblem, Reconfi
 
 LEAST_WEIGHT = 1e-12
 """Weight of a scenario that has none: its limits count, its loss does not."""
-START_SHARE = 0.2
-"""Share of the time limit for a start."""
+START_SHARE, START_NODES = 0.2, 20_000
+"""Share of the time limit for a start, and nodes of the tree search for it."""
 
 
 def as_horizon(problem: ReconfigurationProblem, counting: bool = False) -> HorizonProblem:
@@ -109,15 +110,20 @@ def _starts(
 ) -> Iterator[Plan]:
     """Plans of good configurations: of the mean loads, and of the tree search with the controls held."""
     rng = np.random.default_rng(options.seed)
-    limit = None if options.time_limit is None else START_SHARE * options.time_limit
-    found = find_incumbent(problem.mean, start, rng, effort.random_starts, limit)
+    limit = math.inf if options.time_limit is None else options.time_limit
+    found = find_incumbent(problem.mean, start, rng, effort.random_starts, limit, share=START_SHARE)
     settings: Settings | None = None
     if problem.controls and found is not None:
         settled = settle_from_each_step(problem.mean, found)
         if settled is not None:
             found, settings, _ = settled
     settings = settings if settings is not None or not problem.controls else problem.controls.neutral
-    search = SolveOptions(certify=Certificate.MODEL, time_limit=5.0 if limit is None else limit, seed=options.seed)
+    search = SolveOptions(
+        certify=Certificate.MODEL,
+        time_limit=None if options.time_limit is None else START_SHARE * options.time_limit,
+        node_limit=START_NODES,
+        seed=options.seed,
+    )
     together = TreeSearchEngine().solve(problem.applied(settings), search, found).configuration
     for configuration in dict.fromkeys(c for c in (found, together, start) if c is not None):
         yield with_recourse(problem, configuration, settings)

@@ -37,6 +37,7 @@ def search_blocks(
     gap: float,
     budget: Budget,
     nodes: int,
+    most: int,
 ) -> tuple[Configuration | None, float, int]:
     """Least value of a relaxation without trunk gain, block by block.
 
@@ -46,6 +47,8 @@ def search_blocks(
         An admissible configuration: in each block its rise is to beat, so the search is short where it is good.
     nodes
         Budget for each block.
+    most
+        For all of them.
 
     Returns
     -------
@@ -61,8 +64,8 @@ def search_blocks(
         upper = to_beat[block.block[branches[0]]] + 2 * PROOF_GAP * base
         search = DepthFirst.of_block(relaxation, branches, upper, gap)
         outcome = RUNNING
-        while outcome != FINISHED and budget.left and search.nodes < nodes:
-            outcome = search.search(search.chunk)
+        while outcome != FINISHED and budget.left and search.nodes < (left := min(nodes, most - explored)):
+            outcome = search.search(min(search.chunk, left - search.nodes))
         base += search.bound
         explored += search.nodes
         complete = complete and outcome == FINISHED and search.improved is not None

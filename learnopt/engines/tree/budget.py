@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from learnopt.engines.base import Stopwatch
@@ -13,9 +14,13 @@ Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
 
+CHUNK_WORK = 4e7
+"""Entries of the loop matrix that are touched between two looks at the clock: a second at most."""
+
+
 @dataclass(frozen=True)
 class Budget:
-    """Time and threads.
+    """Time, nodes and threads.
 
     Parameters
     ----------
@@ -23,11 +28,14 @@ class Budget:
         Seconds on ``watch``.
     threads
         For compiled searches; it has no influence on what they do.
+    nodes
+        Number of nodes in all at which searches end.
     """
 
     limit: float
     watch: Stopwatch
     threads: int = 1
+    nodes: int = sys.maxsize
 
     @property
     def left(self) -> bool:
@@ -39,9 +47,24 @@ class Budget:
         """Time left, negative when it is over."""
         return self.limit - self.watch.elapsed
 
-    def share(self, part: float) -> Budget:
-        """The same, but the time limit is this part of it."""
-        return Budget(part * self.limit, self.watch, self.threads)
+    def share(self, part: float, explored: int, entries: int) -> Budget:
+        """A part of what is left, in nodes: what a search finds in it is the same on every machine.
+
+        Parameters
+        ----------
+        explored
+            Nodes so far.
+        entries
+            Entries of the loop matrix, which a node touches.
+        """
+        nodes = part * min(self.nodes - explored, self.limit * CHUNK_WORK / entries)
+        return replace(self, nodes=min(self.nodes, explored + int(min(nodes, sys.maxsize // 2))))
+
+    def reached(self, explored: int) -> str:
+        """Which limit ended a search, in a sentence."""
+        if explored >= self.nodes:
+            return f"Node limit of {self.nodes} reached."
+        return f"Time limit of {self.limit:g} s reached."
 
 
 def in_threads(work: Callable[[Task], Answer], tasks: Iterable[Task], threads: int) -> list[Answer]:

@@ -1,7 +1,8 @@
 """Exact tree search in loop space: proof of the calibrated-current model, or of the AC problem itself.
 
-``model``: load currents are held at the voltages of a reference configuration; the search proves the least loss of all
-radial configurations for these currents, then moves the reference to the answer and repeats until it stays.
+``model``: load currents are held at the voltages of a reference configuration; the search proves that no radial
+configuration with less loss for these currents has less by AC power flow, or moves the reference to one that has and
+repeats.
 
 ``ac``: for non-negative loads without charging, metric B and the trunk gain (:mod:`learnopt.engines.bounds.trunk`) turn
 the same search into a proof for the AC problem. The metric touches the incumbent and is renewed when a better one is
@@ -12,6 +13,7 @@ its place, after switches were fixed by it (:mod:`learnopt.engines.tree.probing`
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +26,7 @@ from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
 from learnopt.engines.tree.currents import power_flows
 from learnopt.engines.tree.frontier import BestFirst
-from learnopt.engines.tree.incumbent import PROOF_GAP, SearchState
+from learnopt.engines.tree.incumbent import PROOF_GAP, ROUNDING, SearchState
 from learnopt.engines.tree.long_search import continue_best_first, kick
 from learnopt.engines.tree.mixed_proof import prove_mixed
 from learnopt.engines.tree.proof import AcProof, prove_model
@@ -33,6 +35,9 @@ from learnopt.engines.tree.relaxation import ac_relaxation
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import DataError
 from learnopt.network import Alternative, Certificate, Configuration, ReconfigurationProblem, Result, Status
+
+MORE_STARTS = 20
+"""Random trees to start from where no admissible configuration was found from the others."""
 
 
 class TreeSearchEngine:
@@ -74,23 +79,25 @@ class TreeSearchEngine:
         """One search for a problem that has a radial configuration, whatever its areas."""
         prove_ac = options.certify is Certificate.AC
         obstacles = ac_obstacles(problem) if prove_ac else []
-        gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP)
+        gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP) - ROUNDING
         limit = math.inf if options.time_limit is None else options.time_limit
-        budget = Budget(limit, watch, options.threads)
+        budget = Budget(limit, watch, options.threads, options.node_limit or sys.maxsize)
         state = SearchState(problem, budget)
         ranking: tuple[tuple[Alternative, ...], float | None] = (), None
         try:
             with watch.stage("incumbent"):
                 rng = np.random.default_rng(options.seed)
                 # Of several scenarios branch exchange sees the mean loads: only a start.
-                reference = find_incumbent(problem.mean, start, rng, self.random_starts, 0.2 * limit, watch)
+                reference = find_incumbent(problem.mean, start, rng, self.random_starts, limit, watch)
                 state.offer(reference)
+                if state.incumbent is None:  # what branch exchange found violates limits
+                    state.offer(find_incumbent(problem.mean, None, rng, MORE_STARTS, limit, watch))
                 reference = reference or radial_start(problem)
             with watch.stage("setup"):
                 space = SearchSpace.of(problem)
             with watch.stage("search"):
                 if prove_ac and not obstacles and problem.scenarios is not None:  # for a start near the optimum
-                    prove_model(state, space, reference, gap, budget.share(0.3))
+                    prove_model(state, space, reference, gap, budget.share(0.3, state.nodes, space.entries))
                 if prove_ac and not obstacles:
                     if mixed_signs(problem):
                         obstacles = prove_mixed(state, space, reference, gap, budget)

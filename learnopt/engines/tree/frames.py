@@ -50,8 +50,9 @@ class SearchData(NamedTuple):
     """Operations decided before the search."""
     base_openings: int
     gain: int
-    """0: the relaxation is the model; 1, 2: a bound of the AC loss with the trunk gain of metric A, B; -1: a bound of
-    the AC loss without trunk gain (mixed signs)."""
+    """0: the relaxation is the model, and so is the value of a leaf. Else a leaf counts its AC loss, and the relaxation
+    is a bound with the trunk gain of metric A, B (1, 2), or without (-1: mixed signs, and the model beside the AC
+    loss)."""
     cheapest: Ints
     """Decisions by what closing costs more than opening, where closing has prices of its own (iron losses); else empty:
     the least price of what is undecided is then looked at."""

@@ -14,7 +14,9 @@ from learnopt.network import Certificate, Configuration, Evaluation, Reconfigura
 from learnopt.physics import evaluate
 
 PROOF_GAP = 1e-9
-"""Relative gap of a proof at "gap 0": nodes are pruned at this distance below the incumbent."""
+"""Relative gap of a proof at "gap 0"."""
+ROUNDING = PROOF_GAP / 2
+"""By so much less than the gap nodes are pruned below the incumbent, for the rounding of power flows."""
 
 
 class Search(Protocol):
@@ -58,12 +60,16 @@ class SearchState:
         """Take a configuration as incumbent if the AC power flow finds it feasible and better."""
         if configuration is None or configuration == self.incumbent:
             return
-        # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards.
-        objective = total_loss(self.problem, configuration) + self.switching_pu(configuration)
-        if objective < self.objective_pu and self.problem.admits(configuration):
-            judged = evaluate(self.problem, configuration)
-            if judged.feasible:
-                self.incumbent, self.objective_pu, self.judged = configuration, objective, judged
+        # The sweep's own figure, or the search would find the incumbent again where the judge rounds upwards; the
+        # judge's where sweeps find no solution.
+        loss = total_loss(self.problem, configuration)
+        if loss + self.switching_pu(configuration) >= self.objective_pu or not self.problem.admits(configuration):
+            return
+        judged = evaluate(self.problem, configuration)
+        loss = judged.loss_kw / self.problem.network.base.kw if math.isnan(loss) else loss
+        objective = loss + self.switching_pu(configuration)
+        if judged.feasible and objective < self.objective_pu:
+            self.incumbent, self.objective_pu, self.judged = configuration, objective, judged
 
     def offer_improved(self, configuration: Configuration) -> None:
         """Offer a configuration, and what branch exchange makes of it in the time left."""

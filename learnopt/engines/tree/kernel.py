@@ -192,9 +192,9 @@ def search(
             loss, resolved = 0.0, True
             if data.judge:
                 scalars[3] += 1
-                loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant, data.gain > 0)
+                loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant)
             value = node_bound(frames, depth) if data.gain == 0 else loss + switching + trunk.leaf_constant
-            if not resolved and data.gain != 0:
+            if not resolved:
                 # A power flow neither solved nor refuted: its bound stays open.
                 best[2] = min(best[2], node_bound(frames, depth))
             elif loss < np.inf and value < best[0]:

@@ -15,14 +15,14 @@ from learnopt.engines.tree.search_space import SearchSpace
 
 KICKS, CHUNK_BUSES = 4000, 1e5
 """Kicks of iterated exchange before the best-first search, and buses of all kicks between two looks at the clock."""
-SHARE = 0.1
-"""Of the time limit, for kicks."""
+SHARE, KICKED_BUSES = 0.1, 5e5
+"""Share of the time limit for kicks, and buses of all kicks that count as a second: the same on every machine."""
 FRESH = 200
 """Nodes within which a better incumbent is worth a new metric at once."""
 
 
 def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
-    """Iterated exchange from the incumbent, for at most :data:`SHARE` of the time."""
+    """Iterated exchange from the incumbent, for at most :data:`SHARE` of the time limit."""
     problem, decisions = state.problem, space.decisions
     if state.incumbent is None:
         return
@@ -30,10 +30,10 @@ def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
     price[decisions.branch] = decisions.close_cost - decisions.open_cost
     columns = real_columns(calibrated(space, state.incumbent, power_flows(problem, state.incumbent)))
     exchange = IteratedExchange(space.problem, state.incumbent, columns, space.problem.network.r, price)
-    rng, end = np.random.default_rng(0), min(budget.watch.elapsed + SHARE * budget.limit, budget.limit)
-    left, at_a_time = KICKS, max(1, int(CHUNK_BUSES / problem.network.n_bus))
-    while left > 0 and budget.watch.elapsed < end:
-        exchange.kick(rng.random((min(at_a_time, left), DRAWS)))
+    rng, n_bus = np.random.default_rng(0), problem.network.n_bus
+    left, at_a_time = min(KICKS, SHARE * budget.limit * KICKED_BUSES / n_bus), max(1, int(CHUNK_BUSES / n_bus))
+    while left >= 1 and budget.left:
+        exchange.kick(rng.random((min(at_a_time, int(left)), DRAWS)))
         left -= at_a_time
     state.offer_improved(exchange.configuration)
 
@@ -44,11 +44,11 @@ def continue_best_first(state: SearchState, frontier: BestFirst, budget: Budget)
     outcome = frontier.search(0)
     if (rounded := frontier.rounded()) is not None:
         state.offer_improved(rounded)
-    while outcome != FINISHED and budget.left:
+    while outcome != FINISHED and budget.left and state.nodes < budget.nodes:
         frontier.to_beat = min(frontier.to_beat, state.objective_pu)
         if state.objective_pu < before and frontier.nodes < FRESH:
             return IMPROVED
-        outcome = frontier.search(frontier.chunk)
+        outcome = frontier.search(min(frontier.chunk, budget.nodes - state.nodes))
         state.nodes = start + frontier.nodes
         if outcome == IMPROVED:
             state.take_leaf(frontier)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from learnopt.engines.tree.budget import Budget
-from learnopt.engines.tree.currents import tree_loss
 from learnopt.engines.tree.incumbent import SearchState
 from learnopt.engines.tree.proof import AcProof
 from learnopt.engines.tree.relaxation import Relaxation
@@ -55,11 +54,7 @@ def _useless(state: SearchState, space: SearchSpace, relaxation: Relaxation, tou
     """Why a search with this bound would be in vain; empty where it may end."""
     if not relaxation.proves:
         return ["no bound on voltages could be proven: enforce limits, or give a start that does"]
-    columns, constant = relaxation.columns, relaxation.constant
-    parts = columns.reshape(len(columns), len(constant), -1)
-    mean = space.problem.mean
-    losses = [tree_loss(mean, touched, parts[:, i]) / space.root_vm**2 for i in range(len(constant))]
-    value = float(np.max(losses + constant)) + relaxation.iron_of(touched) + state.switching_pu(touched)
+    value = float(np.max(relaxation.values_of(touched))) + state.switching_pu(touched)
     if space.space.n_loops > FEW_LOOPS and value < USEFUL_SHARE * state.objective_pu:
         return ["reverse flows may be too large for its bound to be of use"]
     return []

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import sys
 
-from numpy.typing import NDArray
-
 from learnopt.engines.tree.block_search import deciding_blocks, search_blocks
 from learnopt.engines.tree.budget import Budget
-from learnopt.engines.tree.coverage import mixed_signs
-from learnopt.engines.tree.currents import power_flows, total_loss, tree_loss
+from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.tree.currents import power_flows
 from learnopt.engines.tree.depth_first import DepthFirst
 from learnopt.engines.tree.frontier import BestFirst, serves
-from learnopt.engines.tree.incumbent import PROOF_GAP, SearchState
+from learnopt.engines.tree.incumbent import PROOF_GAP, ROUNDING, SearchState
 from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.engines.tree.long_search import FRESH, continue_best_first, kick
-from learnopt.engines.tree.relaxation import Relaxation, ac_relaxation, calibrated, model_relaxation
+from learnopt.engines.tree.relaxation import Relaxation, ac_relaxation, model_at
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.network import Certificate, Configuration, Status
 
@@ -24,7 +22,8 @@ HAND_OVER = 1e8
 """Entries of the loop matrix, over all nodes, after which the best-first search may take over: some seconds."""
 HOPE, DESPAIR = 1, 100
 """It does where so many times that work is still expected; where it is the second, after a quarter of it."""
-CALIBRATIONS = 8
+ANY = 1 - 1e-9
+"""A gap at which the first admissible configuration ends the search."""
 
 
 def patience(space: SearchSpace) -> int:
@@ -38,8 +37,8 @@ def hopeless(search: DepthFirst, explored: int, patience: int) -> bool:
     return remaining > patience * (HOPE if explored >= patience else DESPAIR) and explored >= patience / 4
 
 
-class AcProof:
-    """Branch and bound of the AC problem, to one gap after another.
+class Proof:
+    """Branch and bound to one gap after another; leaves count their AC loss, whatever bounds the inner nodes.
 
     Parameters
     ----------
@@ -54,11 +53,11 @@ class AcProof:
         The best-first search has taken over.
     """
 
+    certificate: Certificate
+
     def __init__(self, state: SearchState, space: SearchSpace, budget: Budget) -> None:
         self.state, self.space, self.budget = state, space, budget
-        # What an earlier proof has shown stays proven.
-        known = state.bound_kw if state.certificate is Certificate.AC else None
-        self._bound = -math.inf if known is None else known / state.problem.network.base.kw
+        self._bound = -math.inf
         self._unsettled = math.inf
         self._kicked = self.handed_over = False
         self._patience = patience(space)
@@ -67,12 +66,18 @@ class AcProof:
         self._touched: tuple[Configuration, Relaxation] | None = None
 
     def relaxation(self, reference: Configuration) -> Relaxation:
-        """The AC bound that touches the incumbent, or ``reference`` before there is one."""
+        """The relaxation that touches the incumbent, or ``reference`` before there is one."""
         touched = self.state.incumbent or reference
         if self._touched is None or self._touched[0] != touched:
-            flows = power_flows(self.state.problem, touched)
-            self._touched = touched, ac_relaxation(self.space, flows, self.state.objective_pu)
+            self._touched = touched, self._touching(touched)
         return self._touched[1]
+
+    def _touching(self, touched: Configuration) -> Relaxation:
+        raise NotImplementedError
+
+    def _optimal(self, gap: float) -> str:
+        """What an optimum is, in a sentence."""
+        raise NotImplementedError
 
     def run(self, reference: Configuration, gap: float, nodes: int = sys.maxsize) -> bool:
         """Search until nothing below the incumbent is left; False where time or nodes were not enough for that.
@@ -85,8 +90,8 @@ class AcProof:
             Budget of the depth-first search; the best-first search takes over only where it is not set.
         """
         state, outcome = self.state, IMPROVED
-        state.certificate = Certificate.AC
-        last = state.nodes + min(nodes, sys.maxsize - state.nodes)
+        state.certificate = self.certificate
+        last = min(state.nodes + min(nodes, sys.maxsize - state.nodes), self.budget.nodes)
         while outcome == IMPROVED:
             if state.nodes >= last:
                 outcome = RUNNING
@@ -134,12 +139,11 @@ class AcProof:
     def _conclude(self, outcome: int, gap: float) -> None:
         state = self.state
         if outcome != FINISHED:
-            state.stopped(f"Time limit of {self.budget.limit:g} s reached.")
+            state.stopped(self.budget.reached(state.nodes))
         elif state.incumbent is not None:
             settled = self._bound >= state.objective_pu * (1 - gap) * (1 - PROOF_GAP)
             state.status = Status.OPTIMAL if settled else Status.FEASIBLE
-            within = f"AC optimum within a gap of {gap:g}."
-            state.message = within if settled else "Some power flows were not settled."
+            state.message = self._optimal(gap) if settled else "Some power flows were not settled."
         elif math.isfinite(self._unsettled):
             state.stopped("No configuration respects the limits as far as power flows could be settled.")
         else:
@@ -147,72 +151,76 @@ class AcProof:
             state.message = "No radial configuration has a power flow within the limits: the search excluded them all."
 
 
-def prove_model(state: SearchState, space: SearchSpace, reference: Configuration, gap: float, budget: Budget) -> None:
-    """Least loss for load currents held at the voltages of a reference, which moves to the answer until it stays."""
-    problem = state.problem
-    state.certificate, state.bound_kw = Certificate.MODEL, None
-    used: set[Configuration] = set()
-    blocks = deciding_blocks(problem)
-    for _ in range(CALIBRATIONS):
-        used.add(reference)
-        flows = power_flows(problem, reference)
-        if not all(flow.converged for flow in flows):
-            state.stopped("No configuration with a power flow was found to calibrate the load currents.")
-            return
-        currents = calibrated(space, reference, flows)
-        relaxation = model_relaxation(space, currents, flows)
-        found, bound, outcome = None, -math.inf, RUNNING
-        if len(blocks) > 1:
-            found, bound, nodes = search_blocks(relaxation, blocks, state.incumbent, gap, budget, patience(space))
+class AcProof(Proof):
+    """Branch and bound of the AC problem."""
+
+    certificate = Certificate.AC
+
+    def __init__(self, state: SearchState, space: SearchSpace, budget: Budget) -> None:
+        super().__init__(state, space, budget)
+        if state.certificate is Certificate.AC and state.bound_kw is not None:
+            # What an earlier proof has shown stays proven.
+            self._bound = state.bound_kw / state.problem.network.base.kw
+
+    def _touching(self, touched: Configuration) -> Relaxation:
+        return ac_relaxation(self.space, power_flows(self.state.problem, touched), self.state.objective_pu)
+
+    def _optimal(self, gap: float) -> str:
+        return f"AC optimum within a gap of {gap + ROUNDING:g}."
+
+
+class ModelProof(Proof):
+    """Branch and bound of the model that is exact at the incumbent: what it leaves open is examined in AC.
+
+    So there is an end: a better leaf becomes the incumbent, the model moves to it, and AC losses only fall. What has a
+    lower value in the last model than the answer was found to have a higher AC loss.
+    """
+
+    certificate = Certificate.MODEL
+
+    def _touching(self, touched: Configuration) -> Relaxation:
+        # What was proven for other currents is nothing for these.
+        self._bound, self.state.bound_kw = -math.inf, None
+        return model_at(self.space, touched, power_flows(self.state.problem, touched))
+
+    def _optimal(self, gap: float) -> str:
+        return (
+            "Optimum of the calibrated-current model: load currents held at the voltages of the answer and split "
+            "by Kirchhoff's current law. What has less loss in it has more by AC power flow."
+        )
+
+    def settle(self, reference: Configuration, gap: float) -> bool:
+        """Prove until the model touches the answer; False where time or nodes were not enough for that."""
+        while True:
+            if not (self._by_blocks(gap) or self.run(reference, gap)):
+                return False
+            if self._touched is None or self.state.incumbent in (None, self._touched[0]):
+                return True
+
+    def _by_blocks(self, gap: float) -> bool:
+        """The blocks of the problem one by one, where that is enough for a proof at the incumbent."""
+        state, blocks = self.state, deciding_blocks(self.state.problem)
+        while len(blocks) > 1 and (touched := state.incumbent) is not None:
+            state.certificate = self.certificate
+            least = self.relaxation(touched).in_model
+            most = self.budget.nodes - state.nodes
+            found, bound, nodes = search_blocks(least, blocks, touched, gap, self.budget, self._patience, most)
             state.nodes += nodes
-            # Without a power flow it is no answer, and another one may be the best: blocks do not see that.
-            if found is not None and not math.isnan(total_loss(problem, found)):
-                outcome = FINISHED
-        if outcome != FINISHED:
-            together = _search_together(state, relaxation, currents, gap, budget)
-            found, bound, outcome = together[0], max(bound, together[1]), together[2]
-        state.prove(bound)
-        state.offer(found)
-        if outcome != FINISHED:
-            state.stopped(f"Time limit of {budget.limit:g} s reached.")
-            return
-        if found is None or found in used:
-            break
-        reference = found
-    if state.incumbent is None:
-        state.stopped("No radial configuration that respects the limits was found by an exhaustive search.")
+            self._bound = max(self._bound, bound)
+            state.prove(self._bound)
+            state.offer(found)
+            if state.incumbent == touched:
+                if self._bound < state.objective_pu * (1 - gap) * (1 - PROOF_GAP):
+                    return False
+                self._conclude(FINISHED, gap)
+                return True
+        return False
+
+
+def prove_model(state: SearchState, space: SearchSpace, reference: Configuration, gap: float, budget: Budget) -> None:
+    """Least loss for load currents held at the voltages of the answer, as far as AC power flows do not refute it."""
+    tight = not (ac_obstacles(state.problem) or mixed_signs(state.problem))
+    if state.incumbent is None and tight and not AcProof(state, space, budget).run(reference, ANY):
         return
-    state.status = Status.OPTIMAL
-    state.message = (
-        "Optimum of the calibrated-current model: load currents held at the voltages of the answer and split "
-        "by Kirchhoff's current law."
-    )
-
-
-def _search_together(
-    state: SearchState, relaxation: Relaxation, currents: NDArray, gap: float, budget: Budget
-) -> tuple[Configuration | None, float, int]:
-    """The model with all decisions in one search: what it found, a bound [pu] and how it ended."""
-    space = relaxation.space
-    search = DepthFirst(relaxation, _held(state, relaxation, currents), gap, threads=budget.threads)
-    outcome: int = RUNNING
-    while outcome != FINISHED and budget.left and not hopeless(search, search.nodes, patience(space)):
-        outcome = search.search(min(search.chunk, 1 + patience(space) // 4))
-    state.nodes += search.nodes
-    bound, found = search.bound, search.improved
-    if outcome != FINISHED and budget.left:
-        kick(state, space, budget)
-        frontier = BestFirst(relaxation, min(search.to_beat, _held(state, relaxation, currents)), gap, budget.threads)
-        while outcome != FINISHED and budget.left:
-            outcome = frontier.search(frontier.chunk)
-        state.nodes += frontier.nodes
-        bound, found = max(bound, frontier.bound), frontier.improved or found
-    return found, bound, outcome
-
-
-def _held(state: SearchState, relaxation: Relaxation, currents: NDArray) -> float:
-    """Objective of the incumbent for load currents [pu], a little above it: the search is to find it again."""
-    if state.incumbent is None:
-        return math.inf
-    loss = tree_loss(relaxation.space.problem, state.incumbent, currents) + relaxation.iron_of(state.incumbent)
-    return (loss + state.switching_pu(state.incumbent)) * (1 + 2 * PROOF_GAP)
+    if state.incumbent is not None or not tight:
+        ModelProof(state, space, budget).settle(reference, gap)

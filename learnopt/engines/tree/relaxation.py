@@ -12,7 +12,7 @@ from learnopt.engines.bounds.iron import held_iron_loss, least_iron_loss, least_
 from learnopt.engines.bounds.mixed_bound import mixed_metric
 from learnopt.engines.bounds.trunk import metric_b
 from learnopt.engines.tree.coverage import mixed_signs
-from learnopt.engines.tree.currents import load_currents, real_columns
+from learnopt.engines.tree.currents import load_currents, real_columns, tree_loss
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.network import Configuration, Floats
 from learnopt.physics import PowerFlow
@@ -50,6 +50,18 @@ class Relaxation:
         """The same bound for mixed signs in a space of other prices, or of fewer configurations."""
         return replace(self, space=space.with_gain(-1).with_iron(self.space.trunk.iron))
 
+    @property
+    def in_model(self) -> Relaxation:
+        """The same, and leaves count their value in it too."""
+        return replace(self, space=self.space.with_gain(0))
+
+    def values_of(self, configuration: Configuration) -> Floats:
+        """Its value at a configuration, without switching cost [pu], shape (n_part,)."""
+        parts = self.columns.reshape(len(self.columns), len(self.constant), -1)
+        mean = self.space.problem.mean
+        losses = [tree_loss(mean, configuration, parts[:, i]) for i in range(len(self.constant))]
+        return np.array(losses) / self.space.root_vm**2 + self.constant + self.iron_of(configuration)
+
     def iron_of(self, configuration: Configuration) -> float:
         """What the space counts for the iron losses of a configuration [pu]."""
         return float(self.space.trunk.iron[configuration.closed].sum())
@@ -70,6 +82,25 @@ def model_relaxation(space: SearchSpace, currents: NDArray, flows: list[PowerFlo
     space = space.with_iron(held_iron_loss(space.problem, [space.seen(flow) for flow in flows]))
     # In units of the root voltage impedances shrink by its square, so currents grow by it.
     return Relaxation(space, real_columns(currents) * space.root_vm, np.zeros(space.n_parts))
+
+
+def model_at(space: SearchSpace, configuration: Configuration, flows: list[PowerFlow]) -> Relaxation:
+    """The calibrated-current model that touches a configuration: its value there is the AC loss.
+
+    By itself it misses the AC loss where ratios do not vanish, by a constant that is added then. Leaves count their AC
+    loss. Without a power flow load currents are those at no load.
+    """
+    problem, solved = space.problem, all(flow.converged for flow in flows)
+    if not solved:
+        vm = np.full(problem.network.n_bus, space.root_vm, dtype=complex)
+        flows = [replace(flow, v=space.scale * vm) for flow in flows]
+    relaxation = model_relaxation(space, calibrated(space, configuration, flows), flows)
+    constant = relaxation.constant
+    if solved:
+        losses = np.array([flow.loss for flow in flows])
+        losses = losses if space.trunk.worst else np.array([space.trunk.weight @ losses])
+        constant = constant + losses - relaxation.values_of(configuration)
+    return replace(relaxation, space=relaxation.space.with_gain(-1), constant=constant)
 
 
 def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> Relaxation:

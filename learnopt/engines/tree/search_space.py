@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learnopt.engines.bounds.trunk import SLACK, TrunkData
+from learnopt.engines.tree.budget import CHUNK_WORK
+from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.engines.tree.frames import SearchData
 from learnopt.network import Bools, Floats, ReconfigurationProblem
 from learnopt.network.loop_reduction import without_fixed_loops
@@ -16,9 +18,6 @@ from learnopt.network.topology import merged_nodes
 from learnopt.physics import LoopSpace, PowerFlow
 from learnopt.physics.limits import limit_arrays
 from learnopt.physics.sweep import problem_grid
-
-CHUNK_WORK = 4e7
-"""Entries of the loop matrix that are touched between two looks at the clock: a second at most."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,11 @@ class SearchSpace:
         leaf_constant = cost * (base_closings + base_openings)
         trunk = _trunk_data(problem, root_vm, leaf_constant)
         # Leaves are power flows of the problem as given, and respect its limits.
-        trunk = trunk._replace(grid=problem_grid(given), limits=limit_arrays(given))
+        trunk = trunk._replace(
+            grid=problem_grid(given),
+            limits=limit_arrays(given),
+            monotone=rescaled is not None and not problem.chords.any() and not mixed_signs(problem),
+        )
         return cls(problem, scale, space, base_closed | given.chords, decisions, trunk, root_vm)
 
     def seen(self, flow: PowerFlow) -> PowerFlow:
@@ -175,4 +178,5 @@ def _trunk_data(problem: ReconfigurationProblem, root_vm: float, leaf_constant: 
         ell_max=(problem.i_max * (1 + SLACK)) ** 2 / scale,
         leaf_constant=leaf_constant,
         iron=np.zeros(net.n_branch),
+        monotone=False,
     )

@@ -43,6 +43,7 @@ def trunk_data(problem: ReconfigurationProblem, tau: float = 0.0) -> TrunkData:
         ell_max=np.full(net.n_branch, np.inf),
         leaf_constant=0.0,
         iron=np.zeros(net.n_branch),
+        monotone=True,
     )
 
 
@@ -402,10 +403,10 @@ def test_leaf_loss_is_the_power_flow(case33):
     problem = ReconfigurationProblem.of(case33, limits=Limits())
     data = trunk_data(problem)
     best = case33.configuration([7, 9, 14, 32, 37])
-    assert leaf_loss(data, best.closed, np.inf, True) == (power_flow(problem, best).loss, True)
-    assert leaf_loss(data, case33.configuration([]).closed, np.inf, True) == (np.inf, True)
+    assert leaf_loss(data, best.closed, np.inf) == (power_flow(problem, best).loss, True)
+    assert leaf_loss(data, case33.configuration([]).closed, np.inf) == (np.inf, True)
     limited = trunk_data(ReconfigurationProblem.of(case33, limits=Limits(vm_min=0.95)))
-    assert leaf_loss(limited, best.closed, np.inf, True) == (np.inf, True)
+    assert leaf_loss(limited, best.closed, np.inf) == (np.inf, True)
 
 
 @pytest.mark.parametrize("opened", [[23, 28, 33, 34, 35], [22, 28, 33, 34, 35], [5, 6, 8, 13, 24]])
@@ -415,8 +416,9 @@ def test_leaf_without_power_flow_is_refuted_not_guessed(case33, opened):
     data = trunk_data(problem)
     closed = case33.configuration(opened).closed
     assert not power_flow(problem, Configuration(closed)).converged
-    assert leaf_loss(data, closed, np.inf, True) == (np.inf, True)
-    assert leaf_loss(data, closed, np.inf, False) == (np.inf, False)  # mixed signs: sweeps refute nothing
+    assert leaf_loss(data, closed, np.inf) == (np.inf, True)
+    mixed = data._replace(monotone=False)  # sweeps refute nothing then
+    assert leaf_loss(mixed, closed, np.inf) == (np.inf, False)
 
 
 def test_leaf_at_the_nose_stays_unsettled():
@@ -429,7 +431,7 @@ def test_leaf_at_the_nose_stays_unsettled():
     assert not power_flow(nearly, line.normal_configuration).converged
     loss_at_nose = 0.25 / line.r[0]
     closed = line.normal_configuration.closed
-    assert leaf_loss(trunk_data(nearly), closed, 2 * loss_at_nose, True) == (np.inf, False)
-    assert leaf_loss(trunk_data(nearly), closed, 0.5 * loss_at_nose, True) == (np.inf, True)
+    assert leaf_loss(trunk_data(nearly), closed, 2 * loss_at_nose) == (np.inf, False)
+    assert leaf_loss(trunk_data(nearly), closed, 0.5 * loss_at_nose) == (np.inf, True)
     beyond = scaled(problem, p, q, nose * 1.01)
-    assert leaf_loss(trunk_data(beyond), closed, 2 * loss_at_nose, True) == (np.inf, True)
+    assert leaf_loss(trunk_data(beyond), closed, 2 * loss_at_nose) == (np.inf, True)

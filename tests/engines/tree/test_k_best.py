@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from conftest import make_network
 from instances import PASSIVE, all_configurations, random_problem, several
 
 from learnopt.engines import SolveOptions
+from learnopt.engines.tree import ranking
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Configuration, Network, ReconfigurationProblem, Status
+from learnopt.network import Certificate, Configuration, Evaluation, Network, ReconfigurationProblem, Status
 from learnopt.physics import evaluate
 
 AC = SolveOptions(certify=Certificate.AC)
@@ -113,6 +115,42 @@ def test_capacitors_are_ranked_in_ac(case16: Network) -> None:
     assert result.certificate is Certificate.AC
     assert [a.loss_kw for a in result.alternatives] == pytest.approx(losses[:5], rel=1e-7)
     assert result.rest_bound_kw <= losses[5]
+
+
+def test_what_the_judge_refuses_takes_no_place(case16: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps accept the second and third best, the judge finds them outside a limit: the next ones move up."""
+    problem = ReconfigurationProblem.of(case16)
+    six = [a.configuration for a in TreeSearchEngine(k_best=6).solve(problem, AC).alternatives]
+    real = ranking.evaluate
+
+    def strict(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+        judged = real(problem, configuration)
+        return replace(judged, violations=("too much",)) if configuration in six[1:3] else judged
+
+    monkeypatch.setattr(ranking, "evaluate", strict)
+    result = TreeSearchEngine(k_best=4).solve(problem, AC)
+    assert [a.configuration for a in result.alternatives] == [six[0], *six[3:6]]
+    assert result.rest_bound_kw >= result.alternatives[-1].objective_kw * (1 - 1e-8)
+
+
+def test_what_the_judge_does_not_settle_is_not_silently_missing(
+    triangle: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of three configurations has no power flow by the judge: two are listed, and they are not told to be all."""
+    problem = ReconfigurationProblem.of(triangle)
+    dearest = max(all_configurations(problem), key=lambda c: evaluate(problem, c).loss_kw)
+    real = ranking.evaluate
+
+    def doubtful(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+        judged = real(problem, configuration)
+        return replace(judged, converged=False, violations=("no",)) if configuration == dearest else judged
+
+    monkeypatch.setattr(ranking, "evaluate", doubtful)
+    result = TreeSearchEngine(k_best=10).solve(problem, AC)
+    assert len(result.alternatives) == 2
+    assert result.rest_bound_kw == pytest.approx(real(problem, dearest).loss_kw, rel=1e-6)
+    assert "not settled" in result.message
+    assert "these are all" not in result.message
 
 
 def test_at_least_one() -> None:
