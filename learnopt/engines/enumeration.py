@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible, unsettled
 from learnopt.engines.bounds.trunk import leaf_loss
-from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
@@ -122,7 +121,6 @@ def _enumerate(
     grid: Any,
     limits: Any,
     trunk: Any,
-    monotone: bool,
     s: NDArray[np.complex128],
     closed: Bools,
     branches: Ints,
@@ -169,7 +167,7 @@ def _enumerate(
             feasible = not np.isnan(loss)
             if not feasible:
                 most = best_value[0] - switching_cost * operations
-                if not (monotone and leaf_loss(trunk, closed, most, True)[1]):
+                if not leaf_loss(trunk, closed, most)[1]:
                     open_questions[progress[3]] = closed
                     progress[3] += 1
             if feasible and limits.active:
@@ -237,7 +235,7 @@ class EnumerationEngine:
         state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(4, dtype=np.int64)
         questions = np.zeros((QUESTIONS, net.n_branch), dtype=bool)
         asked = unknown = 0
-        trunk, monotone = SearchSpace.of(problem).trunk, not tight_obstacles(problem)
+        trunk = SearchSpace.of(problem).trunk
         best_value = np.array([np.inf])
         cap = problem.max_operations
         finished = interrupted = False
@@ -248,7 +246,6 @@ class EnumerationEngine:
                         problem_grid(problem),
                         limit_arrays(problem),
                         trunk,
-                        monotone,
                         problem.p + 1j * problem.q,
                         closed,
                         core.branches,

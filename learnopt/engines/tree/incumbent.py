@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from learnopt.engines.base import unsettled
 from learnopt.engines.exchange import LocalSearch
 from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.currents import total_loss
@@ -88,7 +89,7 @@ class SearchState:
         self.offer_improved(found)
         search.to_beat = self.objective_pu
         better = self.objective_pu < before
-        if not better and found != self.incumbent and not evaluate(self.problem, found).converged:
+        if not better and found != self.incumbent and unsettled(self.problem, found, evaluate(self.problem, found)):
             search.doubt(value)
         return better
 

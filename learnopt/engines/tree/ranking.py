@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+from learnopt.engines.base import unsettled
 from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.currents import power_flows, total_loss
 from learnopt.engines.tree.depth_first import DepthFirst
@@ -77,6 +78,6 @@ def _accepted(state: SearchState, configuration: Configuration, search: DepthFir
     if not state.problem.admits(configuration):
         return False
     judged = evaluate(state.problem, configuration)
-    if search is not None and not judged.converged:
+    if search is not None and unsettled(state.problem, configuration, judged):
         search.doubt(_worth(state, configuration))
     return judged.feasible
