@@ -143,7 +143,9 @@ def test_what_the_judge_does_not_settle_is_not_silently_missing(
 
     def doubtful(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
         judged = real(problem, configuration)
-        return replace(judged, converged=False, violations=("no",)) if configuration == dearest else judged
+        return (
+            replace(judged, converged=False, unsettled=True, violations=("no",)) if configuration == dearest else judged
+        )
 
     monkeypatch.setattr(ranking, "evaluate", doubtful)
     result = TreeSearchEngine(k_best=10).solve(problem, AC)

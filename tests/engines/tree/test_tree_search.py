@@ -376,7 +376,7 @@ def test_two_power_flows_that_disagree_settle_nothing(triangle, blind, order, mo
 
     def doubtful(problem, configuration):
         judged = real(problem, configuration)
-        return replace(judged, converged=False, violations=("no",)) if configuration == best else judged
+        return replace(judged, converged=False, unsettled=True, violations=("no",)) if configuration == best else judged
 
     monkeypatch.setattr(incumbent, "evaluate", doubtful)
     result = solve(ReconfigurationProblem.of(triangle), time_limit=20.0)
