@@ -319,14 +319,14 @@ def read_json(path: Path) -> Any:
     """
     text = read_text(path, _MOST_BYTES)
     try:
-        return json.loads(text, object_pairs_hook=_each_key_once)
+        return json.loads(text, object_pairs_hook=each_key_once)
     except json.JSONDecodeError as error:
         raise DataError(str(path), [f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"]) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise DataError(str(path), [f"not JSON that can be read: {error}"]) from None
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object; JSON leaves open which of two values of one key counts."""
     found = dict(pairs)
     if len(found) < len(pairs):

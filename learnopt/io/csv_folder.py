@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from learnopt.errors import DataError
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict, network_to_dict
 from learnopt.io.files import read_text
 from learnopt.network import Network
@@ -55,6 +56,11 @@ def _numbers(text: str) -> list[float]:
 
 _MOST_BYTES = 256 * 2**20
 """Of each table; a cell may have 128 KiB (Python's csv)."""
+_EQUIPMENT = re.compile(
+    r"nodes?|lines?|cables?|switch(es)?|breakers?|fuses?|transformers?|trafos?|regulators?|shunts?|storages?|batter(y|ies)"
+    r"|sources?|reactors?|ties?"
+)
+"""Names of tables that would stand for equipment."""
 _TEXT_MARK = "'"
 """What follows it in the cell of an id or a text is text as it stands there, blanks included."""
 _KINDS: Mapping[Callable[[str], Any], str] = {
@@ -88,12 +94,13 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "b_us": _number,
         "g_us": _number,
         "ratio": _number,
+        "shift_deg": _number,
         "ampacity_a": _number,
         "normally_open": _flag,
         "switchable": _flag,
         "operation": str,
     },
-    "substations": {"bus": _identifier, "v_pu": _number, "s_min_kva": _number, "s_max_kva": _number},
+    "substations": {"bus": _identifier, "v_pu": _number, "va_deg": _number, "s_min_kva": _number, "s_max_kva": _number},
     "loads": {"bus": _identifier, "name": str, "p_kw": _number, "q_kvar": _number},
     "case": {
         "name": str,
@@ -162,6 +169,33 @@ def read_csv_folder(path: Path) -> Network:
     if bad:
         raise DataError(str(path), bad)
     return network_from_dict(_case(tables, path), str(path))
+
+
+def unread_tables(path: Path) -> tuple[str, ...]:
+    """A sentence that names the tables and columns of a folder that are not read; none where all are.
+
+    Raises
+    ------
+    UnsupportedError
+        For tables that stand for equipment or switches: what is in them has no effect.
+    """
+    others = sorted(file.stem for file in path.glob("*.csv") if file.stem not in TABLES)
+    equipment = [name for name in others if _EQUIPMENT.fullmatch(name.lower())]
+    if equipment:
+        raise UnsupportedError(
+            f"{path}: {', '.join(f'{name}.csv' for name in equipment)} is no table of a case: the tables are "
+            f"{', '.join(f'{table}.csv' for table in TABLES)}. Switches are branches, with the columns switchable and "
+            "normally_open"
+        )
+    found = [f"{name}.csv" for name in others]
+    for table, columns in TABLES.items():
+        if (path / f"{table}.csv").is_file():
+            text = read_text(path / f"{table}.csv", _MOST_BYTES).partition("\n")[0]
+            delimiter = max(",;\t", key=text.count)
+            unknown = [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
+            unknown = [name for name in unknown if name and name not in columns]
+            found += [f"{', '.join(unknown)} of {table}.csv"] * bool(unknown)
+    return (f"not read: {'; '.join(found)}",) if found else ()
 
 
 def _case(tables: Mapping[str, list[Row]], path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from learnopt.errors import DataError
 from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
-from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder
+from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder, unread_tables
 from learnopt.io.matpower import matpower_case
 from learnopt.io.opendss.reader import read_opendss
 from learnopt.io.pandapower.cim import is_cim_folder, read_cim
@@ -95,7 +95,7 @@ def read_source(source: str | Path) -> Loaded:
         "simbench:CODE and pandapower:NAME"
     )
     if is_csv_folder(path):
-        return Loaded(read_csv_folder(path))
+        return Loaded(read_csv_folder(path), unread_tables(path))
     if is_cim_folder(path):
         return _read_cim(path)
     if path.is_dir():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from learnopt.errors import DataError
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import load, network_from_dict, network_to_dict, write_csv_folder
+from learnopt.io.sources import load_with_source
 
 TABLES = {
     "buses": ["id,kv,p_kw,q_kvar", "1,10,,", "2,10,100,40", "B3,10,200,80"],
@@ -136,3 +137,18 @@ def test_bytes_that_are_no_text(tmp_path: Path):
     (path / "buses.csv").write_bytes(b"PK\x03\x04\xff\xfe")
     with pytest.raises(DataError, match=r"buses\.csv: not UTF-8"):
         load(path)
+
+
+def test_what_is_not_read_is_named(tmp_path: Path) -> None:
+    """Tables and columns of one's own are in the notes; a table of switches would have no effect and is refused."""
+    folder = tmp_path / "case"
+    write_csv_folder(load("case16"), folder)
+    assert load_with_source(folder).notes == ()
+    buses = folder / "buses.csv"
+    lines = buses.read_text(encoding="utf-8").splitlines()
+    buses.write_text("\n".join(f"{line},{'zone' if k == 0 else 'west'}" for k, line in enumerate(lines)), "utf-8")
+    (folder / "owners.csv").write_text("id,owner\n1,x\n", encoding="utf-8")
+    assert load_with_source(folder).notes == ("not read: owners.csv; zone of buses.csv",)
+    (folder / "switches.csv").write_text("branch,closed\n1,0\n", encoding="utf-8")
+    with pytest.raises(UnsupportedError, match=r"switches\.csv is no table of a case"):
+        load(folder)

@@ -33,6 +33,7 @@ _HEAD = 65536
 """Bytes in which a file says its profile and version."""
 _LARGEST = 4 * 2**30
 """Bytes that an archive may unpack to."""
+_MOST_FILES = 1000
 _LISTED = 5
 _STATES = (("switch", "closed"), ("line", "in_service"), ("trafo", "in_service"), ("load", "in_service"))
 
@@ -86,6 +87,8 @@ def _files(path: Path, scratch: Path) -> list[Path]:
             inside = [item for item in archive.infolist() if Path(item.filename).suffix.lower() in ENDINGS]
             if sum(item.file_size for item in inside) > _LARGEST:
                 raise DataError(str(path), ["unpacks to more than 4 GiB: give the profiles of one grid"])
+            if len(inside) > _MOST_FILES:
+                raise DataError(str(path), [f"holds {len(inside)} XML files, more than {_MOST_FILES}"])
             for k, item in enumerate(inside):
                 target = scratch / f"{path.stem}_{k}_{Path(item.filename).name}"
                 target.write_bytes(archive.read(item))

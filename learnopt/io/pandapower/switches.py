@@ -47,7 +47,9 @@ class Switches:
         for row, (et, element, end) in enumerate(
             zip(switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
         ):
-            if et in ("l", "t", "t3"):
+            if et in ("l", "t", "t3") and not element:
+                switch.bad.append(f"switch {switch.index[row]}: element has no value (NaN or null): give one")
+            elif et in ("l", "t", "t3"):
                 found = Switch(str(switch.index[row]), end, bool(closed[row]), bool(manual[row]))
                 self._at.setdefault((et, element.removesuffix(".0")), []).append(found)
             elif et != "b":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import DataError, UnsupportedError
+from learnopt.io.case_json import each_key_once
 from learnopt.network import Bools, Floats
 
 _OLDEST = 2
@@ -186,7 +187,7 @@ def tables_of_json(raw: Mapping[str, Any], subject: str) -> Tables:
     content = raw.get("_object")
     if isinstance(content, str):
         try:
-            content = json.loads(content)
+            content = json.loads(content, object_pairs_hook=each_key_once)
         except (ValueError, RecursionError):
             content = None
     if not isinstance(content, dict):
@@ -217,7 +218,7 @@ def tables_of_json(raw: Mapping[str, Any], subject: str) -> Tables:
 def _split_table(table: Any) -> tuple[list[Any], dict[str, list[Any]]] | None:
     """Index and columns of a table in the layout ``split``; None where it is not one."""
     try:
-        parsed = json.loads(table) if isinstance(table, str) else table
+        parsed = json.loads(table, object_pairs_hook=each_key_once) if isinstance(table, str) else table
         index, columns, data = parsed["index"], parsed["columns"], parsed["data"]
         if len(data) != len(index) or any(len(row) != len(columns) for row in data):
             return None
