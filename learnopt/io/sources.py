@@ -32,8 +32,7 @@ def _read_json(path: Path) -> Loaded:
 
 def _read_opendss(path: Path) -> Loaded:
     """A master file of OpenDSS."""
-    case = read_opendss(path)
-    return Loaded(case.network, case.notes)
+    return read_opendss(path).loaded
 
 
 def _read_cim(path: Path) -> Loaded:

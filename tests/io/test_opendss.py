@@ -304,7 +304,7 @@ BROKEN = {
     "no such code": (FEEDER + "New Line.z bus1=b bus2=c linecode=nope\n", "nope"),
     "no such property": (FEEDER + "New Line.z bus1=b bus2=c colour=red\n", "colour"),
     "no such file": (FEEDER + "Redirect absent.dss\n", "absent.dss"),
-    "bytes": ("\x01\x02\x03 lines of nothing", "OpenDSS: "),
+    "bytes": ("\x01\x02\x03 lines of nothing", "not text"),
     "no bus": (SOURCE.replace("Clear", "Clear\nSet foo=1"), "foo"),
 }
 

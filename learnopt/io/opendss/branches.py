@@ -31,6 +31,10 @@ OPEN_END = "_open"
 """Ending of the fictitious bus at the open end of a tie, as the IEEE 123-bus feeder has it."""
 
 
+NEGLIGIBLE = 1e-5
+"""Shunt admittance that an open switch may leave energised without a bus of its own [MVA at nominal voltage]."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """A link before pieces of different phases are joined, with its phases."""
@@ -39,13 +43,24 @@ class Piece:
     phases: frozenset[int]
 
 
-def switch_states(dss: Any, notes: list[str]) -> dict[str, bool]:
-    """Lines that are switches, and whether they are open; all become enabled and closed in the engine, to be measured.
+@dataclass(frozen=True)
+class SwitchState:
+    """Whether a switch is open, and the terminal, 1 or 2, at which it acts; 0 if the line is open at both."""
 
-    A switch is a line with ``Switch=yes``, with a SwtControl, or with an open terminal. Disabled ones are open.
+    is_open: bool
+    terminal: int
+
+
+def switch_states(dss: Any, notes: list[str]) -> dict[str, SwitchState]:
+    """Lines that are switches, and their states; all become enabled and closed in the engine, to be measured.
+
+    A switch is a line with ``Switch=yes``, with a SwtControl, or with an open terminal. Disabled ones are open. It acts
+    at the terminal that is open, else at that of its SwtControl, else at the first one.
     """
-    controlled = {dss.SwtControls.SwitchedObj().lower() for _ in each(dss.SwtControls)}
-    states: dict[str, bool] = {}
+    controlled: dict[str, int] = {}
+    for _ in each(dss.SwtControls):
+        controlled[dss.SwtControls.SwitchedObj().lower()] = dss.SwtControls.SwitchedTerm()
+    states: dict[str, SwitchState] = {}
     left_out = 0
     for name in dss.Lines.AllNames():
         dss.Circuit.SetActiveElement(f"Line.{name}")
@@ -54,13 +69,13 @@ def switch_states(dss: Any, notes: list[str]) -> dict[str, bool]:
         opened = [dss.CktElement.IsOpen(end, k + 1) for end in ends for k in range(phases)] if enabled else [True]
         dss.Text.Command(f"? Line.{name}.Switch")
         is_switch = dss.Text.Result().lower().startswith(("y", "t")) or f"line.{name.lower()}" in controlled
-        whole = any(all(opened[end * phases : (end + 1) * phases]) for end in range(2)) if enabled else True
-        if any(opened) and not whole:
-            notes.append(f"line.{name.lower()} is open in some of its phases and counts as closed")
+        ends_open = [all(opened[end * phases : (end + 1) * phases]) or not enabled for end in range(2)]
+        whole = any(ends_open)
         if not enabled and not is_switch:
             left_out += 1
         elif is_switch or whole:
-            states[f"line.{name.lower()}"] = whole
+            acts = controlled.get(f"line.{name.lower()}", 1) if not whole else 1 + ends_open.index(True)
+            states[f"line.{name.lower()}"] = SwitchState(whole, 0 if all(ends_open) else acts)
             if not enabled:
                 dss.Text.Command(f"Line.{name}.Enabled=yes")
             if any(opened):
@@ -73,7 +88,7 @@ def switch_states(dss: Any, notes: list[str]) -> dict[str, bool]:
 
 
 def lines(
-    dss: Any, kv: Mapping[str, float], states: Mapping[str, bool], split: Collection[str], notes: list[str]
+    dss: Any, kv: Mapping[str, float], states: Mapping[str, SwitchState], split: Collection[str], notes: list[str]
 ) -> list[Link]:
     """Lines and series reactors; those of different phases side by side are one branch.
 
@@ -91,11 +106,13 @@ def lines(
         rated = dss.CktElement.NormalAmps()
         unstated += rated == _UNSTATED_AMPERES
         amperes = rated * min(phases, 3) / 3 if 0 < rated != _UNSTATED_AMPERES else math.inf
-        is_open = states.get(link.id, False)
-        link = replace(link, ampacity=amperes, switchable=link.id in states, is_open=is_open)
+        link = replace(link, ampacity=amperes)
+        if (state := states.get(link.id)) is not None:
+            acts = (None, link.from_bus, link.to_bus)[state.terminal] if abs(link.y) > NEGLIGIBLE else None
+            link = replace(link, switchable=True, is_open=state.is_open, switch_end=acts)
         far = link.to_bus
         if link.switchable and str(far).endswith(OPEN_END) and str(far).removesuffix(OPEN_END) in kv:
-            link = replace(link, to_bus=str(far).removesuffix(OPEN_END), is_open=True)
+            link = replace(link, to_bus=str(far).removesuffix(OPEN_END), is_open=True, switch_end=None)
             ties.append(f"{link.id} from {link.from_bus} to {link.to_bus}")
         pieces.append(Piece(link, _phases(dss)))
     for name in each(dss.Reactors):
@@ -184,7 +201,15 @@ def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
     return result
 
 
-def sources(dss: Any, kv: dict[str, float], voltage: dict[str, float]) -> tuple[list[Link], float]:
+@dataclass(frozen=True)
+class SourceVoltage:
+    """What a source holds behind its impedance: magnitude [pu] and angle [degree]."""
+
+    pu: float
+    degrees: float
+
+
+def sources(dss: Any, kv: dict[str, float], voltage: dict[str, SourceVoltage]) -> tuple[list[Link], float]:
     """Branches of the source impedances, and the loss inside the sources [kW] in OpenDSS's solution.
 
     A bus ``vsource.NAME`` behind each impedance joins ``kv`` and, with its voltage, ``voltage``.
@@ -205,7 +230,8 @@ def sources(dss: Any, kv: dict[str, float], voltage: dict[str, float]) -> tuple[
         impedance = complex(3 * w.conj() @ z @ w) / np.count_nonzero(w) ** 2
         inner = f"vsource.{name}"
         kv[inner] = kv[bus]
-        voltage[inner] = dss.Vsources.PU() * per_unit(dss.Vsources.BasekV(), kv[bus])
+        pu = dss.Vsources.PU() * per_unit(dss.Vsources.BasekV(), kv[bus])
+        voltage[inner] = SourceVoltage(pu, dss.Vsources.AngleDeg())
         result.append(
             Link(inner, "line", "", inner, bus, z=complex(max(impedance.real, 0), impedance.imag) / kv[bus] ** 2)
         )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import DataError, UnsupportedError
+from learnopt.io.opendss.commands import read_program
 
 Matrix = np.ndarray
 _PHASES = np.exp(-2j * np.pi / 3 * np.arange(3))
@@ -19,13 +20,25 @@ _COORDINATES = ("*buscoord*", "*busxy*")
 _ATTEMPTS = 4
 """Power flows one after the other: regulators that moved far need more than one."""
 
+_HELD = -1
+"""OpenDSS's control mode without controls."""
+_TOLERANCE = 1e-9
+
 
 @contextmanager
-def engine(path: Path) -> Iterator[Any]:
+def engine(path: Path, hour: float | None = None, root: Path | None = None) -> Iterator[Any]:
     """An OpenDSS context with the file read and solved; errors of OpenDSS become a ``DataError`` with its own text.
 
-    The file is read by ``Redirect`` in a context of its own, so that neither the working directory nor another circuit
-    of the process changes. Dialogs and editors are switched off.
+    Its commands are checked first (:mod:`learnopt.io.opendss.commands`) and run one by one in a context of its own,
+    so that neither the working directory nor another circuit of the process changes. Dialogs and editors are off.
+
+    Parameters
+    ----------
+    hour
+        Instant of the load shapes, in OpenDSS's own count: the value number ``hour`` of an hourly shape. None = the
+        snapshot that the file describes.
+    root
+        Folder that no file may lie outside of; None = that of the master.
 
     Raises
     ------
@@ -41,25 +54,28 @@ def engine(path: Path) -> Iterator[Any]:
             f"{path} needs OpenDSSDirect.py, which is not installed: pip install 'learnopt[opendss]'"
         ) from None
     try:
-        with path.open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+        program = read_program(path, root)
+    except opendssdirect.DSSException as error:
+        raise UnsupportedError(f"{path}: OpenDSS does not start: {error}") from None
     dss = opendssdirect.NewContext()
     for switch in (dss.Basic.AllowForms, dss.Basic.AllowEditor, dss.Basic.AllowChangeDir, dss.Basic.AllowDOScmd):
         switch(False)
+    place = ""
     try:
-        dss.Text.Command(f'Redirect "{path.resolve()}"')
+        for command, where in program.commands:
+            place = f"{where}: "
+            dss.Text.Command(command)
+        place = ""
         if not dss.Basic.NumCircuits():
             raise DataError(str(path), ["OpenDSS finds no circuit in it: a master file starts with New Circuit.NAME"])
-        _prepare(dss, path)
+        _prepare(dss, path, hour)
         yield dss
     except opendssdirect.DSSException as error:
         text = " ".join(str(error.args[-1]).split())
-        raise DataError(str(path), [f"OpenDSS: {text}"]) from None
+        raise DataError(str(path), [f"{place}OpenDSS: {text}"]) from None
 
 
-def _prepare(dss: Any, path: Path) -> None:
+def _prepare(dss: Any, path: Path, hour: float | None) -> None:
     """Voltage bases and coordinates where the file gives none, and the present state solved."""
     names = dss.Circuit.AllBusNames()
     if not any(_of_bus(dss, name, dss.Bus.kVBase) for name in names):
@@ -76,11 +92,35 @@ def _prepare(dss: Any, path: Path) -> None:
         found = sorted({file for pattern in _COORDINATES for file in _glob(path.parent, pattern)})
         if found:
             dss.Text.Command(f'Buscoords "{found[0].resolve()}"')
-    dss.Solution.Mode(0)
+    _set_time(dss, hour)
     for _ in range(_ATTEMPTS):
         dss.Solution.Solve()
         if dss.Solution.Converged():
-            return
+            _settle(dss)
+            break
+    dss.Solution.BuildYMatrix(1, 0)  # admittances of loads as they are now, not as they were when the file was read
+
+
+def _settle(dss: Any) -> None:
+    """The same state, taps and switches held, to more digits than OpenDSS gives by itself; as it was if that fails."""
+    control, tolerance, most = dss.Solution.ControlMode(), dss.Solution.Convergence(), dss.Solution.MaxIterations()
+    for mode, tight, iterations in ((_HELD, _TOLERANCE, 10 * most), (_HELD, tolerance, most)):
+        dss.Solution.ControlMode(mode)
+        dss.Solution.Convergence(tight)
+        dss.Solution.MaxIterations(iterations)
+        dss.Solution.Solve()
+        if dss.Solution.Converged():
+            break
+    dss.Solution.ControlMode(control)
+
+
+def _set_time(dss: Any, hour: float | None) -> None:
+    """A snapshot, or the load shapes at an hour."""
+    if hour is None:
+        dss.Solution.Mode(0)
+        return
+    dss.Text.Command(f"Set mode={'yearly' if any(dss.Loads.Yearly() for _ in each(dss.Loads)) else 'daily'}")
+    dss.Text.Command(f"Set number=1 stepsize=0 hour={int(hour)} sec={(hour - int(hour)) * 3600:.6f}")
 
 
 def _glob(folder: Path, pattern: str) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import UnsupportedError
+from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.engine import admittance, balanced, each, terminals
 
 _SHARES: Mapping[int, tuple[float, float]] = {
@@ -20,8 +21,10 @@ _SHARES: Mapping[int, tuple[float, float]] = {
     7: (0.0, 1.0),
 }
 """Share of p and of q that each load model draws as an impedance; a current is half power, half impedance."""
+_PRODUCERS = ("generator", "pvsystem", "storage")
 _FACTORS = (1.0, np.sqrt(3.0), 2.0)
-_SERIES = ("UPFC", "VSConverter", "GICLine", "AutoTrans")
+_THREE_PHASES = (2, 3)
+"""Numbers of phases whose rated voltage is that between lines."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,28 @@ class Injection:
     shape: str = ""
 
 
-def injections(dss: Any, kv: Mapping[str, float], notes: list[str], subject: str) -> list[Injection]:
+def injections(
+    dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str], subject: str
+) -> list[Injection]:
     """Everything that hangs on one bus.
+
+    Parameters
+    ----------
+    notes, explained
+        What was assumed; what of it may make OpenDSS's loss another one.
 
     Raises
     ------
     UnsupportedError
-        For series devices that are not modelled, and for shunts that feed in active power.
+        For capacitors in series.
     """
-    for kind in _SERIES:
-        dss.Circuit.SetActiveClass(kind)
-        if dss.ActiveClass.Count():
-            raise UnsupportedError(f"{subject}: not modelled: {kind} {', '.join(dss.ActiveClass.AllNames()[:5])}")
-    found = [*_loads(dss, kv, notes), *_producers(dss, notes)]
+    off: list[str] = []
+    found = [*_loads(dss, kv, notes, explained, off), *_producers(dss, kv, notes, explained, off)]
     for kind, collection in (("capacitor", dss.Capacitors), ("reactor", dss.Reactors)):
         for name in each(collection):
+            if is_off(dss):
+                off.append(f"{kind}.{name}")
+                continue
             (bus, nodes), *others = terminals(dss)
             if others and others[0][0] != bus and others[0][1].any():
                 if kind == "capacitor":
@@ -66,23 +76,45 @@ def injections(dss: Any, kv: Mapping[str, float], notes: list[str], subject: str
             v = np.concatenate([balanced(nodes), *(balanced(n) for _, n in others)]) * kv[bus] * 1e3 / np.sqrt(3)
             power = complex(v @ np.conj(admittance(dss) @ v)) / 1e3
             found.append(Injection(f"{kind}.{name}", bus, shunt_kw=max(power.real, 0.0), shunt_kvar=power.imag))
+    if off:
+        notes.append(f"{len(off)} loads, generators and shunts are disconnected (Open) and left out: {_some(off)}")
     return found
 
 
-def _loads(dss: Any, kv: Mapping[str, float], notes: list[str]) -> list[Injection]:
-    """Loads at nominal power times the load multiplier of the solution."""
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+
+
+def _nominal(dss: Any) -> tuple[float, float]:
+    """Power of the active load at its rated voltage [kW, kvar], as its admittance in OpenDSS has it.
+
+    So it holds all that scales a load: ``LoadMult``, ``status``, growth, allocation and load shapes.
+    """
+    y, phases, delta = admittance(dss), dss.CktElement.NumPhases(), dss.Loads.IsDelta()
+    branch = -y[0, 1] if delta else y[0, 0]
+    rated = dss.Loads.kV() / (np.sqrt(3) if phases in _THREE_PHASES and not delta else 1.0)
+    power = phases * complex(branch).conjugate() * rated**2 * 1e3
+    return power.real, power.imag
+
+
+def _loads(
+    dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str], off: list[str]
+) -> list[Injection]:
+    """Loads at the power that OpenDSS gives them at rated voltage."""
     result, impedance, current = [], 0, 0
-    outside, unusual = 0, 0
+    outside, unusual = [], 0
     unsupplied: list[str] = []
     for name in each(dss.Loads):
         if not dss.CktElement.Enabled():
             continue
         bus, nodes = terminals(dss)[0]
+        if is_off(dss):
+            off.append(f"load.{name}")
+            continue
         if bus not in kv:
             unsupplied.append(f"load.{name}")
             continue
-        scale = 1.0 if dss.Loads.Status() == 2 else dss.Solution.LoadMult()
-        p, q = dss.Loads.kW() * scale, dss.Loads.kvar() * scale
+        p, q = _nominal(dss)
         model = int(dss.Loads.Model())
         if model == 4:
             of_p, of_q = dss.Loads.CVRwatts() / 2, dss.Loads.CVRvars() / 2
@@ -98,7 +130,8 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str]) -> list[Injectio
         factor = min(((nominal * f / rated) for f in _FACTORS), key=lambda ratio: abs(np.log(ratio))) ** 2
         flat = dss.CktElement.VoltagesMagAng()[0::2]
         level = np.mean([flat[k] for k, n in enumerate(nodes) if 1 <= n <= 3] or [nominal * 1e3]) / nominal / 1e3
-        outside += not dss.Loads.Vminpu() <= level / np.sqrt(factor) <= dss.Loads.Vmaxpu() and model != 2
+        if not dss.Loads.Vminpu() <= level / np.sqrt(factor) <= dss.Loads.Vmaxpu() and model != 2:
+            outside.append(f"load.{name}")
         shape = dss.Loads.Yearly() or dss.Loads.Daily()
         result.append(
             Injection(
@@ -115,32 +148,37 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str]) -> list[Injectio
         notes.append(
             f"{impedance} of {len(result)} loads depend on the voltage: their constant-impedance share is a shunt at "
             "their bus and does not follow load shapes"
-            + (f"; the current-like share of {current} counts as half power, half impedance" if current else "")
         )
+    if current:
+        explained.append(f"the current-like share of {current} loads counts as half power, half impedance")
     if outside:
-        notes.append(
-            f"{outside} loads are outside of Vminpu and Vmaxpu in OpenDSS's solution, where it makes them impedances; "
-            "here they keep their model"
+        explained.append(
+            f"{len(outside)} loads are outside of Vminpu and Vmaxpu in OpenDSS's solution, where it makes them "
+            f"impedances; here they keep their model: {_some(outside)}"
         )
     if unsupplied:
-        names = ", ".join(unsupplied[:5]) + (" ..." if len(unsupplied) > 5 else "")
-        notes.append(f"{len(unsupplied)} loads are at buses without a voltage base, and left out: {names}")
+        notes.append(f"{len(unsupplied)} loads are at buses without a voltage base, and left out: {_some(unsupplied)}")
     if unusual:
-        notes.append(f"{unusual} loads have a model that is not known and count as constant power")
+        explained.append(f"{unusual} loads have a model that is not known and count as constant power")
     return result
 
 
-def _producers(dss: Any, notes: list[str]) -> list[Injection]:
+def _producers(
+    dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str], off: list[str]
+) -> list[Injection]:
     """Everything else that converts power, at its output in OpenDSS's solution."""
     result = []
     for full in dss.Circuit.AllElementNames():
         kind, _, name = full.lower().partition(".")
-        if kind not in ("generator", "pvsystem", "storage", "indmach012", "isource", "vccs", "windgen"):
+        if kind not in _PRODUCERS:
             continue
         dss.Circuit.SetActiveElement(full)
         if not dss.CktElement.Enabled():
             continue
         bus = terminals(dss)[0][0]
+        if is_off(dss) or bus not in kv:
+            off.append(f"{kind}.{name}")
+            continue
         total = dss.CktElement.TotalPowers()
         shape = ""
         if kind in ("generator", "pvsystem"):

@@ -23,11 +23,13 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict
-from learnopt.io.opendss.branches import OPEN_END, lines, sources, switch_states
+from learnopt.io.opendss.branches import OPEN_END, SourceVoltage, lines, sources, switch_states
+from learnopt.io.opendss.classes import refuse_unmodelled
 from learnopt.io.opendss.engine import each, engine, terminals
 from learnopt.io.opendss.loads import Injection, injections
 from learnopt.io.opendss.transformers import corrected_bases, split_phase_buses, transformers
-from learnopt.io.stations import Link, contract_stations, fed_buses
+from learnopt.io.source import Loaded
+from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
 from learnopt.network import Floats, Network
 
 _LISTED = 5
@@ -64,16 +66,29 @@ class OpenDSSCase:
         Elements at the buses of the network.
     shapes
         Load shapes that they name.
+    explained
+        The reductions that may make OpenDSS's loss another one (:class:`~learnopt.io.source.Loaded`).
     """
 
     network: Network
     notes: tuple[str, ...]
     injections: tuple[Injection, ...]
     shapes: Mapping[str, LoadShape]
+    explained: tuple[str, ...] = ()
+
+    @property
+    def loaded(self) -> Loaded:
+        """As every reader returns it."""
+        return Loaded(self.network, self.notes, explained=self.explained)
 
 
-def read_opendss(path: Path) -> OpenDSSCase:
+def read_opendss(path: Path, hour: float | None = None, root: Path | None = None) -> OpenDSSCase:
     """Read a master file; OpenDSS solves it, and its solution is in the notes.
+
+    Parameters
+    ----------
+    hour, root
+        As for :func:`~learnopt.io.opendss.engine.engine`.
 
     Raises
     ------
@@ -83,13 +98,15 @@ def read_opendss(path: Path) -> OpenDSSCase:
         With OpenDSS's own text for a file that it does not read, and if no source feeds the circuit.
     """
     notes: list[str] = []
-    with engine(path) as dss:
+    with engine(path, hour, root) as dss:
+        refuse_unmodelled(dss, str(path), notes)
         return _case(dss, path, notes)
 
 
 def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
     """Network of the circuit in the engine: what needs its solution first, then the lines with all switches closed."""
     kv, places = {}, {}
+    explained: list[str] = []
     for name in dss.Circuit.AllBusNames():
         dss.Circuit.SetActiveBus(name)
         if dss.Bus.kVBase() > 0:
@@ -97,11 +114,11 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
         if dss.Bus.Coorddefined():
             places[name.lower()] = (dss.Bus.X(), dss.Bus.Y())
     corrected_bases(dss, kv, notes)
-    found = injections(dss, kv, notes, str(path))
+    found = injections(dss, kv, notes, explained, str(path))
     shapes = _shapes(dss, {one.shape for one in found})
-    voltage: dict[str, float] = {}
+    voltage: dict[str, SourceVoltage] = {}
     inner, loss_inside = sources(dss, kv, voltage)
-    notes += _solution(dss, loss_inside)
+    notes += _solution(dss, loss_inside, explained)
     links = inner + transformers(dss, kv, notes, str(path))
     states = switch_states(dss, notes)
     links += _without_jumpers(lines(dss, kv, states, split_phase_buses(dss), notes), links, notes)
@@ -121,12 +138,14 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
     if lost:
         names = ", ".join(lost[:10]) + (" ..." if len(lost) > 10 else "")
         notes.append(f"{len(lost)} buses have no path to a source even with every switch closed, left out: {names}")
-    links = [link for link in links if link.from_bus in fed]
+    links, loose = energised_from_one_end((link for link in links if link.from_bus in fed), kv)
+    fed.update(end.bus for end in loose)
     kept = tuple(one for one in found if bus_of.get(one.bus) in fed)
     if not any(link.switchable for link in links):
         notes.append("the circuit has no switch: no branch can be operated")
-    record = _record(dss.Circuit.Name(), path, kv, places, links, voltage, kept, fed)
-    return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes)
+    record = _record(dss.Circuit.Name(), path, kv, places, links, loose, voltage, kept, fed)
+    notes += explained
+    return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes, tuple(explained))
 
 
 def _without_jumpers(found: list[Link], banks: list[Link], notes: list[str]) -> list[Link]:
@@ -150,7 +169,7 @@ def _shapes(dss: Any, wanted: set[str]) -> dict[str, LoadShape]:
     return found
 
 
-def _solution(dss: Any, loss_inside: float) -> list[str]:
+def _solution(dss: Any, loss_inside: float, explained: list[str]) -> list[str]:
     """What OpenDSS finds for the present state: loss, lowest voltage, imbalance."""
     if not dss.Solution.Converged():
         return ["OpenDSS's own power flow of the present state does not converge: its loss is not compared"]
@@ -175,7 +194,7 @@ def _solution(dss: Any, loss_inside: float) -> list[str]:
     mean = abs(total) / 3
     spread = 100 * np.abs(phases - total / 3).max() / mean if mean else 0.0
     if spread > 0.1 or worst > 1e-4:
-        notes.append(
+        explained.append(
             f"imbalance: phases carry {', '.join(f'{p:.5g}' for p in phases)} kW at the source ({spread:.3g} % from "
             f"the mean), negative-sequence voltage up to {100 * worst:.2g} %"
             + (f" at bus {where}" if where else "")
@@ -190,7 +209,8 @@ def _record(
     kv: dict[str, float],
     places: dict[str, tuple[float, float]],
     links: list[Link],
-    voltage: dict[str, float],
+    loose: tuple[LooseEnd, ...],
+    voltage: dict[str, SourceVoltage],
     found: tuple[Injection, ...],
     fed: set[Any],
 ) -> dict[str, Any]:
@@ -198,6 +218,8 @@ def _record(
     for link in links:  # the bus behind a source stands where the source is
         if link.from_bus in voltage and link.to_bus in places:
             places[str(link.from_bus)] = places[str(link.to_bus)]
+    for end in loose:
+        end.place(places)
     buses: dict[str, dict[str, Any]] = {}
     for bus in kv:
         if bus in fed:
@@ -218,7 +240,7 @@ def _record(
         "source": str(path),
         "base_kv": Counter(round(kv[bus], 6) for bus in buses).most_common(1)[0][0],
         "substations": list(voltage),
-        "substation_data": {root: {"v_pu": vm} for root, vm in voltage.items()},
+        "substation_data": {root: {"v_pu": one.pu, "va_deg": turned(one.degrees)} for root, one in voltage.items()},
         "buses": list(buses.values()),
         "branches": records,
         "taps": [tap for link in links for tap in link.tap_record],

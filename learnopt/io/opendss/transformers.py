@@ -11,6 +11,7 @@ three windings      a star: three branches that meet at a bus of its own
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +20,18 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import UnsupportedError
-from learnopt.io.opendss.engine import each, terminals
-from learnopt.io.stations import Link
+from learnopt.io.opendss.engine import admittance, balanced, each, terminals
+from learnopt.io.stations import Link, turned
 
 _OFF_BASE = 1.25
 """A rated voltage farther than this factor from the base of its bus shows that OpenDSS chose the wrong base."""
 _LARGE_SHARE = 0.5
 """Share of Xhl up to which the negative reactance of a leg is counted at another one."""
+_ROUNDING = 1e-9
+_DEAD = 0.1
+"""Voltage below which a bus counts as without any [pu]."""
+_NEAR = 2.0
+"""Distance from a multiple of 30 degrees at which an angle is taken for it [degree]."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,8 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
     open_delta: dict[Any, list[bool]] = {}
     stars: dict[tuple[str, ...], str] = {}
     result, halves = [], 0
+    level = levels(dss, kv)
+    opened = _closed(dss)
     regulated = {dss.RegControls.Transformer().lower(): dss.RegControls.TapWinding() for _ in each(dss.RegControls)}
     for name in each(dss.Transformers):
         windings = _Windings.of(dss)
@@ -143,9 +151,11 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
         if len(windings.bus) == 3 and not windings.centre_tapped:
             star = stars.setdefault(windings.bus, f"transformer.{name}") if single else f"transformer.{name}"
             kv[star] = kv[windings.bus[0]]
+            if name.lower() in opened:
+                raise UnsupportedError(f"{subject}: transformer.{name} of three windings is open at one: not modelled")
             links = _star_legs(dss, name, windings, kv, star, notes, subject)
         else:
-            links = [_two_windings(dss, name, windings, kv)]
+            links = [_two_windings(dss, name, windings, kv, level, opened.get(name.lower(), ()))]
             if (moved := regulated.get(name.lower(), 0)) in (1, 2) and not windings.centre_tapped:
                 links = [replace(links[0], taps=_tap_positions(dss, moved, links[0].ratio))]
         for link in links:
@@ -155,11 +165,11 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
                 open_delta.setdefault(key, []).append(any(windings.between) and not windings.centre_tapped)
             else:
                 result.append(link)
-    banks, opened = [], 0
+    banks, deltas = [], 0
     for key, group in groups.items():
         one = bank(group)
         if len(group) == 2 and all(open_delta[key]):
-            opened += 1
+            deltas += 1
             one = replace(one, z=one.z * 4 / 3, ampacity=one.ampacity * math.sqrt(3) / 2)
         result.append(one)
         banks += [one.id] if len(group) > 1 else []
@@ -169,8 +179,8 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
             + ", ".join(banks[:5])
             + (" ..." if len(banks) > 5 else "")
         )
-    if opened:
-        notes.append(f"{opened} of them are open deltas, each unit carrying 1/sqrt(3) of the power")
+    if deltas:
+        notes.append(f"{deltas} of them are open deltas, each unit carrying 1/sqrt(3) of the power")
     if halves:
         notes.append(f"{halves} centre-tapped transformers are one branch each, both halves loaded evenly")
     if stars or any(str(link.to_bus).startswith("transformer.") for link in result):
@@ -178,8 +188,73 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
     return result
 
 
-def _two_windings(dss: Any, name: str, windings: _Windings, kv: Mapping[str, float]) -> Link:
-    """One branch, at the mean of the halves of a centre-tapped secondary."""
+def levels(dss: Any, kv: Mapping[str, float]) -> dict[str, float]:
+    """Mean voltage of the phases of each bus in OpenDSS's solution [pu]."""
+    found: dict[str, list[float]] = {}
+    for name, volts in zip(dss.Circuit.AllNodeNames(), dss.Circuit.AllBusVMag(), strict=True):
+        bus, _, node = name.lower().rpartition(".")
+        if bus in kv and node in ("1", "2", "3"):
+            found.setdefault(bus, []).append(float(volts) * math.sqrt(3) / 1e3 / kv[bus])
+    return {bus: float(np.mean(values)) for bus, values in found.items()}
+
+
+def _closed(dss: Any) -> dict[str, tuple[int, ...]]:
+    """Terminals that are open, by transformer; all are closed in the engine, so that admittances can be measured."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name in each(dss.Transformers):
+        ends = tuple(
+            end
+            for end, (_, nodes) in enumerate(terminals(dss), 1)
+            if all(dss.CktElement.IsOpen(end, k) for k, node in enumerate(nodes, 1) if 1 <= node <= 3)
+        )
+        if ends:
+            found[name.lower()] = ends
+    for name, ends in found.items():
+        for end in ends:
+            dss.Text.Command(f'Close "Transformer.{name}" {end}')
+    if found:
+        dss.Solution.BuildYMatrix(1, 0)
+    return found
+
+
+def _shift(dss: Any, winding: int) -> float:
+    """How far the voltages of the first winding lead those of another one without load [degree], from admittances.
+
+    A current of the first winding is 0 where ``w1^H (Y11 w1 + Y1k wk e^{-j shift} / a) = 0``. Impedances of further
+    windings turn that by a little: angles near a multiple of 30 degrees are that.
+    """
+    ends, y = terminals(dss), admittance(dss)
+    size = len(ends[0][1])
+    first, other = balanced(ends[0][1]), balanced(ends[winding - 1][1])
+    own = complex(first.conj() @ y[:size, :size] @ first)
+    across = complex(first.conj() @ y[:size, (winding - 1) * size : winding * size] @ other)
+    if abs(across) <= _ROUNDING * abs(own):
+        return 0.0
+    degrees = math.degrees(cmath.phase(-across / own))
+    nearest = 30.0 * round(degrees / 30)
+    return turned(nearest if abs(degrees - nearest) < _NEAR else degrees)
+
+
+def _two_windings(
+    dss: Any,
+    name: str,
+    windings: _Windings,
+    kv: Mapping[str, float],
+    level: Mapping[str, float],
+    opened: Sequence[int] = (),
+) -> Link:
+    """One branch, at the mean of the halves of a centre-tapped secondary.
+
+    OpenDSS has the iron losses at the last winding, a branch has half of them at each end: they are scaled so that
+    they are the same at the voltages of OpenDSS's solution.
+
+    Parameters
+    ----------
+    level
+        Voltage of each bus in that solution [pu].
+    opened
+        Its open terminals.
+    """
     start, end = windings.bus[:2]
     s = windings.s[0]
     if windings.centre_tapped:
@@ -189,7 +264,9 @@ def _two_windings(dss: Any, name: str, windings: _Windings, kv: Mapping[str, flo
         z = complex(windings.r[0] + windings.r[1], windings.x[0])
     # Per unit of the nominal voltage between the terminals, whichever way the windings are connected.
     from_pu, to_pu = per_unit(windings.tapped[0], kv[start]), per_unit(windings.tapped[1], kv[end])
-    opened = any(dss.CktElement.IsOpen(side, 0) for side in (1, 2))
+    at_last = 1.0
+    if not opened and min(level.get(start, 0.0), level.get(end, 0.0)) > _DEAD:
+        at_last = 2 / (1 + (level[start] * to_pu / from_pu / level[end]) ** 2)
     return Link(
         f"transformer.{name}",
         "trafo",
@@ -197,11 +274,13 @@ def _two_windings(dss: Any, name: str, windings: _Windings, kv: Mapping[str, flo
         start,
         end,
         z=z / s * to_pu**2,
-        y=_magnetising(dss, name) * s / to_pu**2,
+        y=_magnetising(dss, name) * s / to_pu**2 * at_last,
         ratio=from_pu / to_pu,
         ampacity=_ampere(s, kv[start], windings.nominal[0]),
-        switchable=opened,
-        is_open=opened,
+        switchable=bool(opened),
+        is_open=bool(opened),
+        switch_end=windings.bus[opened[0] - 1] if len(opened) == 1 else None,
+        shift_deg=0.0 if windings.centre_tapped else _shift(dss, 2),
     )
 
 
@@ -243,6 +322,7 @@ def _star_legs(
                 y=_magnetising(dss, name) * first if high else 0j,
                 ratio=pu if high else 1 / pu,
                 ampacity=_ampere(windings.s[k], kv[windings.bus[0]], windings.nominal[0]),
+                shift_deg=0.0 if high else _shift(dss, k + 1),
             )
         )
     return legs
