@@ -14,6 +14,7 @@ from learnopt.io.files import write_atomically
 from learnopt.io.resources import data_root
 from learnopt.learning.card import ModelCard
 from learnopt.learning.confidence import FIXING_RULE
+from learnopt.learning.coverage import Coverage
 from learnopt.learning.features import FEATURE_SCHEMA
 from learnopt.learning.model import SwitchModel, build_model
 from learnopt.learning.predict import Predictor
@@ -81,7 +82,8 @@ def load_checkpoint(source: Path | str = REFERENCE) -> Predictor:
             f"checkpoint {_directory(source)} is calibrated for fixing rule {card.fixing_rule}, this version of "
             f"learnopt fixes by rule {FIXING_RULE}: calibrate it again with `learnopt calibrate`"
         )
-    return Predictor(load_weights(source, card), card.temperature, card.thresholds, card.name)
+    coverage = Coverage.of(card.data)
+    return Predictor(load_weights(source, card), card.temperature, card.thresholds, card.name, coverage)
 
 
 def load_weights(source: Path | str, card: ModelCard) -> SwitchModel:

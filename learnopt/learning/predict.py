@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from learnopt.learning.coverage import Coverage
 from learnopt.learning.features import feeder_data
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.model import SwitchModel, one_thread
@@ -92,12 +93,15 @@ class Predictor:
         See :class:`Prediction`.
     name
         Name of the checkpoint.
+    coverage
+        What the feeders had that the thresholds were calibrated on.
     """
 
     model: SwitchModel
     temperature: float = 1.0
     thresholds: Mapping[float, float | None] = field(default_factory=dict)
     name: str = "model"
+    coverage: Coverage = field(default_factory=Coverage)
 
     def predict(self, problem: ReconfigurationProblem) -> Prediction:
         """What the model believes about a problem: one forward pass and one small determinant (per member).

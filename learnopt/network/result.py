@@ -102,7 +102,8 @@ class LearnedSummary:
     checkpoint
         Name of the checkpoint.
     alpha
-        Stated risk: P(any fixed switch is wrong) <= alpha on the calibration feeders.
+        Stated risk: P(any fixed switch is wrong) <= alpha on the calibration feeders. None where the class of the
+        problem was not calibrated: then nothing is fixed and no risk stated.
     fixed_closed, fixed_open, free
         Counts of undecided switches (locked and bridge branches are in none of them), proven fixings included.
     reduced_bound_kw
@@ -114,10 +115,12 @@ class LearnedSummary:
         How unlike the training feeders this one is; above 1 for one in a hundred of the calibration feeders.
     proven
         Switches among the fixed ones whose other state is excluded by a bound, not by belief.
+    problem_class
+        What the problem has beyond topology, loads and impedances; ``topology`` where that is nothing.
     """
 
     checkpoint: str
-    alpha: float
+    alpha: float | None
     fixed_closed: int
     fixed_open: int
     free: int
@@ -125,6 +128,7 @@ class LearnedSummary:
     used_alpha: float | None = None
     novelty: float = 0.0
     proven: int = 0
+    problem_class: str = "topology"
 
 
 @dataclass(frozen=True)

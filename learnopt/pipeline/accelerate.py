@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
-from learnopt.engines.exchange import radial_start
+from learnopt.engines.exchange import find_incumbent, radial_start
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
@@ -28,6 +28,7 @@ from learnopt.network import (
     Configuration,
     Floats,
     LearnedSummary,
+    Limits,
     ReconfigurationProblem,
     Result,
     Status,
@@ -35,8 +36,9 @@ from learnopt.network import (
 from learnopt.physics import evaluate
 from learnopt.pipeline.learned_sets import solve_together
 from learnopt.pipeline.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
+from learnopt.pipeline.problem_class import ProblemClass
 from learnopt.pipeline.reduction import Reduction, undecided
-from learnopt.pipeline.starts import SAMPLES, confidence_in, learned_start
+from learnopt.pipeline.starts import LARGE, SAMPLES, confidence_in, learned_start
 
 UNFIXING_ROUNDS = 2
 """Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
@@ -105,7 +107,7 @@ class LearnedEngine:
         finds one that respects the limits.
         """
         if problem.controls or problem.scenarios is not None:
-            return solve_together(self.predictor, self.policy, problem, options, start, REDUCED_TIME_LIMIT)
+            return solve_together(self.predictor, problem, options, start, REDUCED_TIME_LIMIT)
         for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:
             load_engine(engine)  # before the clock starts: the first call imports a solver
         watch = Stopwatch()
@@ -118,13 +120,12 @@ class LearnedEngine:
             with watch.stage("predict"):
                 prediction = self.predictor.predict(problem)
             with watch.stage("start"):
-                self._starts(problem, prediction, start, options, best)
+                binding = self._starts(problem, prediction, start, options, best)
             with watch.stage("decide"):
-                found = None if best.configuration is None else (best.configuration, best.merit)
-                confidence = confidence_in(problem, prediction, found)
-                decisions = consistent(problem, self.policy.decide(prediction, confidence), prediction.p_closed)
+                kind = ProblemClass.of(problem, self.predictor.coverage, binding)
+                decisions = self._decisions(problem, prediction, kind, best)
             certify = options.certify or Certificate.NONE
-            result, summary = self._reduced(problem, prediction, decisions, certify, options, best, watch)
+            result, summary = self._reduced(problem, prediction, kind, decisions, certify, options, best, watch)
             nodes = result.nodes
             self._keep(problem, result, best)
             if result.status is Status.INTERRUPTED:
@@ -147,12 +148,12 @@ class LearnedEngine:
                     nodes=nodes + audit.nodes,
                     solve_time_s=watch.elapsed,
                     stage_times_s=dict(watch.stages),
-                    message=f"Audited by {audit.engine}: {audit.message}",
+                    message=f"{kind.sentence} Audited by {audit.engine}: {audit.message}".strip(),
                 )
         except KeyboardInterrupt:
             interrupted = self._fast(problem, best, watch, nodes)
             return replace(interrupted, status=Status.INTERRUPTED, learned=summary)
-        return replace(self._fast(problem, best, watch, nodes), learned=summary)
+        return replace(self._fast(problem, best, watch, nodes, kind.sentence), learned=summary)
 
     def _starts(
         self,
@@ -161,16 +162,38 @@ class LearnedEngine:
         start: Configuration | None,
         options: SolveOptions,
         best: _Best,
-    ) -> None:
-        """Branch exchange and guided kicks on the full problem, from predicted starts and a given one."""
+    ) -> bool:
+        """Branch exchange and guided kicks from predicted starts and a given one; whether a limit binds.
+
+        Without limits first: what respects them all the same is as good with them, and none of them binds.
+        """
         further = [] if start is None else [start]
         rng = np.random.default_rng(options.seed)
-        best.offer(learned_start(problem, prediction, rng, self.samples, further))
+        if prediction.graph.n_undecided < LARGE:  # never worse than what needs no model
+            plain = find_incumbent(problem, None, np.random.default_rng(options.seed))
+            further += [] if plain is None else [plain]
+        found = learned_start(problem.replace(limits=Limits()), prediction, rng, self.samples, further)
+        if found is None or evaluate(problem, found[0]).feasible:
+            best.offer(found)
+            return False
+        best.offer(learned_start(problem, prediction, rng, self.samples, [found[0], *further]))
+        return True
+
+    def _decisions(
+        self, problem: ReconfigurationProblem, prediction: Prediction, kind: ProblemClass, best: _Best
+    ) -> NDArray[np.int8]:
+        """Decision per branch, shape (n_branch,): free where the class of the problem is not calibrated."""
+        if not kind.calibrated:
+            return np.full(problem.network.n_branch, Decision.FREE, dtype=np.int8)
+        found = None if best.configuration is None else (best.configuration, best.merit)
+        confidence = confidence_in(problem, prediction, found)
+        return consistent(problem, self.policy.decide(prediction, confidence), prediction.p_closed)
 
     def _reduced(
         self,
         problem: ReconfigurationProblem,
         prediction: Prediction,
+        kind: ProblemClass,
         decisions: NDArray[np.int8],
         certify: Certificate,
         options: SolveOptions,
@@ -195,14 +218,15 @@ class LearnedEngine:
                 reduction = _union(problem, proven if fixed else problem, decisions, prediction.p_closed)
             summary = LearnedSummary(
                 checkpoint=self.predictor.name,
-                alpha=self.policy.alpha,
+                alpha=self.policy.alpha if kind.calibrated else None,
                 fixed_closed=int(reduction.fixed_closed.sum()),
                 fixed_open=int(reduction.fixed_open.sum()),
                 free=reduction.n_free,
                 reduced_bound_kw=None,
-                used_alpha=self.policy.used_alpha(prediction),
+                used_alpha=self.policy.used_alpha(prediction) if kind.calibrated else None,
                 novelty=prediction.novelty,
                 proven=int(np.count_nonzero(undecided(problem) & ~undecided(proven))),
+                problem_class=kind.name,
             )
             if not fixed and certify is not Certificate.NONE:
                 return conclude(problem, self.name, watch, configuration=None, status=Status.NO_SOLUTION), summary
@@ -249,9 +273,12 @@ class LearnedEngine:
         if result.configuration is not None and result.objective_kw is not None:
             best.offer((result.configuration, result.objective_kw))
 
-    def _fast(self, problem: ReconfigurationProblem, best: _Best, watch: Stopwatch, nodes: int) -> Result:
+    def _fast(
+        self, problem: ReconfigurationProblem, best: _Best, watch: Stopwatch, nodes: int, reason: str = ""
+    ) -> Result:
         found = best.configuration
-        message = "Fast mode: exact for the reduced problem only; nothing is proven for the full problem."
+        exact = "Fast mode: exact for the reduced problem only; nothing is proven for the full problem."
+        message = f"{reason} {exact}".strip()
         status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
         return conclude(problem, self.name, watch, configuration=found, status=status, message=message, nodes=nodes)
 

@@ -1,7 +1,6 @@
 """What the model believes about a problem with controls or several scenarios: one prediction per scenario.
 
-The model sees switches and loads only, so controls are neutral in what it sees. Marginals are averaged by weight, and a
-switch is fixed only where the predictions of all scenarios that have a weight agree on it.
+The model sees switches and loads only, so controls are neutral in what it sees. Marginals are averaged by weight.
 """
 
 from __future__ import annotations
@@ -9,13 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learnopt.learning.predict import Prediction, Predictor
 from learnopt.network import Configuration, Floats, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
-from learnopt.pipeline.policy import Decision, FixingPolicy
-from learnopt.pipeline.starts import judge
 
 
 @dataclass(frozen=True)
@@ -43,18 +39,6 @@ class Belief:
     def novelty(self) -> float:
         """That of the least familiar scenario."""
         return max(p.novelty for p in self.predictions)
-
-    def used_alpha(self, policy: FixingPolicy) -> float | None:
-        """The least risk used in any scenario; None where one of them fixes nothing."""
-        used = [policy.used_alpha(p) for p in self.predictions]
-        return None if None in used else min(alpha for alpha in used if alpha is not None)
-
-    def decide(self, policy: FixingPolicy) -> NDArray[np.int8]:
-        """Decision per branch, shape (n_branch,): where all scenarios take the same one."""
-        pairs = zip(self.members, self.predictions, strict=True)
-        each = np.stack([policy.decide(prediction, judge(member, prediction)) for member, prediction in pairs])
-        agreed = (each == each[0]).all(axis=0)
-        return np.where(agreed, each[0], np.int8(Decision.FREE)).astype(np.int8)
 
     @property
     def most_probable(self) -> Configuration:

@@ -15,6 +15,7 @@ from learnopt.errors import DataError
 from learnopt.learning.calibration import calibrate
 from learnopt.learning.card import ModelCard
 from learnopt.learning.checkpoint import load_card, load_weights, save_checkpoint
+from learnopt.learning.coverage import CALIBRATED_ON
 from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair
 from learnopt.network import Certificate
@@ -23,8 +24,6 @@ from learnopt.pipeline.train import AC_LABELS, manifests_of, measure, of_ac, pro
 
 SHARES = (0.15, 0.55)
 """Shares of the feeders for the temperature and for the thresholds; the rest is the test."""
-CALIBRATED_ON = "calibrated_on"
-"""Key of the card's data: the datasets of the calibration. No name that a folder of training data would have."""
 
 
 def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Path) -> ModelCard:

@@ -280,7 +280,11 @@ def _run(story: Story) -> str:
         learned = result.learned
         rows += [
             ("Checkpoint", learned.checkpoint),
-            ("Stated risk of a wrong fixing", percent(learned.alpha)),
+            ("Class of the problem", learned.problem_class),
+            (
+                "Stated risk of a wrong fixing",
+                "none: not calibrated for this class" if learned.alpha is None else percent(learned.alpha),
+            ),
             (
                 "Switches fixed closed, fixed open, left free",
                 f"{learned.fixed_closed}, {learned.fixed_open}, {learned.free}",

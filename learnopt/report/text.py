@@ -284,6 +284,8 @@ def _unproven(result: Result) -> tuple[str, ...]:
     if learned is None:
         return ("A configuration with a lower loss may exist: this run gives no bound for the problem.",)
     fixed = learned.fixed_closed + learned.fixed_open
+    if not fixed:
+        return ("No switch was fixed by prediction; this run gives no bound for the problem.",)
     sentences = [
         f"{fixed} of {fixed + learned.free} undecided switches were fixed by prediction before solving, so nothing is "
         "proven for the full problem: a better configuration may use a switch that was fixed the other way.",

@@ -23,6 +23,7 @@ LEARNED_KEYS = {"checkpoint", "alpha", "fixed_closed", "fixed_open", "free", "re
     "used_alpha",
     "novelty",
     "proven",
+    "problem_class",
 }
 CapSys = pytest.CaptureFixture[str]
 

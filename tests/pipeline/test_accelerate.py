@@ -55,7 +55,7 @@ def assert_sound(problem: ReconfigurationProblem, result: Result) -> None:
 @pytest.mark.parametrize("first", range(0, 240, 40))
 def test_fast_mode_on_many_small_networks(predictor: str, first: int) -> None:
     """Random problems of every kind: an answer where there is one, radial and judged, never with a claim."""
-    answers = left = 0
+    answers = left = calibrated = 0
     for seed in range(first, first + 40):
         problem = random_problem(seed, load=LIGHT)
         oracle, result = enumerated(problem), solve(problem, predictor)
@@ -71,11 +71,15 @@ def test_fast_mode_on_many_small_networks(predictor: str, first: int) -> None:
         assert result.learned is not None
         assert result.stage_times_s.keys() >= STAGES
         assert "audit" not in result.stage_times_s
+        if result.learned.alpha is None:
+            assert result.learned.fixed_closed == result.learned.fixed_open == 0
         if predictor == "expert":
             assert result.objective_kw == pytest.approx(oracle.objective_kw, rel=1e-6)
-            left += result.learned.free
+            calibrated += result.learned.alpha is not None
+            left += result.learned.free if result.learned.alpha is not None else 0
     assert answers > 15
     assert left <= 4  # where exchange finds another configuration of equal loss, two switches are free
+    assert predictor != "expert" or calibrated > 3
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS)

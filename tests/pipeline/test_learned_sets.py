@@ -7,15 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from instances import random_problem
-from oracles import PREDICTORS, THRESHOLDS, certain, optimum, sure_of, untrained, worst_of_many
+from oracles import PREDICTORS, certain, optimum, sure_of, untrained, worst_of_many
 
 from learnopt.engines import SolveOptions
+from learnopt.engines.dispatch import settle_from_each_step
+from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.milp.engine import MilpEngine
 from learnopt.network import (
     Capacitor,
     Certificate,
     Controls,
     Generator,
+    Limits,
     ReconfigurationProblem,
     ScenarioSet,
     Status,
@@ -26,7 +29,6 @@ from learnopt.pipeline.accelerate import LearnedEngine
 from learnopt.pipeline.belief import Belief
 from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
 from learnopt.pipeline.horizon.learned import learned_suggestions
-from learnopt.pipeline.policy import Decision, FixingPolicy
 
 FAST, PROOF = SolveOptions(time_limit=60), SolveOptions(certify=Certificate.AC, time_limit=60)
 
@@ -76,6 +78,8 @@ def test_sound_whatever_is_believed(seed: int, predictor: str) -> None:
         assert result.objective_kw == pytest.approx(judged.loss_kw + cost)
         assert result.engine == "learned"
         assert result.learned is not None
+        assert (result.learned.alpha, result.learned.fixed_closed, result.learned.fixed_open) == (None, 0, 0)
+        assert "Nothing was fixed" in result.message
         if oracle.certificate is Certificate.AC:
             assert result.objective_kw >= oracle.dual_bound_kw * (1 - 1e-6) - 1e-9
     if proof.certificate is Certificate.AC:
@@ -84,21 +88,29 @@ def test_sound_whatever_is_believed(seed: int, predictor: str) -> None:
         assert proof.objective_kw <= oracle.objective_kw * (1 + 1.1e-4) + 1e-9
 
 
-def test_switches_are_fixed_where_scenarios_agree() -> None:
-    """Two opposite beliefs fix what both say, the mean of the probabilities is weighted."""
+def test_probabilities_of_scenarios_are_averaged() -> None:
+    """The mean of two opposite beliefs is weighted, and its most probable tree is that of the heavier one."""
     problem = problem_of(1)
     first, second = optimum(problem.members[0]), worst_of_many(problem.members[0])
     assert first != second
     predictions = tuple(certain(problem.members[0], c) for c in (first, second))
-    members = (problem.members[0],) * 2
-    belief = Belief(members, predictions, np.array([0.25, 0.75]))
-    decisions = belief.decide(FixingPolicy(next(iter(THRESHOLDS))))
-    differ = first.closed != second.closed
-    assert (decisions[differ] == Decision.FREE).all()
-    assert (decisions[~differ & problem.members[0].free] != Decision.FREE).any()
-    place = int(np.flatnonzero(differ & first.closed)[0])
+    belief = Belief((problem.members[0],) * 2, predictions, np.array([0.25, 0.75]))
+    place = int(np.flatnonzero((first.closed != second.closed) & first.closed)[0])
     assert belief.p_closed[place] == pytest.approx(0.25)
     assert belief.most_probable == second
+
+
+@pytest.mark.parametrize("seed", [0, 6, 12])
+def test_controls_are_never_worse_than_in_turns(seed: int) -> None:
+    """With controls fast mode returns at least what switches and controls improved in turns reach without a model."""
+    problem = problem_of(seed).replace(limits=Limits())
+    start = find_incumbent(problem.applied(None), None, np.random.default_rng(0))
+    rival = settle_from_each_step(problem, start)
+    assert rival is not None
+    for predictor in PREDICTORS.values():
+        fast = LearnedEngine(predictor).solve(problem, SolveOptions())
+        assert fast.objective_kw <= rival[2] * problem.network.base.kw * (1 + 1e-9)
+        assert fast.learned.problem_class == "controls"
 
 
 @pytest.mark.parametrize("predictor", [*PREDICTORS.values(), sure_of(worst_of_many, "again"), untrained()])
