@@ -97,7 +97,19 @@ def random_net(rng: np.random.Generator) -> dict[str, Any]:
     """A ring network of two transformers with switches at none, one or both ends of its branches, in any state."""
     n = int(rng.integers(6, 10))
     buses = {0: 110.0, 1: 110.0} | dict.fromkeys(range(2, n), 20.0)
-    trafos = [trafo(int(rng.integers(0, 2)), k, tap_pos=int(rng.integers(-3, 4)), pfe_kw=29.0) for k in (2, 3)]
+    trafos = [
+        trafo(
+            int(rng.integers(0, 2)),
+            k,
+            tap_pos=int(rng.integers(-3, 4)),
+            tap_side=str(rng.choice(["hv", "lv"])),
+            tap_step_degree=float(rng.choice([0.0, 90.0])),
+            shift_degree=float(rng.choice([0.0, 150.0])),
+            i0_percent=float(rng.choice([0.0, 0.3])),
+            parallel=int(rng.integers(1, 3)),
+        )
+        for k in (2, 3)
+    ]
     ends = [(int(rng.integers(2, k)), k) for k in range(4, n)] + [(2, 3)]
     ends += [tuple(int(b) for b in rng.choice(np.arange(2, n), 2, replace=False)) for _ in range(2)]
     lines = [
@@ -120,7 +132,8 @@ def random_net(rng: np.random.Generator) -> dict[str, Any]:
     lines.append(line(int(rng.integers(2, n)), n, length_km=4.0))
     switches.append(switch(n, len(lines) - 1, "l", bool(rng.random() < 0.5)))
     loads = [load(k, float(rng.uniform(0.1, 1.5)), float(rng.uniform(0, 0.4))) for k in range(2, n)]
-    raw = net(buses, ext_grid=[grid(0), grid(1)], trafo=trafos, line=lines, switch=switches, load=loads)
+    shunts = [{"bus": 3, "p_mw": 0.01, "q_mvar": -0.4, "vn_kv": 20.5, "step": 2, "in_service": True}]
+    raw = net(buses, ext_grid=[grid(0), grid(1)], trafo=trafos, line=lines, switch=switches, load=loads, shunt=shunts)
     out = json.loads(raw["_object"]["bus"]["_object"])
     out["data"][-1][out["columns"].index("in_service")] = False
     raw["_object"]["bus"]["_object"] = json.dumps(out)

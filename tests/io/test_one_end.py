@@ -33,13 +33,16 @@ def radial_states(net: Network) -> list[Configuration]:
 
 
 def agreed_losses(raw: dict[str, Any], states: list[Configuration], net: Network) -> list[float]:
-    """Losses of states [kW], each also pandapower's of the exported net."""
+    """Losses of states [kW], each also pandapower's of the exported net, and of the net set by the source tool."""
+    tool = case_from_pandapower_json(raw, "net.json").loaded.source
+    assert tool is not None
     problem, losses = ReconfigurationProblem.of(net), []
     for state in states:
         written = pandapower_in_state(raw, net, state)
         expected, _ = pn.reference(written)
         losses.append(evaluate(problem, state).loss_kw)
         assert losses[-1] == pytest.approx(expected, rel=1e-6), net.open_ids(state)
+        assert tool.state(net, state).loss_kw == pytest.approx(expected, rel=1e-6)
     return losses
 
 
@@ -56,21 +59,20 @@ def test_field_cases(name: str, now: float, least: float, opened: list[str]) -> 
     raw = json.loads((FIELD_CASES / f"{name}.json").read_text(encoding="utf-8"))
     net = case_from_pandapower_json(raw, name).network
     assert agreed_losses(raw, [net.normal_configuration], net) == [pytest.approx(now, abs=1e-3)]
-    states = radial_states(net)
-    losses = agreed_losses(raw, states, net)
-    best = states[int(np.argmin(losses))]
-    assert min(losses) == pytest.approx(least, abs=1e-3)
+    problem = ReconfigurationProblem.of(net)
+    best = min(radial_states(net), key=lambda state: evaluate(problem, state).loss_kw)
+    assert agreed_losses(raw, [best], net) == [pytest.approx(least, abs=1e-3)]
     assert net.open_ids(best) == opened
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_export_of_random_nets(seed: int) -> None:
     """Switches at one end, at both, moved together or not: pandapower's loss of the export is the judged one."""
     rng = np.random.default_rng(seed)
     raw = pn.random_net(rng)
     net = case_from_pandapower_json(raw, "net.json").network
     states = radial_states(net)
-    some = [states[k] for k in rng.permutation(len(states))[:4]]
+    some = [states[k] for k in rng.permutation(len(states))[:3]]
     agreed_losses(raw, some, net)
 
 
