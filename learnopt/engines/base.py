@@ -166,7 +166,7 @@ def conclude(
         else:
             switching = problem.switching_cost * problem.operations(configuration)
             value = evaluation.loss_kw + switching if objective is None else objective(evaluation)
-            doubt = _disagreement(problem.applied(settings), configuration, evaluation)
+            doubt = disagreement(problem.applied(settings), configuration, evaluation)
             if dual_bound_kw is not None:
                 far = certificate is Certificate.AC and dual_bound_kw > value + _rounding_kw(problem, value)
                 if not doubt and far and math.isfinite(dual_bound_kw):
@@ -219,7 +219,7 @@ def _rounding_kw(problem: ReconfigurationProblem, value_kw: float) -> float:
     return AGREEMENT * abs(value_kw) + 1e-12 * load * problem.network.base.kw + PICOWATT
 
 
-def _disagreement(problem: ReconfigurationProblem, configuration: Configuration, judged: Evaluation) -> str:
+def disagreement(problem: ReconfigurationProblem, configuration: Configuration, judged: Evaluation) -> str:
     """How the judge's loss differs from that of the engines' own power flow; empty where they agree.
 
     Empty too where the sweep finds no solution: the judge's is then all that is known.

@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.base import Stopwatch, unsettled
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
-from learnopt.engines.milp.highs import Outcome
-from learnopt.engines.milp.pyomo_solver import PyomoEngine
+from learnopt.engines.milp.engine import light_units
+from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
 from learnopt.formulations.distflow_data import DistFlowData
@@ -38,7 +38,7 @@ LISTED = 5
 """Most violations, and most buses with a bound of their own, that are named."""
 ROUNDING = 1e-6
 CONE_TOLERANCE = 1e-9
-"""Squared current by which a solution may lie outside the cone [pu]."""
+"""Squared current by which a solution may lie outside the cone [pu]; less where the loads are below 1 pu."""
 _TOLERABLE = f"{WIDEST_VOLTAGE:.0%} (voltage) or {WIDEST_CURRENT:.0%} (current)"
 
 
@@ -65,6 +65,8 @@ def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float = 5
     best.offer(find_incumbent(problem, None, np.random.default_rng(0), RANDOM_STARTS, time_limit, watch, 0.25))
     if best.total == 0.0:
         return [_within_limits(problem, best)]
+    if best.doubtful:
+        return ["Power flows of this problem could not be settled: whether the limits conflict is not known."]
     proven = _proven(problem, best, time_limit, watch)
     if best.total == 0.0:
         return [_within_limits(problem, best)]
@@ -97,6 +99,8 @@ class _LeastViolation:
         self.configuration: Configuration | None = None
         self.evaluation: Evaluation | None = None
         self.total = math.inf
+        self.doubtful = False
+        """The sweep solves a configuration, the judge neither solves nor refutes it."""
 
     def offer(self, configuration: Configuration | None) -> None:
         """Look at a configuration and at the local optimum that exchanges reach from it."""
@@ -107,6 +111,8 @@ class _LeastViolation:
             if candidate is None or not self._problem.admits(candidate):
                 continue
             evaluation = evaluate(self._problem, candidate)
+            if unsettled(self._problem, candidate, evaluation) and power_flow(self._problem, candidate).converged:
+                self.doubtful = True
             if (total := total_violation(self._problem, evaluation)) < self.total:
                 self.configuration, self.evaluation, self.total = candidate, evaluation, total
 
@@ -121,7 +127,6 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
     data = DistFlowData.of(wide)
     if not data.bounds.proven:
         return []
-    engine = PyomoEngine("highs")
     model = build_elastic(problem, data)
     define_cuts(model)
     tangents = Tangents(data.arcs, lambda arc, alpha, beta: add_tangents(model, data, arc.tolist(), alpha, beta))
@@ -132,17 +137,27 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
             tangents.at_power_flow(flow, problem.network)
 
     touch(best.configuration)
+    units = light_units(data, model)
+    tolerance = CONE_TOLERANCE * min(1.0, float(np.abs(problem.p + 1j * problem.q).sum())) ** 2
+
+    def solved(integral: bool, seconds: float) -> SolverRun:
+        """One solve of the model as it is; the solution is loaded into it."""
+        set_integrality(model, integral)
+        compiled = CompiledModel(model, size=1.0, units=units)
+        run = compiled.solve(time_limit=seconds) if integral else compiled.solve_relaxation(seconds)
+        if run.values is not None:
+            compiled.load(run.values)
+        return run
 
     def bound(share: float) -> float:
         """Lower bound of the objective of the model: rounds on the relaxation, then with integers."""
         deadline = watch.elapsed + share * max(time_limit - watch.elapsed, 0.0)
         value = -math.inf
         for integral in (False, True):
-            set_integrality(model, integral)
             for _ in range(ROUNDS):
                 if watch.elapsed >= deadline:
                     return value
-                run = engine.run(model, deadline - watch.elapsed)
+                run = solved(integral, deadline - watch.elapsed)
                 if run.outcome is Outcome.INFEASIBLE:
                     return math.inf
                 previous, value = value, max(value, run.bound - ROUNDING * abs(run.bound))
@@ -152,7 +167,7 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
                     proposal = proposed_configuration(model, data)
                     best.offer(proposal)
                     touch(proposal)
-                added = tangents.at_values(*arc_values(model, data), CONE_TOLERANCE)
+                added = tangents.at_values(*arc_values(model, data), tolerance)
                 if not added or value <= previous + LEAST_PROGRESS * abs(value):
                     break
         return value

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from learnopt.engines.base import Engine, SolveOptions, Stopwatch
-from learnopt.network import Configuration, ReconfigurationProblem, Result
+from learnopt.network import Configuration, ReconfigurationProblem, Result, Status
 from learnopt.network.topology import merged_nodes
 
 SAME = 1e-9
@@ -32,6 +32,7 @@ def pareto_front(
     Returns
     -------
     Results with a configuration, empty where none was found. A point is left out where a cheaper one loses no more.
+    Where fewer operations may be possible and no configuration was found, the message of the next point says so.
     """
     problem = problem.replace(switching_cost=0.0)
     watch = Stopwatch()
@@ -44,18 +45,21 @@ def pareto_front(
     if best.configuration is None:
         return ()
     front: list[Result] = []
-    known = None
+    known, missing = None, ""
     for cap in range(_fewest(problem), problem.operations(best.configuration), 2):
         point = solve(cap, known)
         if point.configuration is None or point.loss_kw is None or best.loss_kw is None:
-            continue  # no configuration within this cap respects everything
+            if point.status is not Status.INFEASIBLE:  # there may be a point that was not found
+                missing += f" With {cap} operations: {point.message}"
+            continue
         known = point.configuration
         if front and not point.loss_kw < (front[-1].loss_kw or 0.0) * (1 - SAME):
             continue
-        front.append(point)
+        front.append(replace(point, message=point.message + missing))
+        missing = ""
         if point.loss_kw <= best.loss_kw * (1 + SAME):
             return tuple(front)
-    return (*front, best)
+    return (*front, replace(best, message=best.message + missing))
 
 
 def _fewest(problem: ReconfigurationProblem) -> int:

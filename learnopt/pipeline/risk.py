@@ -291,6 +291,9 @@ class _Study:
         if configuration in self.seen:
             return
         losses = feasible_losses(self.problem, [configuration])[0]
+        if not np.isfinite(losses).all():  # a sweep may miss what the judge finds, and the rest is bounded without it
+            judged = evaluate(self.problem, configuration)
+            losses = np.array([e.loss_kw for e in judged.scenarios] if judged.feasible else [np.inf])
         if np.isfinite(losses).all():
             switching = self.problem.switching_cost * self.problem.operations(configuration)
             self.seen[configuration] = _Seen(configuration, losses, switching)

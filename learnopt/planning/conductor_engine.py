@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.base import AGREEMENT, Stopwatch, disagreement, unsettled
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.exchange import random_start
 from learnopt.engines.fixed_loops import refuse_fixed_loops
@@ -121,6 +121,11 @@ class _Search:
     bound: float = -math.inf
     nodes: int = 0
     seen: set[Plan] = field(default_factory=set)
+    doubted: set[Plan] = field(default_factory=set)
+
+    def doubts(self, plan: Plan) -> bool:
+        """The power flow of a plan that was offered is not settled."""
+        return plan in self.doubted
 
     def offer(self, plan: Plan) -> bool:
         """Take a plan as incumbent if the judge finds it feasible and cheaper."""
@@ -128,6 +133,9 @@ class _Search:
             return False
         self.seen.add(plan)
         evaluation, reasons = judge(self.problem, plan)
+        equipped = self.problem.equipped(plan.conductor)
+        if unsettled(equipped, plan.configuration, evaluation) and not self.problem.faults(plan):
+            self.doubted.add(plan)
         if not evaluation.converged or reasons:
             return False
         cost = self.problem.investment_cost(plan.conductor) + self.problem.costs.per_kw * evaluation.loss_kw
@@ -170,13 +178,20 @@ def solve_plan(
         status, message = _prove(search, gap, time_limit, starts, seed, params or PlanParams(), watch)
     except KeyboardInterrupt:
         status, message = Status.INTERRUPTED, "Interrupted; this is the best plan so far."
-    return _result(search, status, message, watch)
+    return _result(search, status, message, watch, gap)
 
 
-def _result(search: _Search, status: Status, message: str, watch: Stopwatch) -> PlanResult:
+def _result(search: _Search, status: Status, message: str, watch: Stopwatch, gap: float) -> PlanResult:
+    """What is known, judged: optimal where the reported gap is at most the one asked for (as ``engines.conclude``)."""
     problem, plan = search.problem, search.best
     known = plan is not None and search.evaluation is not None
     bound = min(search.bound, search.cost)
+    if plan is not None and search.evaluation is not None:
+        equipped = problem.equipped(plan.conductor)
+        if doubt := disagreement(equipped, plan.configuration, search.evaluation):
+            bound, message = -math.inf, f"{message} Nothing is proven: {doubt}."
+        if status is Status.OPTIMAL and search.cost - bound > max(gap, AGREEMENT) * search.cost:
+            status = Status.FEASIBLE
     return PlanResult(
         status=status,
         plan=plan,
@@ -244,6 +259,8 @@ def _prove(
         search.bound = min(tree.bound, search.cost)
     if not tree.complete:
         return _stopped(search), f"Time limit of {limit:g} s reached."
+    if search.best is None and search.doubted:
+        return Status.NO_SOLUTION, "No plan was found; some power flows could not be settled."
     if search.best is None:
         return Status.INFEASIBLE, "No plan respects the limits: a relaxation of the problem is infeasible."
     return Status.OPTIMAL, f"Least annual cost within a gap of {gap:g}."

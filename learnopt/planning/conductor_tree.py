@@ -50,6 +50,10 @@ class Incumbent(Protocol):
         """Offer a plan and what its configuration can be made of; False where it is known."""
         ...
 
+    def doubts(self, plan: Plan) -> bool:
+        """The power flow of a plan that was offered is not settled."""
+        ...
+
 
 @dataclass(frozen=True)
 class Node:
@@ -244,7 +248,7 @@ class BranchAndCut:
         """The children of the candidate whose trial solves raise the bounds most."""
         candidates = self._candidates(share, feeding, state)
         if not candidates:
-            return self._split_what_is_left(node)
+            return self._split_what_is_left(node, self._relaxation.plan(share))
         best: tuple[float, list[Node]] = -math.inf, []
         for kind, index, split in candidates[:_CANDIDATES]:
             pair = []
@@ -282,7 +286,7 @@ class BranchAndCut:
                     found.append((float(off[split]) * float(np.ptp(premium[members])), "conductor", g, split))
         return [(kind, index, split) for _, kind, index, split in sorted(found, key=lambda c: -c[0])]
 
-    def _split_what_is_left(self, node: Node) -> list[Node]:
+    def _split_what_is_left(self, node: Node, plan: Plan) -> list[Node]:
         """Children of a node whose relaxation is integral, with a plan that is known and no better than the best."""
         for g, members in enumerate(self._relaxation.feeding):
             left = np.flatnonzero(~node.excluded[members])
@@ -290,7 +294,9 @@ class BranchAndCut:
                 return self._relaxation.children(node, "feeding", g)
             if len(left) > 1:
                 return self._relaxation.children(node, "conductor", g, int(left[0]))
-        # One plan is left, and it was judged: worse than the best, or against a limit.
+        # One plan is left, and it was judged: worse than the best, or against a limit; or its bound is all there is.
+        if self._incumbent.doubts(plan):
+            self._discarded = min(self._discarded, node.bound)
         return []
 
 

@@ -126,7 +126,8 @@ class TreeSearchEngine:
             nodes=state.nodes,
             judged=state.judged,
         )
-        return replace(result, alternatives=ranking[0], rest_bound_kw=ranking[1])
+        rest = None if result.certificate is Certificate.NONE else ranking[1]
+        return replace(result, alternatives=ranking[0], rest_bound_kw=rest)
 
 
 def compile_long_search(problem: ReconfigurationProblem) -> None:

@@ -81,7 +81,7 @@ class Rounds:
             if certificate is Certificate.MODEL:
                 proven = proven.with_model(_sum_of_model(self.problem, records, plan), plan)
             best = proven.of(certificate)
-            if best >= objective * (1 - gap) - 1e-12:
+            if best >= objective * (1 - gap):
                 break
             prices = self._prices = find_prices(pool, self._prices)
             # Far from the gap asked for, rough proofs do.

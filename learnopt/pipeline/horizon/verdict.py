@@ -7,7 +7,19 @@ from typing import Protocol
 
 import numpy as np
 
-from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, Ints, Result, Settings, Status
+from learnopt.engines.base import AGREEMENT, PICOWATT, disagreement
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Evaluation,
+    Floats,
+    HorizonProblem,
+    Ints,
+    ReconfigurationProblem,
+    Result,
+    Settings,
+    Status,
+)
 from learnopt.physics import evaluate, evaluate_as_it_is
 from learnopt.pipeline.horizon.problem import HorizonPlan
 from learnopt.pipeline.horizon.proven import Proven
@@ -86,7 +98,10 @@ class Verdict:
         known = certificate is not Certificate.NONE
         # A bound of the model for the voltages of another plan settles nothing of this one.
         speaks = certificate is Certificate.AC or proven.held == plan
-        settled = known and speaks and bound >= objective * (1 - self.gap) - 1e-9
+        doubt = self._doubt(applied, plan, evaluations, objective, proven)
+        if doubt:
+            known, certificate, bound = False, Certificate.NONE, -math.inf
+        settled = known and speaks and objective - bound <= max(self.gap, AGREEMENT) * objective + PICOWATT
         of_steps = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
         static_counts = certificate is not Certificate.AC or static.certificate is Certificate.AC
         hours = float(problem.hours.sum())
@@ -94,7 +109,7 @@ class Verdict:
         return HorizonPlan(
             status=Status.OPTIMAL if settled else Status.FEASIBLE,
             certificate=certificate,
-            message=self._message(settled, certificate, speaks),
+            message=" ".join(filter(None, [doubt, self._message(settled, certificate, speaks)])),
             configurations=plan,
             evaluations=evaluations,
             settings=settings,
@@ -103,9 +118,11 @@ class Verdict:
             energy_kwh=energy,
             objective_kwh=objective,
             dual_bound_kwh=bound if known else None,
-            ac_bound_kwh=min(proven.ac_kwh, objective) if math.isfinite(proven.ac_kwh) else None,
+            ac_bound_kwh=min(proven.ac_kwh, objective) if math.isfinite(proven.ac_kwh) and not doubt else None,
             model_bound_kwh=(
-                min(proven.model_kwh, objective) if math.isfinite(proven.model_kwh) and proven.held == plan else None
+                min(proven.model_kwh, objective)
+                if math.isfinite(proven.model_kwh) and proven.held == plan and not doubt
+                else None
             ),
             step_bound_kw=ac_kw if certificate is Certificate.AC else np.array(of_steps),
             normal_kwh=normal.loss_kw * hours if normal.feasible else None,
@@ -143,6 +160,22 @@ class Verdict:
         message = f"{len(excluded or failed)} of {self.problem.n_steps} steps have no configuration, first {name!r}: "
         status = Status.INFEASIBLE if excluded else Status.NO_SOLUTION
         return self.without_plan(status, message + records[t].message)
+
+    @staticmethod
+    def _doubt(
+        steps: list[ReconfigurationProblem],
+        plan: tuple[Configuration, ...],
+        evaluations: tuple[Evaluation, ...],
+        objective: float,
+        proven: Proven,
+    ) -> str:
+        """Why nothing is proven of a plan, whatever the bounds; empty where judge, sweep and AC bound fit together."""
+        for step, configuration, judged in zip(steps, plan, evaluations, strict=True):
+            if reason := disagreement(step, configuration, judged):
+                return f"Nothing is proven: in step {step.scenario.name!r} {reason}."
+        if math.isfinite(proven.ac_kwh) and proven.ac_kwh > objective * (1 + AGREEMENT) + PICOWATT:
+            return f"Nothing is proven: the bound of {proven.ac_kwh:.7g} kWh lies above the plan's {objective:.7g} kWh."
+        return ""
 
     def _message(self, settled: bool, certificate: Certificate, speaks: bool) -> str:
         sentences = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learnopt.engines.base import AGREEMENT
 from learnopt.network import Bools, Configuration, Floats, Ints, Limits
 from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.batch import feasible_losses
@@ -88,6 +89,7 @@ class Judged:
             low[steps], high[steps] = found.vm_min[steps], found.vm_max[steps]
         solved = bool(np.isfinite(loss).all())
         energy = float(self.problem.hours @ loss) / 1e3 if solved else None
+        far = bound_mwh is not None and energy is not None and bound_mwh > energy * (1 + AGREEMENT)
         return Strategy(
             name=name,
             configurations=tuple(configurations[k] for k in order),
@@ -96,8 +98,8 @@ class Judged:
             within_limits=within,
             operations=operations,
             energy_mwh=energy,
-            # Rounding of two power flows must not put the bound above what was measured.
-            bound_mwh=None if bound_mwh is None or energy is None else min(bound_mwh, energy),
+            # Rounding of two power flows must not put the bound above what was measured; more than that is no rounding.
+            bound_mwh=None if bound_mwh is None or energy is None or far else min(bound_mwh, energy),
             min_voltage_pu=float(np.nanmin(low, initial=np.inf)),
             max_voltage_pu=float(np.nanmax(high, initial=-np.inf)),
             max_loading=float(np.nanmax(loading, initial=0.0)),

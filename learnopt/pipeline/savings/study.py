@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
+from learnopt.engines.base import AGREEMENT, PICOWATT
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Floats, Ints, Limits, ReconfigurationProblem
@@ -221,8 +222,10 @@ class _Study:
             used = np.repeat(path, np.diff(np.append(starts, problem.n_steps)))
             operations = int(operations_of(path, first, distance).sum())
             measured = judge.strategy(name, pool, used, operations, bound / 1e3)
-            if measured.gap is not None and measured.gap > USELESS:
-                measured = replace(measured, bound_mwh=None)
+            own = loss[np.arange(problem.n_steps), used]
+            agreed = np.abs(measured.loss_kw - own) <= AGREEMENT * own + PICOWATT
+            if not agreed.all() or (measured.gap is not None and measured.gap > USELESS):
+                measured = replace(measured, bound_mwh=None)  # two power flows disagree, or it says nothing
             strategies.append(measured)
         return tuple(strategies)
 
