@@ -238,8 +238,7 @@ def unsettled(problem: ReconfigurationProblem, configuration: Configuration, jud
 
     Such a configuration is no answer, and must stay below every bound.
     """
-    open_question: bool = getattr(judged, "unsettled", not judged.converged)
-    return open_question and problem.admits(configuration)
+    return judged.unsettled and problem.admits(configuration)
 
 
 def infeasible(

@@ -9,6 +9,8 @@ the judge finds one; what neither settles is below every bound.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ CHUNK = 20_000
 """Configurations between two looks at the clock."""
 QUESTIONS = 256
 """Configurations without a settled power flow that are collected before the judge is asked."""
+MOST_PROOFS = 64
+"""Configurations that the judge leaves open whose relaxation is solved."""
 MOST_QUESTIONS = 4096
 """Configurations put to the judge; any more of them count as not settled."""
 
@@ -183,14 +187,41 @@ def _enumerate(
     return False
 
 
-def _ask(problem: ReconfigurationProblem, configuration: Configuration, best: Bools, best_value: Floats) -> bool:
-    """Put a configuration to the judge; a better one goes into ``best``. False where the judge does not settle it."""
-    judged = evaluate(problem, configuration)
-    if judged.feasible and problem.admits(configuration):
-        value = judged.loss_kw + problem.switching_cost * problem.operations(configuration)
-        if value / problem.network.base.kw < best_value[0]:
-            best[:], best_value[0] = configuration.closed, value / problem.network.base.kw
-    return not unsettled(problem, configuration, judged)
+@dataclass
+class _Questions:
+    """Configurations that no sweep settles, put to the judge; what he leaves open, and how many were too many."""
+
+    problem: ReconfigurationProblem
+    asked: int = 0
+    doubted: list[Configuration] = field(default_factory=list)
+    beyond: int = 0
+
+    def put(self, closed: Bools, best: Bools, best_value: Floats) -> None:
+        """Put states, shape (n, n_branch), to the judge; the best goes into ``best`` where it is better [pu]."""
+        problem, kw = self.problem, self.problem.network.base.kw
+        for row in closed:
+            self.asked += 1
+            if self.asked > MOST_QUESTIONS:
+                self.beyond += 1
+                continue
+            configuration = Configuration(row.copy())
+            judged = evaluate(problem, configuration)
+            if judged.feasible and problem.admits(configuration):
+                value = judged.loss_kw + problem.switching_cost * problem.operations(configuration)
+                if value / kw < best_value[0]:
+                    best[:], best_value[0] = row, value / kw
+            elif unsettled(problem, configuration, judged):
+                self.doubted.append(configuration)
+
+    def least_kw(self, cutoff_kw: float) -> float:
+        """Bound of the objective of all that is left open [kW]; infinite where none is below the cutoff."""
+        if not self.doubted and not self.beyond:
+            return math.inf
+        if self.beyond or len(self.doubted) > MOST_PROOFS or self.problem.chords.any():
+            return -math.inf
+        from learnopt.engines.milp.one_configuration import least_objective  # loads Pyomo and HiGHS: rarely needed
+
+        return min(least_objective(self.problem, configuration, cutoff_kw) for configuration in self.doubted)
 
 
 class EnumerationEngine:
@@ -234,7 +265,7 @@ class EnumerationEngine:
         label = np.tile(np.arange(core.n_nodes), (m + 1, 1))
         state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(4, dtype=np.int64)
         questions = np.zeros((QUESTIONS, net.n_branch), dtype=bool)
-        asked = unknown = 0
+        open_questions = _Questions(problem)
         trunk = SearchSpace.of(problem).trunk
         best_value = np.array([np.inf])
         cap = problem.max_operations
@@ -264,19 +295,19 @@ class EnumerationEngine:
                         best_value,
                         questions,
                     )
-                    for row in questions[: progress[3]]:
-                        asked += 1
-                        settled = asked <= MOST_QUESTIONS and _ask(problem, Configuration(row), best, best_value)
-                        unknown += not settled
+                    open_questions.put(questions[: progress[3]], best, best_value)
                     progress[3] = 0
                     if options.time_limit is not None and watch.elapsed > options.time_limit:
                         break
             except KeyboardInterrupt:
                 interrupted = True
         found = Configuration(best) if np.isfinite(best_value[0]) else None
-        doubt = f" The power flow of {unknown} could not be settled, so nothing is proven." if unknown else ""
-        seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible.{doubt}"
-        if not finished or doubt:
+        value = float(best_value[0]) * net.base.kw
+        seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible."
+        least = -math.inf if interrupted else open_questions.least_kw(value)
+        if least < value:
+            seen += f" The power flow of {len(open_questions.doubted) + open_questions.beyond} could not be settled."
+        if not finished or (found is None and least < math.inf):
             status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
             if interrupted:
                 status, seen = Status.INTERRUPTED, f"Interrupted. {seen}"
@@ -292,7 +323,7 @@ class EnumerationEngine:
             status=Status.OPTIMAL,
             gap=options.gap or 0.0,
             certificate=Certificate.AC,
-            dual_bound_kw=float(best_value[0]) * net.base.kw,
+            dual_bound_kw=min(value, least),
             message=seen,
             nodes=int(progress[0]),
         )
