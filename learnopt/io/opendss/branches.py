@@ -25,7 +25,7 @@ from learnopt.io.opendss.engine import admittance, balanced, each, opposed, term
 from learnopt.io.opendss.transformers import bank, per_unit
 from learnopt.io.stations import Link
 
-_UNSTATED_AMPERES = 400.0
+UNSTATED_AMPERES = 400.0
 """OpenDSS's rating of lines that state none [A]."""
 OPEN_END = "_open"
 """Ending of the fictitious bus at the open end of a tie, as the IEEE 123-bus feeder has it."""
@@ -104,8 +104,8 @@ def lines(
             continue
         phases = dss.CktElement.NumPhases()
         rated = dss.CktElement.NormalAmps()
-        unstated += rated == _UNSTATED_AMPERES
-        amperes = rated * min(phases, 3) / 3 if 0 < rated != _UNSTATED_AMPERES else math.inf
+        unstated += rated == UNSTATED_AMPERES
+        amperes = rated * min(phases, 3) / 3 if 0 < rated != UNSTATED_AMPERES else math.inf
         link = replace(link, ampacity=amperes)
         if (state := states.get(link.id)) is not None:
             acts = (None, link.from_bus, link.to_bus)[state.terminal] if abs(link.y) > NEGLIGIBLE else None
@@ -209,6 +209,15 @@ class SourceVoltage:
     degrees: float
 
 
+def source_loss(dss: Any) -> float:
+    """Loss in the impedance of the active source [kW]."""
+    nodes = terminals(dss)[0][1]
+    z = np.linalg.inv(admittance(dss)[: len(nodes), : len(nodes)])
+    flat = np.array(dss.CktElement.Currents())
+    current = (flat[0::2] + 1j * flat[1::2])[: len(nodes)]
+    return float((current.conj() @ z @ current).real) / 1e3
+
+
 def sources(dss: Any, kv: dict[str, float], voltage: dict[str, SourceVoltage]) -> tuple[list[Link], float]:
     """Branches of the source impedances, and the loss inside the sources [kW] in OpenDSS's solution.
 
@@ -221,11 +230,8 @@ def sources(dss: Any, kv: dict[str, float], voltage: dict[str, SourceVoltage]) -
         bus, nodes = terminals(dss)[0]
         if bus not in kv or not balanced(nodes).any():
             continue
-        y = admittance(dss)[: len(nodes), : len(nodes)]
-        z = np.linalg.inv(y)
-        flat = np.array(dss.CktElement.Currents())
-        current = (flat[0::2] + 1j * flat[1::2])[: len(nodes)]
-        loss += float((current.conj() @ z @ current).real) / 1e3
+        z = np.linalg.inv(admittance(dss)[: len(nodes), : len(nodes)])
+        loss += source_loss(dss)
         w = balanced(nodes)
         impedance = complex(3 * w.conj() @ z @ w) / np.count_nonzero(w) ** 2
         inner = f"vsource.{name}"

@@ -20,7 +20,7 @@ _COORDINATES = ("*buscoord*", "*busxy*")
 _ATTEMPTS = 4
 """Power flows one after the other: regulators that moved far need more than one."""
 
-_HELD = -1
+HELD = -1
 """OpenDSS's control mode without controls."""
 _TOLERANCE = 1e-9
 
@@ -104,7 +104,7 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
 def _settle(dss: Any) -> None:
     """The same state, taps and switches held, to more digits than OpenDSS gives by itself; as it was if that fails."""
     control, tolerance, most = dss.Solution.ControlMode(), dss.Solution.Convergence(), dss.Solution.MaxIterations()
-    for mode, tight, iterations in ((_HELD, _TOLERANCE, 10 * most), (_HELD, tolerance, most)):
+    for mode, tight, iterations in ((HELD, _TOLERANCE, 10 * most), (HELD, tolerance, most)):
         dss.Solution.ControlMode(mode)
         dss.Solution.Convergence(tight)
         dss.Solution.MaxIterations(iterations)

@@ -21,7 +21,7 @@ _SHARES: Mapping[int, tuple[float, float]] = {
     7: (0.0, 1.0),
 }
 """Share of p and of q that each load model draws as an impedance; a current is half power, half impedance."""
-_PRODUCERS = ("generator", "pvsystem", "storage")
+PRODUCERS = ("generator", "pvsystem", "storage")
 _FACTORS = (1.0, np.sqrt(3.0), 2.0)
 _THREE_PHASES = (2, 3)
 """Numbers of phases whose rated voltage is that between lines."""
@@ -66,7 +66,7 @@ def injections(
                 off.append(f"{kind}.{name}")
                 continue
             (bus, nodes), *others = terminals(dss)
-            if others and others[0][0] != bus and others[0][1].any():
+            if not is_shunt(dss):
                 if kind == "capacitor":
                     raise UnsupportedError(f"{subject}: {kind}.{name} is in series, which is not modelled")
                 continue
@@ -79,6 +79,12 @@ def injections(
     if off:
         notes.append(f"{len(off)} loads, generators and shunts are disconnected (Open) and left out: {_some(off)}")
     return found
+
+
+def is_shunt(dss: Any) -> bool:
+    """The active capacitor or reactor hangs on one bus."""
+    (bus, _), *others = terminals(dss)
+    return not others or others[0][0] == bus or not others[0][1].any()
 
 
 def _some(names: list[str]) -> str:
@@ -170,7 +176,7 @@ def _producers(
     result = []
     for full in dss.Circuit.AllElementNames():
         kind, _, name = full.lower().partition(".")
-        if kind not in _PRODUCERS:
+        if kind not in PRODUCERS:
             continue
         dss.Circuit.SetActiveElement(full)
         if not dss.CktElement.Enabled():

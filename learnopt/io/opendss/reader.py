@@ -27,6 +27,7 @@ from learnopt.io.opendss.branches import OPEN_END, SourceVoltage, lines, sources
 from learnopt.io.opendss.classes import refuse_unmodelled
 from learnopt.io.opendss.engine import each, engine, terminals
 from learnopt.io.opendss.loads import Injection, injections
+from learnopt.io.opendss.tool import OpenDSSTool
 from learnopt.io.opendss.transformers import corrected_bases, split_phase_buses, transformers
 from learnopt.io.source import Loaded
 from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
@@ -66,6 +67,8 @@ class OpenDSSCase:
         Elements at the buses of the network.
     shapes
         Load shapes that they name.
+    tool
+        The file in OpenDSS.
     explained
         The reductions that may make OpenDSS's loss another one (:class:`~learnopt.io.source.Loaded`).
     """
@@ -74,12 +77,13 @@ class OpenDSSCase:
     notes: tuple[str, ...]
     injections: tuple[Injection, ...]
     shapes: Mapping[str, LoadShape]
+    tool: OpenDSSTool
     explained: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> Loaded:
         """As every reader returns it."""
-        return Loaded(self.network, self.notes, explained=self.explained)
+        return Loaded(self.network, self.notes, self.tool, self.explained)
 
 
 def read_opendss(path: Path, hour: float | None = None, root: Path | None = None) -> OpenDSSCase:
@@ -100,10 +104,10 @@ def read_opendss(path: Path, hour: float | None = None, root: Path | None = None
     notes: list[str] = []
     with engine(path, hour, root) as dss:
         refuse_unmodelled(dss, str(path), notes)
-        return _case(dss, path, notes)
+        return _case(dss, path, notes, OpenDSSTool(path, hour, root))
 
 
-def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
+def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSCase:
     """Network of the circuit in the engine: what needs its solution first, then the lines with all switches closed."""
     kv, places = {}, {}
     explained: list[str] = []
@@ -145,7 +149,7 @@ def _case(dss: Any, path: Path, notes: list[str]) -> OpenDSSCase:
         notes.append("the circuit has no switch: no branch can be operated")
     record = _record(dss.Circuit.Name(), path, kv, places, links, loose, voltage, kept, fed)
     notes += explained
-    return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes, tuple(explained))
+    return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes, tool, tuple(explained))
 
 
 def _without_jumpers(found: list[Link], banks: list[Link], notes: list[str]) -> list[Link]:

@@ -245,8 +245,9 @@ def _two_windings(
 ) -> Link:
     """One branch, at the mean of the halves of a centre-tapped secondary.
 
-    OpenDSS has the iron losses at the last winding, a branch has half of them at each end: they are scaled so that
-    they are the same at the voltages of OpenDSS's solution.
+    OpenDSS has magnetising current and iron losses Y at the last winding, a branch has half of them at each end. The
+    two agree to second order with the ratio times ``|sqrt(1 + z Y)|``, and Y scaled so that the iron losses are the
+    same at the voltages of OpenDSS's solution.
 
     Parameters
     ----------
@@ -264,7 +265,7 @@ def _two_windings(
         z = complex(windings.r[0] + windings.r[1], windings.x[0])
     # Per unit of the nominal voltage between the terminals, whichever way the windings are connected.
     from_pu, to_pu = per_unit(windings.tapped[0], kv[start]), per_unit(windings.tapped[1], kv[end])
-    at_last = 1.0
+    z, iron, at_last = z / s * to_pu**2, _magnetising(dss, name) * s / to_pu**2, 1.0
     if not opened and min(level.get(start, 0.0), level.get(end, 0.0)) > _DEAD:
         at_last = 2 / (1 + (level[start] * to_pu / from_pu / level[end]) ** 2)
     return Link(
@@ -273,15 +274,25 @@ def _two_windings(
         "",
         start,
         end,
-        z=z / s * to_pu**2,
-        y=_magnetising(dss, name) * s / to_pu**2 * at_last,
-        ratio=from_pu / to_pu,
+        z=z,
+        y=iron * at_last,
+        ratio=from_pu / to_pu * abs(cmath.sqrt(1 + z * iron)),
         ampacity=_ampere(s, kv[start], windings.nominal[0]),
         switchable=bool(opened),
         is_open=bool(opened),
         switch_end=windings.bus[opened[0] - 1] if len(opened) == 1 else None,
         shift_deg=0.0 if windings.centre_tapped else _shift(dss, 2),
     )
+
+
+def tap_of(dss: Any, name: str, moved: float) -> tuple[int, float]:
+    """Regulated winding of the active transformer, and its tap where 1 / ratio is ``moved`` times the present one."""
+    regulated = {dss.RegControls.Transformer().lower(): dss.RegControls.TapWinding() for _ in each(dss.RegControls)}
+    dss.Transformers.Name(name)
+    winding = regulated.get(name.lower(), 2)
+    dss.Transformers.Wdg(winding)
+    present = dss.Transformers.Tap()
+    return winding, present * moved if winding == 2 else present / moved
 
 
 def _tap_positions(dss: Any, winding: int, ratio: float) -> tuple[float, ...]:
