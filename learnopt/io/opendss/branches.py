@@ -215,7 +215,8 @@ def source_loss(dss: Any) -> float:
     z = np.linalg.inv(admittance(dss)[: len(nodes), : len(nodes)])
     flat = np.array(dss.CktElement.Currents())
     current = (flat[0::2] + 1j * flat[1::2])[: len(nodes)]
-    return float((current.conj() @ z @ current).real) / 1e3
+    with np.errstate(all="ignore"):  # OpenDSS leaves flags of the floating-point unit behind, numpy would report them
+        return float((current.conj() @ z @ current).real) / 1e3
 
 
 def sources(dss: Any, kv: dict[str, float], voltage: dict[str, SourceVoltage]) -> tuple[list[Link], float]:

@@ -123,8 +123,8 @@ def _load(dss: Any, network: Network, scenario: Scenario) -> None:
         for n in nodes:
             dss.Text.Command(
                 f'New Generator.learnopt_{k}_{n} phases=1 bus1="{bus}.{n}" kv={kv!r} '
-                f"kw={float(-more_p[k]) / len(nodes)!r} kvar={float(-more_q[k]) / len(nodes)!r} model=1 status=fixed vminpu=0.5 "
-                "vmaxpu=1.5"
+                f"kw={float(-more_p[k]) / len(nodes)!r} kvar={float(-more_q[k]) / len(nodes)!r} model=1 status=fixed "
+                "vminpu=0.5 vmaxpu=1.5"
             )
 
 
