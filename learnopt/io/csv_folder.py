@@ -54,6 +54,7 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split()]
 
 
+_LONGEST_LINE = 2**20
 _MOST_BYTES = 256 * 2**20
 """Of each table; a cell may have 128 KiB (Python's csv)."""
 _EQUIPMENT = re.compile(
@@ -236,6 +237,12 @@ def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:
         text = read_text(path, _MOST_BYTES)
     except DataError as error:
         bad.extend(f"{path.name}: {violation}" for violation in error.violations)
+        return []
+    longest = max(map(len, text.split("\n")))
+    if longest > _LONGEST_LINE:
+        bad.append(
+            f"{path.name}: a line has {longest} characters: at most {_LONGEST_LINE >> 20} MiB are read in one line"
+        )
         return []
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:

@@ -152,3 +152,12 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     (folder / "switches.csv").write_text("branch,closed\n1,0\n", encoding="utf-8")
     with pytest.raises(UnsupportedError, match=r"switches\.csv is no table of a case"):
         load(folder)
+
+
+def test_a_line_without_end(tmp_path: Path) -> None:
+    """Millions of cells in one line are refused before they are split."""
+    folder = tmp_path / "case"
+    write_csv_folder(load("case16"), folder)
+    (folder / "buses.csv").write_text("id" + "," * 2**21 + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"buses\.csv: a line has 2097154 characters"):
+        load(folder)
