@@ -14,10 +14,13 @@ from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.notebook import fact_table, listed
+from learnopt.network.phases import has_angles, unequal_loops
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
 
 OBJECTIVES = ("expected", "worst")
 """What the loss of several scenarios is: their weighted mean, or the largest."""
+_ROUNDING_ANGLE = 1e-7
+"""Angle between the ends of a fixed loop that is rounding [rad]: no power flow of a radial state looks at angles."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ class ReconfigurationProblem:
             problems.append(
                 f"bus {net.bus_ids[k]!r}: the lower voltage limit {low:g} pu exceeds the upper, {high:g} pu"
             )
+        if has_angles(net):
+            closed = self.must_close & net.fixed
+            problems += unequal_loops(net, closed, self.chords, _ROUNDING_ANGLE)
         if problems:
             raise DataError("problem", problems)
 

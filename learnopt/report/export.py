@@ -67,7 +67,7 @@ def write_export(
 
 
 _CSV = ("step", "action", "manual", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
-        "customers_interrupted", "interrupted_kw")  # fmt: skip
+        "customers_interrupted", "interrupted_kw", "reason")  # fmt: skip
 
 
 def _write_csv(path: Path, problem: ReconfigurationProblem, plan: Sequence[Operation]) -> None:

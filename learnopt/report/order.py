@@ -41,6 +41,7 @@ def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> 
         "customers_interrupted": operation.customers,
         "interrupted_kw": operation.interrupted_kw,
         "interrupted_buses": [problem.network.bus_ids[k] for k in operation.unfed],
+        "reason": operation.reason,
     }
 
 
@@ -66,6 +67,11 @@ def travels(net: Network, operations: Sequence[Operation]) -> list[str]:
         f"{len(steps)} of {len(operations)} steps by a crew on the spot (step{s} {numbers}), {len(places)} "
         f"place{places_s} in this order: {route}."
     ]
+
+
+def reasons(operations: Sequence[Operation]) -> list[str]:
+    """Sentences on the steps whose order is not the usual one."""
+    return [f"Step {o.step}: {o.reason}." for o in operations if o.reason]
 
 
 def state_after(operation: Operation) -> str:

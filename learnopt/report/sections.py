@@ -8,7 +8,7 @@ from learnopt.report.front import front_figure
 from learnopt.report.loading import branch_label, loading_figure
 from learnopt.report.numbers import number
 from learnopt.report.one_line import escaped
-from learnopt.report.order import interrupted, operated_by, state_after, travels
+from learnopt.report.order import interrupted, operated_by, reasons, state_after, travels
 from learnopt.report.page import drawing, table
 from learnopt.report.story import Story
 from learnopt.report.switching_plan import PlanState, normal_state
@@ -64,18 +64,19 @@ def switching_order(story: Story) -> str:
     notes = []
     if PlanState.INTERRUPTED in found:
         worst = max(steps, key=lambda o: (o.customers or 0, o.interrupted_kw))
+        why = "Phases that differ are not joined" if any(o.reason for o in steps) else "Paralleling is forbidden"
         notes.append(
-            "Paralleling is forbidden: a switch is opened first, and what hangs behind it is without supply until the "
+            f"{why}: a switch is opened first, and what hangs behind it is without supply until the "
             f"next closing, at most {interrupted(worst)} (step {worst.step})."
         )
     elif PlanState.LOOPED in found:
         notes.append(
             "In this order no load that has supply loses it. A tie is closed before its partner is opened, so one loop "
-            "is closed for a moment; currents in it are computed with all substations in phase."
+            "is closed for a moment; currents in it are computed with the voltages and angles of the sources."
         )
     if PlanState.RESTORING in found or not story.before.converged:
         notes.append("Buses without supply at the start are restored by the first closings.")
-    notes += travels(net, steps)
+    notes += [*reasons(steps), *travels(net, steps)]
     if story.result.settings is not None:
         notes.append("Controls are set before the first step.")
     numeric = [k for k, name in enumerate(head) if name in ("step", "state after", "lowest voltage", "highest loading")]

@@ -9,6 +9,9 @@ Where paralleling is forbidden the branch is opened first and the other one clos
 branch is without supply in between. Exchanges that interrupt the fewest customers come first (the least load where the
 network does not know its customers), so none are interrupted where that can be; voltage and loss decide among equals.
 
+Phases that differ (vector groups of transformers, angles of sources) are never joined: where closing first would close
+a loop between them, exchanges between equal phases come first, and where there is none that one is opened first, too.
+
 Loss, voltages and currents after every operation are those of the independent judge, also while a loop is closed.
 
 A start that does not feed every bus (an outage) is restored first, by closings alone; loops of the start that the
@@ -21,6 +24,7 @@ Exchange of bases: Oxley, Matroid Theory (2011), doi:10.1093/acprof:oso/97801985
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,6 +32,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
+from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
 from learnopt.physics import evaluate_transition, power_flow_batch
 from learnopt.report.tree import rooted
@@ -94,6 +99,8 @@ class Operation:
         Their load [kW]; of several scenarios the mean.
     customers
         Customers without supply after the operation; None where the network does not know its customers.
+    reason
+        Why the order is not the usual one; "" where it is.
     """
 
     step: int
@@ -109,6 +116,7 @@ class Operation:
     unfed: tuple[int, ...] = ()
     interrupted_kw: float = 0.0
     customers: int | None = None
+    reason: str = ""
 
 
 def normal_state(problem: ReconfigurationProblem) -> Configuration:
@@ -124,14 +132,15 @@ def switching_plan(
 ) -> list[Operation]:
     """Order the operations that lead from one configuration to another.
 
-    Every bus fed at some moment stays fed, unless paralleling is forbidden; from the first radial state on, every
-    second state is radial and feeds all. Branches out of service count as open and are not operated.
+    Every bus fed at some moment stays fed, unless paralleling is forbidden or would join unequal phases; from the first
+    radial state on, every second state is radial and feeds all. Branches out of service count as open and are not
+    operated.
 
     Raises
     ------
     DataError
-        Where the target is not radial, uses a branch out of service, or moves one that is locked in its state or has
-        no switch.
+        Where the target is not radial, holds a loop between unequal phases, uses a branch out of service, or moves one
+        that is locked in its state or has no switch.
     """
     net = problem.network
     out = problem.scenario.out_of_service
@@ -143,6 +152,7 @@ def switching_plan(
     )
     faults += [f"branch {net.branch_ids[e]!r} {why}" for why, mask in fixed for e in np.flatnonzero(mask)]
     faults += radiality_faults(net, target.closed)
+    faults += unequal_loops(net, target.closed, problem.chords)
     if faults:
         raise DataError("switching plan: target configuration", faults)
     plan = _Plan(problem, start.closed & ~out)
@@ -181,7 +191,7 @@ class _Plan:
             ]
         return scores
 
-    def add(self, e: int, action: Action, state: PlanState) -> None:
+    def add(self, e: int, action: Action, state: PlanState, reason: str = "") -> None:
         """Carry out one operation and see what the judge says of the state it leads to."""
         net = self.problem.network
         self.closed[e] = action is Action.CLOSE
@@ -205,6 +215,7 @@ class _Plan:
                 unfed=tuple(loaded.tolist()),
                 interrupted_kw=float(np.maximum(self.problem.p[dark], 0).sum()) * net.base.kw,
                 customers=None if net.customers is None else int(net.customers[dark].sum()),
+                reason=reason,
             )
         )
 
@@ -263,7 +274,12 @@ def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
     known: dict[tuple[int, int], tuple[float, float]] = {}
     while not np.array_equal(plan.closed, target):
         pairs = _exchanges(net, plan.closed, target)
-        if paralleling is Paralleling.FORBIDDEN:
+        open_first, apart = paralleling is Paralleling.FORBIDDEN, {}
+        if not open_first and has_angles(net):
+            apart = _apart(net, plan.closed, pairs)
+            joined = [pair for pair in pairs if apart[pair[0]] <= SAME_PHASE]
+            open_first, pairs = not joined, joined or pairs
+        if open_first:
             lost = _interrupted(plan.problem, plan.closed)
             least = min(lost[open_] for _, open_ in pairs)
             pairs = [pair for pair in pairs if lost[pair[1]] == least]
@@ -272,12 +288,24 @@ def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
         promising = sorted(pairs, key=lambda pair: (*(-value for value in known[pair]), pair))[:_LOOKED_AT]
         known |= zip(promising, plan.scores([_exchanged(plan.closed, *pair) for pair in promising]), strict=True)
         close, open_ = max(promising, key=lambda pair: (known[pair], -pair[0], -pair[1]))
-        if paralleling is Paralleling.ALLOWED:
+        if not open_first:
             plan.add(close, Action.CLOSE, PlanState.LOOPED)
             plan.add(open_, Action.OPEN, PlanState.RADIAL)
         else:
-            plan.add(open_, Action.OPEN, PlanState.INTERRUPTED)
+            reason = ""
+            if apart:
+                reason = (
+                    f"opened first: branch {net.branch_ids[close]!r} would join phases that are "
+                    f"{math.degrees(apart[close]):.4g} degrees apart"
+                )
+            plan.add(open_, Action.OPEN, PlanState.INTERRUPTED, reason)
             plan.add(close, Action.CLOSE, PlanState.RADIAL)
+
+
+def _apart(net: Network, closed: Bools, pairs: list[tuple[int, int]]) -> dict[int, float]:
+    """Angle across each branch to close [rad]."""
+    closing = sorted({close for close, _ in pairs})
+    return dict(zip(closing, phase_differences(net, closed, closing).tolist(), strict=True))
 
 
 def _interrupted(problem: ReconfigurationProblem, closed: Bools) -> dict[int, tuple[int, float]]:

@@ -26,7 +26,7 @@ from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.numbers import finite, number, percent
-from learnopt.report.order import operation_to_dict, plan_of, plan_table, travels
+from learnopt.report.order import operation_to_dict, plan_of, plan_table, reasons, travels
 from learnopt.report.switching_plan import Operation, normal_state
 
 _OPTIMAL_GAP = 1e-6
@@ -377,7 +377,7 @@ def result_table(
         parts.append(Text(f"open branches: {ids}"))
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
-            parts += [plan_table(operations), *map(Text, travels(net, operations))]
+            parts += [plan_table(operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
     if result.alternatives:
         best = Table(title="best configurations", title_justify="left")
         for column in ("rank", "loss [kW]", "operations", "open branches"):

@@ -11,9 +11,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from learnopt.errors import DataError
-from learnopt.network import Configuration, Network, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, ScenarioSet
 from learnopt.network.topology import is_radial, maximum_spanning_tree, radiality_faults
-from learnopt.physics import evaluate, power_flow
+from learnopt.physics import evaluate, evaluate_transition, power_flow
 from learnopt.report.switching_plan import Action, Paralleling, PlanState, normal_state, switching_plan
 
 
@@ -211,3 +211,68 @@ def test_plan_of_several_scenarios_ends_at_their_mean_loss(case33: Network) -> N
     judged = evaluate(problem, target)
     assert last.loss_kw == pytest.approx(judged.loss_kw, rel=1e-6)
     assert last.min_voltage_pu == pytest.approx(judged.min_voltage_pu, abs=1e-6)
+
+
+def two_angles(*more: tuple, va_deg: float = 25.0, **case) -> Network:
+    """Sources A and B, 25 degrees apart, at the two ends of a line of three buses, open between 2 and 3."""
+    rows = [("A", 1, 1, 1), (1, 2, 1, 1), (2, 3, 1, 1, {"normally_open": True}), (3, "B", 1, 1), *more]
+    loads = {1: (100, 30), 2: (80, 20), 3: (60, 10)}
+    return make_network(rows, loads, ["A", "B"], substation_data={"B": {"va_deg": va_deg}}, **case)
+
+
+def joins_unequal_phases(problem: ReconfigurationProblem, closed: np.ndarray) -> bool:
+    """Sources of different angles drive amperes through a loop that carries next to nothing otherwise."""
+    idle = problem.replace(
+        scenario=replace(problem.scenario, p_load=0 * problem.p, q_load=0 * problem.q), limits=Limits()
+    )
+    return evaluate_transition(idle, Configuration(closed)).loss_kw > 1e-3
+
+
+def test_a_tie_between_unequal_phases_is_not_closed_first() -> None:
+    """The plan opens first, tells the interruption and its reason; in phase nothing is interrupted."""
+    net = two_angles()
+    problem = ReconfigurationProblem.of(net)
+    target = net.configuration([2])
+    opening, closing = switching_plan(problem, net.normal_configuration, target)
+    assert (opening.action, closing.action) == (Action.OPEN, Action.CLOSE)
+    assert (opening.state, closing.state) == (PlanState.INTERRUPTED, PlanState.RADIAL)
+    assert opening.interrupted_kw == pytest.approx(80)
+    assert opening.reason == "opened first: branch 3 would join phases that are 25 degrees apart"
+    assert closing.reason == ""
+    for va_deg in (0.0, 360.0, 0.4):
+        net = two_angles(va_deg=va_deg)
+        closing, opening = switching_plan(ReconfigurationProblem.of(net), net.normal_configuration, target)
+        assert (closing.action, closing.state, closing.reason) == (Action.CLOSE, PlanState.LOOPED, "")
+
+
+def test_exchanges_between_equal_phases_come_first() -> None:
+    """A tie inside one feeder is closed first as ever; only the one between the sources interrupts."""
+    net = two_angles((1, 4, 1, 1), (4, 2, 1, 1, {"normally_open": True}))
+    problem = ReconfigurationProblem.of(net)
+    plan = switching_plan(problem, net.normal_configuration, net.configuration([2, 5]))
+    assert not any(joins_unequal_phases(problem, closed) for closed in states(net.normal_configuration, plan))
+    plan = switching_plan(problem, net.normal_configuration, net.configuration([2, 3]))
+    assert [o.state for o in plan] == [PlanState.LOOPED, PlanState.RADIAL]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), roots=st.integers(2, 3))
+def test_no_step_ever_joins_unequal_phases(seed: int, roots: int) -> None:
+    """Random sources and vector groups: every state of the plan is free of such loops, and the target is reached."""
+    rng = np.random.default_rng(seed)
+    net = random_network(rng, 12, 5, roots)
+    net = replace(
+        net,
+        substation_va=rng.choice([0.0, np.pi / 6], roots),
+        shift=np.where(rng.random(net.n_branch) < 0.2, rng.choice([-5, 1, 5], net.n_branch) * np.pi / 6, 0.0),
+        substation_vm=np.ones(roots),
+    )
+    problem = ReconfigurationProblem.of(net)
+    target = random_tree(rng, net, np.ones(net.n_branch, dtype=bool))
+    plan = switching_plan(problem, normal_state(problem), target)
+    path = states(normal_state(problem), plan)
+    assert np.array_equal(path[-1], target.closed)
+    assert len(plan) == problem.operations(target)
+    assert not any(joins_unequal_phases(problem, closed) for closed in path)
+    for o in plan:
+        assert bool(o.reason) == (o.action is Action.OPEN and o.state is PlanState.INTERRUPTED)
