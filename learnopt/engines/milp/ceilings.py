@@ -26,6 +26,8 @@ from learnopt.physics import power_flow
 
 BOUND_ROUNDS = 12
 """Tangent rounds for the bound of one period alone."""
+BOUND_TOLERANCE = 1e-6
+"""Squared current by which a solution may lie outside the cone [pu]; less where the loads are below 1 pu."""
 BOUND_SHARE = 0.2
 """Share of the time limit for the bounds of the periods alone."""
 
@@ -81,12 +83,13 @@ class Ceilings:
             flow = power_flow(applied, plan.configurations[t])
             if flow.converged:
                 tangents.at_power_flow(flow, applied.network)
+            tolerance = BOUND_TOLERANCE * min(1.0, float(np.abs(alone.p + 1j * alone.q).sum())) ** 2
             for _ in range(BOUND_ROUNDS):
                 run = part.solve_relaxation(max(limit - watch.elapsed, 0.0))
                 if run.outcome is not Outcome.OPTIMAL:
                     break
                 self.bounds[t] = max(self.bounds[t], run.bound - 1e-6 * abs(run.bound))
-                if not tangents.at_values(*part.arc_values(run), 1e-6) + part.cut_ratings(run):
+                if not tangents.at_values(*part.arc_values(run), tolerance) + part.cut_ratings(run):
                     break
 
     def fixed(self, plan: Plan, cutoff: float) -> tuple[ReconfigurationProblem, ...] | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from learnopt.engines.base import PICOWATT
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.engine import HighsRelaxation, light_units
@@ -58,7 +59,7 @@ class JointModel:
         self.proven = all(one.bounds.proven for one in data)
         if not np.isfinite(objective):
             objective = TYPICAL_LOSS * kw * sum(w * np.abs(step.p).sum() for w, step in zip(hours, steps, strict=True))
-        size = max(abs(float(objective)), 1e-9)
+        size = max(abs(float(objective)), PICOWATT)
         model = build_periods(PeriodsData(horizon, tuple(data), coupled.tied, coupled.worst, coupled.prices))
         units = [unit for one, block in zip(data, model.period, strict=True) for unit in light_units(one, block)]
         self.compiled = highs.CompiledModel(model, size=size, units=units)
@@ -68,7 +69,7 @@ class JointModel:
         ]
         blocks = zip(data, self.parts, strict=True)
         self._tangents = [Tangents(one.arcs, part.add_tangents, part.cuttable) for one, part in blocks]
-        resistance = max(float(horizon.network.r.sum()), 1e-9)
+        resistance = max(float(horizon.network.r.sum()), 1e-300)
         self._tolerance = 0.1 * gap * size / kw / resistance / max(float(hours.sum()), 1.0)
 
     def cut(self, run: SolverRun, share: float = LEAST_SHARE) -> int:

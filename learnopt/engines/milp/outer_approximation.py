@@ -19,7 +19,7 @@ import numpy as np
 
 from learnopt.engines.base import conclude, unsettled
 from learnopt.engines.dispatch import settle, settle_from_each_step
-from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
+from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start, random_start
 from learnopt.engines.milp.highs import Outcome, SolverRun
 from learnopt.engines.milp.outer_model import Relaxation, SettableRelaxation
 from learnopt.engines.milp.rounding import least_of, round_relaxation
@@ -53,6 +53,8 @@ class Effort:
     sampled_trees
         With generation, capacitors or charging: trees sampled around the linear relaxation whose AC points get
         tangents before the first mixed-integer round. What the relaxation proposes there is far from the incumbent.
+    proposals
+        With controls: configurations of the relaxation that are tried while none is admissible.
     root_rounds
         Most rounds of the cut loop on the linear relaxation.
     root_progress
@@ -68,6 +70,7 @@ class Effort:
     neighbours: int = 30
     spacing: float = 0.03
     sampled_trees: int = 60
+    proposals: int = 100
     root_rounds: int = 40
     root_progress: float = 2e-4
     mip_gap_share: float = 0.2
@@ -150,16 +153,30 @@ class OuterApproximation:
             if settled is not None:
                 found, settings, _ = settled
             search.offer(found, settings)
+            if search.problem.controls:
+                self._more_starts(rng)
         while True:
             if search.incumbent is not None:
                 found, settings = search.incumbent, search.settings
             if (end := self._prove(found, settings)) is not None:
                 return end
 
+    def _more_starts(self, rng: np.random.Generator) -> None:
+        """Switches and controls improved in turns from random trees, until something is admissible."""
+        search = self.search
+        for _ in range(self.effort.random_starts):
+            if search.incumbent is not None or search.remaining <= 0:
+                return
+            if (settled := settle(search.problem, random_start(search.problem, rng))) is not None:
+                search.offer(*settled[:2])
+
     def _prove(self, point: Configuration | None, settings: Settings | None) -> End | None:
         """Rounds from the incumbent as it is; None where a first incumbent was found, to start over with it."""
         search, effort, watch = self.search, self.effort, self.search.watch
         problem, late = search.problem, search.incumbent is None
+        if problem.controls and not late:  # what was left aside to find an incumbent is looked at again
+            self._excluded.clear()
+            search.cap = math.inf
         # What the fixings exclude has at least this objective, so no bound may claim more.
         ceiling, reduced = math.inf, problem
         if effort.probing and search.incumbent is not None and not problem.controls:
@@ -181,7 +198,7 @@ class OuterApproximation:
             for configuration in self._excluded:
                 model.exclude(configuration)
         # A squared current that is off by this much changes no loss by more than a tenth of the gap.
-        resistance = max(float(problem.network.r.sum()), 1e-9)
+        resistance = max(float(problem.network.r.sum()), 1e-300)
         tolerance = 0.1 * search.gap * size / problem.network.base.kw / resistance
 
         def raise_bound(value: float, nodes: int = 0) -> None:
@@ -285,7 +302,8 @@ class OuterApproximation:
     def _learn(self, model: Relaxation, tangents: Tangents, tolerance: float, run: SolverRun) -> bool:
         """Evaluate what a solution proposes, improve it, and cut the solution off; False where that cannot be done."""
         search, problem = self.search, self.search.problem
-        added = _grow(model, tangents, tolerance, run)
+        grow = partial(_grow, model, tangents, tolerance)
+        added = grow(run)
         proposal, settings = model.proposal(run), model.settings(run)
         repeated = (proposal, settings) in search.seen
         applied = problem.applied(settings)
@@ -299,15 +317,28 @@ class OuterApproximation:
                 better = problem.applied(settled[1])
                 if (flow := power_flow(better, settled[0])).converged:
                     added += tangents.at_power_flow(flow, better.network)
-            return added > 0  # other settings of this configuration may still be better: it cannot be cut off
+            return added > 0 or self._go_on_without(model, grow, proposal)
         if flow.converged and (improved := LocalSearch(problem).improve(proposal)) is not None:
             search.offer(improved[0])
         if repeated or not flow.converged or not added:
             # It has been evaluated: it is infeasible, or its objective is known to the incumbent; or it is not settled.
             if proposal in search.doubted:
-                search.leave_aside(self._least(model, partial(_grow, model, tangents, tolerance), proposal))
+                search.leave_aside(self._least(model, grow, proposal))
             model.exclude(proposal)
             self._excluded.append(proposal)
+        return True
+
+    def _go_on_without(self, model: Relaxation, cut: Callable[[SolverRun], int], proposal: Configuration) -> bool:
+        """Leave a configuration aside of which no admissible setting was found, while there is no incumbent at all.
+
+        Other settings of it may still be admissible: the bound stays below what the relaxation proves of all of them.
+        False where there is an incumbent, or it was tried often enough.
+        """
+        if self.search.incumbent is not None or len(self._excluded) >= self.effort.proposals:
+            return False
+        self.search.leave_aside(self._least(model, cut, proposal))
+        model.exclude(proposal)
+        self._excluded.append(proposal)
         return True
 
     def _least(self, model: Relaxation, cut: Callable[[SolverRun], int], proposal: Configuration) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from learnopt.engines.base import SolveOptions, Stopwatch, unsettled
+from learnopt.engines.base import PICOWATT, SolveOptions, Stopwatch, unsettled
 from learnopt.engines.exchange import LocalSearch
 from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.ceilings import Ceilings
@@ -95,7 +95,7 @@ class _Run:
     @property
     def closed(self) -> bool:
         best, bound = self.result.objective_kwh, self.result.bound_kwh
-        return math.isfinite(best) and best - bound <= self.gap * max(abs(best), 1e-9)
+        return math.isfinite(best) and best - bound <= self.gap * max(abs(best), PICOWATT)
 
     @property
     def remaining(self) -> float:
@@ -132,7 +132,7 @@ class _Run:
         """Rounds from the incumbent as it is; None where a first incumbent was found, to start over with it."""
         coupled, effort, result = self.coupled, self.effort, self.result
         steps, plan = coupled.horizon.steps, result.plan
-        slack = result.objective_kwh + 1e-6 * abs(result.objective_kwh) + 1e-9
+        slack = result.objective_kwh + 1e-6 * abs(result.objective_kwh) + PICOWATT
         if plan is not None and len(steps) > 1 and not coupled.worst and not self.ceilings.bounds.any():
             self.ceilings.bound_periods(plan, slack, self.watch, self.limit)
         ceiling = math.inf

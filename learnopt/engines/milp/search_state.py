@@ -114,7 +114,7 @@ class Search:
         if math.isinf(self.cap) and self.cap > 0:
             return ""
         known = f", {self.cap:.6g} kW is proven of them" if math.isfinite(self.cap) else ""
-        return f"Some power flows could not be settled, for instance of configurations proposed{known}."
+        return f"Some configurations proposed could not be settled{known}."
 
     @property
     def stopped(self) -> Status:

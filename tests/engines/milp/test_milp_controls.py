@@ -12,7 +12,9 @@ from instances import all_configurations
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.dispatch import Dispatch
+from learnopt.engines.milp import outer_approximation
 from learnopt.engines.milp.engine import MilpEngine
+from learnopt.engines.milp.outer_approximation import OuterApproximation
 from learnopt.errors import UnsupportedError
 from learnopt.io import load_case
 from learnopt.network import (
@@ -45,10 +47,8 @@ def controlled(seed: int, stepped: bool) -> ReconfigurationProblem:
     )
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_discrete_controls_against_enumeration(seed):
-    """The optimum over all configurations and settings, proven; or proven that there is none."""
-    problem = controlled(seed, stepped=True)
+def least_loss(problem: ReconfigurationProblem) -> float:
+    """Over all configurations and settings [kW], infinite where none is admissible."""
     tap, bank, generator = problem.controls.taps[0], problem.controls.capacitors[0], problem.controls.generators[0]
     best = np.inf
     for configuration in all_configurations(problem):
@@ -58,6 +58,32 @@ def test_discrete_controls_against_enumeration(seed):
             evaluation = evaluate(problem.applied(settings), configuration)
             if evaluation.feasible:
                 best = min(best, evaluation.loss_kw)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(1, 40, 2))
+def test_first_admissible_configuration(seed, monkeypatch):
+    """Nothing but what the relaxation proposes: configurations without an admissible setting are left aside."""
+    problem = controlled(seed, stepped=True)
+    problem = problem.replace(limits=Limits(vm_min=0.98, vm_max=1.04))
+    best = least_loss(problem)
+    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_, **__: None)
+    monkeypatch.setattr(outer_approximation, "round_relaxation", lambda *_: None)
+    monkeypatch.setattr(OuterApproximation, "_more_starts", lambda *_: None)
+    monkeypatch.setattr(outer_approximation, "settle", lambda *_: None)
+    result = MilpEngine().solve(problem, SolveOptions(time_limit=60))
+    if np.isinf(best):
+        assert result.configuration is None
+    else:
+        assert result.status in (Status.OPTIMAL, Status.FEASIBLE), result.message
+        assert result.dual_bound_kw is None or result.dual_bound_kw <= best * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_discrete_controls_against_enumeration(seed):
+    """The optimum over all configurations and settings, proven; or proven that there is none."""
+    problem = controlled(seed, stepped=True)
+    best = least_loss(problem)
     result = MilpEngine().solve(problem, SolveOptions(time_limit=60))
     assert result.dual_bound_kw is None or result.dual_bound_kw <= best * (1 + 1e-6) + 1e-9
     if np.isinf(best):
