@@ -31,6 +31,7 @@ from learnopt.network import (
     ScenarioSet,
     Status,
 )
+from learnopt.pipeline.held import solve_holding
 from learnopt.pipeline.solve import AUTO, warm_up
 from learnopt.pipeline.solve import solve as run_solve
 from learnopt.report.order import operated_by, plan_of, state_after
@@ -265,6 +266,7 @@ def solve(
     threads: int = 1,
     checkpoint: str | Path | None = None,
     k_best: int = 1,
+    strict_limits: bool = False,
     **options: Any,
 ) -> Solution:
     """Find the radial configuration of least loss, and say what is proven.
@@ -287,6 +289,9 @@ def solve(
         Of the learned engine; the reference one where absent.
     k_best
         More than one: prove that many best configurations (``result.alternatives``).
+    strict_limits
+        Enforce also limits that the present state breaks and no switch can change. Otherwise they are held at their
+        present value: ``problem.limits.held`` of the solution, and its message.
     options
         ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost``, ``max_operations`` and
         ``remote_only`` of :func:`problem`; none where a problem is given.
@@ -309,7 +314,11 @@ def solve(
         asked = problem(net, loads, **options)
     wanted = SolveOptions(None if certify is None else _certificate(certify), gap, time_limit, threads=threads)
     warm(engine, wanted.certify, checkpoint)
-    result = run_solve(asked, engine, wanted, checkpoint=checkpoint, k_best=k_best)
+
+    def run(one: ReconfigurationProblem) -> Result:
+        return run_solve(one, engine, wanted, checkpoint=checkpoint, k_best=k_best)
+
+    asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
     return Solution(asked, result, notes)
 
 

@@ -18,6 +18,7 @@ from learnopt.cli.options import (
     NoChargingOption,
     NoLimitsOption,
     ScenarioOption,
+    StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
@@ -27,8 +28,10 @@ from learnopt.cli.options import (
 from learnopt.errors import DataError
 from learnopt.io import case_index
 from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate, evaluate_as_it_is
+from learnopt.pipeline.held import hold_limits
 from learnopt.report.switching_plan import normal_state
 from learnopt.report.text import balance_to_dict
 
@@ -76,6 +79,7 @@ def check(
     vmin: VminOption = None,
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
+    strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
     json_output: JsonOption = False,
 ) -> int:
@@ -85,6 +89,8 @@ def check(
     none; 2: bad input. With loops too many it is computed as it stands, all of them closed.
     """
     problem = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
+    if not strict_limits:
+        problem = hold_limits(problem)
     configuration = _configuration(problem, open_ids)
     answer = _check(problem, configuration)
     if json_output:
@@ -97,6 +103,8 @@ def check(
         stdout.print(table)
         for violation in answer["violations"]:
             stdout.print(f"  - {violation}", markup=False, highlight=False)
+        if answer["held_limits"]:
+            stdout.print(held_in_words(problem.network, problem.limits), markup=False, highlight=False)
     return 0 if answer["radial"] and answer["converged"] else 1
 
 
@@ -123,6 +131,7 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dic
         "operations": problem.operations(configuration),
         **balance_to_dict(problem, configuration, evaluation),
         "violations": list(dict.fromkeys(faults)),
+        "held_limits": held_to_dicts(net, problem.limits),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from learnopt.cli.options import (
     NoChargingOption,
     NoLimitsOption,
     RemoteOnlyOption,
+    StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
@@ -77,6 +79,7 @@ def horizon(
     vmin: VminOption = None,
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
+    strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
     remote_only: RemoteOnlyOption = False,
     out: Annotated[
@@ -92,6 +95,8 @@ def horizon(
     from learnopt.engines import SolveOptions
     from learnopt.io import read_profiles
     from learnopt.network import Certificate
+    from learnopt.network.held import held_in_words
+    from learnopt.pipeline.held import hold_limits
     from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
     from learnopt.pipeline.horizon.steps import horizon_steps
     from learnopt.pipeline.solve import warm_up
@@ -128,6 +133,8 @@ def horizon(
     )
     if remote_only:
         problem = problem.remote_only()
+    if not strict_limits:
+        problem = replace(problem, limits=hold_limits(problem.together).limits)
     with stderr.status(escape(f"Planning {problem.n_steps} steps of {base.network.name} ...")) as status:
         warm_up("tree", SolveOptions(certify=Certificate.AC))
         suggest = None
@@ -147,6 +154,8 @@ def horizon(
             suggest=suggest,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
+    if problem.limits.held:
+        plan = replace(plan, message=f"{plan.message} {held_in_words(problem.network, problem.limits)}".strip())
     answer = horizon_to_dict(problem, plan, times)
     if out is not None:
         from learnopt.pipeline.horizon.store import write_plan

@@ -35,6 +35,13 @@ VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage
 NoLimitsOption: TypeAlias = Annotated[
     bool, typer.Option("--no-limits", help="Enforce none of the file's limits (voltage, ampacity, substation rating).")
 ]
+StrictLimitsOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict-limits",
+        help="Enforce also limits of the file that the present state breaks and no switch can change.",
+    ),
+]
 ControlsOption: TypeAlias = Annotated[
     str,
     typer.Option(metavar="KINDS", help="Controls to set with the switches: none, all, or taps,capacitors,generators."),

@@ -20,6 +20,7 @@ from learnopt.cli.options import (
     NoLimitsOption,
     RemoteOnlyOption,
     ScenarioOption,
+    StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
@@ -30,8 +31,9 @@ from learnopt.engines import Progress, SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import load_with_notes
 from learnopt.io.files import check_writable
-from learnopt.network import Certificate, Status
+from learnopt.network import Certificate, ReconfigurationProblem, Result, Status
 from learnopt.pipeline.balance import solve_balanced
+from learnopt.pipeline.held import solve_holding
 from learnopt.pipeline.risk import Risk, solve_risk
 from learnopt.pipeline.solve import AUTO, MILP, TREE, front, solver_names, warm_up
 from learnopt.pipeline.solve import solve as run_solve
@@ -64,6 +66,7 @@ def solve(
     vmin: VminOption = None,
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
+    strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
     remote_only: RemoteOnlyOption = False,
     switching_cost: Annotated[float, typer.Option(help="Cost of one switching operation \\[kW].")] = 0.0,
@@ -117,15 +120,22 @@ def solve(
     with stderr.status(escape(f"Solving {problem.network.name} ...")) as live:
         warm_up(engine.value, options, checkpoint, problem.network.n_loops)
         options = replace(options, progress=lambda p: live.update(escape(progress_line(problem.network.name, p))))
-        points = front(problem, engine.value, options) if pareto else []
-        if risk is not None:
-            result = solve_risk(problem, risk, risk_level, options, engine.value == MILP)
-        elif balance_weight is not None:
-            result = solve_balanced(problem, balance_weight, options)
-        elif points and k_best == 1:
-            result = points[-1]
+        points: list[Result] = []
+
+        def run(asked: ReconfigurationProblem) -> Result:
+            points[:] = front(asked, engine.value, options) if pareto else []
+            if risk is not None:
+                return solve_risk(asked, risk, risk_level, options, engine.value == MILP)
+            if balance_weight is not None:
+                return solve_balanced(asked, balance_weight, options)
+            if points and k_best == 1:
+                return points[-1]
+            return run_solve(asked, engine.value, options, checkpoint=checkpoint, k_best=k_best)
+
+        if strict_limits:
+            result = run(problem)
         else:
-            result = run_solve(problem, engine.value, options, checkpoint=checkpoint, k_best=k_best)
+            problem, result = solve_holding(problem, run)
     conflicts: list[str] = []
     if result.status in (Status.INFEASIBLE, Status.NO_SOLUTION):
         from learnopt.engines.explain import explain_infeasibility

@@ -77,16 +77,16 @@ def total_violation(problem: ReconfigurationProblem, evaluation: Evaluation) -> 
     """Sum of the relative violations of all limits; infinite without a power flow."""
     if not evaluation.converged:
         return math.inf
-    net, limits = problem.network, problem.limits
-    low = problem.vm_min > 0
-    missed = [1 - evaluation.vm[low] / problem.vm_min[low], evaluation.vm / problem.vm_max - 1]
-    if limits.ampacity:
-        missed.append(evaluation.loading - 1)
-    if limits.substations:
-        drawn = evaluation.substation_kva / net.base.kw
-        missed.append(drawn / net.substation_s_max - 1)
-        rated = net.substation_s_min > 0
-        missed.append(1 - drawn[rated] / net.substation_s_min[rated])
+    net = problem.network
+    low, rated = problem.vm_min > 0, problem.s_min > 0
+    drawn = evaluation.substation_kva / net.base.kw
+    missed = [
+        1 - evaluation.vm[low] / problem.vm_min[low],
+        evaluation.vm / problem.vm_max - 1,
+        evaluation.current_a / (problem.i_max * net.i_base) - 1,
+        drawn / problem.s_max - 1,
+        1 - drawn[rated] / problem.s_min[rated],
+    ]
     return float(sum(m[m > LIMIT_TOLERANCE].sum() for m in missed))
 
 
@@ -233,7 +233,8 @@ def _found(problem: ReconfigurationProblem, best: _LeastViolation) -> list[str]:
 
 def _violations(problem: ReconfigurationProblem, evaluation: Evaluation) -> list[tuple[float, str]]:
     """Relative violation and sentence of each limit that a configuration violates."""
-    net, limits, found = problem.network, problem.limits, []
+    net = problem.network
+    found: list[tuple[float, str]] = []
     for k in np.flatnonzero(~net.is_substation):
         vm, bus, low, high = float(evaluation.vm[k]), net.bus_ids[k], float(problem.vm_min[k]), float(problem.vm_max[k])
         if vm * (1 + LIMIT_TOLERANCE) < low:
@@ -242,24 +243,21 @@ def _violations(problem: ReconfigurationProblem, evaluation: Evaluation) -> list
         if vm > high * (1 + LIMIT_TOLERANCE):
             missed = vm / high - 1
             found.append((missed, f"Bus {bus!r} rises to {vm:.4f} pu there, {missed:.2%} above {high:g} pu."))
-    if limits.ampacity:
-        for e in np.flatnonzero(evaluation.loading > 1 + LIMIT_TOLERANCE):
-            rating, current = net.i_max[e] * net.i_base[e], evaluation.current_a[e]
-            missed = float(evaluation.loading[e]) - 1
-            text = f"Branch {net.branch_ids[e]!r} carries {current:.1f} A there, {missed:.2%} above {rating:.1f} A."
-            found.append((missed, text))
-    if limits.substations:
-        for s, k in enumerate(net.substations):
-            drawn, name = float(evaluation.substation_kva[s]), net.bus_ids[k]
-            low, high = net.substation_s_min[s] * net.base.kw, net.substation_s_max[s] * net.base.kw
-            if drawn > high * (1 + LIMIT_TOLERANCE):
-                text = (
-                    f"Substation {name!r} delivers {drawn:.1f} kVA there, {drawn / high - 1:.2%} above {high:.1f} kVA."
-                )
-                found.append((drawn / high - 1, text))
-            if drawn * (1 + LIMIT_TOLERANCE) < low:
-                text = f"Substation {name!r} delivers {drawn:.1f} kVA there, {1 - drawn / low:.2%} below {low:.1f} kVA."
-                found.append((1 - drawn / low, text))
+    ratings = problem.i_max * net.i_base
+    for e in np.flatnonzero(evaluation.current_a > ratings * (1 + LIMIT_TOLERANCE)):
+        rating, current = float(ratings[e]), float(evaluation.current_a[e])
+        missed = current / rating - 1
+        text = f"Branch {net.branch_ids[e]!r} carries {current:.1f} A there, {missed:.2%} above {rating:.1f} A."
+        found.append((missed, text))
+    for s, k in enumerate(net.substations):
+        drawn, name = float(evaluation.substation_kva[s]), net.bus_ids[k]
+        low, high = float(problem.s_min[s]) * net.base.kw, float(problem.s_max[s]) * net.base.kw
+        if drawn > high * (1 + LIMIT_TOLERANCE):
+            text = f"Substation {name!r} delivers {drawn:.1f} kVA there, {drawn / high - 1:.2%} above {high:.1f} kVA."
+            found.append((drawn / high - 1, text))
+        if drawn * (1 + LIMIT_TOLERANCE) < low:
+            text = f"Substation {name!r} delivers {drawn:.1f} kVA there, {1 - drawn / low:.2%} below {low:.1f} kVA."
+            found.append((1 - drawn / low, text))
     return found
 
 

@@ -86,7 +86,7 @@ class AcOpf:
     def __init__(self, problem: ReconfigurationProblem) -> None:
         ca = _casadi()
         self.problem = problem
-        net, controls, limits = problem.network, problem.controls, problem.limits
+        net, controls = problem.network, problem.controls
         self._branches = np.flatnonzero(problem.usable)
         n, m = net.n_bus, len(self._branches)
         self._row = {int(e): i for i, e in enumerate(self._branches)}
@@ -153,8 +153,8 @@ class AcOpf:
                     q = q - part["bank"][j] * square
             if k in root:
                 drawn = (p_out[k] + p) ** 2 + (q_out[k] + q) ** 2
-                s_min, s_max = float(net.substation_s_min[root[k]]), float(net.substation_s_max[root[k]])
-                if limits.substations and (s_min > 0 or math.isfinite(s_max)):
+                s_min, s_max = float(problem.s_min[root[k]]), float(problem.s_max[root[k]])
+                if s_min > 0 or math.isfinite(s_max):
                     constraints.append(drawn)
                     low.append(s_min**2)
                     high.append(s_max**2)

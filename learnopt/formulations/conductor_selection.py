@@ -80,7 +80,7 @@ def economic_limit_reason(problem: ConductorProblem) -> str:
         return "transformers or controls"
     if problem.budget is not None or problem.no_thicker_downstream:
         return "a budget or a rule on thickness"
-    if feeder.limits.substations and (net.substation_s_min > 0).any():
+    if (feeder.s_min > 0).any():
         return "a minimum power of a substation"
     if float(net.substation_vm.max()) > float(feeder.vm_max.min()):
         return "a substation above the upper voltage limit"

@@ -51,10 +51,8 @@ def constraint_substation_rating(model: Any, data: DistFlowData) -> None:
     """
     problem, net = data.problem, data.problem.network
     model.substation_rating = pyo.ConstraintList()
-    if not problem.limits.substations:
-        return
     for s, k in enumerate(net.substations):
-        s_min, s_max = net.substation_s_min[s], net.substation_s_max[s]
+        s_min, s_max = problem.s_min[s], problem.s_max[s]
         if not model.out_of[int(k)] or (s_min == 0 and not math.isfinite(s_max)):
             continue
         active, reactive = substation_power(model, data, s)

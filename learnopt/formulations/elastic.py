@@ -38,14 +38,14 @@ ASSUMED_LOWEST, ASSUMED_HIGHEST = 0.5, 1.5
 
 def widened(problem: ReconfigurationProblem) -> ReconfigurationProblem:
     """The problem with limits as wide as the slacks allow, without ratings of substations and switching cost."""
-    limits, net = problem.limits, problem.network
+    net = problem.network
     low = np.where(problem.vm_min > 0, problem.vm_min * (1 - WIDEST_VOLTAGE), ASSUMED_LOWEST)
     high = np.where(problem.vm_max < np.inf, problem.vm_max * (1 + WIDEST_VOLTAGE), ASSUMED_HIGHEST)
     return problem.replace(
         network=replace(
-            net, i_max=net.i_max * (1 + WIDEST_CURRENT), vm_min=np.minimum(low, high), vm_max=np.maximum(low, high)
+            net, i_max=problem.i_max * (1 + WIDEST_CURRENT), vm_min=np.minimum(low, high), vm_max=np.maximum(low, high)
         ),
-        limits=Limits(ampacity=limits.ampacity, voltage=True),
+        limits=Limits(ampacity=True, voltage=True),
         switching_cost=0.0,
     )
 
@@ -105,10 +105,8 @@ def elastic_current(model: Any, problem: ReconfigurationProblem, data: DistFlowD
 def elastic_substation(model: Any, problem: ReconfigurationProblem, data: DistFlowData) -> None:
     r"""Substation ratings with a slack each: polygon around s_max; s_min for passive feeders only."""
     net = problem.network
-    if not problem.limits.substations:
-        return
     for s, k in enumerate(net.substations):
-        s_min, s_max = float(net.substation_s_min[s]), float(net.substation_s_max[s])
+        s_min, s_max = float(problem.s_min[s]), float(problem.s_max[s])
         if not model.out_of[int(k)] or (s_min == 0 and not np.isfinite(s_max)):
             continue
         active, reactive = substation_power(model, data, s)

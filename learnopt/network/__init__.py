@@ -2,6 +2,7 @@
 
 from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Capacitor, Controls, Generator, Settings, Tap
+from learnopt.network.held import HeldLimit, LimitKind
 from learnopt.network.horizon import HorizonProblem
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.problem import ReconfigurationProblem
@@ -28,11 +29,13 @@ __all__ = [
     "Evaluation",
     "Floats",
     "Generator",
+    "HeldLimit",
     "HorizonProblem",
     "Id",
     "Ints",
     "Iteration",
     "LearnedSummary",
+    "LimitKind",
     "Limits",
     "Network",
     "ReconfigurationProblem",

@@ -34,6 +34,7 @@ def without_fixed_loops(problem: ReconfigurationProblem) -> ReconfigurationProbl
     chords = problem.chords
     if not chords.any():
         return problem
+    problem = problem.limits_in_network()
     net = problem.network
     held = problem.must_close & net.fixed
     tapped = {tap.branch for tap in problem.controls.taps}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Controls
+from learnopt.network.held import HeldLimit
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.union_find import loop_closers
 from learnopt.network.units import Base
@@ -430,6 +431,8 @@ class Limits:
         Enforce the substation ratings of the network.
     voltage
         Enforce the voltage limits of the network, bus by bus, where ``vm_min`` or ``vm_max`` does not replace them.
+    held
+        Limits that the present state breaks and no switch can change: their present value is in force instead.
     """
 
     vm_min: float | None = None
@@ -437,6 +440,7 @@ class Limits:
     ampacity: bool = False
     substations: bool = False
     voltage: bool = False
+    held: tuple[HeldLimit, ...] = ()
 
     def __post_init__(self) -> None:
         low, high = self.vm_min, self.vm_max

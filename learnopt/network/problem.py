@@ -12,6 +12,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
+from learnopt.network.held import LimitKind
 from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops
@@ -246,17 +247,62 @@ class ReconfigurationProblem:
     @cached_property
     def i_max(self) -> Floats:
         """Current limits in force [pu], shape (n_branch,); ``inf`` = none."""
-        return self.network.i_max if self.limits.ampacity else np.full(self.network.n_branch, np.inf)
+        net = self.network
+        limit = net.i_max if self.limits.ampacity else np.full(net.n_branch, np.inf)
+        return self._with_held(limit, LimitKind.CURRENT)
+
+    @cached_property
+    def s_min(self) -> Floats:
+        """Least apparent power to be drawn at each substation [pu], shape (n_substation,); 0 = any."""
+        net = self.network
+        limit = net.substation_s_min if self.limits.substations else np.zeros(len(net.substations))
+        return self._with_held(limit, LimitKind.LEAST_POWER)
+
+    @cached_property
+    def s_max(self) -> Floats:
+        """Most apparent power to be drawn at each substation [pu], shape (n_substation,); ``inf`` = any."""
+        net = self.network
+        limit = net.substation_s_max if self.limits.substations else np.full(len(net.substations), np.inf)
+        return self._with_held(limit, LimitKind.MOST_POWER)
+
+    def _with_held(self, limit: Floats, kind: LimitKind) -> Floats:
+        """Limits of one kind, those that are held at their present value; read-only."""
+        in_force = np.array(limit)
+        for held in self.limits.held:
+            if held.kind is kind:
+                in_force[held.index] = held.value
+        in_force.flags.writeable = False
+        return in_force
+
+    def limits_in_network(self) -> ReconfigurationProblem:
+        """The same problem with every limit in force written into the network: to be cut, merged or rescaled there."""
+        if not self.limits.held:
+            return self
+        in_force: dict[str, Any] = {
+            "vm_min": self.vm_min,
+            "vm_max": self.vm_max,
+            "i_max": self.i_max,
+            "substation_s_min": self.s_min,
+            "substation_s_max": self.s_max,
+        }
+        return replace(
+            self,
+            network=replace(self.network, **in_force),
+            limits=Limits(ampacity=True, substations=True, voltage=True),
+            variants=tuple(replace(network, **in_force) for network in self.variants),
+        )
 
     @cached_property
     def vm_min(self) -> Floats:
         """Lower voltage limits in force [pu], shape (n_bus,); 0 = none, as at every substation."""
-        return self._voltage_limits(self.limits.vm_min, self.network.vm_min, 0.0)
+        limit = self._voltage_limits(self.limits.vm_min, self.network.vm_min, 0.0)
+        return self._with_held(limit, LimitKind.LOWEST_VOLTAGE)
 
     @cached_property
     def vm_max(self) -> Floats:
         """Upper voltage limits in force [pu], shape (n_bus,); ``inf`` = none, as at every substation."""
-        return self._voltage_limits(self.limits.vm_max, self.network.vm_max, np.inf)
+        limit = self._voltage_limits(self.limits.vm_max, self.network.vm_max, np.inf)
+        return self._with_held(limit, LimitKind.HIGHEST_VOLTAGE)
 
     def _voltage_limits(self, for_all: float | None, of_network: Floats, none: float) -> Floats:
         net = self.network
@@ -264,7 +310,6 @@ class ReconfigurationProblem:
         if for_all is None and self.limits.voltage:
             limit[:] = of_network
         limit[net.substations] = none
-        limit.flags.writeable = False
         return limit
 
     @cached_property

@@ -41,6 +41,7 @@ class Rescaled:
 
 def without_ratios(problem: ReconfigurationProblem) -> Rescaled | None:
     """A problem in per units in which no transformer in use is off its nominal ratio; None where loops disagree."""
+    problem = problem.limits_in_network()
     net = problem.network
     usable = np.flatnonzero(problem.usable)
     if (net.ratio[usable] == 1).all():

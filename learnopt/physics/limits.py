@@ -29,13 +29,9 @@ class LimitArrays(NamedTuple):
 
 def limit_arrays(problem: ReconfigurationProblem) -> LimitArrays:
     """Limits of a problem for compiled code."""
-    net, limits = problem.network, problem.limits
-    n = len(net.substations)
     # Copies: writable like every array of a sweep, so that compiled code has one signature.
-    vm_min, vm_max = np.array(problem.vm_min), np.array(problem.vm_max)
-    s_min = np.array(net.substation_s_min) if limits.substations else np.zeros(n)
-    s_max = np.array(net.substation_s_max) if limits.substations else np.full(n, np.inf)
-    i_max = np.array(problem.i_max)
+    vm_min, vm_max, i_max = np.array(problem.vm_min), np.array(problem.vm_max), np.array(problem.i_max)
+    s_min, s_max = np.array(problem.s_min), np.array(problem.s_max)
     finite = (np.isfinite(limit).any() for limit in (vm_max, i_max, s_max))
     active = bool(vm_min.any() or s_min.any() or any(finite))
     return LimitArrays(vm_min, vm_max, i_max, s_min, s_max, active)

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from learnopt.io.files import write_atomically
 from learnopt.network import Certificate, Floats, Ints
+from learnopt.network.held import held_to_dicts
 from learnopt.physics.batch import feasible_losses
 from learnopt.pipeline.horizon import HorizonPlan, HorizonProblem
 from learnopt.report.files import SAFE, plot_div, plotly_script
@@ -42,6 +43,7 @@ def horizon_to_dict(problem: HorizonProblem, plan: HorizonPlan, times: Times) ->
         "case": net.name,
         "status": plan.status.value,
         "message": plan.message,
+        "held_limits": held_to_dicts(net, problem.limits),
         "certificate": plan.certificate.value,
         "steps": problem.n_steps,
         "hours": float(problem.hours.sum()),

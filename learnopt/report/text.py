@@ -22,6 +22,7 @@ from learnopt.network import (
     Settings,
     Status,
 )
+from learnopt.network.held import held_to_dicts
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.balance import balance_index, feeder_currents
@@ -81,6 +82,7 @@ def result_to_dict(
         "min_voltage_pu": None if found is None else finite(found.min_voltage_pu),
         "max_loading": None if found is None or not rated(problem) else finite(found.max_loading),
         "violations": [] if found is None else list(found.violations),
+        "held_limits": held_to_dicts(net, problem.limits),
         "operations": [operation_to_dict(problem, o) for o in plan],
         "manual_operations": sum(o.manual for o in plan),
         "nodes": result.nodes,

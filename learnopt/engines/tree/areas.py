@@ -84,6 +84,7 @@ def _fed_end(net: Network) -> Ints:
 
 def _area(problem: ReconfigurationProblem, inside: Bools) -> Area:
     """The problem of some buses that are no substations."""
+    problem = problem.limits_in_network()
     net = problem.network
     kept = inside | net.is_substation
     branches = np.flatnonzero(kept[net.from_bus] & kept[net.to_bus] & (inside[net.from_bus] | inside[net.to_bus]))

@@ -1,0 +1,115 @@
+"""Limits that the present state breaks and no switch can change: held at their present value instead of enforced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from learnopt.network.aliases import Id
+
+if TYPE_CHECKING:  # the records of the network hold these
+    from learnopt.network.model import Limits, Network
+
+
+class LimitKind(StrEnum):
+    """What is limited."""
+
+    LOWEST_VOLTAGE = "vm_min"
+    HIGHEST_VOLTAGE = "vm_max"
+    CURRENT = "i_max"
+    LEAST_POWER = "s_min"
+    MOST_POWER = "s_max"
+
+
+@dataclass(frozen=True)
+class HeldLimit:
+    """One limit of a network that gives way to the present state.
+
+    Parameters
+    ----------
+    index
+        Bus of a voltage, branch of a current, position among the substations of a power.
+    limit
+        What the file or the user asks for [pu].
+    value
+        What is in force instead: the present value [pu].
+    proven
+        No radial configuration respects the limit by itself; otherwise none was found that does.
+    """
+
+    kind: LimitKind
+    index: int
+    limit: float
+    value: float
+    proven: bool
+
+
+LIMITED: Mapping[LimitKind, str] = {
+    LimitKind.LOWEST_VOLTAGE: "bus",
+    LimitKind.HIGHEST_VOLTAGE: "bus",
+    LimitKind.CURRENT: "branch",
+    LimitKind.LEAST_POWER: "substation",
+    LimitKind.MOST_POWER: "substation",
+}
+"""Object of each kind of limit."""
+
+_UNITS: Mapping[LimitKind, str] = {
+    LimitKind.LOWEST_VOLTAGE: "pu",
+    LimitKind.HIGHEST_VOLTAGE: "pu",
+    LimitKind.CURRENT: "A",
+    LimitKind.LEAST_POWER: "kVA",
+    LimitKind.MOST_POWER: "kVA",
+}
+LISTED = 5
+"""Limits that a sentence names."""
+
+
+def held_to_dicts(network: Network, limits: Limits) -> list[dict[str, Any]]:
+    """Key ``held_limits`` of JSON answers: object, id, what is limited, what was asked for and what is in force."""
+    return [
+        {
+            "object": LIMITED[held.kind],
+            "id": _id(network, held),
+            "limit": held.kind.value,
+            "asked": held.limit * _unit(network, held),
+            "held_at": held.value * _unit(network, held),
+            "unit": _UNITS[held.kind],
+            "proven": held.proven,
+        }
+        for held in limits.held
+    ]
+
+
+def held_in_words(network: Network, limits: Limits) -> str:
+    """What is held, in one sentence; empty where nothing is."""
+    if not limits.held:
+        return ""
+    named = []
+    for held in limits.held[:LISTED]:
+        unit, digits = _unit(network, held), 4 if _UNITS[held.kind] == "pu" else 1
+        value, asked = f"{held.value * unit:.{digits}f}", f"{held.limit * unit:g}"
+        named.append(f"{LIMITED[held.kind]} {_id(network, held)!r} {value} {_UNITS[held.kind]} instead of {asked}")
+    more = len(limits.held) - LISTED
+    if more > 0:
+        named.append(f"and {more} more")
+    why = "no switch can change that" if all(h.proven for h in limits.held) else "no switching was found to change that"
+    return (
+        f"Held at their present value, since the present state breaks these limits and {why} "
+        f"(strict limits enforce them): {'; '.join(named)}."
+    )
+
+
+def _id(network: Network, held: HeldLimit) -> Id:
+    kind = LIMITED[held.kind]
+    if kind == "branch":
+        return network.branch_ids[held.index]
+    return network.bus_ids[network.substations[held.index] if kind == "substation" else held.index]
+
+
+def _unit(network: Network, held: HeldLimit) -> float:
+    """What one per unit of a limit is, in the unit that people read."""
+    if held.kind is LimitKind.CURRENT:
+        return float(network.i_base[held.index])
+    return 1.0 if LIMITED[held.kind] == "bus" else float(network.base.kw)
