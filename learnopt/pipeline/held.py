@@ -15,7 +15,7 @@ proven
     lowers voltages further; Baran & Wu 1989, doi:10.1109/61.25627). Reactive sums and voltages: without capacitive
     shunts; voltages: without generation and with ratios that agree around loops.
 found
-    The problem has no admissible configuration, and a search that asks for this one limit alone finds none that
+    No admissible configuration was found, and a search that asks for this one limit alone finds none that
     respects it: branch exchange, and an exact engine, which may prove it.
 
 A limit that some switch can bring about stays a limit, and so does a voltage limit that is given beside the network
@@ -137,8 +137,10 @@ def solve_holding(
         if found is None or not evaluate(problem.applied(None), found).feasible:
             problem = hold_stubborn(problem, searched=False) or problem
     result = run(problem)
-    if result.status is Status.INFEASIBLE and (looser := hold_stubborn(problem)) is not None:
-        problem, result = looser, run(looser)
+    if result.status in (Status.INFEASIBLE, Status.NO_SOLUTION):
+        looser = hold_stubborn(problem, searched=result.status is Status.INFEASIBLE)
+        if looser is not None:
+            problem, result = looser, run(looser)
     sentence = held_in_words(problem.network, problem.limits)
     if sentence:
         result = replace(result, message=" ".join(part for part in (result.message, sentence) if part))
