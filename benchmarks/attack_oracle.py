@@ -232,12 +232,18 @@ def excess(problem: ReconfigurationProblem, states: States) -> NDArray[np.float6
     inner = np.ones(net.n_bus, dtype=bool)
     inner[net.substations] = False
     worst = np.full(len(states.closed), -np.inf)
-    vm = np.abs(states.v[:, inner])
-    if vm.shape[1]:
-        if limits.vm_min is not None:
-            worst = np.maximum(worst, (1 - vm / limits.vm_min).max(axis=1))
-        if limits.vm_max is not None:
-            worst = np.maximum(worst, (vm / limits.vm_max - 1).max(axis=1))
+    low = np.zeros(net.n_bus) if limits.vm_min is None else np.full(net.n_bus, limits.vm_min)
+    high = np.full(net.n_bus, np.inf) if limits.vm_max is None else np.full(net.n_bus, limits.vm_max)
+    if limits.voltage:  # of each bus, read from the network and not from the problem: nothing is shared
+        low = net.vm_min if limits.vm_min is None else low
+        high = net.vm_max if limits.vm_max is None else high
+    vm = np.abs(states.v)
+    some = inner & (low > 0)
+    if some.any():
+        worst = np.maximum(worst, (1 - vm[:, some] / low[some]).max(axis=1))
+    some = inner & np.isfinite(high)
+    if some.any():
+        worst = np.maximum(worst, (vm[:, some] / high[some] - 1).max(axis=1))
     if limits.ampacity:
         worst = np.maximum(worst, (states.current / net.i_max - 1).max(axis=1, initial=-1))
     if limits.substations:

@@ -94,8 +94,10 @@ def build(problem: ReconfigurationProblem) -> tuple[highspy.Highs, list]:
     # Big-M from the data as a whole, as textbooks do.
     flow_max = (1 + LOSS_SHARE) * float(np.abs(problem.p[fed]).sum() + np.abs(problem.q[fed]).sum() + charging.sum())
     nominal = float(net.substation_vm.max()) ** 2
-    v_min = (LOWEST_VOLTAGE if limits.vm_min is None else limits.vm_min) ** 2
-    v_max = max(nominal, 1.1**2 if limits.vm_max is None else limits.vm_max**2)
+    lower = np.where(problem.vm_min > 0, problem.vm_min, LOWEST_VOLTAGE) ** 2
+    upper = problem.vm_max**2
+    v_min = float(lower[fed].min()) if fed.size else LOWEST_VOLTAGE**2
+    v_max = max(nominal, float(np.where(np.isfinite(upper), upper, 1.1**2)[fed].max(initial=0.0)))
     ell_max = np.minimum(2 * flow_max**2 / v_min, problem.i_max**2)
     voltage_m = v_max - min(v_min, float(net.substation_vm.min()) ** 2)
 
@@ -109,8 +111,7 @@ def build(problem: ReconfigurationProblem) -> tuple[highspy.Highs, list]:
     q_sqr = [h.addVariable(0.0, flow_max**2) for _ in branches]
     ell = [h.addVariable(0.0, ell_max[e]) for e in branches]
     connection = [h.addVariable(-float(net.n_bus), float(net.n_bus)) for _ in branches]
-    high = math.inf if limits.vm_max is None else limits.vm_max**2
-    v = [h.addVariable(v_min, min(v_max, high)) for _ in buses]
+    v = [h.addVariable(float(lower[k]), min(v_max, float(upper[k]))) for k in buses]
     for k, vm in zip(net.substations, net.substation_vm, strict=True):
         h.changeColBounds(v[k].index, vm**2, vm**2)
 

@@ -12,6 +12,7 @@ from learnopt.io import network_from_dict
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.network import Limits, ReconfigurationProblem
 from learnopt.pipeline.accelerate import LearnedEngine
+from learnopt.pipeline.held import solve_holding
 
 SECONDS = 10.0
 """Time limit of one answer."""
@@ -38,7 +39,8 @@ def answer(engine: LearnedEngine, feeder: str, scenario: str | None = None) -> d
         problem = ReconfigurationProblem.of(network, drawn, limits=Limits.of(network))
     except DataError as error:
         return {"errors": error.messages}
-    result = engine.solve(problem, SolveOptions(time_limit=SECONDS))
+    options = SolveOptions(time_limit=SECONDS)
+    problem, result = solve_holding(problem, lambda one: engine.solve(one, options))
     opened = None if result.configuration is None else network.open_ids(result.configuration)
     belief = {} if problem.contradictions else engine.predictor.predict(problem).p_closed.tolist()
     return {

@@ -48,7 +48,8 @@ def instances() -> list[Instance]:
     """Six instances on two feeders, with generation, an outage and locks somewhere."""
     made = []
     for feeder in range(2):
-        network = replace(square(0.95), name=f"square {feeder}")
+        low = np.array([0.95, 0.9, 0.92, 0.95]) if feeder else 0.95  # of each bus, and of all alike
+        network = replace(square(), name=f"square {feeder}", vm_min=low)
         for scenario in range(3):
             rng = np.random.default_rng([feeder, scenario])
             changed = replace(
@@ -116,6 +117,10 @@ def assert_same_problem(a: ReconfigurationProblem, b: ReconfigurationProblem) ->
         b.network.branch_ids,
     )
     np.testing.assert_allclose(a.network.r, b.network.r, rtol=1e-11)
+    assert (a.network.vm_min.tolist(), a.network.vm_max.tolist()) == (
+        b.network.vm_min.tolist(),
+        b.network.vm_max.tolist(),
+    )
     assert (a.limits, a.charging) == (b.limits, b.charging)
 
 

@@ -11,7 +11,9 @@ from conftest import make_network
 from report_results import failed, solved
 
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Scenario, Status
+from learnopt.physics import evaluate
 from learnopt.report.html import report_html, write_report
+from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -128,6 +130,24 @@ def test_voltage_violations_are_listed(case33: Network) -> None:
     assert re.search(r"Before: \d+", text)
     assert "bus 18: voltage 0.91309 pu is below 0.93 pu" in text
     assert "at least 0.93 pu" in text
+
+
+def test_voltage_limits_of_each_bus(case33: Network) -> None:
+    """Limits that differ are told as a range, and the profile shows that of each bus."""
+    low = np.where(np.arange(case33.n_bus) % 2, 0.93, 0.9)
+    problem = ReconfigurationProblem.of(replace(case33, vm_min=low, vm_max=np.where(low > 0.9, np.inf, 1.02)))
+    page = report_html(problem, solved(problem, case33.configuration([7, 9, 14, 32, 37])))
+    assert "at least 0.9 to 0.93 pu, bus by bus and at most 1.02 pu" in Page(page).text
+    assert "lower limit, bus by bus" in page
+    evaluation = evaluate(problem, case33.normal_configuration)
+    profile = voltage_profile(problem, case33.normal_configuration, evaluation)
+    axes = profile_figure(problem, profile, None).axes[0]
+    drawn = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert {"lower limit, bus by bus", "upper limit, bus by bus"} <= drawn
+    traces = {trace.name: trace for trace in profile_plot(problem, profile, None).data}
+    shown = np.array([np.nan if v is None else v for v in traces["lower limit, bus by bus"].y])
+    assert np.isnan(shown[0])
+    np.testing.assert_array_equal(shown[1:], low[1:])
 
 
 def test_same_result_same_bytes(case33: Network) -> None:
