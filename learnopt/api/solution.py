@@ -263,6 +263,7 @@ def solve(
     certify: Certificate | str | None = None,
     gap: float | None = None,
     time_limit: float | None = None,
+    node_limit: int | None = None,
     threads: int = 1,
     checkpoint: str | Path | None = None,
     k_best: int = 1,
@@ -283,6 +284,8 @@ def solve(
         Relative gap at which to stop; each engine has its default.
     time_limit
         Seconds; the best configuration found by then is returned.
+    node_limit
+        Nodes of branch and bound after which the same happens, with the same answer on every machine.
     threads
         Of the tree search; the answer and its proof are the same for any number.
     checkpoint
@@ -312,7 +315,9 @@ def solve(
         net = network if isinstance(network, Network) else load(network)
         loads, notes = read_situation(options.pop("scenario", None), net)
         asked = problem(net, loads, **options)
-    wanted = SolveOptions(None if certify is None else _certificate(certify), gap, time_limit, threads=threads)
+    wanted = SolveOptions(
+        None if certify is None else _certificate(certify), gap, time_limit, node_limit, threads=threads
+    )
     warm(engine, wanted.certify, checkpoint)
 
     def run(one: ReconfigurationProblem) -> Result:

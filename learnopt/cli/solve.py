@@ -57,6 +57,9 @@ def solve(
     ] = None,
     gap: Annotated[float | None, typer.Option(help="Relative gap to stop at (milp 1e-4, tree 0).")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; the best found by then is returned.")] = None,
+    node_limit: Annotated[
+        int | None, typer.Option(help="Nodes of branch and bound; the answer is then the same on every machine.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the tree search, all cores if absent; the answer is the same.")
     ] = None,
@@ -105,7 +108,7 @@ def solve(
         remote_only,
     )  # fmt: skip
     cores = os.cpu_count() or 1
-    options = SolveOptions(certify, gap, time_limit, threads=cores if threads is None else threads)
+    options = SolveOptions(certify, gap, time_limit, node_limit, threads=cores if threads is None else threads)
     check_writable(report=report)
     if export is not None:
         check_export(export)

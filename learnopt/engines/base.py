@@ -67,7 +67,8 @@ class SolveOptions:
     time_limit
         Seconds without compiling; None = no limit. The best configuration found is returned.
     node_limit
-        Nodes of branch and bound; None = no limit. Unlike with a time limit the answer is the same on every machine.
+        Nodes of branch and bound (of the enumeration: configurations); None = no limit. Unlike with a time limit the
+        answer is the same on every machine. Engines that do not branch have none.
     seed
         For engines that randomise.
     threads

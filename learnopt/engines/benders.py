@@ -178,8 +178,8 @@ class _Decomposition:
             self._root(master, tangents, tolerance, proven)
         seen: set[tuple[Configuration, tuple[float, ...], tuple[bool, ...]]] = set()
         for number in range(1, effort.iterations + 1):
-            if search.remaining <= 0:
-                return search.stopped, f"Time limit of {search.limit:g} s reached."
+            if over := search.over:
+                return search.stopped, over
             with watch.stage("master"):
                 run = master.propose(effort, search.remaining)
             search.nodes += run.nodes

@@ -10,6 +10,7 @@ the judge finds one; what neither settles is below every bound.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -269,6 +270,7 @@ class EnumerationEngine:
         trunk = SearchSpace.of(problem).trunk
         best_value = np.array([np.inf])
         cap = problem.max_operations
+        most = sys.maxsize if options.node_limit is None else options.node_limit
         finished = interrupted = False
         with watch.stage("enumerate"):
             try:
@@ -288,7 +290,7 @@ class EnumerationEngine:
                         problem.switching_cost / net.base.kw,
                         np.iinfo(np.int64).max if cap is None else cap,
                         best,
-                        progress[0] + CHUNK,
+                        min(progress[0] + CHUNK, most),
                         state,
                         label,
                         progress,
@@ -297,7 +299,8 @@ class EnumerationEngine:
                     )
                     open_questions.put(questions[: progress[3]], best, best_value)
                     progress[3] = 0
-                    if options.time_limit is not None and watch.elapsed > options.time_limit:
+                    late = options.time_limit is not None and watch.elapsed > options.time_limit
+                    if late or progress[0] >= most:
                         break
             except KeyboardInterrupt:
                 interrupted = True

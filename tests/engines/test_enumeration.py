@@ -104,3 +104,10 @@ def test_ctrl_c_returns_the_best_so_far(case33, monkeypatch):
     result = EnumerationEngine().solve(ReconfigurationProblem.of(case33), SolveOptions())
     assert (result.status, result.dual_bound_kw) == (Status.INTERRUPTED, None)
     assert result.configuration is not None
+
+
+def test_node_limit_counts_configurations(case33):
+    """So many configurations are evaluated, the best of them is returned, and nothing is proven."""
+    result = EnumerationEngine().solve(ReconfigurationProblem.of(case33), SolveOptions(node_limit=100))
+    assert (result.status, result.certificate) == (Status.FEASIBLE, Certificate.NONE)
+    assert "100 radial configurations evaluated" in result.message

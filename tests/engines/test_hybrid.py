@@ -47,7 +47,7 @@ def test_local_search_goes_on_from_a_stopped_milp(case33: Network, monkeypatch: 
     """From the normal configuration it finds the known optimum; the bound and its certificate are kept, not raised."""
     monkeypatch.setattr(module, "MilpEngine", Stopped)
     problem = ReconfigurationProblem.of(case33)
-    first, second = (HybridEngine().solve(problem, SolveOptions(time_limit=60.0)) for _ in range(2))
+    first, second = (HybridEngine().solve(problem, SolveOptions()) for _ in range(2))
     assert first.loss_kw == pytest.approx(139.551, abs=1e-3)
     assert first.status is Status.FEASIBLE
     assert first.certificate is Certificate.AC
@@ -84,7 +84,7 @@ def test_local_search_keeps_the_settings_of_the_milp(case33: Network, monkeypatc
 
     monkeypatch.setattr(module, "MilpEngine", WithBank)
     problem = ReconfigurationProblem.of(case33).replace(controls=Controls(capacitors=(Capacitor(29, (step,)),)))
-    result = HybridEngine().solve(problem, SolveOptions(time_limit=60.0))
+    result = HybridEngine().solve(problem, SolveOptions())
     assert result.settings == settings
     best = EnumerationEngine().solve(problem.applied(settings), SolveOptions())
     assert result.loss_kw == pytest.approx(best.loss_kw, abs=1e-3)

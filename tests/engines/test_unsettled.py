@@ -70,12 +70,12 @@ def check(problem: ReconfigurationProblem, result: Result, known: dict[Configura
 
 def solve_milp(problem: ReconfigurationProblem) -> Result:
     """Without probing, so that the model itself has to hold the bound down."""
-    return MilpEngine(Effort(probing=False)).solve(problem, SolveOptions(time_limit=60.0))
+    return MilpEngine(Effort(probing=False)).solve(problem, SolveOptions())
 
 
 def named(name: str, **options: Any) -> Callable[[ReconfigurationProblem], Result]:
     """Solve by an engine of this name."""
-    return lambda problem: load_engine(name).solve(problem, SolveOptions(time_limit=60.0, **options))
+    return lambda problem: load_engine(name).solve(problem, SolveOptions(**options))
 
 
 ENGINES = {

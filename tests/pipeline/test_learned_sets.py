@@ -30,7 +30,7 @@ from learnopt.pipeline.belief import Belief
 from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
 from learnopt.pipeline.horizon.learned import learned_suggestions
 
-FAST, PROOF = SolveOptions(time_limit=60), SolveOptions(certify=Certificate.AC, time_limit=60)
+FAST, PROOF = SolveOptions(), SolveOptions(certify=Certificate.AC)
 
 
 def problem_of(seed: int) -> ReconfigurationProblem:

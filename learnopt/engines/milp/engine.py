@@ -72,10 +72,18 @@ class HighsRelaxation:
         return self.model.solve_relaxation(time_limit)
 
     def solve(
-        self, cutoff: float, gap: float, time_limit: float, heuristics: bool, watch: Callable[[float, int], None]
+        self,
+        cutoff: float,
+        gap: float,
+        time_limit: float,
+        heuristics: bool,
+        watch: Callable[[float, int], None],
+        node_limit: int | None = None,
     ) -> highs.SolverRun:
         """Solve below a cutoff [kW]; HiGHS's own heuristics only where there is no incumbent."""
-        return self.model.solve(cutoff=cutoff, gap=gap, time_limit=time_limit, heuristics=heuristics, watch=watch)
+        return self.model.solve(
+            cutoff=cutoff, gap=gap, time_limit=time_limit, heuristics=heuristics, node_limit=node_limit, watch=watch
+        )
 
     def add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
         """Append tangents; the voltage of a substation is a number in them."""

@@ -215,13 +215,13 @@ class OuterApproximation:
             if end is not None:
                 return end
         while not search.closed:
-            if search.remaining <= 0:
-                return search.stopped, f"Time limit of {search.limit:g} s reached."
+            if over := search.over:
+                return search.stopped, over
             cutoff = search.cutoff
             with watch.stage("milp"):
                 gap = effort.mip_gap_share * search.gap
-                run = model.solve(cutoff, gap, search.remaining, math.isinf(cutoff), heard)
-                search.nodes += run.nodes
+                run = model.solve(cutoff, gap, search.remaining, math.isinf(cutoff), heard, search.nodes_left)
+                search.nodes += run.nodes if search.nodes_left is None else max(run.nodes, 1)
             raise_bound(min(run.bound, cutoff))
             if run.outcome is Outcome.INTERRUPTED:
                 raise KeyboardInterrupt

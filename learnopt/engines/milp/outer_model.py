@@ -22,7 +22,13 @@ class Relaxation(Protocol):
         ...
 
     def solve(
-        self, cutoff: float, gap: float, time_limit: float, heuristics: bool, watch: Callable[[float, int], None]
+        self,
+        cutoff: float,
+        gap: float,
+        time_limit: float,
+        heuristics: bool,
+        watch: Callable[[float, int], None],
+        node_limit: int | None = None,
     ) -> SolverRun:
         """Solve below a cutoff [kW]; ``watch`` hears of bound [kW] and nodes on the way."""
         ...

@@ -123,9 +123,18 @@ class PyomoRelaxation:
         return run
 
     def solve(
-        self, cutoff: float, gap: float, time_limit: float, heuristics: bool, watch: Callable[[float, int], None]
+        self,
+        cutoff: float,
+        gap: float,
+        time_limit: float,
+        heuristics: bool,
+        watch: Callable[[float, int], None],
+        node_limit: int | None = None,
     ) -> SolverRun:
-        """Solve below a cutoff [kW], to the solver's own gap; Pyomo hears nothing of it on the way."""
+        """Solve below a cutoff [kW], to the solver's own gap; Pyomo hears nothing of it on the way.
+
+        A node limit is looked at between two runs only.
+        """
         if math.isfinite(cutoff):
             set_cutoff(self.model, cutoff)
         return self._engine.run(self.model, time_limit)

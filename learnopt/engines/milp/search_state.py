@@ -109,6 +109,18 @@ class Search:
         return self.limit - self.watch.elapsed
 
     @property
+    def nodes_left(self) -> int | None:
+        """Nodes left; None = no limit."""
+        return None if self.options.node_limit is None else max(self.options.node_limit - self.nodes, 0)
+
+    @property
+    def over(self) -> str:
+        """Which limit is reached, in a sentence; empty while there is time and nodes are left."""
+        if self.remaining <= 0:
+            return f"Time limit of {self.limit:g} s reached."
+        return f"Node limit of {self.options.node_limit} reached." if self.nodes_left == 0 else ""
+
+    @property
     def doubt(self) -> str:
         """What keeps the bound down, or a proof of infeasibility away; empty where everything was settled."""
         if math.isinf(self.cap) and self.cap > 0:

@@ -26,7 +26,7 @@ def solve_areas(
 ) -> Result:
     """The result of the whole from those of its areas: objectives and bounds add up, and so do their gaps.
 
-    Areas share the time that is left by their number of switches, the largest last.
+    Areas share the time and the nodes that are left by their number of switches, the largest last.
 
     Parameters
     ----------
@@ -38,9 +38,12 @@ def solve_areas(
     results: list[Result] = []
     for i, area in enumerate(parts):
         own = options
+        share = (1 + area.n_switches) / sum(1 + later.n_switches for later in parts[i:])
         if options.time_limit is not None:
-            share = (1 + area.n_switches) / sum(1 + later.n_switches for later in parts[i:])
-            own = replace(options, time_limit=max((options.time_limit - watch.elapsed) * share, LEAST_TIME))
+            own = replace(own, time_limit=max((options.time_limit - watch.elapsed) * share, LEAST_TIME))
+        if options.node_limit is not None:
+            left = options.node_limit - sum(result.nodes for result in results)
+            own = replace(own, node_limit=max(int(left * share), 1))
         results.append(solve(area.problem, own, start and area.part_of(start), Stopwatch()))
         for stage, seconds in results[-1].stage_times_s.items():
             watch.stages[stage] = watch.stages.get(stage, 0.0) + seconds

@@ -265,7 +265,7 @@ def test_tree_search_proves_what_enumeration_finds() -> None:
         if not mixed_signs(problem):
             continue
         oracle = load_engine("enumerate").solve(problem, SolveOptions())
-        result = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.AC, time_limit=60.0))
+        result = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.AC))
         if result.certificate is not Certificate.AC or oracle.configuration is None:
             continue
         proven += 1

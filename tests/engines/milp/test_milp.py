@@ -26,12 +26,12 @@ from learnopt.physics import evaluate, power_flow
 def solve(
     problem: ReconfigurationProblem, start: Configuration | None = None, probing: bool = False, **options
 ) -> Result:
-    """Solve with a time limit that ends an endless loop, not one that is ever reached; without probing by default.
+    """Solve without probing by default.
 
     Probing alone settles most small problems: here the model is to be tested.
     """
     engine = MilpEngine(Effort(probing=probing))
-    return engine.solve(problem, SolveOptions(**{"time_limit": 120.0, **options}), start)
+    return engine.solve(problem, SolveOptions(**options), start)
 
 
 class Blind:
@@ -172,10 +172,7 @@ def test_upper_limits_within_and_out_of_reach(seed, blind):
 def test_tangents_of_sampled_trees(seed, blind):
     """With none of them and with many the optimum of enumeration, and the same claim about it."""
     problem = random_problem(seed + 7100, ("generation", "capacitors", "charging", "voltages"), n_loops=(3, 6))
-    few, many = (
-        MilpEngine(Effort(probing=False, sampled_trees=n)).solve(problem, SolveOptions(time_limit=120.0))
-        for n in (0, 60)
-    )
+    few, many = (MilpEngine(Effort(probing=False, sampled_trees=n)).solve(problem, SolveOptions()) for n in (0, 60))
     check_against_all(problem, few)
     check_against_all(problem, many)
     assert many.status is few.status
@@ -231,6 +228,16 @@ def test_time_limit_with_incumbent(case33, limit):
     assert f"Time limit of {limit:g} s reached" in result.message
     assert result.objective_kw >= 139.551
     assert result.dual_bound_kw is None or result.dual_bound_kw < 139.552
+
+
+def test_a_node_limit_ends_the_rounds(case33):
+    """Twice the same answer, bound and nodes, with the limit in the message."""
+    problem = ReconfigurationProblem.of(case33)
+    first, second = (solve(problem, node_limit=2, gap=0.0) for _ in range(2))
+    assert (first.status, first.certificate) == (Status.FEASIBLE, Certificate.AC)
+    assert "Node limit of 2 reached" in first.message
+    assert first.dual_bound_kw <= 139.552
+    assert (first.configuration, first.dual_bound_kw) == (second.configuration, second.dual_bound_kw)
 
 
 def test_time_limit_without_incumbent(case33, monkeypatch):

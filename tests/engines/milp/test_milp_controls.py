@@ -65,7 +65,7 @@ def least_loss(problem: ReconfigurationProblem) -> float:
 def test_first_admissible_configuration(seed, monkeypatch):
     """Where no setting of the configuration proposed is admissible another one is; the bound stays below both."""
     problem = controlled(seed, stepped=True)
-    best = MilpEngine().solve(problem, SolveOptions(time_limit=60))
+    best = MilpEngine().solve(problem, SolveOptions())
 
     def judge(problem, configuration):
         found = evaluate(problem, configuration)
@@ -75,8 +75,8 @@ def test_first_admissible_configuration(seed, monkeypatch):
     for name in ("find_incumbent", "round_relaxation", "settle"):
         monkeypatch.setattr(outer_approximation, name, lambda *_, **__: None)
     monkeypatch.setattr(OuterApproximation, "_more_starts", lambda *_: None)
-    stuck = MilpEngine(Effort(proposals=0)).solve(problem, SolveOptions(time_limit=60))
-    result = MilpEngine().solve(problem, SolveOptions(time_limit=60))
+    stuck = MilpEngine(Effort(proposals=0)).solve(problem, SolveOptions())
+    result = MilpEngine().solve(problem, SolveOptions())
     assert stuck.status is Status.NO_SOLUTION
     assert result.configuration not in (None, best.configuration), result.message
     assert result.dual_bound_kw is None or result.dual_bound_kw <= best.objective_kw * (1 + 1e-6)
@@ -89,7 +89,7 @@ def test_discrete_controls_against_enumeration(seed):
     """The optimum over all configurations and settings, proven; or proven that there is none."""
     problem = controlled(seed, stepped=True)
     best = least_loss(problem)
-    result = MilpEngine().solve(problem, SolveOptions(time_limit=60))
+    result = MilpEngine().solve(problem, SolveOptions())
     assert result.dual_bound_kw is None or result.dual_bound_kw <= best * (1 + 1e-6) + 1e-9
     if np.isinf(best):
         assert result.configuration is None
@@ -111,7 +111,7 @@ def test_continuous_controls_against_search(seed):
         evaluation = evaluate(problem.applied(settings), configuration)
         if evaluation.feasible:
             found.append(evaluation.loss_kw)
-    result = MilpEngine().solve(problem, SolveOptions(time_limit=60))
+    result = MilpEngine().solve(problem, SolveOptions())
     if not found:
         return
     assert result.certificate is Certificate.AC

@@ -26,7 +26,7 @@ from learnopt.network import (
 from learnopt.physics import evaluate
 from learnopt.pipeline.risk import Risk, solve_risk
 
-OPTIONS = SolveOptions(time_limit=60.0)
+OPTIONS = SolveOptions()
 
 
 def several(seed: int, features: tuple[str, ...] = (), n: int = 3) -> ReconfigurationProblem:

@@ -16,7 +16,7 @@ from learnopt.engines.milp.periods import solve_periods
 from learnopt.network import HorizonProblem, Status
 from learnopt.physics import evaluate
 
-OPTIONS = SolveOptions(time_limit=60.0)
+OPTIONS = SolveOptions()
 KINDS = [f for f in (*PASSIVE, "generation", "charging") if f not in ("cost", "cap")]
 
 

@@ -38,7 +38,7 @@ def test_against_enumeration(make_engine):
         flows = feasible_flows(problem)
         kw = problem.network.base.kw
         best = min((f.loss * kw + problem.switching_cost * problem.operations(c) for c, f in flows), default=np.inf)
-        result = make_engine().solve(problem, SolveOptions(time_limit=30.0))
+        result = make_engine().solve(problem, SolveOptions())
         ended.add(result.status)
         if result.dual_bound_kw is not None:
             assert result.certificate is Certificate.AC
@@ -67,7 +67,7 @@ def test_case16_is_solved(make_engine, case16):
 def test_limits_are_statuses(make_engine, case33):
     """A voltage that no configuration reaches is proven infeasible; a time limit returns the incumbent."""
     tight = ReconfigurationProblem.of(case33, limits=Limits(vm_min=0.99))
-    assert make_engine().solve(tight, SolveOptions(time_limit=60.0)).status is Status.INFEASIBLE
+    assert make_engine().solve(tight, SolveOptions()).status is Status.INFEASIBLE
     result = make_engine().solve(ReconfigurationProblem.of(case33), SolveOptions(gap=0.0, time_limit=0.05))
     assert result.status is Status.FEASIBLE
     assert result.loss_kw == pytest.approx(139.55, abs=0.01)

@@ -74,7 +74,7 @@ def test_areas_equal_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = composed(rng, int(rng.integers(2, 4)), at_root=0.8)
     problem = random_problem(seed, [f for f in SEPARATE if rng.random() < 0.3], load=(0.1, 1.0), network=network)
-    result = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.AC, time_limit=30.0))
+    result = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.AC))
     flows = feasible_flows(problem) if not problem.contradictions else []
     if not flows:
         assert result.status in (Status.INFEASIBLE, Status.NO_SOLUTION)

@@ -35,7 +35,7 @@ def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def solve(problem: ReconfigurationProblem, threads: int, certify: Certificate = Certificate.AC, **more) -> Result:
-    options = SolveOptions(certify=certify, threads=threads, **{"time_limit": 60.0, **more})
+    options = SolveOptions(certify=certify, threads=threads, **more)
     return TreeSearchEngine().solve(problem, options)
 
 
@@ -107,7 +107,7 @@ def test_a_full_pool_gives_up_nodes_and_says_so(monkeypatch: pytest.MonkeyPatch)
     given_up = 0
     for seed in range(20):
         problem = random_problem(seed, [], n_bus=(10, 13), n_loops=(6, 8), load=(0.3, 1.5))
-        result = solve(problem, 1, time_limit=None)
+        result = solve(problem, 1)
         best = load_engine("enumerate").solve(problem, SolveOptions()).objective_kw
         assert result.dual_bound_kw <= best * (1 + 1e-9)
         given_up += result.status is Status.FEASIBLE

@@ -27,8 +27,8 @@ PUBLISHED = {"case33": 139.551, "case69": 98.605, "case70": 301.645, "case119": 
 
 
 def solve(problem: ReconfigurationProblem, certify: Certificate = Certificate.AC, **options) -> Result:
-    """Tree search with a time limit that ends an endless loop, not one that is ever reached."""
-    return TreeSearchEngine().solve(problem, SolveOptions(certify=certify, **{"time_limit": 60.0, **options}))
+    """Tree search with a node limit that ends an endless loop, not one that is ever reached."""
+    return TreeSearchEngine().solve(problem, SolveOptions(certify=certify, **{"node_limit": 10**6, **options}))
 
 
 class Blind:
@@ -171,7 +171,7 @@ def test_ac_bound_holds_for_every_configuration_when_stopped(seed, blind, monkey
     bounds = []
     for stop in range(12):
         left[0] = stop
-        result = solve(problem)
+        result = solve(problem, time_limit=60.0)
         if result.dual_bound_kw is not None:
             assert result.certificate is Certificate.AC
             assert result.dual_bound_kw <= best * (1 + 1e-9) + 1e-9
@@ -315,6 +315,21 @@ def test_a_load_at_the_nose_is_not_called_infeasible():
 
 
 @pytest.mark.parametrize("certify", [Certificate.AC, Certificate.MODEL])
+@pytest.mark.parametrize("limit", [1, 3, 50])
+def test_a_node_limit_gives_the_same_answer_for_any_number_of_threads(certify, limit, blind, order):
+    """Ended by a node limit: a valid bound, and answer, bound and nodes do not depend on threads."""
+    problem = ReconfigurationProblem.of(load_case("case70"), limits=Limits())
+    runs = [solve(problem, certify, node_limit=limit, threads=threads) for threads in (1, 3)]
+    assert runs[0].configuration == runs[1].configuration
+    assert (runs[0].dual_bound_kw, runs[0].nodes) == (runs[1].dual_bound_kw, runs[1].nodes)
+    stopped = f"Node limit of {limit} reached" in runs[0].message
+    assert stopped == (runs[0].status is not Status.OPTIMAL)
+    assert stopped or limit > 1
+    assert runs[0].nodes < limit + 40
+    assert runs[0].dual_bound_kw <= 301.65
+
+
+@pytest.mark.parametrize("certify", [Certificate.AC, Certificate.MODEL])
 def test_time_limit_with_incumbent(case33, certify):
     """Feasible, with a bound below the optimum."""
     result = solve(ReconfigurationProblem.of(case33), certify, time_limit=1e-9)
@@ -366,7 +381,7 @@ def test_what_the_judge_refuses_does_not_stop_the_search(triangle, blind, order)
     refused = evaluate(free, best).vm.min() * (1 + 1e-6)
     assert refused < accepted
     border = free.replace(limits=Limits(vm_min=float(refused + accepted) / 2))
-    result = solve(border, time_limit=20.0)
+    result = solve(border)
     assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
 
 
@@ -379,7 +394,7 @@ def test_two_power_flows_that_disagree_settle_nothing(triangle, blind, order, mo
         return replace(judged, converged=False, unsettled=True, violations=("no",)) if configuration == best else judged
 
     monkeypatch.setattr(incumbent, "evaluate", doubtful)
-    result = solve(ReconfigurationProblem.of(triangle), time_limit=20.0)
+    result = solve(ReconfigurationProblem.of(triangle))
     assert result.status is Status.FEASIBLE
     assert result.configuration != best
     assert result.dual_bound_kw <= power_flow(ReconfigurationProblem.of(triangle), best).loss * 1e3 * (1 + 1e-9)
@@ -390,7 +405,7 @@ def test_cap_below_what_must_be_operated(certify):
     """One line, normally open: it takes an operation, which a cap of zero forbids. No endless search."""
     network = make_network([(0, 1, 1, 0.5, {"normally_open": True})], {1: (1000, 400)})
     problem = ReconfigurationProblem.of(network, max_operations=0)
-    result = solve(problem, certify, time_limit=20.0)
+    result = solve(problem, certify)
     assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
     allowed = solve(problem.replace(max_operations=1), certify)
     assert allowed.status is Status.OPTIMAL
@@ -400,7 +415,7 @@ def test_a_start_is_used_and_a_bad_one_ignored(case33, monkeypatch):
     """A given optimum is the first incumbent; an inadmissible start changes nothing."""
     problem = ReconfigurationProblem.of(case33)
     optimum = case33.configuration([7, 9, 14, 32, 37])
-    options = SolveOptions(certify=Certificate.AC, time_limit=60.0)
+    options = SolveOptions(certify=Certificate.AC)
     started = TreeSearchEngine().solve(problem, options, optimum)
     ignored = TreeSearchEngine().solve(problem, options, case33.configuration([1, 2, 3]))
     plain = TreeSearchEngine().solve(problem, options)
