@@ -284,3 +284,12 @@ def test_profile_of_hour_ending_times(case33: Network) -> None:
     assert profiles.times[-1] == np.datetime64("2024-05-02T00:00:00")
     assert profiles.scenario(23).p_load.sum() == pytest.approx(0.98 * case33.p_load.sum())
     assert not any("order" in note or "more than once" in note for note in profiles.notes)
+
+
+def test_instants_beyond_the_calendar(tmp_path: Path, case33: Network) -> None:
+    """Damaged bytes of a Parquet file are instants in some far year."""
+    path = tmp_path / "p.parquet"
+    times = pa.array([2**60, 0], pa.timestamp("s"))
+    pyarrow.parquet.write_table(pa.table({"time": times, "scale": [1.0, 1.0]}), path)
+    with pytest.raises(DataError, match="outside of the years 1 to 9999"):
+        read_profiles(path, case33)

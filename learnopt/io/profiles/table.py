@@ -125,7 +125,10 @@ def read_profile_table(path: Path) -> ProfileTable:
         raise DataError(subject, [f"no time column: name it {TIME_NAMES[0]!r} (columns: {', '.join(names[:8])})"])
     if table.num_rows == 0:
         raise DataError(subject, ["the table has no rows"])
-    times = _texts(table[time_column])
+    try:
+        times = _texts(table[time_column])
+    except (OverflowError, ValueError):  # instants of Parquet reach beyond those of the calendar
+        raise DataError(subject, [f"column {time_column!r} holds times outside of the years 1 to 9999"]) from None
     others = [name for name in names if name != time_column]
     bus_column = next((name for name in others if name.strip().lower() in _BUS_NAMES), None)
     if bus_column is None:
