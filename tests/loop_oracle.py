@@ -71,6 +71,35 @@ def looped_problem(
     return ReconfigurationProblem(net, scenario, Limits(vm_min=float(rng.uniform(0.95, 0.99)), ampacity=True))
 
 
+def twin_problem(seed: int, limits: bool = False, mixed: bool = False) -> ReconfigurationProblem:
+    """A random ring system in which some lines without a switch are built two or three times, some behind couplers."""
+    rng = np.random.default_rng([30, seed])
+    n = int(rng.integers(5, 9))
+    branches = [(k - 1 if k < 3 else int(rng.integers(0, k)), k, *rng.uniform(0.1, 1.5, 2), {}) for k in range(1, n)]
+    for _ in range(int(rng.integers(2, 5))):
+        a, b = (int(k) for k in rng.choice(n, 2, replace=False))
+        branches.append((a, b, *rng.uniform(0.1, 1.5, 2), {"normally_open": True}))
+    for k in rng.choice(n - 1, 2, replace=False):
+        a, b = branches[k][:2]
+        branches[k] = (*branches[k][:4], {"switchable": False})
+        for copy in range(int(rng.integers(1, 3))):
+            far = f"bay {k} {copy}" if rng.random() < 0.4 else b
+            branches.append(
+                (*((a, far) if rng.random() < 0.5 else (far, a)), *rng.uniform(0.1, 1.5, 2), {"switchable": False})
+            )
+            if far != b:
+                branches.append((far, b, 0.0, 0.0, {"switchable": False}))
+    loads = {k: (float(rng.uniform(0, 300)), float(rng.uniform(0, 150))) for k in range(1, n)}
+    net = make_network(branches, loads)
+    if limits:
+        net = replace(net, i_max=np.where(rng.random(net.n_branch) < 0.5, rng.uniform(0.02, 0.2, net.n_branch), np.inf))
+    if mixed:
+        b = np.where((net.r > 0) & (rng.random(net.n_branch) < 0.5), rng.uniform(0, 0.05, net.n_branch), 0.0)
+        g = np.where((net.r > 0) & (rng.random(net.n_branch) < 0.3), rng.uniform(0, 0.01, net.n_branch), 0.0)
+        net = replace(net, b=b, g=g, p_load=net.p_load * np.where(rng.random(net.n_bus) < 0.2, -0.5, 1.0))
+    return ReconfigurationProblem.of(net, limits=Limits(ampacity=limits))
+
+
 def states(problem: ReconfigurationProblem) -> list[NDArray[np.bool_]]:
     """Every state in which the switches are a spanning tree of what branches without a switch hold together."""
     net, out = problem.network, problem.scenario.out_of_service
@@ -107,7 +136,7 @@ def meshed_flow(problem: ReconfigurationProblem, closed: NDArray[np.bool_]) -> t
     """
     net = problem.network
     z = net.r + 1j * net.x
-    joined = np.flatnonzero(closed & (z == 0) & (net.ratio == 1))
+    joined = np.flatnonzero(closed & (z == 0))
     pairs = (net.from_bus[joined], net.to_bus[joined])
     size = (net.n_bus, net.n_bus)
     n, at = connected_components(coo_array((np.ones(len(joined)), pairs), shape=size), directed=False)
@@ -116,16 +145,16 @@ def meshed_flow(problem: ReconfigurationProblem, closed: NDArray[np.bool_]) -> t
     np.add.at(y_bus, (at, at), shunt)
     half = 0.5 * (net.g + 1j * problem.b)
     for e in np.flatnonzero(closed):
-        i, j, t = at[net.from_bus[e]], at[net.to_bus[e]], net.ratio[e]
+        i, j, t = at[net.from_bus[e]], at[net.to_bus[e]], net.ratio[e] * np.exp(1j * net.shift[e])
         series = 0 if e in joined else 1 / z[e]
-        y_bus[i, i] += (series + half[e]) / t**2
+        y_bus[i, i] += (series + half[e]) / abs(t) ** 2
         y_bus[j, j] += series + half[e]
-        y_bus[i, j] -= series / t
+        y_bus[i, j] -= series / t.conjugate()
         y_bus[j, i] -= series / t
     s = np.zeros(n, dtype=complex)
     np.add.at(s, at, -(problem.p + 1j * problem.q))
     v = np.ones(n, dtype=complex)
-    v[at[net.substations]] = net.substation_vm
+    v[at[net.substations]] = net.substation_vm * np.exp(1j * net.substation_va)
     free = np.setdiff1d(np.arange(n), at[net.substations])
     for _ in range(30):
         current = y_bus @ v

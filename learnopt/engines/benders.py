@@ -35,6 +35,7 @@ import numpy as np
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent
+from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP, HighsRelaxation
 from learnopt.engines.milp.outer_approximation import Effort, End, OuterApproximation
@@ -106,6 +107,8 @@ class BendersEngine:
         UnsupportedError
             If CasADi is not installed, or the problem has several scenarios.
         """
+        if problem.chords.any():
+            return solve_without_loops(self.name, self.solve, problem, options, start)
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch, controls=True)) is not None:
             return failure

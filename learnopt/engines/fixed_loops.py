@@ -1,11 +1,20 @@
-"""Fixed loops in words, and the refusal of what is built on spanning trees."""
+"""Fixed loops in words, and what engines that know spanning trees only do about them: reduce them, or refuse."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from learnopt.errors import UnsupportedError
-from learnopt.network import ReconfigurationProblem
+from learnopt.network import Configuration, ReconfigurationProblem, Result
+from learnopt.network.loop_reduction import without_fixed_loops
+from learnopt.physics import evaluate
+
+if TYPE_CHECKING:
+    from learnopt.engines.base import SolveOptions
 
 
 def told_fixed_loops(problem: ReconfigurationProblem) -> str:
@@ -16,6 +25,50 @@ def told_fixed_loops(problem: ReconfigurationProblem) -> str:
 
 
 def refuse_fixed_loops(problem: ReconfigurationProblem, who: str, advice: str) -> None:
-    """Raise UnsupportedError where a problem has fixed loops, for what is built on spanning trees."""
+    """Raise UnsupportedError where a problem has fixed loops, for what is built on spanning trees.
+
+    Parameters
+    ----------
+    who, advice
+        What is built so, and what to do instead.
+    """
     if problem.chords.any():
         raise UnsupportedError(f"{who} knows radial states only, the network has {told_fixed_loops(problem)}: {advice}")
+
+
+def solve_without_loops(
+    name: str,
+    solve: Callable[[ReconfigurationProblem, SolveOptions, Configuration | None], Result],
+    problem: ReconfigurationProblem,
+    options: SolveOptions,
+    start: Configuration | None,
+) -> Result:
+    """The result of a problem with fixed loops by an engine that knows radial states only, as one of the whole problem.
+
+    Parameters
+    ----------
+    name, solve
+        Of the engine.
+
+    Raises
+    ------
+    UnsupportedError
+        If some loop is more than circuits side by side (:mod:`learnopt.network.loop_reduction`), or if the currents of
+        such circuits exceed a rating that the one in their place does not show.
+    """
+    advice = "use --engine enumerate, tree or exchange, without --controls"
+    reduced = without_fixed_loops(problem)
+    if reduced is None:
+        refuse_fixed_loops(problem, f"engine {name!r}", advice)
+    assert reduced is not None
+    one = None if start is None else Configuration(start.closed & ~problem.chords)
+    result = solve(reduced, options, one)
+    if result.configuration is None:
+        return result
+    whole = Configuration(result.configuration.closed | problem.chords)
+    evaluation = evaluate(problem.applied(result.scenario_settings or result.settings), whole)
+    if evaluation.violations:
+        raise UnsupportedError(
+            f"engine {name!r} does not see the ratings of circuits in parallel: {evaluation.violations[0]}; {advice}"
+        )
+    return replace(result, configuration=whole, evaluation=evaluation)

@@ -36,7 +36,7 @@ def without_fixed_loops(problem: ReconfigurationProblem) -> ReconfigurationProbl
         return problem
     problem = problem.limits_in_network()
     net = problem.network
-    held = problem.must_close & net.fixed
+    held = problem.held
     tapped = {tap.branch for tap in problem.controls.taps}
     r, x, b, g, i_max = (np.array(a) for a in (net.r, net.x, net.b, net.g, net.i_max))
     opened = np.zeros(net.n_branch, dtype=bool)
@@ -94,8 +94,9 @@ def _real(net: Network, circuit: Circuit) -> int | None:
 
 def _alike(net: Network, group: list[Circuit], real: Ints) -> bool:
     """Circuits carry no current through each other: of nominal ratio, or of one ratio the same way round."""
-    if (net.ratio[real] == 1).all():
+    if (net.ratio[real] == 1).all() and not net.shift[np.concatenate(group)].any():
         return True
     single = all(len(circuit) == 1 for circuit in group)
     ends = np.column_stack([net.from_bus[real], net.to_bus[real]])
-    return single and bool((ends == ends[0]).all() and (net.ratio[real] == net.ratio[real[0]]).all())
+    same = (net.ratio[real] == net.ratio[real[0]]) & (net.shift[real] == net.shift[real[0]])
+    return single and bool((ends == ends[0]).all() and same.all())

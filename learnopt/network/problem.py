@@ -102,8 +102,7 @@ class ReconfigurationProblem:
                 f"bus {net.bus_ids[k]!r}: the lower voltage limit {low:g} pu exceeds the upper, {high:g} pu"
             )
         if has_angles(net):
-            closed = self.must_close & net.fixed
-            problems += unequal_loops(net, closed, self.chords, _ROUNDING_ANGLE)
+            problems += unequal_loops(net, self.held, self.chords, _ROUNDING_ANGLE)
         if problems:
             raise DataError("problem", problems)
 
@@ -345,13 +344,18 @@ class ReconfigurationProblem:
         return wanted & ~scenario.out_of_service
 
     @cached_property
+    def held(self) -> Bools:
+        """bool, shape (n_branch,): branches without a switch that are closed, in service and not locked open."""
+        return self.must_close & self.network.fixed
+
+    @cached_property
     def chords(self) -> Bools:
         """bool, shape (n_branch,): one branch of every *fixed loop*, a loop of branches without a switch.
 
         Fixed loops are in every state, which is radial but for them: the closed branches without the chords are a
         spanning forest. Locks and outages may leave none.
         """
-        return self.network.chords_of(self.must_close & self.network.fixed)
+        return self.network.chords_of(self.held)
 
     @cached_property
     def usable(self) -> Bools:
@@ -367,6 +371,12 @@ class ReconfigurationProblem:
     def free(self) -> Bools:
         """bool, shape (n_branch,): switches that are truly a decision (usable, not forced, in a loop)."""
         return self.usable & ~self.must_close & ~self.blocks.bridges & (self.blocks.block >= 0)
+
+    @cached_property
+    def in_deciding_block(self) -> Bools:
+        """bool, shape (n_branch,): branches in a block with a free switch; other blocks are bridges or fixed loops."""
+        block = self.blocks.block
+        return (block >= 0) & np.isin(block, block[self.free])
 
     @cached_property
     def core(self) -> Core:
@@ -397,7 +407,7 @@ class ReconfigurationProblem:
             names = ", ".join(repr(net.bus_ids[k]) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
             faults.append(f"{len(unfed)} buses cannot be fed with the open and out-of-service branches: bus {names}")
         sets = DisjointSets(int(node.max()) + 1)
-        for e in (*np.flatnonzero(self.must_close & net.fixed), *np.flatnonzero(self.must_close & ~net.fixed)):
+        for e in (*np.flatnonzero(self.held), *np.flatnonzero(self.must_close & ~net.fixed)):
             if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])) and not net.fixed[e]:
                 faults.append(f"branch {net.branch_ids[e]!r} closes a loop of branches that must all stay closed")
         return faults

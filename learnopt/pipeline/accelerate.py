@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.exchange import find_incumbent, radial_start
+from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
@@ -106,6 +107,8 @@ class LearnedEngine:
         A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
         finds one that respects the limits.
         """
+        if problem.chords.any():
+            return solve_without_loops(self.name, self.solve, problem, options, start)
         if problem.controls or problem.scenarios is not None:
             return solve_together(self.predictor, problem, options, start, REDUCED_TIME_LIMIT)
         for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:

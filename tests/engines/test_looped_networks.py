@@ -63,7 +63,7 @@ def test_limits_hold_in_fixed_loops(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_model_bound_of_the_tree_search(seed: int) -> None:
-    """No state loses less than the bound for the load currents of the answer, however they split."""
+    """No state loses less than the bound, for the load currents of the answer or by its AC power flow."""
     problem = looped_problem(seed, equipment=False)
     reducible = without_fixed_loops(problem) is not None
     wanted = Certificate.MODEL if reducible else Certificate.AC
@@ -74,12 +74,12 @@ def test_model_bound_of_the_tree_search(seed: int) -> None:
     assert result.loss_kw == pytest.approx(loss, rel=1e-7)
     held = ((problem.p + 1j * problem.q) / v).conj()
     model = min(held_loss(problem, closed, held) for closed in states(problem))
-    true = min(held_loss(problem, closed, held, by_impedance=True) for closed in states(problem))
-    assert model * (1 - 1e-6) <= result.dual_bound_kw <= min(true, loss) * (1 + 1e-6)
-    if not reducible:
-        assert result.dual_bound_kw == pytest.approx(min(model, loss), rel=1e-6)
-    else:  # circuits side by side divide the current as they do
-        assert result.dual_bound_kw == pytest.approx(min(true, loss), rel=1e-6)
+    # What is proven speaks of these currents, as they truly split, or of the AC power flow where that was computed.
+    each = [
+        max(held_loss(problem, closed, held, by_impedance=True), meshed_flow(problem, closed)[1])
+        for closed in states(problem)
+    ]
+    assert min(model, loss) * (1 - 1e-6) <= result.dual_bound_kw <= min(each) * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("seed", SEEDS[:8])

@@ -7,41 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import make_network
-from loop_oracle import looped_problem, meshed_flow, states
+from loop_oracle import looped_problem, meshed_flow, states, twin_problem
 
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Status
+from learnopt.errors import UnsupportedError
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, ScenarioSet, Status
 from learnopt.network.loop_reduction import without_fixed_loops
 from learnopt.physics import evaluate, power_flow
 
 FIXED = {"switchable": False}
-
-
-def twin_problem(seed: int, limits: bool = False, mixed: bool = False) -> ReconfigurationProblem:
-    """A random ring system in which some lines without a switch are built two or three times, some behind couplers."""
-    rng = np.random.default_rng([30, seed])
-    n = int(rng.integers(5, 9))
-    branches = [(k - 1 if k < 3 else int(rng.integers(0, k)), k, *rng.uniform(0.1, 1.5, 2), {}) for k in range(1, n)]
-    for _ in range(int(rng.integers(2, 5))):
-        a, b = (int(k) for k in rng.choice(n, 2, replace=False))
-        branches.append((a, b, *rng.uniform(0.1, 1.5, 2), {"normally_open": True}))
-    for k in rng.choice(n - 1, 2, replace=False):
-        a, b = branches[k][:2]
-        branches[k] = (*branches[k][:4], FIXED)
-        for copy in range(int(rng.integers(1, 3))):
-            far = f"bay {k} {copy}" if rng.random() < 0.4 else b
-            branches.append((*((a, far) if rng.random() < 0.5 else (far, a)), *rng.uniform(0.1, 1.5, 2), FIXED))
-            if far != b:
-                branches.append((far, b, 0.0, 0.0, FIXED))
-    loads = {k: (float(rng.uniform(0, 300)), float(rng.uniform(0, 150))) for k in range(1, n)}
-    net = make_network(branches, loads)
-    if limits:
-        net = replace(net, i_max=np.where(rng.random(net.n_branch) < 0.5, rng.uniform(0.02, 0.2, net.n_branch), np.inf))
-    if mixed:
-        b = np.where((net.r > 0) & (rng.random(net.n_branch) < 0.5), rng.uniform(0, 0.05, net.n_branch), 0.0)
-        g = np.where((net.r > 0) & (rng.random(net.n_branch) < 0.3), rng.uniform(0, 0.01, net.n_branch), 0.0)
-        net = replace(net, b=b, g=g, p_load=net.p_load * np.where(rng.random(net.n_bus) < 0.2, -0.5, 1.0))
-    return ReconfigurationProblem.of(net, limits=Limits(ampacity=limits))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -84,6 +58,31 @@ def test_ac_proof_of_the_tree_search(seed):
     if result.status is Status.OPTIMAL:
         assert result.loss_kw == pytest.approx(least, rel=1e-5)
         assert result.configuration.closed[problem.chords].all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_engines_of_radial_states_take_one_for_all(seed):
+    """The MILP proves what brute force finds, of one scenario or two; its answer has every circuit closed."""
+    problem = twin_problem(seed, mixed=seed % 2 == 1)
+    several = problem
+    if seed % 4 == 0:
+        more = replace(problem.scenario, p_load=1.3 * problem.scenario.p_load)
+        several = ReconfigurationProblem.of(problem.network, ScenarioSet((problem.scenario, more), np.ones(2)))
+    result = load_engine("milp").solve(several, SolveOptions())
+    total = [several.total([meshed_flow(m, closed)[1] for m in several.members]) for closed in states(problem)]
+    assert result.certificate is Certificate.AC
+    assert result.dual_bound_kw <= min(total) * (1 + 1e-7)
+    assert result.loss_kw <= min(total) * (1 + 2e-4)
+    assert several.admits(result.configuration)
+
+
+def test_ratings_are_those_of_the_circuits():
+    """A charged cable beside a line: its rating is not seen in the one that stands for both, which is said."""
+    branches = [(0, 1, 1, 1, FIXED), (0, 1, 1, 1, FIXED | {"b_us": 100, "ampacity_a": 3.0}), (1, 2, 1, 1), (2, 0, 9, 9)]
+    problem = ReconfigurationProblem.of(make_network(branches, {1: (100, 30), 2: (100, 30)}))
+    with pytest.raises(UnsupportedError, match=r"ratings of circuits in parallel: branch 2: current .* exceeds 3.0 A"):
+        load_engine("milp").solve(problem, SolveOptions())
+    assert load_engine("enumerate").solve(problem, SolveOptions()).status is Status.INFEASIBLE
 
 
 @pytest.mark.parametrize("seed", range(5))

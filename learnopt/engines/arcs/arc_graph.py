@@ -1,4 +1,4 @@
-"""The loops of a problem as arcs: bridges contracted, substations merged, the order of elimination of its Laplacian."""
+"""The loops of a problem as arcs: other blocks contracted, substations merged, the elimination of its Laplacian."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learnopt.network.topology import DisjointSets, merged_nodes
 
 
 class Arcs(NamedTuple):
-    """The loops of a network as arcs; bridges are contracted, node 0 holds the substations."""
+    """The loops of a network as arcs; blocks without a decision are contracted, node 0 holds the substations."""
 
     tail: Ints
     head: Ints
@@ -72,12 +72,13 @@ class ArcGraph:
         net, blocks = problem.network, problem.blocks
         merged = merged_nodes(net)
         sets = DisjointSets(int(merged.max()) + 1)
-        for e in np.flatnonzero(problem.usable & blocks.bridges):
+        deciding = problem.in_deciding_block
+        for e in np.flatnonzero((blocks.block >= 0) & ~deciding):
             sets.join(int(merged[net.from_bus[e]]), int(merged[net.to_bus[e]]))
         label = np.array([sets.find(k) for k in range(int(merged.max()) + 1)])
         _, compact = np.unique(np.where(label == sets.find(0), -1, label), return_inverse=True)
         node = compact[merged]
-        loops = np.flatnonzero(problem.usable & ~blocks.bridges & (blocks.block >= 0))
+        loops = np.flatnonzero(deciding)
         a, b = node[net.from_bus[loops]], node[net.to_bus[loops]]
         tail, head, edge = np.concatenate([a, b]), np.concatenate([b, a]), np.tile(np.arange(len(loops)), 2)
         # No branch of a block feeds the node through which the block is fed.

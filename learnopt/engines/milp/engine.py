@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
+from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.outer_approximation import Effort, solve_by_rounds
 from learnopt.engines.milp.search_state import Search
@@ -217,6 +218,8 @@ class MilpEngine:
         The certificate is ``ac``, or ``none`` where a constant of the relaxation could not be proven (the message says
         which). Ctrl-C returns incumbent and bound.
         """
+        if problem.chords.any():
+            return solve_without_loops(self.name, self.solve, problem, options, start)
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch, several_scenarios=True, controls=True)) is not None:
             return failure

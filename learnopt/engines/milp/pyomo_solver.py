@@ -23,6 +23,7 @@ from pyomo.common.log import LoggingIntercept
 from pyomo.opt import TerminationCondition
 
 from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
+from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.milp.highs import Outcome, SolverRun
 from learnopt.engines.milp.outer_approximation import Effort, solve_by_rounds
 from learnopt.engines.milp.search_state import Search
@@ -193,6 +194,8 @@ class PyomoEngine:
         UnsupportedError
             If the solver is not installed, or its licence does not take the model.
         """
+        if problem.chords.any():
+            return solve_without_loops(self.name, self.solve, problem, options, start)
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch)) is not None:
             return failure

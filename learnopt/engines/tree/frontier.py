@@ -22,11 +22,12 @@ CHUNK_ARCS = 5e4
 
 
 def serves(problem: ReconfigurationProblem) -> bool:
-    """The best-first search takes the problem: no cap on operations, no worst case, no fixed loops.
+    """The best-first search takes the problem: no cap on operations, no worst case, no fixed loops among decisions.
 
-    Its arcs are those of arborescences, in which every node is fed by one arc.
+    Its arcs are those of arborescences, in which every node is fed by one arc; flows in other blocks are fixed.
     """
-    coupled = problem.max_operations is not None or problem.worst_case or problem.chords.any()
+    looped = (problem.chords & problem.in_deciding_block).any()
+    coupled = problem.max_operations is not None or problem.worst_case or looped
     return not coupled and len(problem.core.branches) > 0
 
 
@@ -50,7 +51,7 @@ class BestFirst:
         graph = ArcGraph.of(problem, r, price)
         arcs = graph.with_injections(columns)
         outside = np.ones(len(r), dtype=bool)
-        outside[space.space.core] = False
+        outside[graph.loops] = False
         lossless = float(np.sum(r[outside] @ space.space.meshed_flow(columns)[outside] ** 2))
         switching = space.trunk.leaf_constant + float(decisions.open_cost.sum())
         self.problem = problem
