@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from learnopt.cli.options import CaseArgument, stderr
+from learnopt.cli.options import CaseArgument, HourOption, stderr
 from learnopt.io import network_to_dict, read_source, write_csv_folder
 from learnopt.io.files import write_atomically
 
@@ -16,9 +16,10 @@ from learnopt.io.files import write_atomically
 def convert(
     case: CaseArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Case file (.json), or a new folder of CSV tables.")],
+    hour: HourOption = None,
 ) -> None:
     """Write a network as a JSON case file or as a folder of CSV tables."""
-    loaded = read_source(case)
+    loaded = read_source(case, hour)
     network = loaded.network
     for note in loaded.notes:
         stderr.print(f"{case}: {note}", highlight=False, markup=False)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from learnopt.cli.options import (
     CaseArgument,
+    HourOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
@@ -26,7 +27,7 @@ from learnopt.cli.options import (
     stdout,
 )
 from learnopt.errors import DataError
-from learnopt.io import case_index
+from learnopt.io import case_index, load
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.network.topology import radiality_faults
@@ -81,6 +82,7 @@ def check(
     no_limits: NoLimitsOption = False,
     strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
+    hour: HourOption = None,
     json_output: JsonOption = False,
 ) -> int:
     """AC loss, voltages and violations of a given configuration.
@@ -88,7 +90,7 @@ def check(
     Exit code 0: it is radial, but for fixed loops, and has a power flow (violations are listed); 1: it is not or has
     none; 2: bad input. With loops too many it is computed as it stands, all of them closed.
     """
-    problem = build_problem(case, scenario, vmin, vmax, no_limits, no_charging)
+    problem = build_problem(load(case, hour), scenario, vmin, vmax, no_limits, no_charging)
     if not strict_limits:
         problem = hold_limits(problem)
     configuration = _configuration(problem, open_ids)

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from learnopt.cli.options import CaseArgument, JsonOption, stderr, stdout
+from learnopt.cli.options import CaseArgument, HourOption, JsonOption, stderr, stdout
 from learnopt.io import load_with_notes
 from learnopt.network import ReconfigurationProblem
 from learnopt.pipeline.inspection import Inspection, Severity, inspect_network
@@ -24,13 +24,14 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the present state: .png, .svg, .pdf or .html.")
     ] = None,
+    hour: HourOption = None,
     json_output: JsonOption = False,
 ) -> int:
     """What was read, and what looks wrong, by severity.
 
     Exit code 0: nothing but warnings and notes; 1: an error that has to be repaired first; 2: the file cannot be read.
     """
-    network, notes = load_with_notes(case)
+    network, notes = load_with_notes(case, hour)
     found = inspect_network(network, notes)
     if out is not None:
         _draw(found, out)

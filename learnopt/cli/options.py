@@ -25,6 +25,10 @@ CaseArgument: TypeAlias = Annotated[
         "folder, simbench:CODE or pandapower:NAME.",
     ),
 ]
+HourOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="H", help="Of an OpenDSS file: loads at this hour of its load shapes, not the snapshot."),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 ScenarioOption: TypeAlias = Annotated[
     Path | None,

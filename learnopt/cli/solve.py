@@ -15,6 +15,7 @@ from rich.markup import escape
 from learnopt.cli.options import (
     CaseArgument,
     ControlsOption,
+    HourOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
@@ -89,6 +90,7 @@ def solve(
     paralleling: Annotated[
         Paralleling, typer.Option(help="Switching order: may a loop be closed for a moment, or is opened first?")
     ] = Paralleling.ALLOWED,
+    hour: HourOption = None,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     export: Annotated[
@@ -102,7 +104,7 @@ def solve(
 
     Exit code 0: a configuration was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
-    network, notes = load_with_notes(case)
+    network, notes = load_with_notes(case, hour)
     problem = build_problem(
         network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls,
         remote_only,

@@ -30,28 +30,31 @@ def _read_json(path: Path) -> Loaded:
     return Loaded(case_from_json(raw, str(path)), unread_keys(raw, str(path)))
 
 
-def _read_opendss(path: Path) -> Loaded:
-    """A master file of OpenDSS."""
-    return read_opendss(path).loaded
-
-
 def _read_cim(path: Path) -> Loaded:
     """Profiles of CGMES."""
     return read_cim(path).loaded
 
 
 READERS: Mapping[str, Callable[[Path], Loaded]] = {
-    ".dss": _read_opendss,
+    ".dss": lambda path: read_opendss(path).loaded,
     ".json": _read_json,
     ".m": lambda path: Loaded(*matpower_case(path)),
     ".xml": _read_cim,
     ".zip": _read_cim,
 }
 """Reader of each file ending: a new format is one line here."""
+_HOURS = 8784
+"""Hours of the longest year."""
 
 
-def load(source: str | Path) -> Network:
+def load(source: str | Path, hour: float | None = None) -> Network:
     """Network of a named case, of a file, or of a code (``simbench:1-MV-urban--0-sw``, ``pandapower:mv_oberrhein``).
+
+    Parameters
+    ----------
+    hour
+        Of an OpenDSS file: the hour of its load shapes to read, in OpenDSS's own count (hour 1 is the first value of an
+        hourly shape). None = the snapshot that the file describes.
 
     Raises
     ------
@@ -60,28 +63,33 @@ def load(source: str | Path) -> Network:
     UnsupportedError
         If the file asks for something that learnopt does not model, or a package is missing.
     """
-    return load_with_notes(source)[0]
+    return load_with_notes(source, hour)[0]
 
 
-def load_with_notes(source: str | Path) -> tuple[Network, tuple[str, ...]]:
+def load_with_notes(source: str | Path, hour: float | None = None) -> tuple[Network, tuple[str, ...]]:
     """As :func:`load`, with what was assumed, merged or left out on the way."""
-    loaded = load_with_source(source)
+    loaded = load_with_source(source, hour)
     return loaded.network, loaded.notes
 
 
-def load_with_source(source: str | Path) -> Loaded:
+def load_with_source(source: str | Path, hour: float | None = None) -> Loaded:
     """As :func:`load`, with notes, the tool that the file comes from, and the reductions that explain a difference.
 
     Circuits that run in parallel in the present state stay closed (:mod:`learnopt.network.parallel`).
     """
-    loaded = read_source(source)
+    loaded = read_source(source, hour)
     network, parallel = keep_parallel(loaded.network)
     return replace(loaded, network=network, notes=(*loaded.notes, *parallel)) if parallel else loaded
 
 
-def read_source(source: str | Path) -> Loaded:
+def read_source(source: str | Path, hour: float | None = None) -> Loaded:
     """As :func:`load_with_source`, every switch that the file has operable: to be written again."""
     name = str(source)
+    if hour is not None:
+        if Path(source).suffix.lower() != ".dss":
+            raise DataError(name, ["an hour belongs to an OpenDSS file (.dss); other formats take a load profile"])
+        if not 0 <= hour <= _HOURS:
+            raise DataError(name, [f"hour {hour} must be from 0 to {_HOURS}"])
     if name in case_names():
         return Loaded(load_case(name))
     for prefix, reader in (("simbench:", simbench_case), ("pandapower:", pandapower_case)):
@@ -103,4 +111,6 @@ def read_source(source: str | Path) -> Loaded:
         raise DataError(name, [f"there is no such file and no named case of that name; {known}"])
     if path.suffix.lower() not in READERS:
         raise DataError(name, [f"the file format {path.suffix or 'without ending'!r} is not known; {known}"])
+    if hour is not None:
+        return read_opendss(path, hour).loaded
     return READERS[path.suffix.lower()](path)

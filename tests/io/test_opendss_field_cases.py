@@ -71,3 +71,36 @@ def test_a_file_that_writes_is_refused_and_writes_nothing(tmp_path: Path):
         load(tmp_path / "evil2.dss")
     assert (tmp_path / "victim.txt").read_text() == "precious"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+SHAPED = (
+    "Clear\nNew Circuit.c basekv=11 bus1=s mvasc3=500 mvasc1=500\n"
+    "New Loadshape.d npts=3 interval=1 mult=(0.1 0.5 0.2)\n"
+    "New Line.a bus1=s bus2=a r1=0.3 x1=0.3 r0=0.3 x0=0.3 c1=0 c0=0 length=3\n"
+    "New Load.a bus1=a kv=11 kw={} kvar=300 vminpu=0.01 vlowpu=0.001 daily=d\nNew Load.b bus1=a kv=11 kw=100 kvar=0\n"
+    "Set voltagebases=[11]\nCalcvoltagebases\nSet mode=daily number=24\nSolve\n"
+)
+
+
+@pytest.mark.parametrize(("hour", "kw"), [(None, 1100), (1, 200), (2, 600), (3, 300)])
+def test_an_hour_of_the_load_shapes(hour: float | None, kw: float, tmp_path: Path):
+    path = tmp_path / "shaped.dss"
+    path.write_text(SHAPED.format(1000))
+    read = load_with_source(path, hour)
+    assert read.network.p_load.sum() * read.network.base.kw == pytest.approx(kw, rel=1e-5)
+    assert read.source is not None
+    state = read.source.state(read.network, read.network.normal_configuration)
+    assert state.load_kw == pytest.approx(kw, rel=1e-5)
+    assert any("--hour" in note for note in read.notes) is (hour is None)
+
+
+def test_a_snapshot_without_power_flow_asks_for_an_hour(tmp_path: Path):
+    path = tmp_path / "shaped.dss"
+    path.write_text(SHAPED.format(100000))
+    with pytest.raises(DataError, match="--hour"):
+        load(path)
+    assert load(path, hour=1).p_load.sum() > 0
+    with pytest.raises(DataError, match="8784"):
+        load(path, hour=-1)
+    with pytest.raises(DataError, match="an hour belongs to an OpenDSS file"):
+        load("case33", hour=1)

@@ -83,7 +83,7 @@ def switch_states(dss: Any, notes: list[str]) -> dict[str, SwitchState]:
                 dss.Text.Command(f"Close Line.{name} 2")
     if left_out:
         notes.append(f"{left_out} lines are disabled, without being switches, and left out")
-    dss.Solution.BuildYMatrix(1, 0)
+    dss.Solution.BuildYMatrix(0, 0)
     return states
 
 

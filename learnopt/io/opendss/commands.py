@@ -6,7 +6,7 @@ verbs               those of :data:`_RUN`; those of :data:`_SKIPPED` have no eff
                     refused by name. An abbreviation counts as the verb that OpenDSS takes it for
 ``Redirect``,       followed here, within the folder of the master only, at most :data:`DEPTH` deep
 ``Compile``
-``Set``             options of :data:`_OPTIONS`; modes other than a snapshot are passed over and named
+``Set``             options of :data:`_OPTIONS`; modes are passed over, the state is a snapshot or an instant
 properties          those that write a file or load a library are refused, those that read one stay within
                     the folder
 sizes               :data:`FILE_BYTES` per file, :data:`TOTAL_BYTES` together, :data:`_COUNTS`, :data:`_LARGEST`
@@ -49,7 +49,7 @@ _OPTIONS = words(
     "keepload zmag seasonrating seasonsignal linetypes longlinecorrection eventlogdefault"
 )
 _OPTIONS_SKIPPED = words(
-    "hour sec stepsize time h random number casename markercode nodewidth markswitches switchmarkercode daisysize "
+    "mode hour sec stepsize time h random number casename markercode nodewidth markswitches switchmarkercode daisysize "
     "marktransformers transmarkercode transmarkersize markcapacitors markregulators markpvsystems markstorage "
     "capmarkercode regmarkercode pvmarkercode storemarkercode capmarkersize regmarkersize pvmarkersize "
     "storemarkersize markfuses fusemarkercode fusemarkersize markreclosers reclosermarkercode reclosermarkersize "
@@ -88,10 +88,9 @@ _ACTIONS: Mapping[str, str] = {
 
 @dataclass
 class Program:
-    """Commands for OpenDSS, each with the place it stands at, and the modes and verbs that were passed over."""
+    """Commands for OpenDSS, each with the place it stands at."""
 
     commands: list[tuple[str, str]] = field(default_factory=list)
-    modes: list[str] = field(default_factory=list)
 
 
 def read_program(path: Path, root: Path | None = None) -> Program:
@@ -319,10 +318,6 @@ class _Reader:
             value = part.value.strip()
             if name is None:
                 raise _RefusedError(f"{part.name or part.value!r} is not an option of OpenDSS")
-            if name == "mode":
-                if not value.lower().startswith("s"):
-                    self.program.modes.append(value.lower())
-                continue
             if name in _OPTIONS_SKIPPED or (name in _OFF_ONLY and value.lower()[:1] in ("n", "f", "0")):
                 continue
             if name == "cktmodel" and value.lower().startswith("m"):

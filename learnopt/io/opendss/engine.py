@@ -98,7 +98,7 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
         if dss.Solution.Converged():
             _settle(dss)
             break
-    dss.Solution.BuildYMatrix(1, 0)  # admittances of loads as they are now, not as they were when the file was read
+    dss.Solution.BuildYMatrix(0, 0)  # admittances of loads as they are now, not as they were when the file was read
 
 
 def _settle(dss: Any) -> None:

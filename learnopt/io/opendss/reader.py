@@ -104,7 +104,25 @@ def read_opendss(path: Path, hour: float | None = None, root: Path | None = None
     notes: list[str] = []
     with engine(path, hour, root) as dss:
         refuse_unmodelled(dss, str(path), notes)
+        if hour is None:
+            _ask_for_an_instant(dss, path, notes)
         return _case(dss, path, notes, OpenDSSTool(path, hour, root))
+
+
+def _ask_for_an_instant(dss: Any, path: Path, notes: list[str]) -> None:
+    """Say that loads follow shapes, of which the snapshot knows nothing; refuse a snapshot without power flow."""
+    shaped = sum(bool(dss.Loads.Yearly() or dss.Loads.Daily()) for _ in each(dss.Loads))
+    if not shaped:
+        return
+    if not dss.Solution.Converged():
+        raise DataError(
+            str(path),
+            [
+                f"OpenDSS finds no power flow of the nominal loads, {shaped} of which follow load shapes: give an "
+                "instant of them, --hour H (hour=H in Python)"
+            ],
+        )
+    notes.append(f"{shaped} loads follow load shapes; read are the nominal ones, --hour H gives an instant")
 
 
 def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSCase:

@@ -213,7 +213,7 @@ def _closed(dss: Any) -> dict[str, tuple[int, ...]]:
         for end in ends:
             dss.Text.Command(f'Close "Transformer.{name}" {end}')
     if found:
-        dss.Solution.BuildYMatrix(1, 0)
+        dss.Solution.BuildYMatrix(0, 0)
     return found
 
 
