@@ -141,7 +141,8 @@ def matpower_case(path: Path) -> tuple[Network, tuple[str, ...]]:
         "title": header[2].strip() if header else "",
         "source": f"MATPOWER case file {path.name}",
     }
-    case |= _case(tables["bus"], tables["gen"], tables["branch"], float(base_mva), subject, notes)
+    with np.errstate(divide="ignore", invalid="ignore"):  # base voltages of 0 are named by the checks of the case
+        case |= _case(tables["bus"], tables["gen"], tables["branch"], float(base_mva), subject, notes)
     switches = _switches(fields.get("switch"), case, float(base_mva), subject)
     if switches:
         notes.append(
@@ -227,7 +228,7 @@ def _switches(matrix: Any, case: dict[str, Any], base_mva: float, subject: str) 
         if status and a in kv and b in kv and kv[a] != kv[b]:
             bad.append(f"mpc.switch row {k}: couples bus {a} ({kv[a]:g} kV) and bus {b} ({kv[b]:g} kV)")
         if status:
-            rated = rating * 1e3 / (sqrt(3.0) * kv[a]) if 0 < rating < _UNLIMITED_MVA and a in kv else None
+            rated = rating * 1e3 / (sqrt(3.0) * kv[a]) if 0 < rating < _UNLIMITED_MVA and kv.get(a, 0) > 0 else None
             result.append({"id": f"switch {k}", "from": a, "to": b, "r_ohm": 0.0, "x_ohm": 0.0})
             result[-1] |= {"normally_open": not state, "ampacity_a": rated}
     if bad:

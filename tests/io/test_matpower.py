@@ -312,6 +312,7 @@ def test_meaningless_voltage_limits_are_dropped(tmp_path: Path):
         ("Vbase =", "mpc.breakers = [1 2 1];\nVbase =", UnsupportedError, "not modelled: mpc.breakers"),
         ("Vbase =", "mpc.switch = [1 2 1];\nVbase =", UnsupportedError, "mpc.switch of shape (1, 3)"),
         ("Vbase =", "mpc.switch = [1 2 0 0 7 9 1];\nVbase =", DataError, "mpc.switch row 1: state = 7"),
+        ("/ 1e3;\n", "/ 1e3;\nmpc.bus(1, 10) = 0;\nmpc.switch = [1 1 0 0 1 9 1];\n", DataError, "bus 1: kv = 0.0"),
         (
             "Vbase =",
             "%column_names% is_switch\nmpc.branch_data = [1; 0; 0];\nVbase =",
