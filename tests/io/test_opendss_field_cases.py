@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from learnopt.errors import DataError, UnsupportedError
@@ -104,3 +105,99 @@ def test_a_snapshot_without_power_flow_asks_for_an_hour(tmp_path: Path):
         load(path, hour=-1)
     with pytest.raises(DataError, match="an hour belongs to an OpenDSS file"):
         load("case33", hour=1)
+
+
+REGULATED = (
+    "Clear\nNew Circuit.c basekv=11 bus1=s mvasc3=2000 mvasc1=2000\n"
+    "New Line.a bus1=s bus2=a r1=0.3 x1=0.3 r0=0.3 x0=0.3 c1=0 c0=0 length=3\n"
+    "New Line.b bus1=r bus2=b r1=0.3 x1=0.3 r0=0.3 x0=0.3 c1=0 c0=0 length=2\n"
+    "New Load.b bus1=b kv=11 kw=1500 kvar=400 vminpu=0.7 vmaxpu=1.2\n"
+)
+UNIT = (
+    "New Transformer.r{0} phases=1 buses=[a.{0} r.{0}] kvs=[6.351 6.351] kvas=[2000 2000] xhl=1 %r=0.1 taps=[1 {1}]\n"
+)
+JUMPER = "New Line.j phases={1} bus1=a.{0} bus2=r.{0} r1=1e-4 x1=1e-4 r0=1e-4 x0=1e-4 c1=0 c0=0 length=1 {2}\n"
+ENDING = "Set voltagebases=[11]\nCalcvoltagebases\nSolve\n"
+
+
+def test_a_high_tap_is_no_other_connection(tmp_path: Path):
+    """A winding at 1.0875 of the voltage between phases is nearer to 0.94 of 2 / sqrt(3) of it than to 1."""
+    path = tmp_path / "high.dss"
+    path.write_text(
+        REGULATED + "New Transformer.r buses=[a r] conns=[delta delta] kvs=[11 11] kvas=[6000 6000] xhl=1 %r=0.1 "
+        "taps=[1 1.0875]\n" + "New Capacitor.c bus1=r kv=11 kvar=30\n" + ENDING
+    )
+    read = load_with_source(path)
+    assert read.source is not None
+    theirs = read.source.state(read.network, read.network.normal_configuration)
+    assert loss(read.network) == pytest.approx(theirs.loss_kw, rel=1e-5)
+
+
+def test_phases_without_a_regulator_go_by_their_jumper(tmp_path: Path):
+    path = tmp_path / "jumper.dss"
+    path.write_text(REGULATED + UNIT.format(1, 1.05) + JUMPER.format("2.3", 2, "") + ENDING)
+    read = load_with_source(path)
+    e = read.network.branch_index["transformer.r1"]
+    assert read.network.ratio[e] == pytest.approx((1 / 1.05 + 2) / 3)
+    assert any("different taps" in one for one in read.explained)
+    assert read.source is not None
+    theirs = read.source.state(read.network, read.network.normal_configuration)
+    assert loss(read.network) == pytest.approx(theirs.loss_kw, rel=2e-3)
+
+
+def test_a_closed_bypass_of_a_regulator_off_neutral_is_refused(tmp_path: Path):
+    path = tmp_path / "bypass.dss"
+    units = "".join(UNIT.format(k, 1.05) for k in (1, 2, 3))
+    path.write_text(REGULATED + units + JUMPER.format("1.2.3", 3, "switch=yes") + ENDING)
+    with pytest.raises(UnsupportedError, match=r"line\.j is closed across"):
+        load(path)
+    path.write_text(REGULATED + units + JUMPER.format("1.2.3", 3, "switch=yes") + "Open Line.j 1\n" + ENDING)
+    assert load(path).n_branch == 5
+
+
+def test_a_switch_with_one_phase_open_is_refused_line_by_line(tmp_path: Path):
+    path = tmp_path / "phases.dss"
+    single = "".join(
+        f"New Line.k{k} phases=1 bus1=a.{k} bus2=r.{k} r1=0.1 x1=0.1 r0=0.1 x0=0.1 c1=0 c0=0 length=1\n"
+        for k in (1, 2, 3)
+    )
+    path.write_text(REGULATED + single + "Open Line.k2 1\n" + ENDING)
+    with pytest.raises(UnsupportedError, match=r"line\.k2 is open and line\.k1 beside it is closed"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("element", "named"),
+    [
+        ("New Isource.i bus1=b amps=10", "isource.i"),
+        ("New Generator.pv bus1=b kv=11 kw=100 model=3", "generator.pv"),
+        ("New VCCS.v bus1=b phases=1", "vccs.v"),
+        ("New IndMach012.m bus1=b kv=11 kw=100 kva=150", "indmach012.m"),
+        ("New UPFC.u bus1=a.1 bus2=b.1 phases=1 refkv=6.35", "upfc.u"),
+        ("New Capacitor.s bus1=b bus2=z kvar=600 kv=11", "capacitor.s"),
+        ("New Fault.f bus1=b r=40", "fault.f"),
+    ],
+)
+def test_classes_that_are_not_modelled_are_refused_by_name(element: str, named: str, tmp_path: Path):
+    path = tmp_path / "classes.dss"
+    through = JUMPER.format("1.2.3", 3, "")
+    path.write_text(REGULATED + through + element + "\n" + ENDING)
+    with pytest.raises(UnsupportedError, match=named):
+        load(path)
+    path.write_text(REGULATED + through + element + " enabled=no\n" + ENDING)
+    assert loss(load(path)) > 0
+
+
+def test_phase_angles_of_transformers_and_sources(tmp_path: Path):
+    path = tmp_path / "angles.dss"
+    path.write_text(
+        "Clear\nNew Circuit.c basekv=110 bus1=hv mvasc3=2000 mvasc1=2000 angle=25\n"
+        "New Transformer.t buses=[hv mv] conns=[delta wye] kvs=[110 11] kvas=[10000 10000] xhl=8 %r=0.3\n"
+        "New Transformer.u buses=[mv lv.2.3.1] conns=[wye wye] kvs=[11 0.4] kvas=[1000 1000] xhl=4 %r=0.3\n"
+        "New Load.b bus1=lv kv=0.4 kw=300 kvar=0\nSet voltagebases=[110 11 0.4]\nCalcvoltagebases\nSolve\n"
+    )
+    network = load(path)
+    shift = np.degrees(network.shift)
+    assert shift[network.branch_index["transformer.t"]] == pytest.approx(30)
+    assert abs(shift[network.branch_index["transformer.u"]]) == pytest.approx(120)
+    assert np.degrees(network.substation_va) == pytest.approx([25])

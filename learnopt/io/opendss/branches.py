@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import UnsupportedError
+from learnopt.io.opendss.banks import Piece, bank, phases_of
 from learnopt.io.opendss.engine import admittance, balanced, each, opposed, terminals
-from learnopt.io.opendss.transformers import bank, per_unit
+from learnopt.io.opendss.transformers import per_unit
 from learnopt.io.stations import Link
 
 UNSTATED_AMPERES = 400.0
@@ -33,14 +34,6 @@ OPEN_END = "_open"
 
 NEGLIGIBLE = 1e-5
 """Shunt admittance that an open switch may leave energised without a bus of its own [MVA at nominal voltage]."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A link before pieces of different phases are joined, with its phases."""
-
-    link: Link
-    phases: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -88,14 +81,22 @@ def switch_states(dss: Any, notes: list[str]) -> dict[str, SwitchState]:
 
 
 def lines(
-    dss: Any, kv: Mapping[str, float], states: Mapping[str, SwitchState], split: Collection[str], notes: list[str]
-) -> list[Link]:
+    dss: Any,
+    kv: Mapping[str, float],
+    states: Mapping[str, SwitchState],
+    split: Collection[str],
+    across: Collection[frozenset[Any]],
+    notes: list[str],
+    subject: str,
+) -> tuple[list[Link], dict[frozenset[Any], list[Piece]]]:
     """Lines and series reactors; those of different phases side by side are one branch.
 
     Parameters
     ----------
     split
         Buses of split-phase services.
+    across
+        Pairs of buses between which transformers lie; closed lines between them come back apart, by their buses.
     """
     pieces, unstated, ties = [], 0, []
     for name in each(dss.Lines):
@@ -114,11 +115,11 @@ def lines(
         if link.switchable and str(far).endswith(OPEN_END) and str(far).removesuffix(OPEN_END) in kv:
             link = replace(link, to_bus=str(far).removesuffix(OPEN_END), is_open=True, switch_end=None)
             ties.append(f"{link.id} from {link.from_bus} to {link.to_bus}")
-        pieces.append(Piece(link, _phases(dss)))
+        pieces.append(Piece(link, phases_of(dss)))
     for name in each(dss.Reactors):
         link = _series(dss, f"reactor.{name}", kv, split)
         if link is not None:
-            pieces.append(Piece(link, _phases(dss)))
+            pieces.append(Piece(link, phases_of(dss)))
     if unstated:
         notes.append(f"{unstated} lines have OpenDSS's default rating of 400 A, which is taken for none")
     if ties:
@@ -129,12 +130,13 @@ def lines(
             f"{few} of {len(pieces)} lines have one or two phases: each is a branch of three phases with the same loss "
             "and drop for the same power (z = 3 w'Zw / n^2)"
         )
-    return _joined(pieces, notes)
-
-
-def _phases(dss: Any) -> frozenset[int]:
-    """Phases of the first terminal of the active element, its neutrals left out."""
-    return frozenset(terminals(dss)[0][1].tolist()) & {1, 2, 3}
+    jumpers: dict[frozenset[Any], list[Piece]] = {}
+    for piece in pieces:
+        ends = frozenset((piece.link.from_bus, piece.link.to_bus))
+        if ends in across and not piece.link.is_open:
+            jumpers.setdefault(ends, []).append(piece)
+    apart = {id(piece) for group in jumpers.values() for piece in group}
+    return _joined([piece for piece in pieces if id(piece) not in apart], notes, subject), jumpers
 
 
 def _series(dss: Any, name: str, kv: Mapping[str, float], split: Collection[str]) -> Link | None:
@@ -171,11 +173,27 @@ def _series(dss: Any, name: str, kv: Mapping[str, float], split: Collection[str]
     return Link(name, "line", "", start, end, z=z, y=complex(real, imag) * z_base)
 
 
-def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
+def _joined(pieces: Sequence[Piece], notes: list[str], subject: str) -> list[Link]:
     """One branch for pieces of different phases between the same buses, which carry one power together.
 
     Open ones that have not all three phases are left out: a balanced network would feed three phases through them.
+
+    Raises
+    ------
+    UnsupportedError
+        If some phases between two buses are closed and others open.
     """
+    closed: dict[frozenset[Any], list[Piece]] = {}
+    for piece in pieces:
+        if not piece.link.is_open:
+            closed.setdefault(frozenset((piece.link.from_bus, piece.link.to_bus)), []).append(piece)
+    for piece in pieces:
+        beside = closed.get(frozenset((piece.link.from_bus, piece.link.to_bus)), [])
+        if piece.link.is_open and beside and not any(piece.phases & other.phases for other in beside):
+            raise UnsupportedError(
+                f"{subject}: {piece.link.id} is open and {beside[0].link.id} beside it is closed, in another phase: a "
+                "network of three equal phases has no such state. Open or close all of its phases"
+            )
     groups: dict[tuple[Any, ...], list[Piece]] = {}
     for piece in pieces:
         link = piece.link
@@ -190,7 +208,7 @@ def _joined(pieces: Sequence[Piece], notes: list[str]) -> list[Link]:
                 partial += [piece.link.id for piece in part]
                 continue
             joined += len(part) if len(part) > 1 else 0
-            result.append(bank([piece.link for piece in part]))
+            result.append(bank(part))
     if partial:
         notes.append(
             "open switches of one or two phases are left out, a balanced network would feed three phases through them: "

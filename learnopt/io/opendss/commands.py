@@ -7,7 +7,8 @@ verbs               those of :data:`_RUN`; those of :data:`_SKIPPED` have no eff
 ``Redirect``,       followed here, within the folder of the master only, at most :data:`DEPTH` deep
 ``Compile``
 ``Set``             options of :data:`_OPTIONS`; modes are passed over, the state is a snapshot or an instant
-properties          those that write a file or load a library are refused, those that read one stay within
+properties          ``debugtrace``, which writes a file, is passed over; those that load a library or write
+                    numbers to a file are refused, those that read one stay within
                     the folder
 sizes               :data:`FILE_BYTES` per file, :data:`TOTAL_BYTES` together, :data:`_COUNTS`, :data:`_LARGEST`
 ==================  ====================================================================================
@@ -63,6 +64,12 @@ _OFF_ONLY = words(
 )
 """Options that make OpenDSS write files once they are on."""
 _LIBRARIES = words("usermodel userdata dynadll dynadata shaftmodel shaftdata")
+_NAMES = words(
+    "linecode geometry spacing wire wires cncable cncables tscable tscables xfmrcode like yearly daily duty growth "
+    "cvrcurve spectrum element transformer capacitor monitoredobj switchedobj zonelist derlist pvsystemlist "
+    "elementlist genlist effcurve p-tcurve tyearly tdaily tduty fusecurve phasecurve groundcurve"
+)
+"""Properties whose values are names, which may look like numbers: bus 008E1248."""
 _FILES = words("csvfile sngfile dblfile pqcsvfile")
 _INSIDE = re.compile(r"\s*\|?\s*((?:pq)?csvfile|sngfile|dblfile|file)\s*=\s*([^,\s\]\)\}\"']+)(.*)", re.I | re.S)
 """An array that is read from a file."""
@@ -73,9 +80,9 @@ _COUNTS: Mapping[str, int] = {
     **dict.fromkeys(("maxiterations", "maxcontroliter", "numallociterations", "miniterations"), 10_000),
 }
 """Largest value of what OpenDSS reserves memory or repeats by."""
-_LARGEST = 1e20
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?")
-_HUGE = re.compile(r"[eEdD]\+?0*(?:[2-9]\d|\d{3,})|\d{20,}")
+_LARGEST = 1e100
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_HUGE = re.compile(r"[eE]\+?0*\d{3,}|\d{100,}")
 """What a number from :data:`_LARGEST` on contains."""
 _NONE_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _ACTIONS: Mapping[str, str] = {
@@ -168,6 +175,7 @@ class _Reader:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = raw.decode("cp1252", errors="replace")  # what Windows writes
+        text = text.rstrip("\x00\x1a")  # how some editors end a file
         if found := _NONE_CONTROL.search(text):
             line = text.count("\n", 0, found.start()) + 1
             self.bad.append(f"{name}, line {line}: is not text: it has the character 0x{ord(found[0]):02x}")
@@ -286,13 +294,12 @@ class _Reader:
                     raise _RefusedError(f"{part.value!r} stands at a position that class {self.kind} does not have")
                 name = known[self.position]
             self.position = known.index(name) + 1
-            result.append(self._property(name, replace(part, name=name)))
+            if name != "debugtrace":  # it makes OpenDSS write a file, and changes nothing
+                result.append(self._property(name, replace(part, name=name)))
         return result
 
     def _property(self, name: str, part: Parameter) -> Parameter:
         value = part.value.strip()
-        if name == "debugtrace" and value and value.lower()[0] not in "nf0":
-            raise _RefusedError("debugtrace writes a file, and is not run. Remove it")
         if name in _LIBRARIES and value:
             raise _RefusedError(f"{name} loads a library or speaks to one, and is not run. Remove it")
         if name == "memorymapping" and value and value.lower()[0] not in "nf0":
@@ -301,7 +308,8 @@ class _Reader:
             raise _RefusedError(f"action={value} of class {self.kind} writes a file, and is not run. Remove it")
         if name in _FILES:
             return Parameter(name, str(self._inside(value)), '"')
-        _check_size(name, value)
+        if name not in _NAMES and not name.startswith("bus"):
+            _check_size(name, value)
         if found := _INSIDE.match(value):
             path = str(self._inside(found[2]))
             if any(c in path for c in "()[]{}\"', \t"):
@@ -333,9 +341,9 @@ class _Reader:
 
 def _check_size(name: str, value: str) -> None:
     """Refuse numbers that no circuit has."""
-    if name in _COUNTS and _NUMBER.fullmatch(value) and float(value.lower().replace("d", "e")) > _COUNTS[name]:
+    if name in _COUNTS and _NUMBER.fullmatch(value) and float(value) > _COUNTS[name]:
         raise _RefusedError(f"{name}={value} is above the largest value read, {_COUNTS[name]}")
     if _HUGE.search(value):
         for number in _NUMBER.findall(value):
-            if abs(float(number.lower().replace("d", "e"))) > _LARGEST:
+            if abs(float(number)) > _LARGEST:
                 raise _RefusedError(f"{name}={number} is above the largest number read, {_LARGEST:g}")

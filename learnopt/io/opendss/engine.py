@@ -79,14 +79,7 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
     """Voltage bases and coordinates where the file gives none, and the present state solved."""
     names = dss.Circuit.AllBusNames()
     if not any(_of_bus(dss, name, dss.Bus.kVBase) for name in names):
-        rated = {round(float(kv), 6) for _ in each(dss.Vsources) for kv in [dss.Vsources.BasekV()]}
-        for _ in each(dss.Transformers):
-            for winding in range(dss.Transformers.NumWindings()):
-                dss.Transformers.Wdg(winding + 1)
-                kv = dss.Transformers.kV()
-                phases = dss.CktElement.NumPhases()
-                rated.add(round(kv if phases > 1 else kv * np.sqrt(3), 6))
-        dss.Text.Command(f"Set VoltageBases=[{' '.join(map(str, sorted(rated)))}]")
+        dss.Text.Command(f"Set VoltageBases=[{' '.join(map(str, rated_voltages(dss)))}]")
         dss.Text.Command("CalcVoltageBases")
     if not any(_of_bus(dss, name, dss.Bus.Coorddefined) for name in names):
         found = sorted({file for pattern in _COORDINATES for file in _glob(path.parent, pattern)})
@@ -99,6 +92,17 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
             _settle(dss)
             break
     dss.Solution.BuildYMatrix(0, 0)  # admittances of loads as they are now, not as they were when the file was read
+
+
+def rated_voltages(dss: Any) -> list[float]:
+    """Rated voltages of sources and windings, between lines [kV], increasing."""
+    rated = {round(float(kv), 6) for _ in each(dss.Vsources) for kv in [dss.Vsources.BasekV()]}
+    for _ in each(dss.Transformers):
+        for winding in range(dss.Transformers.NumWindings()):
+            dss.Transformers.Wdg(winding + 1)
+            kv = dss.Transformers.kV()
+            rated.add(round(kv if dss.CktElement.NumPhases() > 1 else kv * np.sqrt(3), 6))
+    return sorted(kv for kv in rated if kv > 0)
 
 
 def _settle(dss: Any) -> None:

@@ -23,9 +23,10 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict
+from learnopt.io.opendss.banks import banks, refuse_bridges
 from learnopt.io.opendss.branches import OPEN_END, SourceVoltage, lines, sources, switch_states
 from learnopt.io.opendss.classes import refuse_unmodelled
-from learnopt.io.opendss.engine import each, engine, terminals
+from learnopt.io.opendss.engine import each, engine, rated_voltages, terminals
 from learnopt.io.opendss.loads import Injection, injections
 from learnopt.io.opendss.tool import OpenDSSTool
 from learnopt.io.opendss.transformers import corrected_bases, split_phase_buses, transformers
@@ -103,6 +104,8 @@ def read_opendss(path: Path, hour: float | None = None, root: Path | None = None
     """
     notes: list[str] = []
     with engine(path, hour, root) as dss:
+        if not np.isfinite(dss.Circuit.AllBusVMag()).all():
+            raise DataError(str(path), ["OpenDSS's power flow of it ends without numbers (NaN): it cannot be read"])
         refuse_unmodelled(dss, str(path), notes)
         if hour is None:
             _ask_for_an_instant(dss, path, notes)
@@ -135,15 +138,21 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
             kv[name.lower()] = dss.Bus.kVBase() * math.sqrt(3)
         if dss.Bus.Coorddefined():
             places[name.lower()] = (dss.Bus.X(), dss.Bus.Y())
+    _missing_bases(dss, kv, notes)
     corrected_bases(dss, kv, notes)
     found = injections(dss, kv, notes, explained, str(path))
     shapes = _shapes(dss, {one.shape for one in found})
     voltage: dict[str, SourceVoltage] = {}
     inner, loss_inside = sources(dss, kv, voltage)
     notes += _solution(dss, loss_inside, explained)
-    links = inner + transformers(dss, kv, notes, str(path))
+    links, units = transformers(dss, kv, notes, str(path))
     states = switch_states(dss, notes)
-    links += _without_jumpers(lines(dss, kv, states, split_phase_buses(dss), notes), links, notes)
+    whole = {frozenset((link.from_bus, link.to_bus)): link for link in links if not link.is_open}
+    wires, jumpers = lines(dss, kv, states, split_phase_buses(dss), {*whole, *units}, notes, str(path))
+    for ends in whole.keys() & jumpers.keys():
+        refuse_bridges(jumpers[ends], [whole[ends]], str(path))
+        notes.append(f"closed lines across {whole[ends].id} belong to it and are left out")
+    links = [*inner, *links, *banks(units, jumpers, notes, explained, str(path)), *wires]
     if dss.RegControls.Count():
         notes.append(
             f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them, or are "
@@ -170,13 +179,27 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes, tool, tuple(explained))
 
 
-def _without_jumpers(found: list[Link], banks: list[Link], notes: list[str]) -> list[Link]:
-    """Lines but those beside a transformer: the third phase of an open-delta regulator, which the bank stands for."""
-    across = {frozenset((bank.from_bus, bank.to_bus)) for bank in banks if bank.kind == "trafo"}
-    jumpers = [link.id for link in found if frozenset((link.from_bus, link.to_bus)) in across and not link.is_open]
-    if jumpers:
-        notes.append(f"closed lines across a transformer belong to its bank and are left out: {', '.join(jumpers)}")
-    return [link for link in found if link.id not in jumpers]
+def _missing_bases(dss: Any, kv: dict[str, float], notes: list[str]) -> None:
+    """Bases of buses that have a voltage but no base in the file: the rated voltage nearest to it."""
+    volts: dict[str, list[float]] = {}
+    for name, value in zip(dss.Circuit.AllNodeNames(), dss.Circuit.AllBusVMag(), strict=True):
+        bus, _, node = name.lower().rpartition(".")
+        if bus not in kv and node in ("1", "2", "3"):
+            volts.setdefault(bus, []).append(float(value) * math.sqrt(3) / 1e3)
+    rated = rated_voltages(dss)
+    found = {}
+    for bus, values in volts.items():
+        level = float(np.mean(values))
+        far = np.abs(np.log(np.array(rated) / level)) if level > 0 else np.full(len(rated), np.inf)
+        if far.min(initial=np.inf) < math.log(2):
+            found[bus] = rated[int(far.argmin())]
+    if found:
+        names = ", ".join(f"{bus} ({base:g} kV)" for bus, base in list(found.items())[:_LISTED])
+        notes.append(
+            f"{len(found)} buses have no voltage base in the file, the nearest rated voltage counts: {names}"
+            + (" ..." if len(found) > _LISTED else "")
+        )
+    kv.update(found)
 
 
 def _shapes(dss: Any, wanted: set[str]) -> dict[str, LoadShape]:

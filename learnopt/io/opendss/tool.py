@@ -12,7 +12,7 @@ import numpy as np
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.opendss.branches import OPEN_END, UNSTATED_AMPERES, source_loss
 from learnopt.io.opendss.classes import is_off
-from learnopt.io.opendss.engine import HELD, each, engine, terminals
+from learnopt.io.opendss.engine import HELD, each, engine
 from learnopt.io.opendss.loads import PRODUCERS, is_shunt
 from learnopt.io.opendss.transformers import tap_of
 from learnopt.io.source import SourceState
@@ -76,7 +76,7 @@ def _switch(dss: Any, network: Network, closed: np.ndarray) -> None:
         for element in equipment(str(network.branch_ids[e])):
             if dss.Circuit.SetActiveElement(element) < 0:
                 continue
-            ends = [bus for bus, _ in terminals(dss)][:2]
+            ends = [bus.partition(".")[0].lower() for bus in dss.CktElement.BusNames()[:2]]
             if closed[e]:
                 if not dss.CktElement.Enabled():
                     dss.CktElement.Enabled(True)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import UnsupportedError
+from learnopt.io.opendss.banks import Piece, Units, phases_of
 from learnopt.io.opendss.engine import admittance, balanced, each, terminals
 from learnopt.io.stations import Link, turned
 
@@ -61,6 +62,10 @@ class _Windings:
         reactances = (dss.Transformers.Xhl() / 100, dss.Transformers.Xht() / 100, dss.Transformers.Xlt() / 100)
         bus, nominal, tapped, r, s, between = zip(*rows, strict=True)
         return cls(bus, nominal, tapped, r, s, between, reactances)
+
+    def turns(self, winding: int, kv: float) -> float:
+        """Tapped voltage of a winding per unit of what its terminals have, whichever way they are connected."""
+        return per_unit(self.nominal[winding], kv) * self.tapped[winding] / self.nominal[winding]
 
     @property
     def centre_tapped(self) -> bool:
@@ -125,16 +130,20 @@ def _along_lines(dss: Any, at_most: int = 3) -> dict[str, list[str]]:
     return neighbours
 
 
-def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str) -> list[Link]:
-    """Branches of the transformers; the star points of three windings join ``kv``.
+def transformers(
+    dss: Any, kv: dict[str, float], notes: list[str], subject: str
+) -> tuple[list[Link], dict[frozenset[Any], Units]]:
+    """Branches of the transformers of three phases, and the units of one phase by their two buses (:func:`banks`).
+
+    The star points of three windings join ``kv``.
 
     Raises
     ------
     UnsupportedError
-        For more than three windings, and for a leg of large negative reactance.
+        For more than three windings, for three of which one is open, and for a leg of large negative reactance.
     """
-    groups: dict[Any, list[Link]] = {}
-    open_delta: dict[Any, list[bool]] = {}
+    groups: dict[frozenset[Any], list[Piece]] = {}
+    between: dict[frozenset[Any], list[bool]] = {}
     stars: dict[tuple[str, ...], str] = {}
     result, halves = [], 0
     level = levels(dss, kv)
@@ -158,34 +167,19 @@ def transformers(dss: Any, kv: dict[str, float], notes: list[str], subject: str)
             links = [_two_windings(dss, name, windings, kv, level, opened.get(name.lower(), ()))]
             if (moved := regulated.get(name.lower(), 0)) in (1, 2) and not windings.centre_tapped:
                 links = [replace(links[0], taps=_tap_positions(dss, moved, links[0].ratio))]
+        if not single:
+            result += links
+            continue
+        phases = phases_of(dss)
         for link in links:
-            if single:
-                key = frozenset((link.from_bus, link.to_bus))
-                groups.setdefault(key, []).append(link)
-                open_delta.setdefault(key, []).append(any(windings.between) and not windings.centre_tapped)
-            else:
-                result.append(link)
-    banks, deltas = [], 0
-    for key, group in groups.items():
-        one = bank(group)
-        if len(group) == 2 and all(open_delta[key]):
-            deltas += 1
-            one = replace(one, z=one.z * 4 / 3, ampacity=one.ampacity * math.sqrt(3) / 2)
-        result.append(one)
-        banks += [one.id] if len(group) > 1 else []
-    if banks:
-        notes.append(
-            f"{len(banks)} banks of single-phase transformers are one branch each, at the mean of their ratios: "
-            + ", ".join(banks[:5])
-            + (" ..." if len(banks) > 5 else "")
-        )
-    if deltas:
-        notes.append(f"{deltas} of them are open deltas, each unit carrying 1/sqrt(3) of the power")
+            key = frozenset((link.from_bus, link.to_bus))
+            groups.setdefault(key, []).append(Piece(link, phases))
+            between.setdefault(key, []).append(any(windings.between) and not windings.centre_tapped)
     if halves:
         notes.append(f"{halves} centre-tapped transformers are one branch each, both halves loaded evenly")
     if stars or any(str(link.to_bus).startswith("transformer.") for link in result):
         notes.append("transformers of three windings are stars of three branches")
-    return result
+    return result, {key: Units(group, len(group) == 2 and all(between[key])) for key, group in groups.items()}
 
 
 def levels(dss: Any, kv: Mapping[str, float]) -> dict[str, float]:
@@ -264,7 +258,7 @@ def _two_windings(
     else:
         z = complex(windings.r[0] + windings.r[1], windings.x[0])
     # Per unit of the nominal voltage between the terminals, whichever way the windings are connected.
-    from_pu, to_pu = per_unit(windings.tapped[0], kv[start]), per_unit(windings.tapped[1], kv[end])
+    from_pu, to_pu = windings.turns(0, kv[start]), windings.turns(1, kv[end])
     z, iron, at_last = z / s * to_pu**2, _magnetising(dss, name) * s / to_pu**2, 1.0
     if not opened and min(level.get(start, 0.0), level.get(end, 0.0)) > _DEAD:
         at_last = 2 / (1 + (level[start] * to_pu / from_pu / level[end]) ** 2)
@@ -320,7 +314,7 @@ def _star_legs(
             )
     legs, first = [], windings.s[0]
     for k, (bus, z) in enumerate(zip(windings.bus, star_z, strict=True)):
-        pu = per_unit(windings.tapped[k], kv[bus])
+        pu = windings.turns(k, kv[bus])
         high = k == 0
         legs.append(
             Link(
@@ -356,21 +350,3 @@ def per_unit(rated: float, kv: float) -> float:
     """Rated voltage of a winding per unit of what its terminals have: to neutral, between lines, or two halves."""
     candidates = [rated / (kv * factor) for factor in (1.0, 1 / math.sqrt(3), 2 / math.sqrt(3))]
     return min(candidates, key=lambda value: abs(math.log(value)))
-
-
-def bank(group: Sequence[Link]) -> Link:
-    """Units of a bank, or lines of different phases: admittances add up, the ratio is the mean, one tap moves all."""
-    first = group[0]
-    if len(group) == 1:
-        return first
-    ratios = [link.ratio if link.from_bus == first.from_bus else 1 / link.ratio for link in group]
-    total = sum(1 / link.z for link in group) if all(link.z for link in group) else None
-    return replace(
-        first,
-        id=" + ".join(link.id for link in group),
-        z=1 / total if total else 0j,
-        y=sum(link.y for link in group),
-        ratio=float(np.mean(ratios)),
-        ampacity=sum(link.ampacity for link in group),
-        taps=first.taps if all(link.taps for link in group) else (),
-    )
