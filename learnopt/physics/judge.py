@@ -83,23 +83,39 @@ def _power_flows(problem: ReconfigurationProblem, configuration: Configuration, 
         reason = "the AC power flow has no unique solution: the network is singular"
         return tuple(_failed(member, [reason], unsettled=True) for member in members)
     s = np.stack([member.p + 1j * member.q for member in members])
+    absent: dict[int, bool] = {}
+
+    def hopeless(k: int) -> bool:
+        absent[k] = not meshed and proven_without_solution(members[k], configuration)
+        return absent[k]
+
     return tuple(
-        _evaluated(member, configuration, flow, state, s[k])
-        for k, (member, state) in enumerate(zip(members, flow.solve(s), strict=True))
+        _evaluated(member, configuration, flow, state, s[k], absent.get(k, False))
+        for k, (member, state) in enumerate(zip(members, flow.solve(s, hopeless), strict=True))
     )
 
 
 def _evaluated(
-    problem: ReconfigurationProblem, configuration: Configuration, flow: NodalFlow, state: NodalState | None, s: Complex
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    flow: NodalFlow,
+    state: NodalState | None,
+    s: Complex,
+    absent: bool,
 ) -> Evaluation:
-    """Loss, currents and limits of a solution; a failure where there is none, or its currents do not balance."""
+    """Loss, currents and limits of a solution; a failure where there is none, or its currents do not balance.
+
+    Parameters
+    ----------
+    absent
+        It is proven that there is no solution.
+    """
     net = problem.network
     if state is not None:
         scale = float(np.abs(s).max(initial=0.0) + np.abs(state.current).max(initial=0.0))
         if balance(flow, state, problem, s).max(initial=0.0) > _MISSING * scale:
             state = None
     if state is None:
-        absent = proven_without_solution(problem, configuration)
         reason = "has no solution" if absent else "was not found; it may have none"
         return _failed(problem, [f"the AC power flow {reason}"], unsettled=not absent)
     into, out = flow.ends(state)

@@ -21,6 +21,7 @@ doi:10.1109/TPWRS.2015.2395452 (the iteration and where its solution is unique).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +39,8 @@ SETTLED = 1e-12
 """Largest change of a voltage in the last iteration [pu]."""
 _ITERATIONS = 60
 """Fixed-point iterations before Newton's method takes over."""
-_NEWTON = 20
-_STEP, _LAST_STEP = 0.25, 1e-4
+_NEWTON = 10
+_STEP, _LAST_STEP = 0.25, 5e-4
 """First and least step of the loads on the way from no load."""
 _JUMP = 0.05
 """A solution farther from where the step before pointed to is another one, relative."""
@@ -136,13 +137,15 @@ class NodalFlow:
         np.add.at(self._drawn, row_f[row_f >= 0], (half / np.abs(ratio) ** 2)[row_f >= 0])
         np.add.at(self._drawn, row_t[row_t >= 0], half[row_t >= 0])
 
-    def solve(self, s: Complex) -> list[NodalState | None]:
+    def solve(self, s: Complex, hopeless: Callable[[int], bool] | None = None) -> list[NodalState | None]:
         """The normal solution in each load situation; None where none was found.
 
         Parameters
         ----------
         s
             Net loads [pu], complex, shape (n_scenario, n_bus).
+        hopeless
+            Whether it is proven that a load situation, by its index, has no solution: asked before the long way.
         """
         n = len(self._free)
         loads = s[:, self._free].T
@@ -162,7 +165,11 @@ class NodalFlow:
                     break
         found: list[NodalState | None] = []
         for k in range(len(s)):
-            one = x[:, k] if settled[k] and np.isfinite(x[:, k]).all() else self._follow(loads[:, k])
+            one: Complex | None = None
+            if settled[k] and np.isfinite(x[:, k]).all():
+                one = x[:, k]
+            elif hopeless is None or not hopeless(k):
+                one = self._follow(loads[:, k])
             found.append(None if one is None else self._state(one, loads[:, k]))
         return found
 
