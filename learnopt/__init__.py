@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learnopt.api import Picture, SavingsStudy, Solution, problem, savings, solve
+    from learnopt.api import Picture, SavingsStudy, Solution, load, problem, savings, solve
     from learnopt.errors import DataError, LearnoptError
-    from learnopt.io import case_names, load
+    from learnopt.io import case_names
     from learnopt.network import (
         Certificate,
         Configuration,
@@ -55,9 +55,9 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("Picture", "SavingsStudy", "Solution", "problem", "savings", "solve"), "learnopt.api"),
+    **dict.fromkeys(("Picture", "SavingsStudy", "Solution", "load", "problem", "savings", "solve"), "learnopt.api"),
     **dict.fromkeys(("DataError", "LearnoptError"), "learnopt.errors"),
-    **dict.fromkeys(("case_names", "load"), "learnopt.io"),
+    **dict.fromkeys(("case_names",), "learnopt.io"),
 }
 """Module of each public name; those not listed are records of ``learnopt.network``."""
 

@@ -6,8 +6,9 @@ keeps problem and result together, so that ids, pictures and the switching plan 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from html import escape
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Literal
 from learnopt.api.picture import Picture
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
-from learnopt.io import load, read_scenarios
+from learnopt.io import load_with_source, read_scenarios
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.network import (
     Certificate,
@@ -32,9 +33,11 @@ from learnopt.network import (
     Status,
 )
 from learnopt.pipeline.held import solve_holding
+from learnopt.pipeline.reconcile import Imported, Origin, reconcile
 from learnopt.pipeline.solve import AUTO, warm_up
 from learnopt.pipeline.solve import solve as run_solve
 from learnopt.report.order import operated_by, plan_of, state_after
+from learnopt.report.origin import in_source
 from learnopt.report.switching_plan import Operation, normal_state
 from learnopt.report.text import (
     initial_evaluation,
@@ -63,11 +66,14 @@ class Solution:
         What was asked, and the complete answer.
     notes
         What was assumed or repaired while the scenario file was read, one sentence each.
+    origin
+        Differences of the file to its own tool (``origin.warnings``), and the answer in it (``origin.source``).
     """
 
     problem: ReconfigurationProblem
     result: Result
     notes: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def status(self) -> Status:
@@ -121,13 +127,13 @@ class Solution:
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain JSON values: the object that ``learnopt solve --json`` prints, without its conflicts."""
-        return result_to_dict(self.problem, self.result)
+        return result_to_dict(self.problem, self.result, origin=self.origin)
 
     def table(self) -> None:
         """Print what ``learnopt solve`` prints: figures before and after, what is proven, the switching plan."""
         from rich.console import Console
 
-        Console().print(result_table(self.problem, self.result))
+        Console().print(result_table(self.problem, self.result, origin=self.origin))
 
     def plot(self, kind: Literal["diagram", "voltages"] = "diagram") -> Picture:
         """Draw the configuration.
@@ -163,7 +169,7 @@ class Solution:
         """Write the self-contained interactive page of ``learnopt solve --report``; returns its path."""
         from learnopt.report.html import write_report
 
-        write_report(Path(path), self.problem, self.result)
+        write_report(Path(path), self.problem, self.result, origin=self.origin)
         return Path(path)
 
     def __repr__(self) -> str:
@@ -178,9 +184,10 @@ class Solution:
         """What a notebook shows."""
         from learnopt.report.page import table
 
-        words = verdict(self.problem, self.result)
+        words = verdict(self.problem, self.result, self.origin)
         parts = [
             f"<h4>{escape(self.problem.network.name)}: {escape(words.headline)}</h4>",
+            *(f"<p><b>Warning:</b> {escape(warning)}</p>" for warning in self.origin.warnings),
             table(("", "before", "after"), summary_rows(self.problem, self.result), numeric=(1, 2)),
             "".join(f"<p>{escape(sentence)}</p>" for sentence in words.sentences),
         ]
@@ -191,7 +198,8 @@ class Solution:
                 [str(o.step), str(o.branch_id), o.action.value, operated_by(o), state_after(o)] for o in self.operations
             )
             parts.append(table(("step", "branch", "action", "by", "loss after"), rows, numeric=(0, 4)))
-        parts += [f"<p>{escape(note)}</p>" for note in self.notes]
+        found = in_source(self.origin)
+        parts += [f"<p>{escape(note)}</p>" for note in (*([found] if found else []), *self.notes)]
         return "".join(parts)
 
 
@@ -232,7 +240,7 @@ def problem(
     DataError
         With every violation of the files and options.
     """
-    net = network if isinstance(network, Network) else load(network)
+    net = network if isinstance(network, Network) else read_file(network).network
     if not isinstance(limits, Limits) and limits not in ("file", "none"):
         raise DataError("problem", [f"limits = {limits!r} must be 'file', 'none' or a Limits record"])
     asked = ReconfigurationProblem.of(
@@ -245,6 +253,36 @@ def problem(
         controls=net.controls.only(controls),
     )
     return asked.remote_only() if remote_only else asked
+
+
+def load(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Network:
+    """A network, compared in its present state with the tool of its file where there is one.
+
+    Parameters
+    ----------
+    source
+        A named case, a file, a folder, or a code (``simbench:1-MV-urban--0-sw``, ``pandapower:mv_oberrhein``).
+    accept_differences
+        Warn instead of refusing where they differ and nothing explains it.
+    hour
+        Of an OpenDSS file: the hour of its load shapes to read; None = the snapshot that it describes.
+
+    Raises
+    ------
+    DataError
+        If there is nothing of that name, if the file breaks the rules of its format, or for such a difference.
+    UnsupportedError
+        If the file asks for something that learnopt does not model, or a package is missing.
+    """
+    imported = read_file(source, accept_differences, hour)
+    for sentence in imported.origin.warnings:
+        warnings.warn(sentence, stacklevel=2)
+    return imported.network
+
+
+def read_file(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Imported:
+    """What :func:`load` reads, with what answers have to say of it."""
+    return reconcile(load_with_source(source, hour), accept_differences)
 
 
 def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | ScenarioSet | None, tuple[str, ...]]:
@@ -268,6 +306,8 @@ def solve(
     checkpoint: str | Path | None = None,
     k_best: int = 1,
     strict_limits: bool = False,
+    accept_differences: bool = False,
+    source_check: bool = True,
     **options: Any,
 ) -> Solution:
     """Find the radial configuration of least loss, and say what is proven.
@@ -295,6 +335,10 @@ def solve(
     strict_limits
         Enforce also limits that the present state breaks and no switch can change. Otherwise they are held at their
         present value: ``problem.limits.held`` of the solution, and its message.
+    accept_differences
+        Go on where a file differs in its own tool and nothing explains it; the solution then says so.
+    source_check
+        Compute the answer in the tool of the file (``origin.source``), where the file has one.
     options
         ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost``, ``max_operations`` and
         ``remote_only`` of :func:`problem`; none where a problem is given.
@@ -307,12 +351,17 @@ def solve(
         If the engine does not serve this problem.
     """
     notes: tuple[str, ...] = ()
+    imported = None
     if isinstance(network, ReconfigurationProblem):
         if options:
             raise DataError("solve", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
         asked = network
     else:
-        net = network if isinstance(network, Network) else load(network)
+        if isinstance(network, Network):
+            net = network
+        else:
+            imported = read_file(network, accept_differences)
+            net = imported.network
         loads, notes = read_situation(options.pop("scenario", None), net)
         asked = problem(net, loads, **options)
     wanted = SolveOptions(
@@ -324,7 +373,8 @@ def solve(
         return run_solve(one, engine, wanted, checkpoint=checkpoint, k_best=k_best)
 
     asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
-    return Solution(asked, result, notes)
+    origin = Origin() if imported is None else imported.answered(asked, result, check=source_check)
+    return Solution(asked, result, notes, origin)
 
 
 @cache

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from learnopt.api.picture import Picture
-from learnopt.api.solution import problem, warm
+from learnopt.api.solution import problem, read_file, warm
 from learnopt.errors import DataError
 from learnopt.io import Profiles
 from learnopt.network import Certificate, Network, ReconfigurationProblem
+from learnopt.pipeline.reconcile import Origin
 from learnopt.pipeline.savings import Period, Savings, savings_study
 from learnopt.pipeline.savings.profile import profile_of, savings_problem
 from learnopt.report.savings import (
@@ -37,21 +38,24 @@ class SavingsStudy:
         What a MWh stands for.
     notes
         What was assumed or repaired while the profile was read, one sentence each.
+    origin
+        Differences of the file to its own tool (``origin.warnings``).
     """
 
     result: Savings
     factors: Factors
     notes: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``learnopt savings --json`` prints."""
-        return savings_to_dict(self.result, self.factors)
+        return savings_to_dict(self.result, self.factors, self.origin)
 
     def table(self) -> None:
         """Print what ``learnopt savings`` prints."""
         from rich.console import Console
 
-        Console().print(savings_table(self.result, self.factors))
+        Console().print(savings_table(self.result, self.factors, self.origin))
 
     def plot(self) -> Picture:
         """Loss duration curves, and the energy lost by month."""
@@ -61,7 +65,7 @@ class SavingsStudy:
 
     def report(self, path: str | Path) -> Path:
         """Write the self-contained page of ``learnopt savings --report``; returns its path."""
-        write_savings_report(Path(path), self.result, self.factors)
+        write_savings_report(Path(path), self.result, self.factors, self.origin)
         return Path(path)
 
     def __repr__(self) -> str:
@@ -76,7 +80,7 @@ class SavingsStudy:
         from learnopt.report.page import table
 
         head, rows = comparison(self.result, self.factors)
-        said = [*sentences(self.result, self.factors), *self.notes]
+        said = [*self.origin.warnings, *sentences(self.result, self.factors, self.origin), *self.notes]
         numeric = tuple(range(1, len(head)))
         return table(head, rows, numeric) + "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
 
@@ -97,6 +101,7 @@ def savings(
     gap: float = 1e-2,
     proof_time: float = 120.0,
     resume: str | Path | None = None,
+    accept_differences: bool = False,
     **options: Any,
 ) -> SavingsStudy:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
@@ -123,6 +128,8 @@ def savings(
         Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
     resume
         Folder that keeps what is proven: an interrupted study goes on there.
+    accept_differences
+        Go on where a file differs in its own tool and nothing explains it; the study then says so.
     options
         ``limits``, ``charging``, ``remote_only`` and ``scenario`` (outages and locks) of :func:`problem`; none where a
         problem is given.
@@ -132,12 +139,16 @@ def savings(
     DataError
         If the input is bad.
     """
+    origin = Origin()
     if isinstance(network, ReconfigurationProblem):
         if options:
             raise DataError("savings", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
         base = network
-    else:
+    elif isinstance(network, Network):
         base = problem(network, **options)
+    else:
+        imported = read_file(network, accept_differences)
+        base, origin = problem(imported.network, **options), imported.origin
     if base.scenarios is not None:
         raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
     factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
@@ -155,4 +166,4 @@ def savings(
         proof_time=proof_time,
         directory=None if resume is None else Path(resume),
     )
-    return SavingsStudy(result, factors, profiles.notes)
+    return SavingsStudy(result, factors, profiles.notes, origin)

@@ -13,26 +13,30 @@ from rich.markup import escape
 from rich.table import Table
 
 from learnopt.cli.options import (
+    AcceptOption,
     CaseArgument,
     HourOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
+    NoSourceCheckOption,
     ScenarioOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
+    read_case,
     stderr,
     stdout,
 )
 from learnopt.errors import DataError
-from learnopt.io import case_index, load
-from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.io import case_index
+from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate, evaluate_as_it_is
 from learnopt.pipeline.held import hold_limits
+from learnopt.report.origin import origin_to_dict, with_origin
 from learnopt.report.switching_plan import normal_state
 from learnopt.report.text import balance_to_dict
 
@@ -83,6 +87,8 @@ def check(
     strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
     hour: HourOption = None,
+    accept_differences: AcceptOption = False,
+    no_source_check: NoSourceCheckOption = False,
     json_output: JsonOption = False,
 ) -> int:
     """AC loss, voltages and violations of a given configuration.
@@ -90,11 +96,14 @@ def check(
     Exit code 0: it is radial, but for fixed loops, and has a power flow (violations are listed); 1: it is not or has
     none; 2: bad input. With loops too many it is computed as it stands, all of them closed.
     """
-    problem = build_problem(load(case, hour), scenario, vmin, vmax, no_limits, no_charging)
+    imported = read_case(case, accept_differences, hour)
+    problem = build_problem(imported.network, scenario, vmin, vmax, no_limits, no_charging)
     if not strict_limits:
         problem = hold_limits(problem)
     configuration = _configuration(problem, open_ids)
-    answer = _check(problem, configuration)
+    evaluation = evaluate_as_it_is(problem, configuration)
+    origin = imported.judged(problem, configuration, evaluation, check=not no_source_check)
+    answer = _check(problem, configuration, evaluation) | origin_to_dict(origin)
     if json_output:
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
@@ -102,7 +111,7 @@ def check(
         figures = ("loss_kw", "min_voltage_pu", "min_voltage_bus", "max_loading", "operations")
         for key in ("radial", "fixed_loops", "converged", *figures):
             table.add_row(key, escape(str(answer[key])))
-        stdout.print(table)
+        stdout.print(with_origin(origin, table))
         for violation in answer["violations"]:
             stdout.print(f"  - {violation}", markup=False, highlight=False)
         if answer["held_limits"]:
@@ -110,9 +119,8 @@ def check(
     return 0 if answer["radial"] and answer["converged"] else 1
 
 
-def _check(problem: ReconfigurationProblem, configuration: Configuration) -> dict[str, Any]:
+def _check(problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation) -> dict[str, Any]:
     net = problem.network
-    evaluation = evaluate_as_it_is(problem, configuration)
     faults = [*problem.faults(configuration), *evaluation.violations]
     known = evaluation.converged
     lowest = int(np.argmin(evaluation.vm)) if known else 0

@@ -12,17 +12,20 @@ import typer
 from rich.markup import escape
 
 from learnopt.cli.options import (
+    AcceptOption,
     CaseArgument,
     ControlsOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
+    NoSourceCheckOption,
     RemoteOnlyOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
     profile_source,
+    read_case,
     stderr,
     stdout,
 )
@@ -85,6 +88,8 @@ def horizon(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep what is proven there; an interrupted run goes on.")
     ] = None,
+    accept_differences: AcceptOption = False,
+    no_source_check: NoSourceCheckOption = False,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
 ) -> int:
@@ -105,7 +110,8 @@ def horizon(
     profile = profile_source(profile, case)
     check_writable(report=report)
     check_folder(out)
-    base = build_problem(case, None, vmin, vmax, no_limits, no_charging, controls=controls)
+    imported = read_case(case, accept_differences)
+    base = build_problem(imported.network, None, vmin, vmax, no_limits, no_charging, controls=controls)
     if controls != "none" and not base.controls:
         raise DataError("options", [f"--controls {controls}: the case has none of them; give --controls none"])
     if engine is HorizonEngine.TREE and base.controls:
@@ -156,16 +162,21 @@ def horizon(
         )
     if problem.limits.held:
         plan = replace(plan, message=f"{plan.message} {held_in_words(problem.network, problem.limits)}".strip())
-    answer = horizon_to_dict(problem, plan, times)
+    origin = imported.origin
+    if plan.configurations:
+        settings = plan.settings[-1] if plan.settings else None
+        last = plan.configurations[-1], settings, plan.evaluations[-1]
+        origin = imported.planned(problem, *last, check=not no_source_check)
+    answer = horizon_to_dict(problem, plan, times, origin)
     if out is not None:
         from learnopt.pipeline.horizon.store import write_plan
 
         write_plan(out, answer)
     if report is not None:
-        write_horizon_report(report, problem, plan, times)
+        write_horizon_report(report, problem, plan, times, origin)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if json_output:
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
-        stdout.print(horizon_table(problem, plan, times))
+        stdout.print(horizon_table(problem, plan, times, origin))
     return 0 if plan.configurations else NO_PLAN

@@ -11,10 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from learnopt.cli.options import CaseArgument, HourOption, JsonOption, stderr, stdout
-from learnopt.io import load_with_notes
+from learnopt.cli.options import AcceptOption, CaseArgument, HourOption, JsonOption, read_case, stderr, stdout
 from learnopt.network import ReconfigurationProblem
 from learnopt.pipeline.inspection import Inspection, Severity, inspect_network
+from learnopt.report.origin import with_origin
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -25,24 +25,27 @@ def inspect(
         Path | None, typer.Option(metavar="FILE", help="Draw the present state: .png, .svg, .pdf or .html.")
     ] = None,
     hour: HourOption = None,
+    accept_differences: AcceptOption = False,
     json_output: JsonOption = False,
 ) -> int:
     """What was read, and what looks wrong, by severity.
 
     Exit code 0: nothing but warnings and notes; 1: an error that has to be repaired first; 2: the file cannot be read.
     """
-    network, notes = load_with_notes(case, hour)
-    found = inspect_network(network, notes)
+    imported = read_case(case, accept_differences, hour)
+    found = inspect_network(imported.network, imported.notes)
     if out is not None:
         _draw(found, out)
     errors = found.of(Severity.ERROR)
     if json_output:
         answer: dict[str, Any] = found.facts | {"findings": [asdict(finding) for finding in found.findings]}
+        answer["warnings"] = list(imported.origin.warnings)
+        answer["balanced_equivalent"] = imported.origin.equivalent
         if errors:
             answer["errors"] = [f"{finding.object}: {finding.value}" for finding in errors]
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
-        stdout.print(_facts(found))
+        stdout.print(with_origin(imported.origin, _facts(found)))
         stdout.print(_findings(found))
     return 1 if errors else 0
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learnopt.errors import DataError
-from learnopt.io import load, read_scenarios
+from learnopt.io import load, load_with_source, read_scenarios
 from learnopt.network import Limits, Network, ReconfigurationProblem
+from learnopt.pipeline.reconcile import Imported, reconcile
 
 stderr = Console(stderr=True)
 stdout = Console()
@@ -56,6 +57,29 @@ RemoteOnlyOption: TypeAlias = Annotated[
 NoChargingOption: TypeAlias = Annotated[
     bool, typer.Option("--no-charging", help="Ignore the line charging of the file.")
 ]
+
+
+AcceptOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--accept-differences",
+        help="Go on where the file differs in its own tool (OpenDSS, pandapower); every answer then says so.",
+    ),
+]
+NoSourceCheckOption: TypeAlias = Annotated[
+    bool, typer.Option("--no-source-check", help="Do not compute the answer in the tool of the file.")
+]
+
+
+def read_case(case: str, accept_differences: bool = False, hour: float | None = None) -> Imported:
+    """A case, compared with the tool of its file; ``hour`` as for :func:`learnopt.io.load`.
+
+    Raises
+    ------
+    DataError
+        If they differ and nothing explains it.
+    """
+    return reconcile(load_with_source(case, hour), accept_differences)
 
 
 def build_problem(

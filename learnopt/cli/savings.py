@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from learnopt.cli.options import (
+    AcceptOption,
     CaseArgument,
     JsonOption,
     NoChargingOption,
@@ -19,6 +20,7 @@ from learnopt.cli.options import (
     VminOption,
     build_problem,
     profile_source,
+    read_case,
     stderr,
     stdout,
 )
@@ -62,6 +64,7 @@ def savings(
     scenario: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON: outages and locks that hold in every step.")
     ] = None,
+    accept_differences: AcceptOption = False,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     resume: Annotated[
@@ -86,7 +89,8 @@ def savings(
     check_folder(resume)
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
-    base = build_problem(case, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
+    imported = read_case(case, accept_differences)
+    base = build_problem(imported.network, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
     if base.scenarios is not None:
         raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])
     profiles = profile_of(profile, base)
@@ -104,7 +108,7 @@ def savings(
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
     if report is not None:
-        write_savings_report(report, found, factors)
+        write_savings_report(report, found, factors, imported.origin)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if out is not None:
         from learnopt.report.files import write_figure
@@ -113,7 +117,7 @@ def savings(
         write_figure(out, savings_figure(found))
         stderr.print(f"Picture written to {out}", highlight=False, markup=False)
     if json_output:
-        typer.echo(json.dumps(savings_to_dict(found, factors), allow_nan=False))
+        typer.echo(json.dumps(savings_to_dict(found, factors, imported.origin), allow_nan=False))
     else:
-        stdout.print(savings_table(found, factors))
+        stdout.print(savings_table(found, factors, imported.origin))
     return 0

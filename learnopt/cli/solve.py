@@ -13,24 +13,26 @@ import typer
 from rich.markup import escape
 
 from learnopt.cli.options import (
+    AcceptOption,
     CaseArgument,
     ControlsOption,
     HourOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
+    NoSourceCheckOption,
     RemoteOnlyOption,
     ScenarioOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
+    read_case,
     stderr,
     stdout,
 )
 from learnopt.engines import Progress, SolveOptions
 from learnopt.errors import DataError
-from learnopt.io import load_with_notes
 from learnopt.io.files import check_writable
 from learnopt.network import Certificate, ReconfigurationProblem, Result, Status
 from learnopt.pipeline.balance import solve_balanced
@@ -91,6 +93,8 @@ def solve(
         Paralleling, typer.Option(help="Switching order: may a loop be closed for a moment, or is opened first?")
     ] = Paralleling.ALLOWED,
     hour: HourOption = None,
+    accept_differences: AcceptOption = False,
+    no_source_check: NoSourceCheckOption = False,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     export: Annotated[
@@ -104,9 +108,9 @@ def solve(
 
     Exit code 0: a configuration was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
-    network, notes = load_with_notes(case, hour)
+    imported = read_case(case, accept_differences, hour)
     problem = build_problem(
-        network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls,
+        imported.network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls,
         remote_only,
     )  # fmt: skip
     cores = os.cpu_count() or 1
@@ -149,21 +153,22 @@ def solve(
             conflicts = explain_infeasibility(problem, min(5.0, time_limit or 5.0))
         result = replace(result, message=" ".join([result.message.rstrip(".") + ".", *conflicts]))
     plan = plan_of(problem, result, paralleling)
+    origin = imported.answered(problem, result, check=not no_source_check)
     if export is not None and result.configuration is not None:
-        write_export(export, case, problem, result, plan)
+        write_export(export, case, problem, result, plan, hour)
         stderr.print(f"Switch states written to {export}", highlight=False, markup=False)
     if report is not None:
         from learnopt.report.html import write_report
 
-        write_report(report, problem, result, plan=plan, front=points, notes=notes)
+        write_report(report, problem, result, plan=plan, front=points, notes=imported.notes, origin=origin)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if json_output:
-        answer = result_to_dict(problem, result, plan) | {"conflicts": conflicts}
+        answer = result_to_dict(problem, result, plan, origin) | {"conflicts": conflicts}
         if pareto:
             answer["pareto"] = [pareto_point(problem, point) for point in points]
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
-        stdout.print(result_table(problem, result, plan))
+        stdout.print(result_table(problem, result, plan, origin))
         if points:
             stdout.print(pareto_table(problem, points))
     return 0 if result.configuration is not None else NO_CONFIGURATION

@@ -21,7 +21,7 @@ from typing import Any
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict, network_to_dict
-from learnopt.io.files import read_text
+from learnopt.io.files import TEXT_MARK, read_text, safe_cell
 from learnopt.network import Network
 
 Row = dict[str, Any]
@@ -62,8 +62,6 @@ _EQUIPMENT = re.compile(
     r"|sources?|reactors?|ties?"
 )
 """Names of tables that would stand for equipment."""
-_TEXT_MARK = "'"
-"""What follows it in the cell of an id or a text is text as it stands there, blanks included."""
 _KINDS: Mapping[Callable[[str], Any], str] = {
     _number: "a number",
     _flag: "true or false",
@@ -286,8 +284,8 @@ def _read_row(
         if name not in columns or not cell:
             continue
         kind = columns[name]
-        if kind in (_identifier, str) and cell.startswith(_TEXT_MARK):
-            row[name] = raw.lstrip().removeprefix(_TEXT_MARK)
+        if kind in (_identifier, str) and cell.startswith(TEXT_MARK):
+            row[name] = raw.lstrip().removeprefix(TEXT_MARK)
             continue
         if decimal_comma and kind in (_number, _numbers):
             cell = cell.replace(",", ".")
@@ -335,8 +333,9 @@ def _cell(value: Any, kind: Callable[[str], Any]) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        plain = value == value.strip() and not value.startswith(_TEXT_MARK) and kind(value) == value
-        return value if plain and value else _TEXT_MARK + value
+        plain = value == value.strip() and not value.startswith(TEXT_MARK) and kind(value) == value
+        plain = plain and safe_cell(value) == value
+        return value if plain and value else TEXT_MARK + value
     if isinstance(value, bool):
         return str(value).lower()
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -4,10 +4,13 @@
 pandapower      the net as it was read, switches of changed branches moved: those of both ends together, or those of
                 the end that alone has some or alone is open in the file, which is what was computed; one without a
                 switch that the scenario takes out of service is taken out of service. SimBench nets lose their profiles
-OpenDSS         ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and the
-                name of the branch, its id where it has none; an id that starts with its class is taken as it is.
+OpenDSS         taps (regulators are switched off, else they would move them again), capacitors and generators first,
+                then ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and
+                the name of the branch, its id where it has none; an id that starts with its class is taken as it is.
                 Ties that the file models by a bus ``NAME_OPEN`` have to be joined to bus ``NAME`` by hand
-case file       ``normally_open`` is the new state, nominal loads stay
+case file       ``normally_open`` is the new state, nominal loads stay; taps have their new ratio, capacitors that were
+                set are shunts and generators that were set are negative load, and both are no controls any more
+CSV             the steps, and before them the controls with their values (:mod:`learnopt.report.export`)
 ==============  =====================================================================================================
 """
 
@@ -22,11 +25,13 @@ from typing import Any
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
+from learnopt.io.opendss.tool import tap_windings
 from learnopt.io.pandapower.cells import Cell, changed_cells
 from learnopt.io.pandapower.reader import pandapower_net
 from learnopt.io.pandapower.simbench import simbench_net
 from learnopt.io.pandapower.tables import is_pandapower_json, tables_of_json
-from learnopt.network import Configuration, Network, Settings
+from learnopt.io.stations import equipment
+from learnopt.network import Configuration, Controls, Network, Settings
 
 _CLASSES = ("line.", "transformer.", "reactor.")
 """Ids that start like this are names of OpenDSS."""
@@ -34,9 +39,31 @@ _QUOTES = (("'", "'"), ('"', '"'), ("{", "}"), ("[", "]"), ("(", ")"))
 """What OpenDSS accepts around a name with blanks."""
 
 
-def network_in_state(network: Network, configuration: Configuration) -> dict[str, Any]:
-    """The case file of a network whose normal state is this configuration."""
-    return network_to_dict(replace(network, normally_open=~configuration.closed))
+def network_in_state(
+    network: Network, configuration: Configuration, controls: Controls | None = None, settings: Settings | None = None
+) -> dict[str, Any]:
+    """The case file of a network whose normal state is this configuration with these settings of its controls.
+
+    Capacitors and generators that are set become part of the network, and are left out of its controls.
+    """
+    network = replace(network, normally_open=~configuration.closed)
+    if controls is None or settings is None:
+        return network_to_dict(network)
+    ratio, b_shunt = network.ratio.copy(), network.b_shunt.copy()
+    p_load, q_load = network.p_load.copy(), network.q_load.copy()
+    for tap, value in zip(controls.taps, settings.taps, strict=True):
+        ratio[tap.branch] = 1.0 / value
+    for bank, value in zip(controls.capacitors, settings.capacitors, strict=True):
+        b_shunt[bank.bus] += value
+    for generator, (p, q) in zip(controls.generators, settings.generators, strict=True):
+        p_load[generator.bus] -= p
+        q_load[generator.bus] -= q
+    left = replace(
+        network.controls,
+        capacitors=() if controls.capacitors else network.controls.capacitors,
+        generators=() if controls.generators else network.controls.generators,
+    )
+    return network_to_dict(replace(network, ratio=ratio, b_shunt=b_shunt, p_load=p_load, q_load=q_load, controls=left))
 
 
 def pandapower_json(source: str) -> dict[str, Any] | None:
@@ -87,20 +114,33 @@ def _change(table: dict[str, Any], cells: Iterable[Cell]) -> None:
     table["_object"] = json.dumps(body) if text else body
 
 
-def opendss_script(network: Network, steps: Iterable[tuple[int, bool]]) -> str:
-    """Commands for OpenDSS, in the order of the steps.
+def opendss_script(
+    network: Network,
+    steps: Iterable[tuple[int, bool]],
+    settings: Settings | None = None,
+    source: str | Path = "",
+    hour: float | None = None,
+) -> str:
+    """Commands for OpenDSS, controls first, then in the order of the steps.
 
     Parameters
     ----------
     steps
         (branch, True to close and False to open).
+    settings
+        Values of the controls of ``network``, in their order.
+    source, hour
+        What the network was read from: in a master file of OpenDSS itself, taps are those of its windings.
 
     Raises
     ------
     DataError
         Listing names that OpenDSS cannot read in any quotes.
     """
-    lines, bad = [f"! {_one_line(network.name)}: switching order"], []
+    bad: list[str] = []
+    lines = [f"! {_one_line(network.name)}: switching order"]
+    if settings is not None:
+        lines += _dss_settings(network, settings, source, hour, bad)
     for e, close in steps:
         elements = _dss_elements(network, e)
         if elements is None:
@@ -112,6 +152,41 @@ def opendss_script(network: Network, steps: Iterable[tuple[int, bool]]) -> str:
     if bad:
         raise DataError("OpenDSS script", bad)
     return "\n".join(lines) + "\n"
+
+
+def _dss_settings(
+    network: Network, settings: Settings, source: str | Path, hour: float | None, bad: list[str]
+) -> list[str]:
+    """Commands that set the controls; names that cannot be written are added to ``bad``."""
+    controls, kw, lines = network.controls, network.base.kw, []
+    own = Path(source).suffix.lower() == ".dss"
+    windings = tap_windings(Path(source), network, settings, hour) if own and controls.taps else {}
+    for tap, value in zip(controls.taps, settings.taps, strict=True):
+        branch = network.branch_ids[tap.branch]
+        elements = _dss_elements(network, tap.branch)
+        if elements is None:
+            bad.append(f"branch {branch!r}: OpenDSS can read no such name: give it a plain one")
+            continue
+        note = _one_line(f"tap of branch {branch}: {value:.6g} pu")
+        for element, part in zip(elements, equipment(str(branch)) if own else elements, strict=True):
+            winding, position = windings.get(part, (2, value))
+            lines.append(f"edit {element} wdg={winding} tap={position:.12g}  ! {note}")
+    if lines:
+        lines.insert(0, "set controlmode=off  ! regulators would move the taps again")
+    for kind, place, p, q in (
+        *(("Capacitor", bank.bus, 0.0, v) for bank, v in zip(controls.capacitors, settings.capacitors, strict=True)),
+        *(("Generator", g.bus, p, q) for g, (p, q) in zip(controls.generators, settings.generators, strict=True)),
+    ):
+        if p == 0 == q:
+            continue
+        bus = _quoted(str(network.bus_ids[place]))
+        if bus is None:
+            bad.append(f"bus {network.bus_ids[place]!r}: OpenDSS can read no such name: give it a plain one")
+            continue
+        power = f"kvar={q * kw:.12g}" if kind == "Capacitor" else f"kw={p * kw:.12g} kvar={q * kw:.12g} model=1"
+        name = f"{kind}.learnopt_{len(lines)}"
+        lines.append(f"new {name} bus1={bus} phases=3 kv={network.kv[place]:.12g} {power}")
+    return lines
 
 
 def _one_line(text: str) -> str:

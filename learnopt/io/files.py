@@ -8,6 +8,11 @@ from pathlib import Path
 
 from learnopt.errors import DataError
 
+TEXT_MARK = "'"
+"""Before a cell of a CSV table: what follows is text, as spreadsheets have it."""
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""How text begins that spreadsheets run or evaluate."""
+
 
 def read_bytes(path: Path, most: int) -> bytes:
     """All of a file that has at most so many bytes.
@@ -34,6 +39,20 @@ def read_text(path: Path, most: int) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(str(path), [f"not UTF-8 text: byte {error.start} is 0x{content[error.start]:02x}"]) from None
+
+
+def safe_cell(value: object) -> object:
+    """A cell of a CSV table that no spreadsheet runs as a formula: text that looks like one gets an apostrophe.
+
+    Numbers stay what they are.
+    """
+    if not isinstance(value, str) or not value.startswith(_FORMULAS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return TEXT_MARK + value
+    return value
 
 
 def unwritable(**files: Path | None) -> list[str]:

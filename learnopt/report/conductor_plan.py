@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import safe_cell, write_atomically
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.planning.conductor_engine import PlanResult
 from learnopt.planning.conductor_study import Mode
@@ -145,6 +145,6 @@ def bill_csv(path: Path, problem: ConductorProblem, results: Mapping[Mode, PlanR
         with partial.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(rows[0]) if rows else ["scenario"])
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
 
     write_atomically(path, write)

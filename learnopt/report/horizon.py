@@ -22,11 +22,13 @@ from learnopt.network import Certificate, Floats, Ints
 from learnopt.network.held import held_to_dicts
 from learnopt.physics.batch import feasible_losses
 from learnopt.pipeline.horizon import HorizonPlan, HorizonProblem
+from learnopt.pipeline.reconcile import Origin
 from learnopt.report.files import SAFE, plot_div, plotly_script
 from learnopt.report.html import figures, table
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import CLOSE, INK, LINE, OPEN, PALE, escaped
-from learnopt.report.text import settings_to_dict
+from learnopt.report.origin import EQUIVALENT, origin_to_dict, warnings_html, with_origin
+from learnopt.report.text import UNKNOWN_ORIGIN, settings_to_dict
 
 Times = NDArray[np.datetime64]
 
@@ -35,7 +37,9 @@ def _known(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def horizon_to_dict(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> dict[str, Any]:
+def horizon_to_dict(
+    problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN
+) -> dict[str, Any]:
     """The object that ``horizon --json`` prints; strict JSON, null for what is not known."""
     net = problem.network
     bound = None if plan.certificate is Certificate.NONE else _known(plan.dual_bound_kwh)
@@ -44,6 +48,7 @@ def horizon_to_dict(problem: HorizonProblem, plan: HorizonPlan, times: Times) ->
         "status": plan.status.value,
         "message": plan.message,
         "held_limits": held_to_dicts(net, problem.limits),
+        **origin_to_dict(origin),
         "certificate": plan.certificate.value,
         "steps": problem.n_steps,
         "hours": float(problem.hours.sum()),
@@ -167,8 +172,13 @@ def _comparison(problem: HorizonProblem, plan: HorizonPlan) -> list[tuple[str, s
     return rows
 
 
-def _proof(plan: HorizonPlan) -> str:
-    """What is proven, in a sentence."""
+def _proof(plan: HorizonPlan, origin: Origin) -> str:
+    """What is proven, in a sentence, and about what."""
+    about = f" This holds for {EQUIVALENT} only: the file is unbalanced." if origin.equivalent else ""
+    return _proof_of(plan) + about
+
+
+def _proof_of(plan: HorizonPlan) -> str:
     if not plan.configurations:
         return "There is no plan."
     if plan.certificate is Certificate.NONE or plan.dual_bound_kwh is None or plan.gap is None:
@@ -180,14 +190,16 @@ def _proof(plan: HorizonPlan) -> str:
     )
 
 
-def horizon_table(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> RenderableType:
+def horizon_table(
+    problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN
+) -> RenderableType:
     """A summary for the terminal: energies, proof, operations over time."""
     energies = Table(title=Text(f"{problem.network.name}: {plan.status.value}"), title_justify="left")
     for column in ("", "energy lost", "operations", "saved by the plan"):
         energies.add_column(column, justify="right" if column else "left")
     for row in _comparison(problem, plan):
         energies.add_row(*map(Text, row))
-    parts: list[RenderableType] = [energies, Text(_proof(plan), style="bold")]
+    parts: list[RenderableType] = [energies, Text(_proof(plan, origin), style="bold")]
     if plan.message:
         parts.append(Text(plan.message))
     moves = [step for step in horizon_to_dict(problem, plan, times)["plan"] if step["operations"]]
@@ -207,7 +219,7 @@ def horizon_table(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> R
             table.add_row(*map(Text, values))
         parts.append(table)
     parts.append(Text(f"{plan.candidates} candidates, {plan.rounds} rounds, {plan.solve_time_s:.2f} s", style="dim"))
-    return Group(*parts)
+    return with_origin(origin, Group(*parts))
 
 
 def _moving(problem: HorizonProblem, plan: HorizonPlan) -> Ints:
@@ -303,7 +315,9 @@ def switch_plot(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> go.
     return figure
 
 
-def write_horizon_report(path: Path, problem: HorizonProblem, plan: HorizonPlan, times: Times) -> None:
+def write_horizon_report(
+    path: Path, problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN
+) -> None:
     """Write the plan as one self-contained HTML file; without a plan the page says why there is none."""
     net = problem.network
     answer = horizon_to_dict(problem, plan, times)
@@ -311,7 +325,9 @@ def write_horizon_report(path: Path, problem: HorizonProblem, plan: HorizonPlan,
     sections = [
         f"<header><h1>Switching plan for {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · {net.n_bus} "
         f"buses, {net.n_branch} branches, {net.n_loops} loops · {escaped(span)}</p></header>",
-        f'<section class="{"verdict" if plan.configurations else "verdict none"}"><h2>{escaped(_proof(plan))}</h2>'
+        warnings_html(origin),
+        f'<section class="{"verdict" if plan.configurations else "verdict none"}"><h2>'
+        f"{escaped(_proof(plan, origin))}</h2>"
         f"<p>{escaped(plan.message)}</p><p class=note>status: {plan.status.value} · certificate: "
         f"{plan.certificate.value}</p></section>",
         "<section><h2>Energy lost</h2>"

@@ -13,6 +13,7 @@ import numpy as np
 from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
 from learnopt.pipeline.inspection import inspect_network
+from learnopt.pipeline.reconcile import Origin
 from learnopt.report.diagram import draw
 from learnopt.report.diagram_html import one_line_plot
 from learnopt.report.files import plot_div
@@ -20,6 +21,7 @@ from learnopt.report.map_layout import layout_of
 from learnopt.report.numbers import number, percent
 from learnopt.report.one_line import OneLine, Scale, escaped, one_line, why_unsolved
 from learnopt.report.order import plan_of
+from learnopt.report.origin import warnings_html
 from learnopt.report.page import figures, page, table
 from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
 from learnopt.report.sections import (
@@ -34,6 +36,7 @@ from learnopt.report.sections import (
 from learnopt.report.story import Story
 from learnopt.report.switching_plan import Operation, normal_state
 from learnopt.report.text import (
+    UNKNOWN_ORIGIN,
     initial_evaluation,
     proven_bound_kw,
     rated,
@@ -55,9 +58,10 @@ def write_report(
     plan: list[Operation] | None = None,
     front: Sequence[Result] = (),
     notes: Sequence[str] = (),
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> None:
     """Write the report of a result as one self-contained HTML file; parameters as of :func:`report_html`."""
-    text = report_html(problem, result, plan=plan, front=front, notes=notes)
+    text = report_html(problem, result, plan=plan, front=front, notes=notes, origin=origin)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
@@ -68,6 +72,7 @@ def report_html(
     plan: list[Operation] | None = None,
     front: Sequence[Result] = (),
     notes: Sequence[str] = (),
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> str:
     """The page as text.
 
@@ -81,13 +86,16 @@ def report_html(
         Least loss for every number of operations, where that was computed.
     notes
         What the importer assumed, merged or left out.
+    origin
+        Differences to the tool of the file, and the answer in it.
     """
     net = problem.network
     operations = plan_of(problem, result) if plan is None else plan
     findings = inspect_network(net, notes).findings
-    story = Story(problem, result, initial_evaluation(problem), operations, tuple(front), findings)
+    story = Story(problem, result, initial_evaluation(problem), operations, tuple(front), findings, origin)
     sections = [
         _header(story),
+        warnings_html(origin),
         _tiles(story),
         _verdict(story),
         switching_order(story),
@@ -154,7 +162,7 @@ def _tiles(story: Story) -> str:
 
 
 def _verdict(story: Story) -> str:
-    words = verdict(story.problem, story.result)
+    words = verdict(story.problem, story.result, story.origin)
     sentences = "".join(f"<p>{escaped(sentence)}</p>" for sentence in words.sentences)
     kind = "verdict" if words.good else "verdict none"
     return (

@@ -10,6 +10,7 @@ import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
 from learnopt.physics.judge import LIMIT_TOLERANCE
+from learnopt.physics.losses import branch_loss_kw
 from learnopt.report.map_layout import layout_of
 from learnopt.report.numbers import number
 from learnopt.report.positions import Layout
@@ -51,16 +52,6 @@ class Scale:
             low = high - 0.01
         loss = max((float(branch_loss_kw(problem, e).max(initial=0.0)) for e in known), default=0.0)
         return cls(low, high, max(loss, 1e-9))
-
-
-def branch_loss_kw(problem: ReconfigurationProblem, evaluation: Evaluation) -> Floats:
-    """Loss of each branch [kW], shape (n_branch,): r I^2 of the larger end, scaled to the total of the judge."""
-    net = problem.network
-    if not evaluation.converged:
-        return np.zeros(net.n_branch)
-    heat = net.r * (evaluation.current_a / net.i_base) ** 2
-    total = float(heat.sum())
-    return heat * (evaluation.loss_kw / total) if total > 0 else heat
 
 
 def why_unsolved(evaluation: Evaluation) -> str:

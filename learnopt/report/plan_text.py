@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from learnopt.io.files import safe_cell
 from learnopt.network import Evaluation
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.planning.plan import PlanResult, line_price, stage_loss
@@ -208,8 +209,10 @@ def bill_of_materials(problem: ExpansionProblem, result: PlanResult) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["item", "type", "place", "stage", "quantity", "unit", f"cost_{problem.currency}"])
     for row in substation_rows(problem, result):
-        rows.writerow(["substation", row["size"], row["site"], row["stage"], 1, "piece", f"{row['cost']:.12g}"])
+        cells = ["substation", row["size"], row["site"], row["stage"], 1, "piece", f"{row['cost']:.12g}"]
+        rows.writerow(map(safe_cell, cells))
     for row in route_rows(problem, result):
         length = f"{row['length_km']:.6g}"
-        rows.writerow(["line", row["line_type"], row["route"], row["stage"], length, "km", f"{row['cost']:.12g}"])
+        cells = ["line", row["line_type"], row["route"], row["stage"], length, "km", f"{row['cost']:.12g}"]
+        rows.writerow(map(safe_cell, cells))
     return text.getvalue()

@@ -15,8 +15,11 @@ from rich.text import Text
 from learnopt.errors import DataError
 from learnopt.io.files import write_atomically
 from learnopt.network import Certificate
+from learnopt.pipeline.reconcile import Origin
 from learnopt.pipeline.savings import Savings, SavingsProblem, Strategy
 from learnopt.report.numbers import number, percent
+from learnopt.report.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.report.text import UNKNOWN_ORIGIN
 
 WORDS = {
     "present": "present",
@@ -70,7 +73,7 @@ def strategy_name(problem: SavingsProblem, strategy: Strategy) -> str:
     return WORDS[strategy.name].format(period=problem.period.value)
 
 
-def savings_to_dict(savings: Savings, factors: Factors) -> dict[str, Any]:
+def savings_to_dict(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> dict[str, Any]:
     """The object that ``savings --json`` prints; strict JSON, null for what is not known."""
     problem, net = savings.problem, savings.problem.network
     hours = problem.hours
@@ -115,6 +118,7 @@ def savings_to_dict(savings: Savings, factors: Factors) -> dict[str, Any]:
         "co2_kg_per_mwh": factors.co2_kg_per_mwh,
         "certificate": savings.certificate.value,
         "message": savings.message,
+        **{key: value for key, value in origin_to_dict(origin).items() if key != "source_tool"},
         "strategies": [of(strategy) for strategy in savings.strategies],
         "months": [
             {"month": month} | {s.name: _known(energy[k]) for s, energy in by_month(savings)[1]}
@@ -179,12 +183,12 @@ def comparison(savings: Savings, factors: Factors) -> tuple[list[str], list[list
     return head, rows
 
 
-def sentences(savings: Savings, factors: Factors) -> list[str]:
+def sentences(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> list[str]:
     """What the study says, in words."""
     problem = savings.problem
     present, static, _, hourly = savings.strategies
     saved, best = savings.saved_mwh(static), savings.saved_mwh(hourly)
-    words = []
+    words = [f"All of this is about {EQUIVALENT}: the file is unbalanced."] if origin.equivalent else []
     if present.energy_mwh is None or saved is None or best is None:
         words.append("The present configuration has no power flow in some steps: there is nothing to compare with.")
     else:
@@ -214,7 +218,7 @@ def sentences(savings: Savings, factors: Factors) -> list[str]:
     return words
 
 
-def savings_table(savings: Savings, factors: Factors) -> RenderableType:
+def savings_table(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> RenderableType:
     """A summary for the terminal."""
     head, rows = comparison(savings, factors)
     net, problem = savings.problem.network, savings.problem
@@ -224,7 +228,7 @@ def savings_table(savings: Savings, factors: Factors) -> RenderableType:
         table.add_column(column, justify="right" if column else "left")
     for row in rows:
         table.add_row(*map(Text, row))
-    parts: list[RenderableType] = [table, *map(Text, sentences(savings, factors))]
+    parts: list[RenderableType] = [table, *map(Text, sentences(savings, factors, origin))]
     for strategy in savings.strategies[1:3]:
         changes = _changes(problem, strategy)
         if changes and (strategy.name == "static" or len(changes) > 1):
@@ -243,12 +247,12 @@ def savings_table(savings: Savings, factors: Factors) -> RenderableType:
             style="dim",
         )
     )
-    return Group(*parts)
+    return with_origin(origin, Group(*parts))
 
 
-def write_savings_report(path: Path, savings: Savings, factors: Factors) -> None:
+def write_savings_report(path: Path, savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> None:
     """Write the study as one self-contained HTML file."""
     from learnopt.report.savings_html import savings_page
 
-    text = savings_page(savings, factors)
+    text = savings_page(savings, factors, origin)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -8,12 +8,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats
+from learnopt.pipeline.reconcile import Origin
 from learnopt.pipeline.savings import Savings, Strategy
 from learnopt.report.files import plot_div
 from learnopt.report.numbers import number
 from learnopt.report.one_line import CLOSE, INK, LINE, OPEN, PALE, escaped
+from learnopt.report.origin import warnings_html
 from learnopt.report.page import figures, page, table
 from learnopt.report.savings import Factors, by_month, comparison, savings_to_dict, sentences, strategy_name
+from learnopt.report.text import UNKNOWN_ORIGIN
 
 _COLOURS = {"present": OPEN, "static": CLOSE, "seasonal": "#56B4E9", "hourly": INK}
 _POINTS = 400
@@ -102,16 +105,17 @@ def savings_plot(savings: Savings) -> go.Figure:
     return figure
 
 
-def savings_page(savings: Savings, factors: Factors) -> str:
+def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> str:
     """The self-contained page."""
     problem, net = savings.problem, savings.problem.network
     answer = savings_to_dict(savings, factors)
     head, rows = comparison(savings, factors)
-    said = sentences(savings, factors)
+    said = sentences(savings, factors, origin)
     span = f"{answer['hours']:g} hours from {answer['begin']} in {problem.n_steps} steps"
     sections = [
         f"<header><h1>What switching saves on {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · "
         f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops · {escaped(span)}</p></header>",
+        warnings_html(origin),
         f'<section class="verdict"><h2>{escaped(said[0])}</h2>'
         + "".join(f"<p>{escaped(sentence)}</p>" for sentence in said[1:])
         + "</section>",

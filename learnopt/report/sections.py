@@ -12,7 +12,7 @@ from learnopt.report.order import interrupted, operated_by, reasons, state_after
 from learnopt.report.page import drawing, table
 from learnopt.report.story import Story
 from learnopt.report.switching_plan import PlanState, normal_state
-from learnopt.report.text import pareto_point, settings_to_dict
+from learnopt.report.text import pareto_point, settings_rows
 
 _LISTED = 60
 """Rows of a table; of more the largest are shown."""
@@ -78,7 +78,9 @@ def switching_order(story: Story) -> str:
         notes.append("Buses without supply at the start are restored by the first closings.")
     notes += [*reasons(steps), *travels(net, steps)]
     if story.result.settings is not None:
-        notes.append("Controls are set before the first step.")
+        set_first = settings_rows(story.problem, story.result.settings, story.result.scenario_settings)
+        listed = "; ".join(" ".join(row) for row in set_first)
+        notes.append(f"Controls are set before the first step: {listed}.")
     numeric = [k for k, name in enumerate(head) if name in ("step", "state after", "lowest voltage", "highest loading")]
     return (
         "<section><h2>Switching plan</h2>"
@@ -93,28 +95,8 @@ def controls(story: Story) -> str:
     problem, settings = story.problem, story.result.settings
     if settings is None:
         return ""
-    net, found = problem.network, settings_to_dict(problem, settings, story.result.scenario_settings)
-    varies = "differs between the scenarios"
-    rows = [
-        ("tap changer", f"branch {tap['branch']}", varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu")
-        for tap in found["taps"]
-    ]
-    rows += [
-        ("capacitor bank", f"bus {bank['bus']}", f"{number(bank['kvar'])} kvar" if bank["kvar"] else "off")
-        for bank in found["capacitors"]
-    ]
-    rows += [
-        (
-            "generator",
-            f"{g['id']} at bus {g['bus']}",
-            "off"
-            if not g["on"]
-            else varies
-            if None in (g["p_kw"], g["q_kvar"])
-            else f"{number(g['p_kw'])} kW, {number(g['q_kvar'])} kvar",
-        )
-        for g in found["generators"]
-    ]
+    rows = settings_rows(problem, settings, story.result.scenario_settings)
+    net = problem.network
     note = f"Set together with the switches; kvar at nominal voltage ({net.base.v_base:g} kV)."
     body = table(("control", "where", "setting"), rows, (2,))
     return f"<section><h2>Controls</h2><p class=note>{note}</p>{body}</section>"

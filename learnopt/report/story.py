@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
 from learnopt.pipeline.inspection import Finding
+from learnopt.pipeline.reconcile import Origin
 from learnopt.report.switching_plan import Operation
 
 
@@ -23,6 +24,8 @@ class Story:
         Least loss for every number of operations, where that was computed.
     findings
         What looks wrong in the data.
+    origin
+        What is known of the file, and of the answer in its own tool.
     """
 
     problem: ReconfigurationProblem
@@ -31,6 +34,7 @@ class Story:
     operations: list[Operation]
     front: tuple[Result, ...] = ()
     findings: tuple[Finding, ...] = ()
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def after(self) -> Evaluation | None:

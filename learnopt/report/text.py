@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,15 @@ from learnopt.network.held import held_to_dicts
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.balance import balance_index, feeder_currents
+from learnopt.pipeline.reconcile import Origin
 from learnopt.report.numbers import finite, number, percent
 from learnopt.report.order import operation_to_dict, plan_of, plan_table, reasons, travels
+from learnopt.report.origin import EQUIVALENT, origin_to_dict, with_origin
 from learnopt.report.switching_plan import Operation, normal_state
 
+UNKNOWN_ORIGIN = Origin()
+"""Of a network that no file is known of."""
+THIS_FEEDER = "this feeder"
 _OPTIMAL_GAP = 1e-6
 """Relative gap below which a bound counts as reached."""
 
@@ -56,7 +61,10 @@ def substations_rated(problem: ReconfigurationProblem) -> bool:
 
 
 def result_to_dict(
-    problem: ReconfigurationProblem, result: Result, plan: list[Operation] | None = None
+    problem: ReconfigurationProblem,
+    result: Result,
+    plan: list[Operation] | None = None,
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> dict[str, Any]:
     """The object that ``solve --json`` prints; strict JSON, null for what is not known.
 
@@ -72,6 +80,7 @@ def result_to_dict(
         "engine_version": result.engine_version,
         "status": result.status.value,
         "message": result.message,
+        **origin_to_dict(origin),
         "open_branches": None if result.configuration is None else net.open_ids(result.configuration),
         "loss_kw": finite(result.loss_kw),
         "initial_loss_kw": finite(initial_evaluation(problem).loss_kw),
@@ -158,6 +167,35 @@ def settings_to_dict(
     }
 
 
+def settings_rows(
+    problem: ReconfigurationProblem, settings: Settings, among: Sequence[Settings] = ()
+) -> list[tuple[str, str, str]]:
+    """Every control with where it is and its value, in words; parameters as of :func:`settings_to_dict`."""
+    found = settings_to_dict(problem, settings, among)
+    varies = "differs between the scenarios"
+    rows = [
+        ("tap changer", f"branch {tap['branch']}", varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu")
+        for tap in found["taps"]
+    ]
+    rows += [
+        ("capacitor bank", f"bus {bank['bus']}", f"{number(bank['kvar'])} kvar" if bank["kvar"] else "off")
+        for bank in found["capacitors"]
+    ]
+    rows += [
+        (
+            "generator",
+            f"{g['id']} at bus {g['bus']}",
+            "off"
+            if not g["on"]
+            else varies
+            if None in (g["p_kw"], g["q_kvar"])
+            else f"{number(g['p_kw'])} kW, {number(g['q_kvar'])} kvar",
+        )
+        for g in found["generators"]
+    ]
+    return rows
+
+
 def balance_to_dict(
     problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation
 ) -> dict[str, Any]:
@@ -213,8 +251,20 @@ class Verdict:
     good: bool
 
 
-def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
-    """Status and certificate in words; never claims more than the certificate does."""
+def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UNKNOWN_ORIGIN) -> Verdict:
+    """Status and certificate in words; never claims more than the certificate does, nor about another network."""
+    if not origin.equivalent:
+        return _verdict(problem, result, THIS_FEEDER)
+    found = _verdict(problem, result, EQUIVALENT)
+    if result.certificate is Certificate.NONE and result.status is not Status.INFEASIBLE:
+        about = f"All of this is about {EQUIVALENT}: the file is unbalanced."
+    else:
+        about = f"Proven for {EQUIVALENT} only: the file is unbalanced, and nothing is proven about its phases."
+    return replace(found, sentences=(about, *found.sentences))
+
+
+def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> Verdict:
+    """The verdict on a network, which ``subject`` names."""
     said = (result.message,) if result.message else ()
     if result.configuration is None:
         headline = {
@@ -236,7 +286,7 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
             good=True,
         )
     but_for = ", fixed loops apart," if problem.chords.any() else ""
-    whom = f"No radial configuration of this feeder{but_for}{_conditions(problem)}"
+    whom = f"No radial configuration of {subject}{but_for}{_conditions(problem)}"
     verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
     kind = "worst" if problem.worst_case else "weighted mean"
     mean = "" if problem.scenarios is None else f" in the {kind} of {len(problem.members)} scenarios"
@@ -263,7 +313,8 @@ def verdict(problem: ReconfigurationProblem, result: Result) -> Verdict:
     sentences = (
         f"{claim}.",
         f"This one {this} {number(objective, 6)} kW, {distance}.",
-        "The bound holds for the full AC power flow; the loss was computed by an independent power flow.",
+        f"The bound holds for the full AC power flow{'' if subject == THIS_FEEDER else ' of ' + subject}; the loss was "
+        "computed by an independent power flow.",
     )
     return Verdict(headline, stopped + sentences + said, good=True)
 
@@ -363,11 +414,14 @@ def _risk_table(risk: RiskSummary) -> Table:
 
 
 def result_table(
-    problem: ReconfigurationProblem, result: Result, plan: list[Operation] | None = None
+    problem: ReconfigurationProblem,
+    result: Result,
+    plan: list[Operation] | None = None,
+    origin: Origin = UNKNOWN_ORIGIN,
 ) -> RenderableType:
     """A summary for the terminal: figures before and after, verdict, switching plan (:func:`plan_of` if not given)."""
     net = problem.network
-    words = verdict(problem, result)
+    words = verdict(problem, result, origin)
     figures = Table(title=Text(f"{net.name}: {result.status.value}"), title_justify="left")
     for column in ("", "before", "after"):
         figures.add_column(column, justify="left" if not column else "right")
@@ -377,6 +431,13 @@ def result_table(
     if result.configuration is not None:
         ids = ", ".join(str(i) for i in net.open_ids(result.configuration))
         parts.append(Text(f"open branches: {ids}"))
+        if result.settings is not None:
+            controls = Table(title="controls, set before the first step", title_justify="left")
+            for column in ("control", "where", "setting"):
+                controls.add_column(column, justify="right" if column == "setting" else "left")
+            for row in settings_rows(problem, result.settings, result.scenario_settings):
+                controls.add_row(*map(Text, row))
+            parts.append(controls)
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
             parts += [plan_table(operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
@@ -391,4 +452,4 @@ def result_table(
     if result.risk is not None:
         parts.append(_risk_table(result.risk))
     parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))
-    return Group(*parts)
+    return with_origin(origin, Group(*parts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +99,33 @@ def _join_open_end(dss: Any, element: str, ends: list[str]) -> None:
         dss.Text.Command(f'Edit "{element}" bus2={bus}')
 
 
-def _set_taps(dss: Any, network: Network, settings: Settings) -> None:
-    """Move every transformer of a bank to its tap."""
+def tap_windings(
+    path: Path, network: Network, settings: Settings, hour: float | None = None
+) -> dict[str, tuple[int, float]]:
+    """Winding and tap of every transformer of a master file whose tap is set, by its element.
+
+    Raises
+    ------
+    DataError, UnsupportedError
+        As :func:`~learnopt.io.opendss.engine.engine`.
+    """
+    with engine(path, hour) as dss:
+        return dict(_windings(dss, network, settings))
+
+
+def _windings(dss: Any, network: Network, settings: Settings) -> Iterator[tuple[str, tuple[int, float]]]:
+    """Every transformer of a bank with its regulated winding and the tap there."""
     for tap, value in zip(network.controls.taps, settings.taps, strict=True):
         for element in equipment(str(network.branch_ids[tap.branch])):
-            name = element.partition(".")[2]
-            dss.Transformers.Name(name)
-            winding, position = tap_of(dss, name, value * float(network.ratio[tap.branch]))
-            dss.Transformers.Wdg(winding)
-            dss.Transformers.Tap(position)
+            yield element, tap_of(dss, element.partition(".")[2], value * float(network.ratio[tap.branch]))
+
+
+def _set_taps(dss: Any, network: Network, settings: Settings) -> None:
+    """Move every transformer of a bank to its tap."""
+    for element, (winding, position) in list(_windings(dss, network, settings)):
+        dss.Transformers.Name(element.partition(".")[2])
+        dss.Transformers.Wdg(winding)
+        dss.Transformers.Tap(position)
 
 
 def _load(dss: Any, network: Network, scenario: Scenario) -> None:

@@ -1,0 +1,301 @@
+"""Every import against the tool that the file comes from, and every answer set in that tool.
+
+Whether the network that was read is the one of the file, only the tool of the file can say
+(:mod:`learnopt.io.source`). The present state is computed by the judge and by the tool; a difference beyond the
+tolerances below that no stated reduction explains refuses the file, or becomes a warning that goes with every answer
+where the user accepts it. Answers are set in the tool in the same way, and what it finds is told beside ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.io.source import Loaded, SourceState, SourceTool
+from learnopt.network import (
+    Configuration,
+    Evaluation,
+    HorizonProblem,
+    Limits,
+    Network,
+    ReconfigurationProblem,
+    Result,
+    Scenario,
+    Settings,
+)
+from learnopt.network.topology import DisjointSets
+from learnopt.physics import evaluate_as_it_is
+from learnopt.physics.losses import branch_loss_kw
+
+LOAD_TOLERANCE = 1e-3
+"""Share of the load by which loads may differ."""
+LOSS_TOLERANCE, LOSS_OF_LOAD = 1e-2, 1e-5
+"""Share of the loss by which losses may differ, and share of the load that is no difference at all."""
+VOLTAGE_TOLERANCE = 2e-3
+"""Difference of the lowest and of the highest voltage [pu]."""
+HEAD_TOLERANCE, HEAD_OF_LOAD = 1e-2, 5e-3
+"""Share of the power at a feeder head, and share of the load, of which the larger is allowed."""
+IMBALANCE = "imbalance"
+"""How the sentence of a stated reduction to balanced phases begins (:attr:`learnopt.io.source.Loaded.explained`)."""
+ADVICE = (
+    "the network read is not that of the file: look for equipment that learnopt does not model (`learnopt inspect "
+    "--accept-differences`), or accept the difference with --accept-differences (accept_differences=True), which then "
+    "stands on top of every answer"
+)
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """What the tool of the file says of an answer (key ``source_tool`` of ``--json``); None = not known.
+
+    Parameters
+    ----------
+    name
+        The tool.
+    loss_kw, min_voltage_pu, max_loading
+        Of its own power flow.
+    difference
+        Its loss over ours, less 1.
+    reason
+        Why it has no answer, "" where it has.
+    """
+
+    name: str
+    loss_kw: float | None = None
+    min_voltage_pu: float | None = None
+    max_loading: float | None = None
+    difference: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of the file behind a problem, told with every answer.
+
+    Parameters
+    ----------
+    warnings
+        Differences to the source tool, stated or accepted, one sentence each: on top of every answer.
+    equivalent
+        The network is the balanced equivalent of an unbalanced file: proofs hold for it only.
+    source
+        The answer in the source tool.
+    """
+
+    warnings: tuple[str, ...] = ()
+    equivalent: bool = False
+    source: SourceCheck | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A file that was read and compared with its tool.
+
+    Parameters
+    ----------
+    loaded
+        What was read.
+    origin
+        What answers have to say of it.
+    """
+
+    loaded: Loaded
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def network(self) -> Network:
+        """What was read."""
+        return self.loaded.network
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed on the way."""
+        return self.loaded.notes
+
+    def answered(self, problem: ReconfigurationProblem, result: Result, check: bool = True) -> Origin:
+        """The origin with a result in the source tool; without, where there is no configuration or none is wanted.
+
+        Of several scenarios the first is set, as it is the one whose settings a result tells.
+        """
+        if not check or result.configuration is None or result.evaluation is None:
+            return self.origin
+        found = result.evaluation.scenarios[0] if result.evaluation.scenarios else result.evaluation
+        settings = result.scenario_settings[0] if result.scenario_settings else result.settings
+        member = problem.members[0]
+        return self._with(member, result.configuration, settings, found)
+
+    def judged(
+        self, problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation, check: bool = True
+    ) -> Origin:
+        """The origin with a given configuration in the source tool."""
+        if not check:
+            return self.origin
+        found = found.scenarios[0] if found.scenarios else found
+        return self._with(problem.members[0], configuration, None, found)
+
+    def planned(
+        self,
+        problem: HorizonProblem,
+        configuration: Configuration,
+        settings: Settings | None,
+        found: Evaluation,
+        check: bool = True,
+    ) -> Origin:
+        """The origin with the last step of a plan in the source tool."""
+        return self._with(problem.steps[-1], configuration, settings, found) if check else self.origin
+
+    def _with(
+        self,
+        problem: ReconfigurationProblem,
+        configuration: Configuration,
+        settings: Settings | None,
+        found: Evaluation,
+    ) -> Origin:
+        tool = self.loaded.source
+        if tool is None:
+            return self.origin
+        scenario = None if _as_in_file(problem) else problem.scenario
+        # Settings are those of the controls that were to be set, which may be some of the network's.
+        network = problem.network if settings is None else replace(problem.network, controls=problem.controls)
+        check = check_answer(tool, network, configuration, settings, scenario, found)
+        return replace(self.origin, source=check)
+
+
+def check_answer(
+    tool: SourceTool,
+    network: Network,
+    configuration: Configuration,
+    settings: Settings | None,
+    scenario: Scenario | None,
+    found: Evaluation,
+) -> SourceCheck:
+    """A configuration with its settings in the source tool, beside what the judge found.
+
+    Parameters
+    ----------
+    scenario
+        Loads, generation and outages; None = those of the file.
+    """
+    state = tool.state(network, configuration, settings, scenario)
+    if not state.converged:
+        return SourceCheck(tool.name, reason=state.reason or "its power flow does not converge")
+    ours = found.loss_kw if found.converged else math.nan
+    difference = state.loss_kw / ours - 1 if ours > 0 else 0.0 if state.loss_kw == ours else math.nan
+    return SourceCheck(
+        tool.name,
+        loss_kw=state.loss_kw,
+        min_voltage_pu=min(state.vm.values(), default=None),
+        max_loading=state.max_loading,
+        difference=difference if math.isfinite(difference) else None,
+        reason=state.reason,
+    )
+
+
+def reconcile(loaded: Loaded, accept_differences: bool = False) -> Imported:
+    """The network of a file, compared in its present state with the tool of the file.
+
+    Parameters
+    ----------
+    accept_differences
+        A difference that nothing explains is a warning, not an error.
+
+    Raises
+    ------
+    DataError
+        Naming each quantity that differs, with both values.
+    """
+    tool, net = loaded.source, loaded.network
+    equivalent = any(sentence.startswith(IMBALANCE) for sentence in loaded.explained)
+    if tool is None:
+        return Imported(loaded, Origin(equivalent=equivalent))
+    problem = ReconfigurationProblem.of(net, limits=Limits())
+    present = net.normal_configuration
+    state = tool.state(net, present)
+    found = evaluate_as_it_is(problem, present)
+    if not state.converged or not found.converged:
+        who = tool.name if not state.converged else "learnopt"
+        why = state.reason if not state.converged else "no power flow of the present state"
+        warning = f"The present state could not be compared with {tool.name} ({who}: {why})."
+        return Imported(loaded, Origin((warning,), equivalent))
+    differences = list(differing(problem, present, found, state))
+    if not differences:
+        return Imported(loaded, Origin(equivalent=equivalent))
+    if loaded.explained:
+        reasons = "; ".join(loaded.explained)
+        warnings = (f"{tool.name} computes the present state differently: {'; '.join(differences)}. Stated reductions "
+                    f"that may explain it: {reasons}.",)  # fmt: skip
+    elif accept_differences:
+        warnings = (f"The network read differs from that of the file in {tool.name}, accepted by the user: "
+                    f"{'; '.join(differences)}. Everything said here is about the network read.",)  # fmt: skip
+    else:
+        raise DataError(net.source or net.name, [*differences, ADVICE])
+    return Imported(loaded, Origin(warnings, equivalent))
+
+
+def differing(
+    problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation, state: SourceState
+) -> Iterator[str]:
+    """Each quantity that differs beyond its tolerance, a sentence with both values."""
+    net, tool = problem.network, state.tool
+    kw = net.base.kw
+    shunts = float(net.g_shunt @ found.vm**2) * kw
+    own, theirs = float(problem.p.sum()) * kw, state.load_kw - state.generation_kw
+    size = max(state.load_kw, state.generation_kw, float(np.abs(problem.p).sum()) * kw)
+    # Tools count shunts as loads or do not.
+    if min(abs(own - theirs), abs(own + shunts - theirs)) > LOAD_TOLERANCE * size:
+        yield f"net load {own:.6g} kW here, {theirs:.6g} kW in {tool}"
+    allowed = LOSS_TOLERANCE * max(abs(state.loss_kw), abs(found.loss_kw)) + LOSS_OF_LOAD * size
+    if abs(found.loss_kw - state.loss_kw) > allowed:
+        yield f"loss {found.loss_kw:.6g} kW here, {state.loss_kw:.6g} kW in {tool}"
+    ids = [str(bus) for bus in net.bus_ids]
+    known = [k for k, bus in enumerate(ids) if bus in state.vm]
+    if known:
+        theirs_vm = np.array([state.vm[ids[k]] for k in known])
+        ours_vm = found.vm[known]
+        for name, choose in (("lowest", np.argmin), ("highest", np.argmax)):
+            a, b = int(choose(ours_vm)), int(choose(theirs_vm))
+            if abs(ours_vm[a] - theirs_vm[b]) > VOLTAGE_TOLERANCE:
+                yield (
+                    f"{name} voltage {ours_vm[a]:.5f} pu here (bus {ids[known[a]]}), {theirs_vm[b]:.5f} pu in {tool} "
+                    f"(bus {ids[known[b]]})"
+                )
+    for bus, ours in heads_kw(problem, configuration, found).items():
+        if bus not in state.heads_kw:
+            continue
+        power = state.heads_kw[bus]
+        if abs(ours - power) > max(HEAD_TOLERANCE * max(abs(ours), abs(power)), HEAD_OF_LOAD * size):
+            yield f"power drawn at {bus} {ours:.6g} kW here, {power:.6g} kW in {tool}"
+
+
+def heads_kw(problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation) -> Mapping[str, float]:
+    """Active power drawn at each substation that feeds buses alone, by its id [kW]: their load, shunts and losses."""
+    net, kw = problem.network, problem.network.base.kw
+    sets = DisjointSets(net.n_bus)
+    for e in np.flatnonzero(configuration.closed):
+        sets.join(int(net.from_bus[e]), int(net.to_bus[e]))
+    root = np.array([sets.find(k) for k in range(net.n_bus)])
+    drawn = kw * (problem.p + net.g_shunt * found.vm**2)
+    loss = branch_loss_kw(problem, found)
+    heads = {}
+    for station in net.substations.tolist():
+        if np.count_nonzero(root[net.substations] == root[station]) > 1:
+            continue
+        fed = root == root[station]
+        heads[str(net.bus_ids[station])] = float(drawn[fed].sum() + loss[fed[net.from_bus]].sum())
+    return heads
+
+
+def _as_in_file(problem: ReconfigurationProblem) -> bool:
+    """Loads and generation are the nominal ones of the network, and nothing is out of service."""
+    net, scenario = problem.network, problem.scenario
+    return bool(
+        np.array_equal(scenario.p_load, net.p_load)
+        and np.array_equal(scenario.q_load, net.q_load)
+        and not scenario.p_gen.any()
+        and not scenario.q_gen.any()
+        and not scenario.out_of_service.any()
+    )
