@@ -45,8 +45,11 @@ UNFIXING_ROUNDS = 2
 """Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
 
 
-REDUCED_TIME_LIMIT = 10.0
-"""Seconds for a reduced problem where the user sets no limit: fast mode is for answers now."""
+REDUCED_WORK, LEAST_NODES = 4e8, 1000
+"""Work of the tree search in a reduced problem where the user sets no limit: buses times loops in all nodes, some
+seconds, since fast mode is for answers now; and its least nodes. The answer is the same on every machine."""
+FIRST_LIMIT = 10.0
+"""Seconds for the MILP where the user sets no limit: it is asked only where no admissible configuration is known."""
 BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 
@@ -110,7 +113,7 @@ class LearnedEngine:
         if problem.chords.any():
             return solve_without_loops(self.name, self.solve, problem, options, start)
         if problem.controls or problem.scenarios is not None:
-            return solve_together(self.predictor, problem, options, start, REDUCED_TIME_LIMIT)
+            return solve_together(self.predictor, problem, options, start, fast_nodes(problem), FIRST_LIMIT)
         for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:
             load_engine(engine)  # before the clock starts: the first call imports a solver
         watch = Stopwatch()
@@ -128,7 +131,13 @@ class LearnedEngine:
                 kind = ProblemClass.of(problem, self.predictor.coverage, binding)
                 decisions = self._decisions(problem, prediction, kind, best)
             certify = options.certify or Certificate.NONE
-            result, summary = self._reduced(problem, prediction, kind, decisions, certify, options, best, watch)
+            # Limits that no calibration had and that do not bind are left out, as the calibration would have.
+            posed = problem if not kind.calibrated or binding else problem.replace(limits=Limits())
+            result, summary = self._reduced(posed, prediction, kind, decisions, certify, options, best, watch)
+            if posed is not problem and not _within(problem, result.configuration):  # one binds after all
+                kind = ProblemClass.of(problem, self.predictor.coverage, binding=True)
+                decisions = self._decisions(problem, prediction, kind, best)
+                result, summary = self._reduced(problem, prediction, kind, decisions, certify, options, best, watch)
             nodes = result.nodes
             self._keep(problem, result, best)
             if result.status is Status.INTERRUPTED:
@@ -237,9 +246,12 @@ class LearnedEngine:
                 begin = None if best.configuration is None else prediction.graph.canonical(best.configuration)
                 if begin is None or not reduction.reduced.admits(begin):
                     begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
-                seconds = self._remaining(options, watch, 0.5)
-                seconds = REDUCED_TIME_LIMIT if seconds is None else seconds
-                inner = replace(options, certify=Certificate.AC, time_limit=seconds)
+                inner = replace(options, certify=Certificate.AC, time_limit=self._remaining(options, watch, 0.5))
+                if options.time_limit is None and engine == "milp":
+                    inner = replace(inner, time_limit=FIRST_LIMIT)
+                elif options.time_limit is None:
+                    nodes = fast_nodes(problem)
+                    inner = replace(inner, node_limit=min(nodes, options.node_limit or nodes))
                 if fixed and reduction.n_free == 0:
                     result = _only(reduction.reduced, watch)
                 else:
@@ -284,6 +296,18 @@ class LearnedEngine:
         message = f"{reason} {exact}".strip()
         status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
         return conclude(problem, self.name, watch, configuration=found, status=status, message=message, nodes=nodes)
+
+
+def fast_nodes(problem: ReconfigurationProblem) -> int:
+    """Nodes of the tree search in fast mode."""
+    core = problem.core
+    loops = max(len(core.branches) - core.n_nodes + 1, 1)
+    return max(int(REDUCED_WORK / (problem.network.n_bus * loops)), LEAST_NODES)
+
+
+def _within(problem: ReconfigurationProblem, configuration: Configuration | None) -> bool:
+    """A configuration, where there is one, respects the limits of the problem."""
+    return configuration is None or evaluate(problem, configuration).feasible
 
 
 def _proven(problem: ReconfigurationProblem, incumbent: Configuration) -> ReconfigurationProblem:

@@ -39,14 +39,17 @@ def solve_together(
     problem: ReconfigurationProblem,
     options: SolveOptions,
     start: Configuration | None,
-    fast_limit: float,
+    fast_nodes: int,
+    first_limit: float,
 ) -> Result:
     """Fast mode (``certify`` absent or none) or certified mode on a problem with controls or several scenarios.
 
     Parameters
     ----------
-    fast_limit
-        Seconds for an exact engine in fast mode where the options set none.
+    fast_nodes
+        Nodes of the tree search in fast mode where the options set no time limit.
+    first_limit
+        Seconds of the MILP in that case, where nothing admissible is known.
     """
     name = "tree" if not problem.controls and not tight_obstacles(problem) else "milp"
     engine, watch = load_engine(name), Stopwatch()
@@ -78,7 +81,16 @@ def solve_together(
             return replace(answer, learned=summary)
     known = begin[0] if settled is None else settled[0]
     with watch.stage("audit" if certified else "solve"):
-        answer = _exact(problem, options, engine, known, watch, None if certified else fast_limit)
+        first: Result | None = None
+        if not certified and options.time_limit is None:
+            if name == "tree":
+                options = replace(options, node_limit=min(fast_nodes, options.node_limit or fast_nodes))
+            else:
+                first = _first_plan(problem, options, known, watch)
+                options = replace(options, time_limit=first_limit)
+        if first is None or first.configuration is None:
+            first = _exact(problem, options, engine, known, watch)
+        answer = first
     if not certified and answer.status in (Status.OPTIMAL, Status.FEASIBLE):
         answer = replace(
             answer, status=Status.FEASIBLE, certificate=Certificate.NONE, dual_bound_kw=None, message=FAST_MODE
@@ -100,16 +112,31 @@ def _in_turns(
     return None if best is None else best[:2]
 
 
+def _first_plan(
+    problem: ReconfigurationProblem, options: SolveOptions, begin: Configuration, watch: Stopwatch
+) -> Result | None:
+    """Where the MILP of several scenarios would start, improved but not proven; None where nothing is known."""
+    if problem.scenarios is None:
+        return None
+    from learnopt.engines.milp.scenarios import first_plan  # needs HiGHS
+
+    plan = first_plan(problem, options, begin)
+    if plan is None:
+        return None
+    settings = plan.settings or None
+    found = {"configuration": plan.configurations[0], "settings": settings, "status": Status.FEASIBLE}
+    return conclude(problem, NAME, watch, **found)  # type: ignore[arg-type]
+
+
 def _exact(
     problem: ReconfigurationProblem,
     options: SolveOptions,
     engine: Engine,
     begin: Configuration,
     watch: Stopwatch,
-    limit: float | None,
 ) -> Result:
-    """The full problem by an exact engine from a start; ``limit`` in seconds where the options set none."""
-    left = limit if options.time_limit is None else max(options.time_limit - watch.elapsed, 1e-3)
+    """The full problem by an exact engine from a start."""
+    left = None if options.time_limit is None else max(options.time_limit - watch.elapsed, 1e-3)
     wanted = options.certify if engine.name == "tree" and options.certify else Certificate.AC
     result = engine.solve(problem, replace(options, certify=wanted, time_limit=left), begin)
     return replace(result, message=f"Audited by {engine.name}: {result.message}")

@@ -16,6 +16,7 @@ from learnopt.network import ReconfigurationProblem
 TOPOLOGY = "topology"
 CONTROLS, SITUATIONS, OPERATIONS = "controls", "several load situations", "cost or cap of operations"
 LIMITS, CHARGING, GENERATION = "limits that bind", "line charging", "strong generation"
+EQUIPMENT = "shunts, ratios or iron losses"
 NEGLIGIBLE = 0.01
 """Charging up to this share of the load moves no currents worth speaking of."""
 
@@ -58,6 +59,7 @@ class ProblemClass:
             OPERATIONS: (bool(problem.switching_cost) or problem.max_operations is not None, False),
             LIMITS: (binding, coverage.limits),
             CHARGING: (charging > NEGLIGIBLE * load, coverage.charging),
+            EQUIPMENT: (_equipped(problem), False),
             GENERATION: (share > max(coverage.generation, NEGLIGIBLE), False),
         }
         return cls(
@@ -81,3 +83,10 @@ class ProblemClass:
         if self.calibrated:
             return ""
         return f"Nothing was fixed: the risk of a wrong fixing was never measured with {', '.join(self.uncovered)}."
+
+
+def _equipped(problem: ReconfigurationProblem) -> bool:
+    """Something else than lines and loads moves currents or loses power: no calibration had any of it."""
+    net = problem.network
+    shunts = net.g_shunt.any() or net.b_shunt.any() or any((m.scenario.q_load < 0).any() for m in problem.members)
+    return bool(shunts or net.g.any() or (net.ratio != 1).any())

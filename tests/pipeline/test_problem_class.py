@@ -12,6 +12,7 @@ from oracles import THRESHOLDS, optimum, sure_of
 from learnopt.engines import SolveOptions
 from learnopt.learning.coverage import Coverage
 from learnopt.network import Capacitor, Controls, Limits, ReconfigurationProblem, Status
+from learnopt.physics import evaluate
 from learnopt.pipeline.accelerate import LearnedEngine
 from learnopt.pipeline.problem_class import ProblemClass
 
@@ -27,6 +28,7 @@ def variants() -> dict[str, ReconfigurationProblem]:
     generation = replace(scenario, p_gen=np.where(np.arange(net.n_bus) == 3, scenario.p_load.sum(), 0.0))
     return {
         "line charging": problem.replace(network=replace(net, b=np.full(net.n_branch, 0.02))),
+        "shunts, ratios or iron losses": problem.replace(network=replace(net, b_shunt=np.full(net.n_bus, 0.01))),
         "strong generation": problem.replace(scenario=generation),
         "cost or cap of operations": problem.replace(switching_cost=0.1),
         "controls": problem.replace(controls=Controls(capacitors=(Capacitor(4, (0.1,)),))),
@@ -83,3 +85,43 @@ def test_limits_count_where_they_bind() -> None:
     learned = engine.solve(tight, SolveOptions()).learned
     assert learned.problem_class == "limits that bind"
     assert learned.fixed_closed + learned.fixed_open == 0
+
+
+@pytest.mark.parametrize("change", ["ratio", "g", "g_shunt", "q_load"])
+def test_equipment_is_a_class_of_its_own(change: str) -> None:
+    """Ratios, iron losses, shunts and capacitors: no calibration had any."""
+    problem = plain()
+    net = problem.network
+    if change == "q_load":
+        scenario = replace(problem.scenario, q_load=-problem.scenario.q_load)
+        equipped = problem.replace(scenario=scenario)
+    else:
+        size = net.n_bus if change == "g_shunt" else net.n_branch
+        equipped = problem.replace(network=replace(net, **{change: np.full(size, 1.02 if change == "ratio" else 1e-3)}))
+    kind = ProblemClass.of(equipped, Coverage(charging=True, limits=True, generation=1.0))
+    assert kind.uncovered == ("shunts, ratios or iron losses",)
+
+
+def test_limit_that_binds_after_fixing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found without limits in the reduced problem breaks one: nothing is fixed, and no risk is stated."""
+    problem = plain()
+    best = optimum(problem)
+    carried = evaluate(problem, best).current_a / problem.network.i_base
+    branch = int(np.flatnonzero(problem.free & best.closed & (carried > 0))[0])
+    rated = np.where(np.arange(problem.network.n_branch) == branch, 0.9 * carried[branch], np.inf)
+    limited = problem.replace(network=replace(problem.network, i_max=rated), limits=Limits(ampacity=True))
+    start = optimum(limited)
+    assert start != best
+    engine = LearnedEngine(sure_of(optimum, "sure"))
+
+    def only(_problem, _prediction, _start, _options, found) -> bool:
+        found.offer((start, evaluate(problem, start).loss_kw))
+        return False
+
+    monkeypatch.setattr(engine, "_starts", only)
+    monkeypatch.setattr(engine, "_decisions", lambda p, *_: np.full(p.network.n_branch, -1, dtype=np.int8))
+    result = engine.solve(limited, SolveOptions())
+    assert result.learned.problem_class == "limits that bind"
+    assert result.learned.alpha is None
+    assert result.configuration == start
+    assert result.evaluation.feasible

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
+from source_tools import Change, FakeTool
 
 from learnopt.errors import DataError
 from learnopt.io.source import Loaded, SourceState
 from learnopt.network import (
     Certificate,
-    Configuration,
     Evaluation,
     Generator,
-    Limits,
     Network,
     ReconfigurationProblem,
-    Scenario,
-    Settings,
     Status,
     Tap,
 )
@@ -28,39 +23,6 @@ from learnopt.pipeline.reconcile import Origin, heads_kw, reconcile
 from learnopt.pipeline.solve import solve
 from learnopt.report.origin import in_source, origin_to_dict
 from learnopt.report.text import result_to_dict, verdict
-
-Change = Callable[[SourceState], SourceState]
-
-
-@dataclass
-class FakeTool:
-    """A tool that computes what the judge computes, and then something else where asked."""
-
-    change: Change = lambda state: state
-    name: str = "Fake"
-    asked: list[tuple[Configuration, Settings | None, Scenario | None]] = field(default_factory=list)
-
-    def state(
-        self,
-        network: Network,
-        configuration: Configuration,
-        settings: Settings | None = None,
-        scenario: Scenario | None = None,
-    ) -> SourceState:
-        """The judge's power flow."""
-        self.asked.append((configuration, settings, scenario))
-        problem = ReconfigurationProblem.of(network, scenario, limits=Limits(), controls=network.controls)
-        if settings is not None:
-            problem = problem.applied(settings)
-        else:
-            problem = ReconfigurationProblem.of(network, scenario, limits=Limits())
-        found = evaluate(problem, configuration)
-        kw = network.base.kw
-        vm = dict(zip(map(str, network.bus_ids), found.vm.tolist(), strict=True))
-        load = float(np.maximum(problem.p, 0).sum()) * kw
-        generation = float(np.maximum(-problem.p, 0).sum()) * kw
-        heads = dict(heads_kw(problem, configuration, found))
-        return self.change(SourceState("Fake", True, load, generation, found.loss_kw, vm, 0.5, heads))
 
 
 def loaded(network: Network, change: Change | None = None, explained: tuple[str, ...] = ()) -> Loaded:

@@ -95,6 +95,15 @@ def solve_scenarios(
     )
 
 
+def first_plan(
+    problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+) -> Plan | None:
+    """The best plan that a solve would start from, without any proof; None where none respects the limits."""
+    coupled = Coupled(as_horizon(problem), tied=True, worst=problem.worst_case)
+    best = min(_starts(problem, options, start, Effort()), key=coupled.objective, default=None)
+    return None if best is None or math.isinf(coupled.objective(best)) else best
+
+
 def with_recourse(problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None) -> Plan:
     """A configuration with the discrete part of settings in every scenario, and the rest settled for each."""
     n = len(problem.members)
