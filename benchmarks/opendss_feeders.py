@@ -3,7 +3,7 @@
     python benchmarks/opendss_feeders.py FOLDER            # every master file in FOLDER and below
     python benchmarks/opendss_feeders.py FOLDER --hour 12  # where the loads follow shapes
 
-A master file is one that makes a circuit itself (``New Circuit``). Files may redirect to others anywhere in FOLDER.
+A master file is one that sets voltage bases itself. Files may redirect to others anywhere in FOLDER.
 Nothing is written but the table, to stdout.
 
 Columns: loss and lowest voltage of the present state, OpenDSS's and the judge's on the network that was read, with the
@@ -22,7 +22,7 @@ from learnopt.io.opendss.reader import read_opendss
 from learnopt.network import ReconfigurationProblem
 from learnopt.physics import evaluate_as_it_is
 
-_CIRCUIT = re.compile(r"^\s*new\s+(object\s*=\s*)?[\"']?circuit\.", re.I | re.M)
+_BASES = re.compile(r"^\s*(set\s+voltageb|calcv)", re.I | re.M)
 _WIDTH = 150
 """Characters of a refusal."""
 
@@ -34,7 +34,7 @@ def masters(folder: Path) -> list[Path]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix.lower() == ".dss"
     }
-    return [path for path, text in texts.items() if _CIRCUIT.search(text)]
+    return [path for path, text in texts.items() if _BASES.search(text)]
 
 
 def row(path: Path, root: Path, hour: float | None) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from learnopt.errors import DataError
 from learnopt.io import load, load_with_source
-from learnopt.io.opendss import commands
+from learnopt.io.opendss import commands, rehearsal
 from learnopt.io.opendss.commands import read_program
 from learnopt.io.opendss.statements import full_name, lines_of, parameters
 from learnopt.network import Network
@@ -174,3 +174,16 @@ def test_statements_as_opendss_takes_them_apart():
     assert list(lines_of("/* a\nb\nc */ d\ne")) == [(4, "e")]
     assert full_name("EXP", ("edit", "export", "exportoverloads")) == "export"
     assert full_name("x", ("edit",)) is None
+
+
+def test_a_file_that_crashes_opendss_is_an_error(tmp_path: Path):
+    """A load without a bus, once the list of buses is made, ends the process that OpenDSS runs in."""
+    with pytest.raises(DataError, match=r"OpenDSS crashes on it, at|power flow"):
+        load(write(tmp_path, "New Load.q\nSolve\n"))
+
+
+def test_a_file_without_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rehearsal, "_SECONDS", 0.0)
+    monkeypatch.setattr(rehearsal, "_CHARACTERS_PER_SECOND", 1e12)
+    with pytest.raises(DataError, match="takes longer than"):
+        load(write(tmp_path, "! never rehearsed before\nNew Load.slow bus1=a kv=11 kw=1 kvar=0\n"))

@@ -201,3 +201,12 @@ def test_phase_angles_of_transformers_and_sources(tmp_path: Path):
     assert shift[network.branch_index["transformer.t"]] == pytest.approx(30)
     assert abs(shift[network.branch_index["transformer.u"]]) == pytest.approx(120)
     assert np.degrees(network.substation_va) == pytest.approx([25])
+
+
+def test_conductors_beyond_three_phases_are_refused_by_name(tmp_path: Path):
+    path = tmp_path / "second.dss"
+    second = "New Load.six bus1=r.4.5.6 kv=11 kw=10 kvar=1\nNew Vsource.two bus1=a.4.5.6 basekv=11\n"
+    second += "New Line.second phases=3 bus1=a.4.5.6 bus2=r.4.5.6 r1=0.1 x1=0.1 r0=0.1 x0=0.1 c1=0 c0=0 length=1\n"
+    path.write_text(REGULATED + JUMPER.format("1.2.3", 3, "") + second + ENDING)
+    with pytest.raises(UnsupportedError, match=r"(line\.second|load\.six) is connected to node 6"):
+        load(path)

@@ -22,6 +22,8 @@ _INSTEAD: Mapping[str, str] = {
     "indmach012": "a machine whose power depends on voltage and slip is not modelled: replace it by a Load",
     "autotrans": "replace it by a Transformer",
 }
+_SHUNTS = words("capacitor reactor")
+_PHASES = 3
 _LISTED = 5
 _HOLDS_VOLTAGE = 3
 """Model of a Generator that holds its voltage."""
@@ -48,6 +50,8 @@ def refuse_unmodelled(dss: Any, subject: str, notes: list[str]) -> None:
             found.setdefault(kind, []).append(full.lower())
         elif kind in _MODELLED and kind != "vsource":
             _check_phases(dss, full.lower(), subject)
+            if kind not in _SHUNTS:
+                _check_nodes(dss, full.lower(), subject)
         if kind == "generator":
             dss.Text.Command(f"? {full}.model")
             if int(float(dss.Text.Result() or 1)) == _HOLDS_VOLTAGE:
@@ -79,6 +83,17 @@ def _check_phases(dss: Any, name: str, subject: str) -> None:
             raise UnsupportedError(
                 f"{subject}: {name} is open in phase {which} alone at its terminal {end}: a network of three equal "
                 "phases has no such state. Open or close all of its phases"
+            )
+
+
+def _check_nodes(dss: Any, name: str, subject: str) -> None:
+    """Refuse an element on nodes beyond the three phases alone: a second circuit, a neutral of its own."""
+    for bus, nodes in terminals(dss):
+        if nodes.max(initial=0) > _PHASES and not ((nodes >= 1) & (nodes <= _PHASES)).any():
+            raise UnsupportedError(
+                f"{subject}: {name} is connected to node {int(nodes.max())} of bus {bus} and to none of the "
+                "phases 1, 2 and 3: conductors beyond three phases are not modelled. Give a second circuit "
+                "buses of its own"
             )
 
 

@@ -84,6 +84,8 @@ _LARGEST = 1e100
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _HUGE = re.compile(r"[eE]\+?0*\d{3,}|\d{100,}")
 """What a number from :data:`_LARGEST` on contains."""
+_PADDING = re.compile(r"[\x00\x1a]+(?=\r?\n|\Z)")
+"""How some editors end lines and files."""
 _NONE_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _ACTIONS: Mapping[str, str] = {
     **dict.fromkeys(("loadshape", "tshape", "priceshape"), "n"),
@@ -175,7 +177,7 @@ class _Reader:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = raw.decode("cp1252", errors="replace")  # what Windows writes
-        text = text.rstrip("\x00\x1a")  # how some editors end a file
+        text = _PADDING.sub("", text)
         if found := _NONE_CONTROL.search(text):
             line = text.count("\n", 0, found.start()) + 1
             self.bad.append(f"{name}, line {line}: is not text: it has the character 0x{ord(found[0]):02x}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.opendss.commands import read_program
+from learnopt.io.opendss.rehearsal import rehearse
 
 Matrix = np.ndarray
 _PHASES = np.exp(-2j * np.pi / 3 * np.arange(3))
@@ -57,6 +58,10 @@ def engine(path: Path, hour: float | None = None, root: Path | None = None) -> I
         program = read_program(path, root)
     except opendssdirect.DSSException as error:
         raise UnsupportedError(f"{path}: OpenDSS does not start: {error}") from None
+    if (broken := rehearse(tuple(command for command, _ in program.commands))) is not None:
+        at, happens = broken
+        where = program.commands[at][1] if at < len(program.commands) else "the power flow at its end"
+        raise DataError(str(path), [f"OpenDSS {happens} on it, at {where}: an element without a bus, or without ends?"])
     dss = opendssdirect.NewContext()
     for switch in (dss.Basic.AllowForms, dss.Basic.AllowEditor, dss.Basic.AllowChangeDir, dss.Basic.AllowDOScmd):
         switch(False)

@@ -1,0 +1,71 @@
+"""A rehearsal of a file in a process of its own: some circuits make OpenDSS crash or run without end.
+
+A crash inside OpenDSS ends the whole process, which no ``except`` can help, and nothing can stop it while it computes.
+So every new sequence of commands runs once in a child first, with a limit of time, and only then here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+
+_CHILD = """
+import json, sys
+import opendssdirect
+commands = json.load(sys.stdin)
+dss = opendssdirect.NewContext()
+for switch in (dss.Basic.AllowForms, dss.Basic.AllowEditor, dss.Basic.AllowChangeDir, dss.Basic.AllowDOScmd):
+    switch(False)
+try:
+    for k, command in enumerate(commands):
+        print(k, flush=True)
+        dss.Text.Command(command)
+    print(len(commands), flush=True)
+    dss.Solution.Solve()
+    for name in dss.Circuit.AllElementNames():
+        dss.Circuit.SetActiveElement(name)
+        dss.CktElement.NodeOrder(), dss.CktElement.Powers(), dss.CktElement.YPrim()
+except opendssdirect.DSSException:
+    pass  # it will say so again, where somebody listens
+"""
+_SECONDS = 25.0
+"""Time for a small file."""
+_CHARACTERS_PER_SECOND = 100_000.0
+"""What larger ones have beyond it."""
+
+
+@lru_cache(maxsize=64)
+def rehearse(commands: tuple[str, ...]) -> tuple[int, str] | None:
+    """Run commands in a child process.
+
+    Returns
+    -------
+    tuple or None
+        Index of the command that OpenDSS does not come back from (their number: the power flow after them) and what
+        happens, as a sentence; None where all is well.
+    """
+    limit = _SECONDS + sum(map(len, commands)) / _CHARACTERS_PER_SECOND
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _CHILD],
+            input=json.dumps(commands),
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        output = expired.stdout or ""
+        return _last(output.decode() if isinstance(output, bytes) else output), f"takes longer than {limit:.0f} s"
+    if done.returncode < 0 or done.returncode > 1:
+        return _last(done.stdout), "crashes"
+    return None
+
+
+def _last(output: str) -> int:
+    """Number on the last whole line."""
+    lines: Sequence[str] = [line for line in output.splitlines() if line.isdigit()]
+    return int(lines[-1]) if lines else 0
