@@ -14,6 +14,8 @@ from learnopt.report.one_line import escaped
 
 EQUIVALENT = "the balanced equivalent of this feeder"
 """What proofs speak of where the file is unbalanced."""
+AS_HERE = 1e-6
+"""Relative difference of the losses that two power flows have by their tolerances."""
 
 
 def origin_to_dict(origin: Origin) -> dict[str, Any]:
@@ -33,8 +35,9 @@ def in_source(origin: Origin) -> str | None:
         return f"In your own model ({found.name}) this answer was not confirmed: {found.reason}."
     parts = [f"In your own model ({found.name}): {number(found.loss_kw, 5)} kW lost"]
     if found.difference is not None:
-        sign = "+" if found.difference >= 0 else "\N{MINUS SIGN}"
-        parts.append(f"{sign}{percent(abs(found.difference))} of ours")
+        side = "above" if found.difference > 0 else "below"
+        share = f"{percent(abs(found.difference))} {side} ours"
+        parts.append("as here" if abs(found.difference) < AS_HERE else share)
     if found.min_voltage_pu is not None:
         parts.append(f"lowest voltage {found.min_voltage_pu:.4f} pu")
     if found.max_loading is not None:

@@ -258,9 +258,10 @@ def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UN
     found = _verdict(problem, result, EQUIVALENT)
     if result.certificate is Certificate.NONE and result.status is not Status.INFEASIBLE:
         about = f"All of this is about {EQUIVALENT}: the file is unbalanced."
-    else:
-        about = f"Proven for {EQUIVALENT} only: the file is unbalanced, and nothing is proven about its phases."
-    return replace(found, sentences=(about, *found.sentences))
+        return replace(found, sentences=(about, *found.sentences))
+    about = f"Proven for {EQUIVALENT} only: the file is unbalanced, and nothing is proven about its phases."
+    headline = f"{found.headline.rstrip('.')} (for the balanced equivalent only)."
+    return replace(found, headline=headline, sentences=(about, *found.sentences))
 
 
 def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> Verdict:

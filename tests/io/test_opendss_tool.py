@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from learnopt.io import load_with_source
+from learnopt.io.export import opendss_script
+from learnopt.io.opendss.engine import engine
 from learnopt.io.opendss.tool import OpenDSSTool
 from learnopt.network import Configuration, Network, ReconfigurationProblem, Scenario, Settings
 from learnopt.physics import evaluate
@@ -88,3 +90,10 @@ def test_taps_are_set_as_the_network_has_them(tmp_path: Path):
     # The impedance of the network stays that of the present tap, OpenDSS's moves with the square of the tap.
     assert theirs.vm["a"] == pytest.approx(ours.vm[network.bus_index["a"]], abs=3e-3)
     assert theirs.vm["a"] < 0.97 * max(read.source.state(network, network.normal_configuration).vm.values())
+    script = opendss_script(network, [], Settings(taps=(value,)), master)
+    with engine(master) as dss:
+        for command in script.splitlines():
+            dss.Text.Command(command)
+        dss.Solution.Solve()
+        dss.Circuit.SetActiveBus("a")
+        assert dss.Bus.puVmagAngle()[0] == pytest.approx(theirs.vm["a"], abs=1e-5)

@@ -135,7 +135,7 @@ def test_answer_that_the_tool_does_not_confirm(case33: Network) -> None:
     origin, words = told(lambda s: replace(s, loss_kw=1.5 * s.loss_kw))
     assert origin.source is not None
     assert origin.source.difference == pytest.approx(0.5)
-    assert "+50 % of ours" in words
+    assert "50 % above ours" in words
     origin, words = told(lambda _: SourceState.failed("Fake", "no solution"))
     assert origin_to_dict(origin)["source_tool"]["loss_kw"] is None
     assert "not confirmed: no solution" in words
@@ -148,6 +148,7 @@ def test_proof_of_an_unbalanced_file_is_about_its_equivalent(case33: Network) ->
     assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
     origin = reconcile(loaded(case33, explained=("imbalance: phases carry 1, 2, 3 kW",))).origin
     assert origin.equivalent
+    assert verdict(problem, result, origin).headline == "Proven optimal (for the balanced equivalent only)."
     words = verdict(problem, result, origin).sentences
     assert words[0].startswith("Proven for the balanced equivalent of this feeder only")
     assert not any("configuration of this feeder" in sentence for sentence in words)
