@@ -34,7 +34,7 @@ from learnopt.io import case_index
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.network.topology import radiality_faults
-from learnopt.physics import evaluate, evaluate_as_it_is
+from learnopt.physics import evaluate, evaluate_as_it_is, other_solution
 from learnopt.pipeline.held import hold_limits
 from learnopt.report.origin import origin_to_dict, with_origin
 from learnopt.report.switching_plan import normal_state
@@ -116,11 +116,14 @@ def check(
             stdout.print(f"  - {violation}", markup=False, highlight=False)
         if answer["held_limits"]:
             stdout.print(held_in_words(problem.network, problem.limits), markup=False, highlight=False)
+        if answer["note"]:
+            stdout.print(answer["note"], markup=False, highlight=False)
     return 0 if answer["radial"] and answer["converged"] else 1
 
 
 def _check(problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation) -> dict[str, Any]:
     net = problem.network
+    radiality = radiality_faults(net, configuration.closed)
     faults = [*problem.faults(configuration), *evaluation.violations]
     known = evaluation.converged
     lowest = int(np.argmin(evaluation.vm)) if known else 0
@@ -128,7 +131,7 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration, evalua
     return {
         "case": net.name,
         "open_branches": net.open_ids(configuration),
-        "radial": not radiality_faults(net, configuration.closed),
+        "radial": not radiality,
         "fixed_loops": int(problem.chords.sum()),
         "converged": known,
         "loss_kw": evaluation.loss_kw if known else None,
@@ -142,6 +145,7 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration, evalua
         **balance_to_dict(problem, configuration, evaluation),
         "violations": list(dict.fromkeys(faults)),
         "held_limits": held_to_dicts(net, problem.limits),
+        "note": "" if radiality else other_solution(problem, configuration, evaluation),
     }
 
 

@@ -12,7 +12,7 @@ from learnopt.engines.clock import Stopwatch
 from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
-from learnopt.physics import evaluate, power_flow
+from learnopt.physics import evaluate, other_solution, power_flow
 
 AGREEMENT = 1e-6
 """Largest relative difference between the judge's loss and that of the engines' own power flow, for one configuration.
@@ -167,6 +167,7 @@ def conclude(
         else:
             switching = problem.switching_cost * problem.operations(configuration)
             value = evaluation.loss_kw + switching if objective is None else objective(evaluation)
+            said.append(other_solution(problem.applied(settings), configuration, evaluation))
             doubt = disagreement(problem.applied(settings), configuration, evaluation)
             if dual_bound_kw is not None:
                 far = certificate is Certificate.AC and dual_bound_kw > value + _rounding_kw(problem, value)
@@ -197,7 +198,7 @@ def conclude(
         evaluation=evaluation,
         objective_kw=value,
         dual_bound_kw=dual_bound_kw,
-        message=" ".join(said).strip(),
+        message=" ".join(filter(None, said)).strip(),
         nodes=nodes,
         solve_time_s=watch.elapsed,
         stage_times_s=dict(watch.stages),

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,10 @@ SETTLED = 1e-12
 """Largest change of a voltage in the last iteration [pu]."""
 _ITERATIONS = 60
 """Fixed-point iterations before Newton's method takes over."""
-_NEWTON = 10
-_STEP, _LAST_STEP = 0.25, 5e-4
+_NEWTON = 20
+_ROUNDING = 1e-9
+"""Change of a voltage [pu] that Newton's method may be left with near a collapse, where rounding is magnified."""
+_STEP, _LAST_STEP = 0.25, 1e-4
 """First and least step of the loads on the way from no load."""
 _JUMP = 0.05
 """A solution farther from where the step before pointed to is another one, relative."""
@@ -212,9 +215,7 @@ class NodalFlow:
     def _newton(self, guess: Complex, load: Complex) -> Complex | None:
         """Newton's method from a guess; None where it does not converge."""
         n, size = len(self._free), len(guess)
-        real, imag = self._matrix.real, self._matrix.imag
-        linear = bmat([[real, -imag], [imag, real]], format="csc")
-        x, at = guess.copy(), np.arange(n)
+        x, at, before = guess.copy(), np.arange(n), np.inf
         for _ in range(_NEWTON):
             with np.errstate(all="ignore"):
                 fault = self._matrix @ x - self._right
@@ -226,17 +227,24 @@ class NodalFlow:
             columns = np.concatenate([at, size + at, at, size + at])
             values = np.concatenate([slope.real, slope.imag, slope.imag, -slope.real])
             try:
-                lu = splu((linear + coo_matrix((values, (rows, columns)), linear.shape)).tocsc())
+                lu = splu((self._real + coo_matrix((values, (rows, columns)), self._real.shape)).tocsc())
             except RuntimeError:  # exactly singular
                 return None
             move = lu.solve(np.concatenate([fault.real, fault.imag]))
             x = x - (move[:size] + 1j * move[size:])
             change = float(np.abs(move[:n] + 1j * move[size : size + n]).max(initial=0.0))
-            if not np.isfinite(change):
-                return None
             if change < SETTLED:
                 return x
+            if not change < before:  # from a guess beside the solution it only falls, down to rounding
+                return x if before < _ROUNDING else None
+            before = change
         return None
+
+    @cached_property
+    def _real(self) -> csc_matrix:
+        """The linear part for real and imaginary parts."""
+        real, imag = self._matrix.real, self._matrix.imag
+        return bmat([[real, -imag], [imag, real]], format="csc")
 
 
 def _fed(problem: ReconfigurationProblem, closed: Bools) -> Bools:

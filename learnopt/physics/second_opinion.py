@@ -1,7 +1,8 @@
 """Another program's power flow of the same state: power-grid-model, from its own flat start.
 
-It is asked about every answer that leaves an engine. Agreement is a check of the judge by code of other people; another
-loss means that the state has more than one solution, or that one of the two is wrong, and is told.
+It is asked about every answer that leaves an engine and about every state that is checked. Where it finds other
+voltages the state has more than one solution, as states with strong generation do, and that is told. Its losses are
+differences of powers, so the digits that are reported are those of the judge.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from power_grid_model import ComponentType, DatasetType, LoadGenType, PowerGridModel, initialize_array
 from power_grid_model.errors import PowerGridError
 
-from learnopt.network import Bools, Configuration, Ints, ReconfigurationProblem
+from learnopt.network import Bools, Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets
 
 _SOURCE_SK = 1e20
@@ -22,6 +23,8 @@ _SOURCE_SK = 1e20
 _COUPLER_X = 1e-6
 """Reactance [ohm] of a branch without impedance that is no mere coupler, since it has a ratio or charging."""
 _FREQUENCY = 50.0
+_ANOTHER = 0.01
+"""Voltages of two solutions differ by more somewhere [pu]; what two programs make of one solution differs by less."""
 
 
 def second_opinion(problem: ReconfigurationProblem, configuration: Configuration) -> float | None:
@@ -31,14 +34,35 @@ def second_opinion(problem: ReconfigurationProblem, configuration: Configuration
     """
     losses = []
     for member in problem.members:
-        loss = _loss_kw(member, configuration)
-        if loss is None:
+        found = _power_flow(member, configuration)
+        if found is None:
             return None
-        losses.append(loss)
+        losses.append(found[0])
     return problem.total(losses)
 
 
-def _loss_kw(problem: ReconfigurationProblem, configuration: Configuration) -> float | None:
+def other_solution(problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation) -> str:
+    """A sentence where power-grid-model finds another solution of a radial state than the judge; "" where it does not.
+
+    Parameters
+    ----------
+    evaluation
+        What the judge says of the state.
+    """
+    for member, judged in zip(problem.members, evaluation.scenarios or (evaluation,), strict=True):
+        found = _power_flow(member, configuration) if judged.converged else None
+        if found is not None and np.abs(found[1] - judged.vm).max() > _ANOTHER:
+            where = "" if problem.scenarios is None else f" in scenario {member.scenario.name!r}"
+            return (
+                f"More than one power flow exists{where}: power-grid-model, from a flat start, finds one with "
+                f"{found[0]:.6g} kW of loss and a lowest voltage of {found[1].min():.4f} pu. Reported is the normal "
+                f"one, of high voltages, with {judged.loss_kw:.6g} kW and {judged.min_voltage_pu:.4f} pu."
+            )
+    return ""
+
+
+def _power_flow(problem: ReconfigurationProblem, configuration: Configuration) -> tuple[float, Floats] | None:
+    """Loss [kW] and voltage magnitudes [pu], shape (n_bus,); None where no solution is found."""
     net, base = problem.network, problem.network.base
     node, closed = _merged(problem, configuration.closed)
     # A line is enough for most branches; those with a transformer or iron losses need the general one.
@@ -101,7 +125,9 @@ def _loss_kw(problem: ReconfigurationProblem, configuration: Configuration) -> f
         for kind, some in ((ComponentType.line, lines), (ComponentType.generic_branch, general))
         if len(some)
     ]
-    return sum(losses)
+    vm = np.empty(net.n_bus)
+    vm[kept] = output[ComponentType.node]["u_pu"]
+    return sum(losses), vm[node]
 
 
 def _merged(problem: ReconfigurationProblem, closed: Bools) -> tuple[Ints, Bools]:

@@ -10,9 +10,11 @@ import pytest
 from conftest import make_network
 from instances import EQUIPMENT, FEATURES, all_configurations, random_problem
 
+from learnopt.engines import SolveOptions
+from learnopt.engines.enumeration import EnumerationEngine
 from learnopt.io import load
 from learnopt.io.scenario_json import read_scenario_json
-from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.network import Configuration, ReconfigurationProblem, Status
 from learnopt.physics import evaluate, evaluate_transition, power_flow
 from learnopt.physics.nodal import NodalFlow, balance
 from learnopt.physics.second_opinion import second_opinion
@@ -55,6 +57,12 @@ def test_normal_solution_with_strong_generation():
     assert losses[0] == pytest.approx(171.58, abs=0.005)
     opinions = [second_opinion(problem, c) for c in all_configurations(problem)]
     assert any(other is not None and other > 600 for other in opinions)
+    result = EnumerationEngine().solve(problem, SolveOptions())
+    assert (result.status, result.loss_kw) == (Status.OPTIMAL, pytest.approx(171.58, abs=0.005))
+    assert "More than one power flow exists" in result.message
+    assert "618.118 kW" in result.message
+    light = replace(problem.scenario, p_load=0.2 * problem.p, q_load=0.2 * problem.q)
+    assert "More than one" not in EnumerationEngine().solve(problem.replace(scenario=light), SolveOptions()).message
 
 
 def test_heavy_load_is_followed_to_its_end(two_bus):
@@ -127,6 +135,34 @@ def test_shift_is_what_the_from_end_leads_by():
     flow = NodalFlow(ReconfigurationProblem.of(network), np.array([True]))
     (state,) = flow.solve((network.p_load + 1j * network.q_load)[None])
     assert np.degrees(np.angle(state.v[1])) == pytest.approx(-30.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "loss_kw", "solved"),
+    [
+        ("c_bound_lv_coupler", 213.514, 8),
+        ("d_bound_94pct", 2.911e-4, 13),
+        ("e_nosolution_40of40", 0.430, 40),
+        ("b_false_infeasible_110kv", 392.698, 1),
+    ],
+)
+def test_couplers_from_low_voltage_to_110_kv(name, loss_kw, solved):
+    """What a milliohm in place of a coupler left unsettled or inexact; the sweep agrees on every configuration."""
+    network = load(CASES / f"{name}.json")
+    beside = CASES / f"{name}.scenario.json"
+    scenario = read_scenario_json(beside, network) if beside.exists() else None
+    problem = ReconfigurationProblem.of(network, scenario)
+    if name.startswith("b_"):
+        problem = problem.replace(max_operations=1)
+    configurations = all_configurations(problem)
+    found = [evaluate(problem, c) for c in configurations]
+    assert min(e.loss_kw for e in found if e.feasible) == pytest.approx(loss_kw, rel=1e-3)
+    assert sum(e.converged for e in found) >= solved
+    assert not any(e.unsettled for e in found)
+    for c, e in zip(configurations, found, strict=True):
+        flow = power_flow(problem, c)
+        if e.converged and flow.converged:
+            assert e.loss_kw == pytest.approx(flow.loss * network.base.kw, rel=1e-9)
 
 
 def test_imbalance_is_seen(triangle):
