@@ -19,6 +19,8 @@ CapSys = pytest.CaptureFixture[str]
 
 COMMANDS = ("cases", "solve", "check", "draw", "generate", "label", "train", "evaluate")
 
+FIELD_CASES = Path(__file__).parents[1] / "data" / "field_cases"
+
 DATASET = """
 seed = 5
 n_feeders = 3
@@ -97,6 +99,17 @@ def test_check_of_the_normal_configuration(capsys: CapSys) -> None:
     assert answer.json["operations"] == 0
     assert any("bus 18: voltage 0.91" in v for v in answer.json["violations"])
     assert "below 0.95 pu" in invoke(capsys, "check", "case33", "--vmin", "0.95").out
+
+
+def test_check_tells_a_second_power_flow(capsys: CapSys) -> None:
+    """Strong generation: the loss is that of the normal solution, and that there is another one is said."""
+    case = FIELD_CASES / "h_dg_two_solutions.json"
+    ask = ("check", case, "--scenario", case.with_suffix(".scenario.json"), "--open", "e1,e4")
+    answer = invoke(capsys, *ask, "--json").json
+    assert answer["loss_kw"] == pytest.approx(171.58, abs=0.005)
+    assert "More than one power flow exists" in answer["note"]
+    assert "More than one power flow exists" in invoke(capsys, *ask).out
+    assert invoke(capsys, "check", "case33", "--json").json["note"] == ""
 
 
 @pytest.mark.parametrize(
