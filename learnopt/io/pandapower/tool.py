@@ -1,4 +1,4 @@
-"""pandapower as the tool that a net comes from: its own power flow of the user's tables, in any state."""
+"""The tool that a pandapower net comes from: its own power flow of the user's tables, in any state."""
 
 from __future__ import annotations
 
