@@ -92,6 +92,8 @@ def test_an_hour_of_the_load_shapes(hour: float | None, kw: float, tmp_path: Pat
     assert read.source is not None
     state = read.source.state(read.network, read.network.normal_configuration)
     assert state.load_kw == pytest.approx(kw, rel=1e-5)
+    assert sum(state.heads_kw.values()) == pytest.approx(kw + state.loss_kw, rel=1e-5)
+    assert state.loss_kw == pytest.approx(loss(read.network), rel=1e-5)
     assert any("--hour" in note for note in read.notes) is (hour is None)
 
 

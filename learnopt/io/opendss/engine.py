@@ -95,8 +95,8 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
         dss.Solution.Solve()
         if dss.Solution.Converged():
             _settle(dss)
-            break
-    dss.Solution.BuildYMatrix(0, 0)  # admittances of loads as they are now, not as they were when the file was read
+            return
+    dss.Solution.BuildYMatrix(0, 0)  # to be read only: OpenDSS does not solve rightly with a matrix built so
 
 
 def rated_voltages(dss: Any) -> list[float]:
@@ -111,7 +111,11 @@ def rated_voltages(dss: Any) -> list[float]:
 
 
 def _settle(dss: Any) -> None:
-    """The same state, taps and switches held, to more digits than OpenDSS gives by itself; as it was if that fails."""
+    """The same state, taps and switches held, to more digits than OpenDSS gives by itself; as it was if that fails.
+
+    The admittances of loads become those of their present power, not of the time when the file was read.
+    """
+    dss.Text.Command("BuildY")
     control, tolerance, most = dss.Solution.ControlMode(), dss.Solution.Convergence(), dss.Solution.MaxIterations()
     for mode, tight, iterations in ((HELD, _TOLERANCE, 10 * most), (HELD, tolerance, most)):
         dss.Solution.ControlMode(mode)
