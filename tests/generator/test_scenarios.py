@@ -152,10 +152,10 @@ def test_same_seed_same_scenario(case33: Network) -> None:
 
 
 def test_contradictory_network_is_an_error() -> None:
-    """A network whose fixed branches close a loop has no scenario to draw."""
-    fixed = {"switchable": False}
-    net = make_network([(0, 1, 1, 1, fixed), (1, 2, 1, 1, fixed), (0, 2, 1, 1, fixed)], {1: (1, 1), 2: (1, 1)})
-    with pytest.raises(DataError, match="closes a loop"):
+    """A network with a bus behind a branch that is open for good has no scenario to draw."""
+    gone = {"switchable": False, "normally_open": True}
+    net = make_network([(0, 1, 1, 1), (1, 2, 1, 1, gone)], {1: (1, 1), 2: (1, 1)})
+    with pytest.raises(DataError, match="cannot be fed"):
         draw(net, LOADS_ONLY, 1)
 
 
