@@ -90,6 +90,7 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
         found = sorted({file for pattern in _COORDINATES for file in _glob(path.parent, pattern)})
         if found:
             dss.Text.Command(f'Buscoords "{found[0].resolve()}"')
+    _leave_out_opened_loads(dss)
     _set_time(dss, hour)
     for _ in range(_ATTEMPTS):
         dss.Solution.Solve()
@@ -97,6 +98,18 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
             _settle(dss)
             return
     dss.Solution.BuildYMatrix(0, 0)  # to be read only: OpenDSS does not solve rightly with a matrix built so
+
+
+def _leave_out_opened_loads(dss: Any) -> None:
+    """Disable loads that are open in all phases: OpenDSS now and then computes what is not a number for them."""
+    opened = []
+    for name in each(dss.Loads):
+        nodes = terminals(dss)[0][1]
+        phases = [k for k, node in enumerate(nodes, 1) if 1 <= node <= 3]
+        if phases and dss.CktElement.IsOpen(1, 0) and all(dss.CktElement.IsOpen(1, k) for k in phases):
+            opened.append(name)
+    for name in opened:
+        dss.Text.Command(f"Load.{name}.Enabled=no")
 
 
 def rated_voltages(dss: Any) -> list[float]:
