@@ -104,9 +104,8 @@ def _leave_out_opened_loads(dss: Any) -> None:
     """Disable loads that are open in all phases: OpenDSS now and then computes what is not a number for them."""
     opened = []
     for name in each(dss.Loads):
-        nodes = terminals(dss)[0][1]
-        phases = [k for k, node in enumerate(nodes, 1) if 1 <= node <= 3]
-        if phases and dss.CktElement.IsOpen(1, 0) and all(dss.CktElement.IsOpen(1, k) for k in phases):
+        # Nodes are not known before the first solution; phases come first among the conductors.
+        if all(dss.CktElement.IsOpen(1, k + 1) for k in range(dss.CktElement.NumPhases())):
             opened.append(name)
     for name in opened:
         dss.Text.Command(f"Load.{name}.Enabled=no")
