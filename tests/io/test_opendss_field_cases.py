@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import load, load_with_source
+from learnopt.io.opendss.engine import engine
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.physics import evaluate
 
@@ -212,3 +214,17 @@ def test_conductors_beyond_three_phases_are_refused_by_name(tmp_path: Path):
     path.write_text(REGULATED + JUMPER.format("1.2.3", 3, "") + second + ENDING)
     with pytest.raises(UnsupportedError, match=r"(line\.second|load\.six) is connected to node 6"):
         load(path)
+
+
+def test_opened_elements_are_disabled_before_the_solution() -> None:
+    """What is open in all phases draws nothing, and OpenDSS must not compute currents for it (now and then NaN)."""
+    with engine(CASES / "d_open_load.dss") as dss:
+        enabled = {name: _enabled(dss, f"Load.{name}") for name in dss.Loads.AllNames()}
+    assert sorted(enabled.values()).count(False) == 1
+    with engine(CASES / "d_growth.dss") as dss:
+        assert all(_enabled(dss, f"Load.{name}") for name in dss.Loads.AllNames())
+
+
+def _enabled(dss: Any, name: str) -> bool:
+    dss.Circuit.SetActiveElement(name)
+    return bool(dss.CktElement.Enabled())

@@ -90,7 +90,7 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
         found = sorted({file for pattern in _COORDINATES for file in _glob(path.parent, pattern)})
         if found:
             dss.Text.Command(f'Buscoords "{found[0].resolve()}"')
-    _leave_out_opened_loads(dss)
+    _leave_out_opened(dss)
     _set_time(dss, hour)
     for _ in range(_ATTEMPTS):
         dss.Solution.Solve()
@@ -100,15 +100,18 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
     dss.Solution.BuildYMatrix(0, 0)  # to be read only: OpenDSS does not solve rightly with a matrix built so
 
 
-def _leave_out_opened_loads(dss: Any) -> None:
-    """Disable loads that are open in all phases: OpenDSS now and then computes what is not a number for them."""
-    opened = []
-    for name in each(dss.Loads):
+def _leave_out_opened(dss: Any) -> None:
+    """Disable elements of one terminal that is open in all phases, such as a load after ``Open Load.x 1``.
+
+    They draw nothing, but OpenDSS now and then computes what is not a number for them.
+    """
+    for name in dss.Circuit.AllElementNames():
+        dss.Circuit.SetActiveElement(name)
+        if not dss.CktElement.Enabled() or dss.CktElement.NumTerminals() != 1 or name.lower().startswith("vsource."):
+            continue
         # Nodes are not known before the first solution; phases come first among the conductors.
         if all(dss.CktElement.IsOpen(1, k + 1) for k in range(dss.CktElement.NumPhases())):
-            opened.append(name)
-    for name in opened:
-        dss.Text.Command(f"Load.{name}.Enabled=no")
+            dss.Text.Command(f"{name}.Enabled=no")
 
 
 def rated_voltages(dss: Any) -> list[float]:
