@@ -223,6 +223,9 @@ def test_opened_elements_are_disabled_before_the_solution() -> None:
     assert sorted(enabled.values()).count(False) == 1
     with engine(CASES / "d_growth.dss") as dss:
         assert all(_enabled(dss, f"Load.{name}") for name in dss.Loads.AllNames())
+    assert any(
+        "disconnected (Open) and left out: load." in n for n in load_with_source(CASES / "d_open_load.dss").notes
+    )
 
 
 def _enabled(dss: Any, name: str) -> bool:

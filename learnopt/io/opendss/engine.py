@@ -90,7 +90,8 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
         found = sorted({file for pattern in _COORDINATES for file in _glob(path.parent, pattern)})
         if found:
             dss.Text.Command(f'Buscoords "{found[0].resolve()}"')
-    _leave_out_opened(dss)
+    for name in disconnected(dss):
+        dss.Text.Command(f"{name}.Enabled=no")
     _set_time(dss, hour)
     for _ in range(_ATTEMPTS):
         dss.Solution.Solve()
@@ -100,18 +101,20 @@ def _prepare(dss: Any, path: Path, hour: float | None) -> None:
     dss.Solution.BuildYMatrix(0, 0)  # to be read only: OpenDSS does not solve rightly with a matrix built so
 
 
-def _leave_out_opened(dss: Any) -> None:
-    """Disable elements of one terminal that is open in all phases, such as a load after ``Open Load.x 1``.
+def disconnected(dss: Any) -> list[str]:
+    """Elements of one terminal that is open in all phases, such as a load after ``Open Load.x 1``; sources left out.
 
-    They draw nothing, but OpenDSS now and then computes what is not a number for them.
+    They draw nothing and are disabled before the solution, since OpenDSS now and then computes NaN for them.
     """
+    found = []
     for name in dss.Circuit.AllElementNames():
         dss.Circuit.SetActiveElement(name)
-        if not dss.CktElement.Enabled() or dss.CktElement.NumTerminals() != 1 or name.lower().startswith("vsource."):
+        if dss.CktElement.NumTerminals() != 1 or name.lower().startswith("vsource."):
             continue
         # Nodes are not known before the first solution; phases come first among the conductors.
         if all(dss.CktElement.IsOpen(1, k + 1) for k in range(dss.CktElement.NumPhases())):
-            dss.Text.Command(f"{name}.Enabled=no")
+            found.append(name.lower())
+    return found
 
 
 def rated_voltages(dss: Any) -> list[float]:

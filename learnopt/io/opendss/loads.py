@@ -10,7 +10,7 @@ import numpy as np
 
 from learnopt.errors import UnsupportedError
 from learnopt.io.opendss.classes import is_off
-from learnopt.io.opendss.engine import admittance, balanced, each, terminals
+from learnopt.io.opendss.engine import admittance, balanced, disconnected, each, terminals
 
 _SHARES: Mapping[int, tuple[float, float]] = {
     1: (0.0, 0.0),
@@ -58,8 +58,8 @@ def injections(
     UnsupportedError
         For capacitors in series.
     """
-    off: list[str] = []
-    found = [*_loads(dss, kv, notes, explained, off), *_producers(dss, kv, notes, explained, off)]
+    off = disconnected(dss)
+    found = [*_loads(dss, kv, notes, explained), *_producers(dss, kv, notes, explained, off)]
     for kind, collection in (("capacitor", dss.Capacitors), ("reactor", dss.Reactors)):
         for name in each(collection):
             if is_off(dss):
@@ -103,9 +103,7 @@ def _nominal(dss: Any) -> tuple[float, float]:
     return power.real, power.imag
 
 
-def _loads(
-    dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str], off: list[str]
-) -> list[Injection]:
+def _loads(dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str]) -> list[Injection]:
     """Loads at the power that OpenDSS gives them at rated voltage."""
     result, impedance, current = [], 0, 0
     outside, unusual = [], 0
@@ -114,9 +112,6 @@ def _loads(
         if not dss.CktElement.Enabled():
             continue
         bus, nodes = terminals(dss)[0]
-        if is_off(dss):
-            off.append(f"load.{name}")
-            continue
         if bus not in kv:
             unsupplied.append(f"load.{name}")
             continue
@@ -182,7 +177,7 @@ def _producers(
         if not dss.CktElement.Enabled():
             continue
         bus = terminals(dss)[0][0]
-        if is_off(dss) or bus not in kv:
+        if bus not in kv:
             off.append(f"{kind}.{name}")
             continue
         total = dss.CktElement.TotalPowers()

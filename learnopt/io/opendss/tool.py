@@ -149,7 +149,7 @@ def _load(dss: Any, network: Network, scenario: Scenario) -> None:
 def _measured(dss: Any, network: Network) -> SourceState:
     load = generation = 0.0
     for _ in each(dss.Loads):
-        load += 0.0 if is_off(dss) else float(dss.CktElement.TotalPowers()[0])
+        load += float(dss.CktElement.TotalPowers()[0])
     shunts = 0.0
     for full in dss.Circuit.AllElementNames():
         kind = full.lower().partition(".")[0]
