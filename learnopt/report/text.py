@@ -295,7 +295,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
     optimal = result.status is Status.OPTIMAL
     if result.certificate is Certificate.MODEL:
         approximate = (
-            f"{claim} in the model that was solved.",
+            f"{claim} in the model that was solved, but those that were found to lose more by AC power flow.",
             "The model approximates the AC power flow, so a configuration with a slightly lower AC loss is not "
             "excluded. The loss of this configuration was computed by an independent AC power flow.",
         )
