@@ -58,8 +58,9 @@ MANY_LOOPS = 25
 MOST_ASKED = 20
 """Limits for which alone a configuration is looked for, the most broken first."""
 RANDOM_STARTS = 5
-ASKED_S, ANY_GAP = 20.0, 1.0
-"""Longest exact search for one limit [s], and its gap: any configuration will do."""
+ASKED_NODES, ANY_GAP = 2000, 1.0
+"""Nodes of the exact search for one limit, so that what is held does not hang on the machine, and its gap: any
+configuration will do."""
 
 
 def hold_limits(problem: ReconfigurationProblem) -> ReconfigurationProblem:
@@ -103,7 +104,7 @@ def hold_stubborn(problem: ReconfigurationProblem, searched: bool = True) -> Rec
         found = find_incumbent(alone.mean.applied(None), None, rng, RANDOM_STARTS)
         candidates = [] if found is None else [found]
         if searched and (found is None or not evaluate(alone.applied(None), found).feasible):
-            result = solve(alone, AUTO, SolveOptions(gap=ANY_GAP, time_limit=ASKED_S))
+            result = solve(alone, AUTO, SolveOptions(gap=ANY_GAP, node_limit=ASKED_NODES))
             if result.status is Status.INFEASIBLE:
                 left[left.index(one)] = replace(one, proven=True)
             elif result.configuration is not None:
