@@ -27,7 +27,6 @@ import numpy as np
 from attack_oracle import States, ac_states, configurations, excess, held_losses
 
 from learnopt.engines import SolveOptions, load_engine
-from learnopt.engines.pareto import pareto_front
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.io import network_from_dict
 from learnopt.network import (
@@ -49,7 +48,8 @@ from learnopt.network import (
     Tap,
 )
 from learnopt.physics import evaluate
-from learnopt.pipeline.horizon import plan_horizon
+from learnopt.studies.configuration.pareto import pareto_front
+from learnopt.studies.horizon import plan_horizon
 
 SAME_LOSS = 1e-7
 """Largest relative difference of two losses of one state."""

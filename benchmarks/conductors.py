@@ -27,11 +27,11 @@ from learnopt.io.conductors import read_conductors
 from learnopt.network import Limits, Network, ReconfigurationProblem
 from learnopt.network.conductors import ConductorProblem
 from learnopt.physics import evaluate
-from learnopt.planning.conductor_engine import PlanResult
-from learnopt.planning.conductor_study import FIRST_STEP, Mode, run_study, warm_up
-from learnopt.planning.substitution import substitute
-from learnopt.report.conductor_html import write_plan_report
-from learnopt.report.conductor_plan import bill_rows, study_rows
+from learnopt.report.conductors.page import write_plan_report
+from learnopt.report.conductors.text import bill_rows, study_rows
+from learnopt.studies.conductors.engine import PlanResult
+from learnopt.studies.conductors.study import FIRST_STEP, Mode, run_study, warm_up
+from learnopt.studies.conductors.substitution import substitute
 
 LARGEST_ERROR = 0.0358
 """Largest error of a base loss after the substitution of conductors in the study."""

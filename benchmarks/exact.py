@@ -34,7 +34,7 @@ from learnopt.io import load
 from learnopt.io.cases import case_names
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate
-from learnopt.pipeline.solve import warm_up
+from learnopt.studies.configuration.solve import warm_up
 
 HERE = Path(__file__).parent
 OURS = "milp"

@@ -126,7 +126,7 @@ def _magnitude(word: bytes) -> float:
 
 def inspected(path: Path) -> None:
     """What ``learnopt inspect`` and the comparison with the source tool do."""
-    from learnopt.pipeline.inspection import inspect_network
+    from learnopt.studies.inspection.inspection import inspect_network
 
     loaded = load_with_source(path)
     inspect_network(loaded.network, loaded.notes)
@@ -138,7 +138,7 @@ def recipes(scratch: Path) -> list[Recipe]:
     """Every format that a command reads."""
     from learnopt.io import read_scenarios
     from learnopt.io.conductors import default_costs, read_conductors
-    from learnopt.planning.files import load_planning
+    from learnopt.io.planning import load_planning
 
     case16 = load("case16")
     cases = ROOT / "tests" / "data" / "field_cases"

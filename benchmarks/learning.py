@@ -32,6 +32,12 @@ from learnopt.engines.exchange import LocalSearch, radial_start, sequential_open
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.generator import FeederConfig, ScenarioConfig, random_feeder, random_scenario
 from learnopt.io import case_names, load, read_case_json
+from learnopt.learned.engine import LearnedEngine
+from learnopt.learned.policy import DEFAULT_ALPHA as ALPHA
+from learnopt.learned.policy import Decision, FixingPolicy, consistent
+from learnopt.learned.reduction import Reduction
+from learnopt.learned.starts import ROUNDS, SURE, anytime, judge, settled
+from learnopt.learned.training import proven_pairs
 from learnopt.learning.baselines import BoostedTrees, OpeningCostTree
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.graph import DecisionGraph
@@ -40,12 +46,6 @@ from learnopt.learning.provenance import git_commit, library_versions
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
-from learnopt.pipeline.accelerate import LearnedEngine
-from learnopt.pipeline.policy import DEFAULT_ALPHA as ALPHA
-from learnopt.pipeline.policy import Decision, FixingPolicy, consistent
-from learnopt.pipeline.reduction import Reduction
-from learnopt.pipeline.starts import ROUNDS, SURE, anytime, judge, settled
-from learnopt.pipeline.train import proven_pairs
 
 SEED = 77_000
 """Seed of synthetic feeders and scenarios here; datasets use others."""

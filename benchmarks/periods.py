@@ -23,8 +23,8 @@ import numpy as np
 from learnopt.engines import SolveOptions
 from learnopt.io import load
 from learnopt.network import Capacitor, Certificate, Controls, HorizonProblem, Network, Scenario
-from learnopt.pipeline.horizon import plan_horizon
-from learnopt.pipeline.solve import warm_up
+from learnopt.studies.configuration.solve import warm_up
+from learnopt.studies.horizon import plan_horizon
 
 COST_KWH = 1.0
 """Cost of an operation."""

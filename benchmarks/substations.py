@@ -21,10 +21,10 @@ from learnopt.engines.milp.highs import VERSION, CompiledModel
 from learnopt.formulations.expansion import build_expansion, cost_scale
 from learnopt.generator.expansion import ExpansionConfig, random_expansion
 from learnopt.network.expansion import ExpansionProblem
-from learnopt.planning.local_search import find_plan
-from learnopt.planning.plan import plan_cost
-from learnopt.planning.squares import PIECES, Squares
-from learnopt.planning.substations import PlanOptions, plan_substations
+from learnopt.studies.substations.engine import PlanOptions, plan_substations
+from learnopt.studies.substations.local_search import find_plan
+from learnopt.studies.substations.plan import plan_cost
+from learnopt.studies.substations.squares import PIECES, Squares
 
 
 def main() -> None:

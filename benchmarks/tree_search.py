@@ -30,7 +30,6 @@ import numpy as np
 import learnopt
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.base import Stopwatch
-from learnopt.engines.pareto import pareto_front
 from learnopt.engines.tree.block_search import deciding_blocks, search_blocks
 from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.currents import power_flows
@@ -42,7 +41,8 @@ from learnopt.errors import LearnoptError
 from learnopt.generator import FeederConfig, random_feeder
 from learnopt.io import case_names, load
 from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result, Scenario, ScenarioSet
-from learnopt.pipeline.solve import warm_up
+from learnopt.studies.configuration.pareto import pareto_front
+from learnopt.studies.configuration.solve import warm_up
 
 AC, MODEL = SolveOptions(certify=Certificate.AC), SolveOptions(certify=Certificate.MODEL)
 FRONTS = ("case33", "case69", "case70", "case119", "case136")

@@ -23,8 +23,8 @@ from learnopt.dataset.generate import GenerateConfig, generate
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.store import finish_labels, labelled_shards, read_labels
 from learnopt.engines import SolveOptions, load_engine
+from learnopt.learned.labels import LABEL_OPTIONS, label_dataset
 from learnopt.network import Certificate, Status
-from learnopt.pipeline.label import LABEL_OPTIONS, label_dataset
 
 PIECE = 10
 """Shards drawn and labelled in one go."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.io import load
 from learnopt.network import Certificate, ReconfigurationProblem
-from learnopt.report.files import write_diagram
+from learnopt.report.drawing.files import write_diagram
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -14,6 +14,8 @@ Names are loaded when they are first used: ``import learnopt`` itself imports no
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from learnopt._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from learnopt.api import Picture, SavingsStudy, Solution, load, problem, savings, solve
     from learnopt.errors import DataError, LearnoptError
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
         ScenarioSet,
         Status,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Certificate",

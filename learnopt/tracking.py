@@ -113,7 +113,7 @@ class TrackedRun:
         """Register a checkpoint as a model that ``mlflow models serve`` answers with; returns its address.
 
         It takes a table with the columns ``feeder`` (text of a case file) and ``scenario`` (text of a scenario file,
-        optional) and answers with one column ``answer``, JSON text (:func:`learnopt.pipeline.serve.answer`). The code
+        optional) and answers with one column ``answer``, JSON text (:func:`learnopt.learned.serve.answer`). The code
         is a reference to learnopt, not a pickle: the server needs this version installed.
         """
         import mlflow
@@ -121,7 +121,7 @@ class TrackedRun:
         from mlflow.models import ModelSignature
         from mlflow.types.schema import ColSpec, Schema
 
-        import learnopt
+        from learnopt._version import __version__
 
         inputs = Schema([ColSpec("string", "feeder"), ColSpec("string", "scenario", required=False)])
         before = mlflow.get_tracking_uri()
@@ -137,7 +137,7 @@ class TrackedRun:
                         artifacts={"checkpoint": str(directory)},
                         signature=ModelSignature(inputs, Schema([ColSpec("string", "answer")])),
                         input_example=pd.DataFrame({"feeder": [json.dumps(_EXAMPLE)]}),
-                        pip_requirements=[f"learnopt=={learnopt.__version__}"],
+                        pip_requirements=[f"learnopt=={__version__}"],
                         registered_model_name=REGISTERED,
                     )
         finally:
@@ -191,8 +191,8 @@ def serve_checkpoint() -> None:
     from mlflow.models import set_model
     from mlflow.pyfunc import PythonModel, PythonModelContext
 
-    from learnopt.pipeline.accelerate import LearnedEngine
-    from learnopt.pipeline.serve import answer
+    from learnopt.learned.engine import LearnedEngine
+    from learnopt.learned.serve import answer
 
     class Served(PythonModel):
         """One answer per row."""

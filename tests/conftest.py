@@ -112,7 +112,7 @@ def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 feeders of 10 to 20 buses with two scenarios each, labelled exactly. Read only."""
     from learnopt.dataset.generate import GenerateConfig, generate
     from learnopt.generator import FeederConfig, ScenarioConfig
-    from learnopt.pipeline.label import label_dataset
+    from learnopt.learned.labels import label_dataset
 
     folder = tmp_path_factory.mktemp("data") / "tiny"
     config = GenerateConfig(
@@ -132,9 +132,9 @@ def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(labelled_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that saw a handful of feeders twice, calibrated on enough to fix at a risk of 0.05. Read only."""
+    from learnopt.learned.training import train
     from learnopt.learning.config import TrainingConfig
     from learnopt.learning.model import ModelConfig
-    from learnopt.pipeline.train import train
 
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     config = TrainingConfig(

@@ -12,7 +12,7 @@ from instances import all_configurations, random_problem
 
 from learnopt.network import Capacitor, Configuration, Controls, Generator, Settings, Tap
 from learnopt.physics import evaluate
-from learnopt.pipeline.horizon import HorizonProblem
+from learnopt.studies.horizon import HorizonProblem
 
 
 def random_horizon(seed: int, features: Collection[str] = (), n_steps: int = 3, **rules: object) -> HorizonProblem:

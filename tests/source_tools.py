@@ -10,7 +10,7 @@ import numpy as np
 from learnopt.io.source import SourceState
 from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, Settings
 from learnopt.physics import evaluate
-from learnopt.pipeline.reconcile import heads_kw
+from learnopt.studies.inspection.reconcile import heads_kw
 
 Change = Callable[[SourceState], SourceState]
 

@@ -22,13 +22,13 @@ import numpy as np
 
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import read_labels
+from learnopt.learned.training import proven_pairs, training_pair
 from learnopt.learning.calibration import fit_temperature
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.evaluation import evaluate_predictions
 from learnopt.learning.model import ModelConfig
 from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder
-from learnopt.pipeline.train import proven_pairs, training_pair
 from learnopt.tracking import track_run
 
 GNN = ModelConfig(hidden=48, layers=3)

@@ -18,11 +18,11 @@ from learnopt.cli import data, learn
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.generator import ScenarioConfig, random_scenario
 from learnopt.io import load
+from learnopt.learned.engine import LearnedEngine
 from learnopt.network import Certificate, Limits, ReconfigurationProblem
-from learnopt.pipeline.accelerate import LearnedEngine
-from learnopt.pipeline.solve import warm_up
-from learnopt.report.html import write_report
-from learnopt.report.text import initial_evaluation
+from learnopt.report.configuration.page import write_report
+from learnopt.report.configuration.text import initial_evaluation
+from learnopt.studies.configuration.solve import warm_up
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "training" / "configs"
@@ -57,8 +57,9 @@ def main() -> None:
     console.rule("4 reconfigure feeders it has never seen")
     proof = SolveOptions(certify=Certificate.AC, gap=1e-4)
     warm_up("milp", proof)
-    warm_up("learned", proof, checkpoint)
-    learned, plain, tree = LearnedEngine(checkpoint, ALPHA), load_engine("milp"), load_engine("tree")
+    learned = LearnedEngine(checkpoint, ALPHA)
+    warm_up(learned, proof)
+    plain, tree = load_engine("milp"), load_engine("tree")
     table = Table(
         "scenario",
         "loss now",

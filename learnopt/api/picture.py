@@ -33,7 +33,7 @@ class Picture:
             For another ending.
         """
         from learnopt.io.files import write_atomically
-        from learnopt.report.files import figure_bytes
+        from learnopt.report.kit.files import figure_bytes
 
         path = Path(path)
         kind = path.suffix.lower().removeprefix(".")
@@ -43,6 +43,6 @@ class Picture:
         return path
 
     def _repr_png_(self) -> bytes:
-        from learnopt.report.files import figure_bytes
+        from learnopt.report.kit.files import figure_bytes
 
         return figure_bytes(self.figure, "png")

@@ -1,6 +1,6 @@
 """One problem in a notebook: :func:`problem`, :func:`solve`, and a :class:`Solution` that shows itself.
 
-A thin layer over ``pipeline.solve`` and ``report``: it takes what a user has at hand (a name, a file, a network), and
+A thin layer over ``studies.configuration.solve`` and ``report``: it takes what a user has at hand (a name, a file, a network), and
 keeps problem and result together, so that ids, pictures and the switching plan need no further argument.
 """
 
@@ -19,6 +19,7 @@ from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import load_with_source, read_scenarios
 from learnopt.io.scenario_json import scenario_set_from_dict
+from learnopt.learned.choice import engine_of
 from learnopt.network import (
     Certificate,
     Configuration,
@@ -32,20 +33,20 @@ from learnopt.network import (
     ScenarioSet,
     Status,
 )
-from learnopt.pipeline.held import solve_holding
-from learnopt.pipeline.reconcile import Imported, Origin, reconcile
-from learnopt.pipeline.solve import AUTO, warm_up
-from learnopt.pipeline.solve import solve as run_solve
-from learnopt.report.order import operated_by, plan_of, state_after
-from learnopt.report.origin import in_source
-from learnopt.report.switching_plan import Operation, normal_state
-from learnopt.report.text import (
+from learnopt.report.configuration.order import operated_by, plan_of, state_after
+from learnopt.report.configuration.text import (
     initial_evaluation,
     result_table,
     result_to_dict,
     summary_rows,
     verdict,
 )
+from learnopt.report.kit.origin import in_source
+from learnopt.studies.configuration.held import solve_holding
+from learnopt.studies.configuration.solve import AUTO, warm_up
+from learnopt.studies.configuration.solve import solve as run_solve
+from learnopt.studies.configuration.switching_order import Operation, normal_state
+from learnopt.studies.inspection.reconcile import Imported, Origin, reconcile
 
 Source = Network | ReconfigurationProblem | str | Path
 """What can be solved: a network, a problem, or what :func:`learnopt.load` takes."""
@@ -121,7 +122,7 @@ class Solution:
         """Where there is no configuration: the limits that cannot be met together, one sentence each."""
         if self.status not in (Status.INFEASIBLE, Status.NO_SOLUTION):
             return []
-        from learnopt.engines.explain import explain_infeasibility
+        from learnopt.studies.configuration.explain import explain_infeasibility
 
         return explain_infeasibility(self.problem, _EXPLANATION_S)
 
@@ -154,11 +155,11 @@ class Solution:
         problem = self.problem.applied(self.result.scenario_settings or self.result.settings)
         present = normal_state(problem)
         if kind == "diagram":
-            from learnopt.report.diagram import one_line_figure
+            from learnopt.report.drawing.diagram import one_line_figure
 
             return Picture(one_line_figure(problem, self.result.configuration, self.result.evaluation, present))
         if kind == "voltages":
-            from learnopt.report.profile import profile_figure, voltage_profile
+            from learnopt.report.drawing.profile import profile_figure, voltage_profile
 
             before = voltage_profile(problem, present, self.initial)
             after = voltage_profile(problem, self.result.configuration, self.result.evaluation)
@@ -167,7 +168,7 @@ class Solution:
 
     def report(self, path: str | Path) -> Path:
         """Write the self-contained interactive page of ``learnopt solve --report``; returns its path."""
-        from learnopt.report.html import write_report
+        from learnopt.report.configuration.page import write_report
 
         write_report(Path(path), self.problem, self.result, origin=self.origin)
         return Path(path)
@@ -182,7 +183,7 @@ class Solution:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from learnopt.report.page import table
+        from learnopt.report.kit.page import table
 
         words = verdict(self.problem, self.result, self.origin)
         parts = [
@@ -370,7 +371,7 @@ def solve(
     warm(engine, wanted.certify, checkpoint)
 
     def run(one: ReconfigurationProblem) -> Result:
-        return run_solve(one, engine, wanted, checkpoint=checkpoint, k_best=k_best)
+        return run_solve(one, engine_of(engine, checkpoint), wanted, k_best=k_best)
 
     asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
     origin = Origin() if imported is None else imported.answered(asked, result, check=source_check)
@@ -380,7 +381,7 @@ def solve(
 @cache
 def warm(engine: str, certify: Certificate | None, checkpoint: str | Path | None) -> None:
     """Compile once, so that the time of a solve is its own."""
-    warm_up(engine, SolveOptions(certify=certify), checkpoint)
+    warm_up(engine_of(engine, checkpoint), SolveOptions(certify=certify))
 
 
 def _certificate(name: Certificate | str) -> Certificate:

@@ -12,18 +12,17 @@ from learnopt.api.solution import problem, read_file, warm
 from learnopt.errors import DataError
 from learnopt.io import Profiles
 from learnopt.network import Certificate, Network, ReconfigurationProblem
-from learnopt.pipeline.reconcile import Origin
-from learnopt.pipeline.savings import Period, Savings, savings_study
-from learnopt.pipeline.savings.profile import profile_of, savings_problem
-from learnopt.report.savings import (
+from learnopt.report.savings.text import (
     Factors,
     comparison,
     savings_table,
     savings_to_dict,
     sentences,
     strategy_name,
-    write_savings_report,
 )
+from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.savings import Period, Savings, savings_study
+from learnopt.studies.savings.profile import profile_of, savings_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +58,14 @@ class SavingsStudy:
 
     def plot(self) -> Picture:
         """Loss duration curves, and the energy lost by month."""
-        from learnopt.report.savings_html import savings_figure
+        from learnopt.report.savings.page import savings_figure
 
         return Picture(savings_figure(self.result))
 
     def report(self, path: str | Path) -> Path:
         """Write the self-contained page of ``learnopt savings --report``; returns its path."""
+        from learnopt.report.savings.page import write_savings_report
+
         write_savings_report(Path(path), self.result, self.factors, self.origin)
         return Path(path)
 
@@ -77,7 +78,7 @@ class SavingsStudy:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from learnopt.report.page import table
+        from learnopt.report.kit.page import table
 
         head, rows = comparison(self.result, self.factors)
         said = [*self.origin.warnings, *sentences(self.result, self.factors, self.origin), *self.notes]

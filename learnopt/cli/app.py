@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-import learnopt
+from learnopt._version import __version__
 from learnopt.cli import data, feeder, learn
 from learnopt.cli.convert import convert
 from learnopt.cli.horizon import horizon
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(learnopt.__version__)
+        typer.echo(__version__)
         raise typer.Exit
 
 

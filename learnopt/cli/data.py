@@ -73,8 +73,8 @@ def label(
 ) -> None:
     """Solve every instance exactly; run again after an interruption to complete."""
     from learnopt.engines import SolveOptions
+    from learnopt.learned.labels import label_dataset
     from learnopt.network import Certificate
-    from learnopt.pipeline.label import label_dataset
 
     if workers < 0:
         raise DataError("label", [f"workers = {workers} must be >= 0"])

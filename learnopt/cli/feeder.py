@@ -35,10 +35,10 @@ from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate, evaluate_as_it_is, other_solution
-from learnopt.pipeline.held import hold_limits
-from learnopt.report.origin import origin_to_dict, with_origin
-from learnopt.report.switching_plan import normal_state
-from learnopt.report.text import balance_to_dict
+from learnopt.report.configuration.text import balance_to_dict
+from learnopt.report.kit.origin import origin_to_dict, with_origin
+from learnopt.studies.configuration.held import hold_limits
+from learnopt.studies.configuration.switching_order import normal_state
 
 OpenOption = Annotated[
     str | None,
@@ -187,9 +187,10 @@ def _draw(
     reference: Configuration | None,
 ) -> None:
     # Imported late: matplotlib and plotly take a second, and other commands do without.
-    from learnopt.report.files import write_diagram, write_figure
-    from learnopt.report.loading import loading_figure
-    from learnopt.report.profile import profile_figure, voltage_profile
+    from learnopt.report.drawing.files import write_diagram
+    from learnopt.report.drawing.loading import loading_figure
+    from learnopt.report.drawing.profile import profile_figure, voltage_profile
+    from learnopt.report.kit.files import write_figure
 
     evaluation = evaluate(problem, configuration)
     if what is Picture.DIAGRAM:

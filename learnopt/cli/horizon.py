@@ -101,11 +101,11 @@ def horizon(
     from learnopt.io import read_profiles
     from learnopt.network import Certificate
     from learnopt.network.held import held_in_words
-    from learnopt.pipeline.held import hold_limits
-    from learnopt.pipeline.horizon import HorizonProblem, plan_horizon
-    from learnopt.pipeline.horizon.steps import horizon_steps
-    from learnopt.pipeline.solve import warm_up
-    from learnopt.report.horizon import horizon_table, horizon_to_dict, write_horizon_report
+    from learnopt.report.horizon.text import horizon_table, horizon_to_dict, write_horizon_report
+    from learnopt.studies.configuration.held import hold_limits
+    from learnopt.studies.configuration.solve import warm_up
+    from learnopt.studies.horizon import HorizonProblem, plan_horizon
+    from learnopt.studies.horizon.steps import horizon_steps
 
     profile = profile_source(profile, case)
     check_writable(report=report)
@@ -145,8 +145,8 @@ def horizon(
         warm_up("tree", SolveOptions(certify=Certificate.AC))
         suggest = None
         if engine is HorizonEngine.LEARNED:
+            from learnopt.learned.horizon import learned_suggestions
             from learnopt.learning.checkpoint import REFERENCE  # loads torch: only when asked for
-            from learnopt.pipeline.horizon.learned import learned_suggestions
 
             suggest = learned_suggestions(checkpoint or REFERENCE)
         plan = plan_horizon(
@@ -169,7 +169,7 @@ def horizon(
         origin = imported.planned(problem, *last, check=not no_source_check)
     answer = horizon_to_dict(problem, plan, times, origin)
     if out is not None:
-        from learnopt.pipeline.horizon.store import write_plan
+        from learnopt.studies.horizon.store import write_plan
 
         write_plan(out, answer)
     if report is not None:

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from learnopt.cli.options import AcceptOption, CaseArgument, HourOption, JsonOption, read_case, stderr, stdout
 from learnopt.network import ReconfigurationProblem
-from learnopt.pipeline.inspection import Inspection, Severity, inspect_network
-from learnopt.report.origin import with_origin
+from learnopt.report.kit.origin import with_origin
+from learnopt.studies.inspection.inspection import Inspection, Severity, inspect_network
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -54,7 +54,7 @@ def _draw(found: Inspection, out: Path) -> None:
     if not found.facts["radial"] or found.evaluation is None or not found.evaluation.converged:
         stderr.print("No drawing: the present state is not radial or has no power flow.", highlight=False)
         return
-    from learnopt.report.files import write_diagram
+    from learnopt.report.drawing.files import write_diagram
 
     problem = ReconfigurationProblem.of(found.network)
     write_diagram(out, problem, found.network.normal_configuration, found.evaluation, None)

@@ -33,9 +33,9 @@ def train(
     With --from, go on from a checkpoint on the snapshots of one feeder (generate --case --profile); --config is then
     optional.
     """
+    from learnopt.learned.own_feeder import TUNING, tune
+    from learnopt.learned.training import train as run_train
     from learnopt.learning.config import TrainingConfig
-    from learnopt.pipeline.own_feeder import TUNING, tune
-    from learnopt.pipeline.train import train as run_train
     from learnopt.tracking import loss_figure, reliability_figure, track_run
 
     if config is None and start is None:
@@ -91,8 +91,8 @@ def calibrate(
     json_output: JsonOption = False,
 ) -> None:
     """Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics."""
+    from learnopt.learned.recalibrate import recalibrate
     from learnopt.learning.checkpoint import REFERENCE
-    from learnopt.pipeline.recalibrate import recalibrate
 
     if checkpoint is None and out is None:
         raise DataError("options", ["say where the calibrated reference checkpoint goes: --out DIR"])
@@ -122,9 +122,9 @@ def evaluate(
     """Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence."""
     from learnopt.dataset.manifest import read_manifest
     from learnopt.dataset.snapshots import is_snapshots
+    from learnopt.learned.own_feeder import evaluate_snapshots
+    from learnopt.learned.training import evaluate as run_evaluate
     from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
-    from learnopt.pipeline.own_feeder import evaluate_snapshots
-    from learnopt.pipeline.train import evaluate as run_evaluate
 
     predictor = load_checkpoint(checkpoint or REFERENCE)
     if is_snapshots(read_manifest(data)):

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from learnopt.errors import DataError
 from learnopt.io import load, load_with_source, read_scenarios
 from learnopt.network import Limits, Network, ReconfigurationProblem
-from learnopt.pipeline.reconcile import Imported, reconcile
+from learnopt.studies.inspection.reconcile import Imported, reconcile
 
 stderr = Console(stderr=True)
 stdout = Console()

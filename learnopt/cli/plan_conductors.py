@@ -63,9 +63,9 @@ def conductors(
     Exit code 0: every scenario has a plan; 1: one has none; 2: bad input.
     """
     # Planning loads the solvers: only when asked for.
-    from learnopt.planning.conductor_study import run_study, warm_up
-    from learnopt.planning.substitution import substitute
-    from learnopt.report.conductor_plan import bill_csv, study_table, study_to_dict
+    from learnopt.report.conductors.text import bill_csv, study_table, study_to_dict
+    from learnopt.studies.conductors.study import run_study, warm_up
+    from learnopt.studies.conductors.substitution import substitute
 
     faults = [
         f"{key} = {value} must be a finite number > 0"
@@ -98,7 +98,7 @@ def conductors(
         bill_csv(csv, problem, results)
         stderr.print(f"Bill of materials written to {csv}", highlight=False, markup=False)
     if report is not None:
-        from learnopt.report.conductor_html import write_plan_report
+        from learnopt.report.conductors.page import write_plan_report
 
         write_plan_report(report, problem, results)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)

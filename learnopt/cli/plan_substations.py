@@ -35,9 +35,9 @@ def substations(
 
     Exit code 0: a plan was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
-    from learnopt.planning.files import load_planning
-    from learnopt.planning.substations import PlanOptions, Treatment, plan_substations
-    from learnopt.report.plan_text import bill_of_materials, plan_table, plan_to_dict
+    from learnopt.io.planning import load_planning
+    from learnopt.report.substations.text import bill_of_materials, plan_table, plan_to_dict
+    from learnopt.studies.substations.engine import PlanOptions, Treatment, plan_substations
 
     problem = load_planning(source)
     problem = problem.replace(radial=problem.radial or radial, n_minus_1=problem.n_minus_1 or n_minus_1)
@@ -50,7 +50,7 @@ def substations(
     with stderr.status(escape(f"Planning {problem.name} ...")):
         result = plan_substations(problem, options)
     if report is not None:
-        from learnopt.report.plan_html import write_plan_report
+        from learnopt.report.substations.page import write_plan_report
 
         write_plan_report(report, problem, result)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)

@@ -26,7 +26,7 @@ from learnopt.cli.options import (
 )
 from learnopt.errors import DataError
 from learnopt.io.files import check_folder, check_writable
-from learnopt.pipeline.savings.problem import Period
+from learnopt.studies.savings.problem import Period
 
 
 def savings(
@@ -78,10 +78,10 @@ def savings(
     """
     from learnopt.engines import SolveOptions
     from learnopt.network import Certificate
-    from learnopt.pipeline.savings import savings_study
-    from learnopt.pipeline.savings.profile import profile_of, savings_problem
-    from learnopt.pipeline.solve import warm_up
-    from learnopt.report.savings import Factors, savings_table, savings_to_dict, write_savings_report
+    from learnopt.report.savings.text import Factors, savings_table, savings_to_dict
+    from learnopt.studies.configuration.solve import warm_up
+    from learnopt.studies.savings import savings_study
+    from learnopt.studies.savings.profile import profile_of, savings_problem
 
     factors = Factors(price, currency, co2)
     profile = profile_source(profile, case, "or 'synthetic' for a made-up year")
@@ -108,11 +108,13 @@ def savings(
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
     if report is not None:
+        from learnopt.report.savings.page import write_savings_report
+
         write_savings_report(report, found, factors, imported.origin)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if out is not None:
-        from learnopt.report.files import write_figure
-        from learnopt.report.savings_html import savings_figure
+        from learnopt.report.kit.files import write_figure
+        from learnopt.report.savings.page import savings_figure
 
         write_figure(out, savings_figure(found))
         stderr.print(f"Picture written to {out}", highlight=False, markup=False)

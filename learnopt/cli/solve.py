@@ -34,16 +34,17 @@ from learnopt.cli.options import (
 from learnopt.engines import Progress, SolveOptions
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
+from learnopt.learned.choice import engine_of, solver_names
 from learnopt.network import Certificate, ReconfigurationProblem, Result, Status
-from learnopt.pipeline.balance import solve_balanced
-from learnopt.pipeline.held import solve_holding
-from learnopt.pipeline.risk import Risk, solve_risk
-from learnopt.pipeline.solve import AUTO, MILP, TREE, front, solver_names, warm_up
-from learnopt.pipeline.solve import solve as run_solve
-from learnopt.report.export import check_export, write_export
-from learnopt.report.order import plan_of
-from learnopt.report.switching_plan import Paralleling
-from learnopt.report.text import pareto_point, pareto_table, result_table, result_to_dict
+from learnopt.report.configuration.export import check_export, write_export
+from learnopt.report.configuration.order import plan_of
+from learnopt.report.configuration.text import pareto_point, pareto_table, result_table, result_to_dict
+from learnopt.studies.configuration.balance import solve_balanced
+from learnopt.studies.configuration.held import solve_holding
+from learnopt.studies.configuration.risk import Risk, solve_risk
+from learnopt.studies.configuration.solve import AUTO, MILP, TREE, front, warm_up
+from learnopt.studies.configuration.solve import solve as run_solve
+from learnopt.studies.configuration.switching_order import Paralleling
 
 NO_CONFIGURATION = 1
 
@@ -127,19 +128,20 @@ def solve(
     if risk is not None and engine.value == TREE and problem.controls:
         raise DataError("options", ["--engine tree sets switches only, controls are given: use --engine auto or milp"])
     with stderr.status(escape(f"Solving {problem.network.name} ...")) as live:
-        warm_up(engine.value, options, checkpoint, problem.network.n_loops)
+        chosen = engine_of(engine.value, checkpoint)
+        warm_up(chosen, options, problem.network.n_loops)
         options = replace(options, progress=lambda p: live.update(escape(progress_line(problem.network.name, p))))
         points: list[Result] = []
 
         def run(asked: ReconfigurationProblem) -> Result:
-            points[:] = front(asked, engine.value, options) if pareto else []
+            points[:] = front(asked, chosen, options) if pareto else []
             if risk is not None:
                 return solve_risk(asked, risk, risk_level, options, engine.value == MILP)
             if balance_weight is not None:
                 return solve_balanced(asked, balance_weight, options)
             if points and k_best == 1:
                 return points[-1]
-            return run_solve(asked, engine.value, options, checkpoint=checkpoint, k_best=k_best)
+            return run_solve(asked, chosen, options, k_best=k_best)
 
         if strict_limits:
             result = run(problem)
@@ -147,7 +149,7 @@ def solve(
             problem, result = solve_holding(problem, run)
     conflicts: list[str] = []
     if result.status in (Status.INFEASIBLE, Status.NO_SOLUTION):
-        from learnopt.engines.explain import explain_infeasibility
+        from learnopt.studies.configuration.explain import explain_infeasibility
 
         with stderr.status("Looking for the limits that conflict ..."):
             conflicts = explain_infeasibility(problem, min(5.0, time_limit or 5.0))
@@ -158,7 +160,7 @@ def solve(
         write_export(export, case, problem, result, plan, hour)
         stderr.print(f"Switch states written to {export}", highlight=False, markup=False)
     if report is not None:
-        from learnopt.report.html import write_report
+        from learnopt.report.configuration.page import write_report
 
         write_report(report, problem, result, plan=plan, front=points, notes=imported.notes, origin=origin)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from learnopt import __version__
+from learnopt._version import __version__
 from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
 from learnopt.io.case_json import read_json

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import learnopt
+from learnopt._version import __version__
 from learnopt.engines.clock import Stopwatch
 from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.errors import DataError, UnsupportedError
@@ -128,7 +128,7 @@ def conclude(
     dual_bound_kw: float | None = None,
     message: str = "",
     nodes: int = 0,
-    engine_version: str = learnopt.__version__,
+    engine_version: str = __version__,
     settings: Settings | Sequence[Settings] | None = None,
     judged: Evaluation | None = None,
     objective: Callable[[Evaluation], float] | None = None,

@@ -7,10 +7,10 @@ from learnopt.io.cases import case_index, case_names, load_case
 from learnopt.io.csv_folder import read_csv_folder, write_csv_folder
 from learnopt.io.matpower import read_matpower
 from learnopt.io.pandapower.reader import network_from_pandapower
-from learnopt.io.profiles.reader import read_profiles, read_scenarios
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.resources import data_root
 from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
+from learnopt.io.situations import read_profiles, read_scenarios
 from learnopt.io.source import Loaded, SourceState, SourceTool
 from learnopt.io.sources import READERS, load, load_with_notes, load_with_source, read_source
 

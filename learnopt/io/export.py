@@ -10,7 +10,7 @@ OpenDSS         taps (regulators are switched off, else they would move them aga
                 Ties that the file models by a bus ``NAME_OPEN`` have to be joined to bus ``NAME`` by hand
 case file       ``normally_open`` is the new state, nominal loads stay; taps have their new ratio, capacitors that were
                 set are shunts and generators that were set are negative load, and both are no controls any more
-CSV             the steps, and before them the controls with their values (:mod:`learnopt.report.export`)
+CSV             the steps, and before them the controls with their values (:mod:`learnopt.report.configuration.export`)
 ==============  =====================================================================================================
 """
 

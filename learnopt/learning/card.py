@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import learnopt
+from learnopt._version import __version__
 from learnopt.learning.calibration import Calibration
 from learnopt.learning.confidence import FIXING_RULE
 from learnopt.learning.config import TrainingConfig
@@ -67,7 +67,7 @@ class ModelCard:
         default_factory=lambda: {"version": FEATURE_SCHEMA.version, **FEATURE_SCHEMA.names()}
     )
     fixing_rule: int = FIXING_RULE
-    learnopt_version: str = learnopt.__version__
+    learnopt_version: str = __version__
     git_commit: str | None = field(default_factory=git_commit)
     limits_of_use: tuple[str, ...] = LIMITS_OF_USE
     weights_sha256: str = ""
@@ -111,7 +111,7 @@ class ModelCard:
             thresholds=calibration.thresholds,
             calibration=_basis(calibration),
             fixing_rule=FIXING_RULE,
-            learnopt_version=learnopt.__version__,
+            learnopt_version=__version__,
             git_commit=git_commit(),
         )
 

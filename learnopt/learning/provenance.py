@@ -7,14 +7,14 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import learnopt
+from learnopt._version import __version__
 
 _LIBRARIES = ("numpy", "torch", "torch-geometric", "lightning", "scikit-learn", "numba", "mlflow")
 
 
 def git_commit() -> str | None:
     """Commit of the source tree that learnopt runs from, ``+dirty`` if changed; None outside git or without git."""
-    root = Path(learnopt.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
@@ -26,7 +26,7 @@ def git_commit() -> str | None:
 
 def library_versions() -> dict[str, str]:
     """Version of Python, of learnopt and of the libraries that decide numbers."""
-    versions = {"python": platform.python_version(), "learnopt": learnopt.__version__}
+    versions = {"python": platform.python_version(), "learnopt": __version__}
     for name in _LIBRARIES:
         try:
             versions[name] = version(name)

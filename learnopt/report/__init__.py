@@ -1,4 +1,4 @@
-"""Pictures, HTML page, terminal table, JSON answer and switching plan of a result.
+"""Answers for people: text, page and figure of each study, a drawing kit of one-line diagrams below them.
 
-Import from the modules: ``text`` needs neither matplotlib nor plotly, so that ``solve --json`` starts fast.
+Import from the modules: ``configuration.text`` needs neither matplotlib nor plotly, so ``solve --json`` starts fast.
 """

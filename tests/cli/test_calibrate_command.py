@@ -11,8 +11,8 @@ from invocation import invoke
 
 from learnopt.dataset.generate import GenerateConfig, generate
 from learnopt.generator import FeederConfig
+from learnopt.learned.labels import label_dataset
 from learnopt.learning.checkpoint import load_checkpoint
-from learnopt.pipeline.label import label_dataset
 
 CapSys = pytest.CaptureFixture[str]
 

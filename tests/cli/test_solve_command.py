@@ -31,7 +31,7 @@ CapSys = pytest.CaptureFixture[str]
 @pytest.fixture
 def unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the search for conflicting limits, which takes seconds and has tests of its own."""
-    monkeypatch.setattr("learnopt.engines.explain.explain_infeasibility", lambda *_, **__: [])
+    monkeypatch.setattr("learnopt.studies.configuration.explain.explain_infeasibility", lambda *_, **__: [])
 
 
 @pytest.mark.parametrize(("engine", "gap"), [("milp", 1e-4), ("tree", 1e-6), ("auto", 1e-6), ("enumerate", 1e-6)])

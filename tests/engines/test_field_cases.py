@@ -10,7 +10,7 @@ from learnopt.engines import SolveOptions
 from learnopt.io.case_json import read_case_json
 from learnopt.io.scenario_json import read_scenario_json
 from learnopt.network import Certificate, ReconfigurationProblem, Status
-from learnopt.pipeline.solve import solve
+from learnopt.studies.configuration.solve import solve
 
 CASES = Path(__file__).parents[1] / "data" / "field_cases"
 RIGHT = {

@@ -15,7 +15,7 @@ from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.errors import UnsupportedError
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, ScenarioSet, Status
 from learnopt.network.loop_reduction import without_fixed_loops
-from learnopt.pipeline.solve import choose_engine, front, solve
+from learnopt.studies.configuration.solve import choose_engine, front, solve
 
 SEEDS = range(24)
 

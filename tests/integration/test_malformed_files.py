@@ -14,7 +14,7 @@ import pytest
 from learnopt.errors import LearnoptError
 from learnopt.io import load, load_with_notes, network_to_dict, read_profiles, write_csv_folder
 from learnopt.network import Network
-from learnopt.pipeline.inspection import inspect_network
+from learnopt.studies.inspection.inspection import inspect_network
 
 JUNK = [
     "",

@@ -44,7 +44,7 @@ def test_probe_sees_a_heavy_import() -> None:
         "learnopt.io",
         "learnopt.engines.tree.engine",
         "learnopt.engines.milp.engine",
-        "learnopt.pipeline.solve",
+        "learnopt.studies.configuration.solve",
     ],
 )
 def test_imports_of_the_solve_path_are_light(module: str) -> None:
@@ -57,7 +57,7 @@ def test_solving_is_light() -> None:
     code = """
 from learnopt.io import load
 from learnopt.network import ReconfigurationProblem
-from learnopt.pipeline.solve import solve
+from learnopt.studies.configuration.solve import solve
 problem = ReconfigurationProblem.of(load("case16"))
 for engine in ("auto", "tree", "milp"):
     assert solve(problem, engine).status == "optimal"

@@ -12,7 +12,7 @@ from learnopt.io import load_with_notes, read_source
 from learnopt.io.export import pandapower_in_state
 from learnopt.network import ReconfigurationProblem
 from learnopt.physics import evaluate
-from learnopt.pipeline.solve import solve
+from learnopt.studies.configuration.solve import solve
 
 TWIN = Path(__file__).parents[1] / "data" / "field_cases" / "pp_twin_circuit.json"
 

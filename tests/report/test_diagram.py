@@ -10,11 +10,12 @@ from conftest import random_network
 from learnopt.errors import UnsupportedError
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.physics import evaluate
-from learnopt.report.diagram import one_line_figure
-from learnopt.report.diagram_html import one_line_plot
-from learnopt.report.files import figure_bytes, write_diagram
-from learnopt.report.one_line import one_line
-from learnopt.report.profile import voltage_profile
+from learnopt.report.drawing.diagram import one_line_figure
+from learnopt.report.drawing.diagram_html import one_line_plot
+from learnopt.report.drawing.files import write_diagram
+from learnopt.report.drawing.one_line import one_line
+from learnopt.report.drawing.profile import voltage_profile
+from learnopt.report.kit.files import figure_bytes
 
 OPTIMUM = [7, 9, 14, 32, 37]
 SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE html>"}

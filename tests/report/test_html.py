@@ -12,8 +12,8 @@ from report_results import failed, solved
 
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Scenario, Status
 from learnopt.physics import evaluate
-from learnopt.report.html import report_html, write_report
-from learnopt.report.profile import profile_figure, profile_plot, voltage_profile
+from learnopt.report.configuration.page import report_html, write_report
+from learnopt.report.drawing.profile import profile_figure, profile_plot, voltage_profile
 
 HOSTILE = "<script>alert(1)</script>"
 

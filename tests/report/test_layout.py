@@ -8,7 +8,7 @@ import pytest
 from conftest import make_network, random_network
 
 from learnopt.network import Network
-from learnopt.report.layout import one_line_layout
+from learnopt.report.drawing.layout import one_line_layout
 
 
 def segments(layout) -> list[tuple[int, np.ndarray, np.ndarray]]:

@@ -15,8 +15,8 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict
 from learnopt.io.csv_folder import write_csv_folder
 from learnopt.network import Network, ReconfigurationProblem
-from learnopt.report.order import travels
-from learnopt.report.switching_plan import normal_state, switching_plan
+from learnopt.report.configuration.order import travels
+from learnopt.studies.configuration.switching_order import normal_state, switching_plan
 
 MANUAL = {"operation": "manual"}
 

@@ -15,11 +15,11 @@ from report_results import solved
 
 from learnopt.network import Alternative, Network, ReconfigurationProblem, Scenario, ScenarioSet
 from learnopt.physics import evaluate
-from learnopt.report.feeders import UPSTREAM, feeders
-from learnopt.report.html import report_html, write_report
-from learnopt.report.map_layout import layout_of
-from learnopt.report.switching_plan import Paralleling
-from learnopt.report.text import plan_of
+from learnopt.report.configuration.feeders import UPSTREAM, feeders
+from learnopt.report.configuration.page import report_html, write_report
+from learnopt.report.configuration.text import plan_of
+from learnopt.report.drawing.map_layout import layout_of
+from learnopt.studies.configuration.switching_order import Paralleling
 
 OPTIMUM = [7, 9, 14, 32, 37]
 

@@ -10,8 +10,8 @@ from report_results import failed, solved
 from rich.console import Console
 
 from learnopt.network import Certificate, LearnedSummary, Network, ReconfigurationProblem, Scenario, Status
-from learnopt.report.numbers import number, percent
-from learnopt.report.text import result_table, result_to_dict, verdict
+from learnopt.report.configuration.text import result_table, result_to_dict, verdict
+from learnopt.report.kit.numbers import number, percent
 
 OPTIMUM = [7, 9, 14, 32, 37]
 KEYS = {

@@ -14,35 +14,21 @@ from learnopt.errors import DataError
 from learnopt.io.profiles.clock import read_times, regular_series
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.profiles.table import ProfileTable, Quantity, quantity_of, read_profile_table, wide
-from learnopt.io.scenario_json import read_scenarios_json
-from learnopt.network import Floats, Network, Scenario, ScenarioSet
+from learnopt.network import Floats, Network
 
-PROFILE_ENDINGS = (".csv", ".parquet", ".dss")
 _SUSPICIOUS_PU, _SUSPICIOUS_KW = 2.0, 20.0
 """Powers up to 2 at a bus of more than 20 kW are taken for per unit that somebody forgot to mark."""
 
 
-def read_profiles(path: str | Path, network: Network) -> Profiles:
-    """Load profiles of a network from a CSV or Parquet file, a SimBench grid (``simbench:CODE``) or a ``.dss`` file.
-
-    Buses that the file does not name keep the load of the case. Where only the active power of a bus is given, its
-    reactive power follows at the power factor of the case.
+def profiles_of_table(path: Path, network: Network) -> Profiles:
+    """Load profiles of a network from a CSV or Parquet file.
 
     Raises
     ------
     DataError
         With every violation at once: unreadable times or numbers, unknown columns or buses, columns without a unit.
     """
-    if str(path).startswith("simbench:"):
-        from learnopt.io.pandapower.simbench import simbench_profiles
-
-        return simbench_profiles(str(path).removeprefix("simbench:"), network)
-    if Path(path).suffix.lower() == ".dss":
-        from learnopt.io.opendss.profiles import opendss_profiles
-
-        times, p, q, notes = opendss_profiles(Path(path), network)
-        return Profiles(times, p, q, tuple(notes), network.n_branch)
-    table = read_profile_table(Path(path))
+    table = read_profile_table(path)
     subject = str(path)
     times, zoned = read_times(table.times, subject)
     quantities = _quantities(table, network, subject)
@@ -53,14 +39,6 @@ def read_profiles(path: str | Path, network: Network) -> Profiles:
         notes.insert(0, "times with a UTC offset were converted to UTC")
     p, q = _powers(quantities, values, network, notes, subject)
     return Profiles(times, p, q, tuple(notes), network.n_branch)
-
-
-def read_scenarios(path: Path, network: Network) -> tuple[Scenario | ScenarioSet, tuple[str, ...]]:
-    """What a scenario file (JSON) or load profiles (CSV, Parquet) describe, and the notes of reading it."""
-    if path.suffix.lower() in PROFILE_ENDINGS:
-        profiles = read_profiles(path, network)
-        return profiles.scenario_set() if len(profiles) > 1 else profiles.scenario(0), profiles.notes
-    return read_scenarios_json(path, network), ()
 
 
 def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Quantity]:

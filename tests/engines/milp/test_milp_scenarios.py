@@ -24,7 +24,7 @@ from learnopt.network import (
     Tap,
 )
 from learnopt.physics import evaluate
-from learnopt.pipeline.risk import Risk, solve_risk
+from learnopt.studies.configuration.risk import Risk, solve_risk
 
 OPTIONS = SolveOptions()
 

@@ -1,0 +1,1 @@
+"""Where solving and learning meet: labels, training, fixing policy, reduction, the learned engine."""

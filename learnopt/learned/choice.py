@@ -1,0 +1,42 @@
+"""Engines by name, the learned one among them: what the front doors hand to a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learnopt.engines import Engine, engine_names
+from learnopt.errors import DataError
+from learnopt.studies.configuration.solve import AUTO
+
+LEARNED = "learned"
+
+
+def solver_names() -> list[str]:
+    """Names that :func:`engine_of` knows."""
+    return [AUTO, LEARNED, *engine_names()]
+
+
+def engine_of(name: str, checkpoint: Path | str | None = None) -> str | Engine:
+    """What a study takes as engine for this name: the learned engine itself, any other name as it is.
+
+    Parameters
+    ----------
+    checkpoint
+        Folder or name of a checkpoint for the learned engine, the reference one where absent.
+
+    Raises
+    ------
+    DataError
+        If there is no engine of this name.
+    CheckpointError
+        If there is no such checkpoint.
+    """
+    if name not in solver_names():
+        raise DataError("engine", [f"{name!r} is not an engine: use one of {', '.join(solver_names())}"])
+    if name != LEARNED:
+        return name
+    # Loads torch: only when asked for.
+    from learnopt.learned.engine import LearnedEngine
+    from learnopt.learning.checkpoint import REFERENCE
+
+    return LearnedEngine(checkpoint or REFERENCE)

@@ -1,0 +1,209 @@
+"""A model for one feeder: tuned on its snapshots, measured on its last days against the start and persistence.
+
+Snapshots of one feeder are not feeders: the sides are whole days in the order of time, training first and test last.
+The thresholds count days where :mod:`learnopt.learning.calibration` counts feeders, so their risk is stated for a
+further day that is exchangeable with the calibration days. A season, new load or generation breaks that; the card says
+so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+from learnopt.dataset.manifest import Manifest
+from learnopt.dataset.snapshots import SNAPSHOTS, is_snapshots, snapshot_time, split_days
+from learnopt.dataset.store import read_labels, read_manifest
+from learnopt.errors import DataError
+from learnopt.io.profiles.clock import Times
+from learnopt.learned.baselines import PresentConfiguration
+from learnopt.learned.starts import judge
+from learnopt.learned.training import TrainingOutcome, proven_pairs
+from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
+from learnopt.learning.calibration import calibrate, reliability
+from learnopt.learning.card import LIMITS_OF_USE, ModelCard
+from learnopt.learning.checkpoint import REFERENCE, load_card, load_checkpoint, save_checkpoint
+from learnopt.learning.config import TrainingConfig
+from learnopt.learning.evaluation import Metrics, evaluate_predictions
+from learnopt.learning.predict import Predictor
+from learnopt.learning.training import Pair, fit
+from learnopt.network import Configuration
+
+TUNING = TrainingConfig(
+    name="own-feeder",
+    epochs=30,
+    patience=6,
+    batch_size=16,
+    learning_rate=5e-4,
+    validation_share=0.1,
+    calibration_share=0.2,
+    test_share=0.2,
+)
+"""Used where no configuration is given: small steps from weights that are good already; shares are shares of days."""
+
+DAY = np.timedelta64(1, "D")
+TUNED_FROM = "tuned_from"
+"""Key of the card's data: the checkpoint that tuning started from."""
+
+
+def read_snapshots(directory: Path) -> tuple[list[Pair], Times, Manifest]:
+    """Proven pairs of a dataset of snapshots in the order of time, and the instant of each, shape (n,).
+
+    Raises
+    ------
+    DataError
+        If the dataset holds something else, or no proven labels.
+    """
+    manifest = read_manifest(directory)
+    if not is_snapshots(manifest):
+        advice = "make one with `learnopt generate --case FILE --profile FILE`"
+        raise DataError(str(directory), [f"does not hold the snapshots of one feeder: {advice}"])
+    pairs = proven_pairs(read_labels(directory))[0]
+    if not pairs:
+        raise DataError(str(directory), ["no proven labels: run `learnopt label` on the folder first"])
+    return pairs, np.array([snapshot_time(problem) for problem, _ in pairs]), manifest
+
+
+def tune(
+    start: Path | str,
+    data: Path,
+    checkpoint: Path,
+    config: TrainingConfig = TUNING,
+    logger: Logger | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> TrainingOutcome:
+    """Go on training a checkpoint on the snapshots of one feeder, calibrate, measure on the last days, save.
+
+    Parameters
+    ----------
+    start
+        Folder or name of the checkpoint to start from; its architecture is kept.
+    config
+        The shares are shares of days.
+
+    Raises
+    ------
+    DataError
+        If the snapshots cover too few days for the shares, or nothing is left to measure on.
+    """
+    pairs, times, manifest = read_snapshots(data)
+    if config.label_gap:
+        raise DataError("training configuration", ["label_gap is for many feeders, not for one: leave it out"])
+    if config.test_share == 0:
+        raise DataError("training configuration", ["test_share = 0 leaves nothing to measure the card on: raise it"])
+    shares = [config.validation_share, config.calibration_share, config.test_share]
+    sides = split_days(times, shares)
+    training, validation, thresholds, test = ([pairs[i] for i in side] for side in sides)
+    before, origin = load_checkpoint(start), load_card(start)
+    model = fit(config, training, validation, logger, callbacks, progress, start=before.model)
+    config = replace(config, model=before.model.config)
+    raw = Predictor(model.model, name=config.name)
+    calibration = calibrate(raw, validation, thresholds, [_day(times[i]) for i in sides[2]], judge)
+    predictor = calibration.apply(raw)
+    problems, labels = [p for p, _ in test], [y for _, y in test]
+    predictions = [predictor.predict(p) for p in problems]
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+    measured: dict[str, Any] = {
+        "test": evaluate_predictions(problems, labels, predictions, confidences).as_dict(),
+        "best_epoch": model.best_epoch,
+    }
+    rivals = _rivals(pairs, times, sides[3], [*training, *validation, *thresholds], before)
+    measured["test_rivals"] = {
+        name: _short(evaluate_predictions(problems, labels, found)) for name, found in rivals.items()
+    }
+    summary = {
+        SNAPSHOTS: manifest.config[SNAPSHOTS],
+        "feeder": pairs[0][0].network.name,
+        "limits": manifest.limits,
+        TUNED_FROM: {"name": origin.name, "weights_sha256": origin.weights_sha256},
+        "days": {
+            name: len({_day(times[i]) for i in side})
+            for name, side in zip(("training", "validation", "thresholds", "test"), sides, strict=True)
+        },
+        "pairs": {"training": len(training), "validation": len(validation), "thresholds": len(thresholds)},
+    }
+    card = ModelCard.of(config, calibration, summary, measured)
+    card = replace(card, limits_of_use=(*LIMITS_OF_USE[:-1], _only_for(summary["feeder"])))
+    card = save_checkpoint(checkpoint, model.model, card)
+    return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels))
+
+
+def evaluate_snapshots(checkpoint: Path | str, data: Path, baselines: bool = True) -> dict[str, Metrics]:
+    """Metrics on the last days of a dataset of snapshots, by method, ``model`` first.
+
+    The last days are those that tuning kept for its test; for a checkpoint that was not tuned, the share of ``TUNING``.
+
+    Parameters
+    ----------
+    baselines
+        Measure the reference model, persistence and what a sceptic would try on the days before.
+    """
+    pairs, times, _ = read_snapshots(data)
+    card, predictor = load_card(checkpoint), load_checkpoint(checkpoint)
+    tuned = TUNED_FROM in card.data
+    earlier, last = split_days(times, [card.training["test_share"] if tuned else TUNING.test_share])
+    problems, labels = [pairs[i][0] for i in last], [pairs[i][1] for i in last]
+    methods: dict[str, Any] = {"model": [predictor.predict(p) for p in problems]}
+    if baselines:
+        reference = load_checkpoint(REFERENCE) if str(checkpoint) != REFERENCE else None
+        methods |= _rivals(pairs, times, last, [pairs[i] for i in earlier], reference)
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    return {
+        name: evaluate_predictions(problems, labels, found, confidences if name == "model" else None)
+        for name, found in methods.items()
+    }
+
+
+def persistence(pairs: Sequence[Pair], times: Times, wanted: Sequence[int], lag: np.timedelta64) -> list[Configuration]:
+    """The best configuration of a while ago, known exactly, for each wanted snapshot.
+
+    That of the latest snapshot at least ``lag`` older; where there is none, or it is not admissible now (an outage),
+    the present configuration as far as it is. It flatters persistence: whoever knew past optima has solved them.
+    """
+    found = []
+    for k in wanted:
+        problem = pairs[k][0]
+        past = int(np.searchsorted(times, times[k] - lag, side="right")) - 1
+        known = past >= 0 and problem.admits(pairs[past][1])
+        found.append(pairs[past][1] if known else PresentConfiguration().predict(problem))
+    return found
+
+
+def _rivals(
+    pairs: Sequence[Pair], times: Times, test: Sequence[int], earlier: Sequence[Pair], start: Predictor | None
+) -> dict[str, Any]:
+    """What a tuned model must beat, on the test snapshots."""
+    problems = [pairs[i][0] for i in test]
+    rivals: dict[str, Any] = {} if start is None else {f"{start.name} model": [start.predict(p) for p in problems]}
+    step = np.diff(times).min() if len(times) > 1 else DAY
+    rivals["present configuration"] = [PresentConfiguration().predict(p) for p in problems]
+    rivals["optimum of yesterday"] = persistence(pairs, times, test, DAY)
+    rivals["last optimum"] = persistence(pairs, times, test, step)
+    for baseline in (MajorityLabel(), NearestNeighbour(), SwitchRegression()):
+        baseline.fit(earlier)
+        rivals[baseline.name] = [baseline.predict(p) for p in problems]
+    return rivals
+
+
+def _short(metrics: Metrics) -> dict[str, Any]:
+    """The figures of a rival that a card keeps."""
+    values = metrics.as_dict()
+    return {k: values[k] for k in ("n", "tree_rate", "mean_regret_percent", "max_regret_percent", "n_not_converged")}
+
+
+def _day(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[D]"))
+
+
+def _only_for(feeder: str) -> str:
+    return (
+        f"Tuned to feeder {feeder!r} and made for no other. The stated risks hold on average over days that are "
+        "exchangeable with the calibration days; after a season, new loads or new lines, tune and calibrate again."
+    )

@@ -1,0 +1,94 @@
+"""A checkpoint calibrated anew on feeders that no model was trained on: temperature, thresholds, novelty, metrics.
+
+Weights are one thing, the risk that is stated for them another: it takes thousands of feeders of its own, and it has to
+be made again when the rule of fixing changes. Feeders are drawn independently, so the sides are taken in their order:
+what is on a side stays there when the dataset grows or one more label is proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from learnopt.dataset.store import read_labels
+from learnopt.errors import DataError
+from learnopt.learned.starts import judge
+from learnopt.learned.training import AC_LABELS, manifests_of, measure, of_ac, proven_pairs, summary_of
+from learnopt.learning.calibration import calibrate
+from learnopt.learning.card import ModelCard
+from learnopt.learning.checkpoint import load_card, load_weights, save_checkpoint
+from learnopt.learning.coverage import CALIBRATED_ON
+from learnopt.learning.predict import Predictor
+from learnopt.learning.training import Pair
+from learnopt.network import Certificate
+
+SHARES = (0.15, 0.55)
+"""Shares of the feeders for the temperature and for the thresholds; the rest is the test."""
+
+
+def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Path) -> ModelCard:
+    """Calibrate a checkpoint on datasets that it was not trained on, measure it there, save it; returns its card.
+
+    Parameters
+    ----------
+    source, checkpoint
+        Folder (or name) to read and folder to write; the same one is replaced.
+    data
+        One labelled dataset or several. The stated risk is that of a feeder drawn from all of them alike; metrics are
+        given of each besides.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint was trained on a dataset, two of them have one seed, or the labelled feeders are too few for
+        three sides.
+    """
+    folders = [data] if isinstance(data, Path) else list(data)
+    card, manifests = load_card(source), manifests_of(folders)
+    taken = dict.fromkeys(_seeds(card), "the training data")
+    for folder in folders:
+        seed = manifests[folder.name].seed
+        if seed in taken:
+            advice = "label feeders drawn from another seed to calibrate on"
+            raise DataError(str(folder), [f"has the seed {seed} of {taken[seed]}: {advice}"])
+        taken[seed] = str(folder)
+    pairs: list[Pair] = []
+    origins: list[tuple[str, str]] = []
+    certificates: list[Certificate] = []
+    side: list[int] = []
+    for folder in folders:
+        found, feeders, proven = proven_pairs(read_labels(folder))
+        last = 1 + max((int(feeder) for feeder in feeders), default=-1)
+        ends = [round(share * last) for share in (SHARES[0], sum(SHARES))]
+        pairs += found
+        origins += [(folder.name, feeder) for feeder in feeders]
+        certificates += proven
+        side += [sum(int(feeder) >= end for end in ends) for feeder in feeders]
+    warming, thresholds, test = ([k for k, each in enumerate(side) if each == number] for number in range(3))
+    if not (warming and thresholds and test):
+        problem = f"{len(set(origins))} feeders with a proven label are too few: label more"
+        raise DataError(", ".join(map(str, folders)), [problem])
+    model = load_weights(source, card)
+    calibration = calibrate(
+        Predictor(model),
+        [pairs[k] for k in warming],
+        [pairs[k] for k in thresholds],
+        [" ".join(origins[k]) for k in thresholds],
+        judge,
+    )
+    predictor = calibration.apply(Predictor(model, name=card.name))
+    subsets = {AC_LABELS: of_ac([certificates[k] for k in test])}
+    if len(folders) > 1:
+        subsets |= {f"test_{name}": [n for n, k in enumerate(test) if origins[k][0] == name] for name in manifests}
+    measured, _ = measure(predictor, [pairs[k] for k in test], subsets)
+    summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
+    summary = summaries if len(summaries) > 1 else next(iter(summaries.values()))
+    sides = {"temperature": len(warming), "thresholds": len(thresholds), "test": len(test)}
+    card = card.calibrated(calibration, {CALIBRATED_ON: {**summary, "pairs": sides}}, measured)
+    return save_checkpoint(checkpoint, model, card)
+
+
+def _seeds(card: ModelCard) -> set[int]:
+    """Seeds of the datasets that a checkpoint was trained on."""
+    several = [each for key, each in card.data.items() if isinstance(each, dict) and key != CALIBRATED_ON]
+    return {each["seed"] for each in (card.data, *several) if "seed" in each}

@@ -1,0 +1,64 @@
+"""Shrinking a problem by decisions, with the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learnopt.learned.policy import Decision
+from learnopt.network import Bools, Certificate, ReconfigurationProblem, Result
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A problem in which decided switches are locked.
+
+    Locked-open branches leave the graph, and what then lies in no loop is no variable of any engine: the reduced
+    problem is smaller, not just tighter. Branches keep their place, so configurations need no translation; what has to
+    be undone on the way back is the meaning of the bound.
+
+    Parameters
+    ----------
+    problem, reduced
+        The full problem and the smaller one.
+    fixed_closed, fixed_open
+        bool, shape (n_branch,): undecided switches of the full problem that the reduced one leaves no choice, decided
+        or implied.
+    """
+
+    problem: ReconfigurationProblem
+    reduced: ReconfigurationProblem
+    fixed_closed: Bools
+    fixed_open: Bools
+
+    @classmethod
+    def apply(cls, problem: ReconfigurationProblem, decisions: NDArray[np.int8]) -> Reduction:
+        """Lock the decided switches; locks of the scenario stay."""
+        scenario = problem.scenario
+        locked = np.where(decisions == Decision.FREE, scenario.locked, decisions).astype(np.int8)
+        reduced = problem.replace(scenario=replace(scenario, locked=locked))
+        settled = undecided(problem) & ~undecided(reduced)
+        joined = settled & reduced.usable & ~reduced.free & (reduced.blocks.block >= 0)
+        return cls(problem, reduced, joined, settled & ~joined)
+
+    @property
+    def n_free(self) -> int:
+        """Switches that are left to decide."""
+        return int(np.count_nonzero(undecided(self.reduced)))
+
+    def invert(self, result: Result) -> Result:
+        """A result of the reduced problem as one of the full problem: the same configuration, nothing proven."""
+        return replace(result, certificate=Certificate.NONE, dual_bound_kw=None)
+
+
+def undecided(problem: ReconfigurationProblem) -> Bools:
+    """bool, shape (n_branch,): switches that are closed in some radial configurations and open in others.
+
+    A free switch in a loop with branches that must all be closed is not among them: it is open in every one.
+    """
+    core = problem.core
+    mask = np.zeros(problem.network.n_branch, dtype=bool)
+    mask[core.branches[core.tail != core.head]] = True
+    return mask

@@ -1,0 +1,248 @@
+"""From a labelled dataset to a calibrated checkpoint, and the same metrics for it and for its rivals."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+from learnopt.dataset.manifest import Manifest
+from learnopt.dataset.records import LabelRecord
+from learnopt.dataset.store import labelled_feeders, read_labels, read_manifest
+from learnopt.errors import DataError
+from learnopt.learned.baselines import solving_baselines
+from learnopt.learned.starts import ROUNDS, SURE, judge, settled
+from learnopt.learning.baselines import Baseline, all_baselines
+from learnopt.learning.calibration import Reliability, calibrate, reliability
+from learnopt.learning.card import ModelCard
+from learnopt.learning.checkpoint import save_checkpoint
+from learnopt.learning.config import TrainingConfig
+from learnopt.learning.evaluation import Metrics, evaluate_predictions
+from learnopt.learning.predict import Predictor
+from learnopt.learning.training import Pair, fit, split_by_feeder
+from learnopt.network import Certificate, Status
+
+AC_LABELS = "test_ac_labels"
+"""Key of the metrics on labels that are proven in AC."""
+Side = Mapping[Path, Collection[int]]
+"""Feeders of each dataset."""
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training run leaves behind.
+
+    Parameters
+    ----------
+    predictor, card
+        The calibrated model and its card, as saved.
+    history
+        Metrics per epoch.
+    reliability
+        On the test feeders.
+    """
+
+    predictor: Predictor
+    card: ModelCard
+    history: Sequence[Mapping[str, float]]
+    reliability: Reliability
+
+
+def proven_pairs(records: Iterable[LabelRecord]) -> tuple[list[Pair], list[str], list[Certificate]]:
+    """Pairs with a proven label, the feeder of each and what is proven; failures and unproven labels are left out.
+
+    Labels of the calibrated-current model (``model``: scenarios with generation, which the AC bound of the tree search
+    does not cover) are kept: without them a model would know no generation. They miss the AC optimum seldom and by
+    little (``datasets/build.py verify`` measures it); the card states metrics for AC labels alone besides all.
+    """
+    pairs, feeders, certificates = [], [], []
+    for record in records:
+        if record.status is Status.OPTIMAL and record.configuration is not None:
+            pairs.append((record.problem, record.configuration))
+            feeders.append(str(record.feeder_index))
+            certificates.append(record.certificate)
+    return pairs, feeders, certificates
+
+
+def _by_dataset(feeders: Iterable[tuple[Path, int]]) -> Side:
+    """Feeders of each dataset."""
+    side: dict[Path, set[int]] = defaultdict(set)
+    for folder, feeder in feeders:
+        side[folder].add(feeder)
+    return side
+
+
+def _proven(side: Side) -> tuple[list[Pair], list[str], list[Certificate]]:
+    """:func:`proven_pairs` of some feeders of several datasets."""
+    pairs, feeders, certificates = [], [], []
+    for folder, chosen in side.items():
+        found = proven_pairs(read_labels(folder, chosen))
+        pairs += found[0]
+        feeders += [f"{folder.name} {feeder}" for feeder in found[1]]
+        certificates += found[2]
+    return pairs, feeders, certificates
+
+
+def training_pair(record: LabelRecord, gap: float) -> Pair | None:
+    """The pair of a label that is proven, or known to be within a relative gap; None for any other."""
+    near = record.status is Status.OPTIMAL or (record.gap is not None and record.gap <= gap)
+    return (record.problem, record.configuration) if near and record.configuration is not None else None
+
+
+def _training_pairs(side: Side, gap: float, drawn: Counter[Status]) -> Iterator[Pair]:
+    """Training pairs one by one from disk; counts them by the status of their labels."""
+    for folder, chosen in side.items():
+        for record in read_labels(folder, chosen):
+            if (pair := training_pair(record, gap)) is not None:
+                drawn[record.status] += 1
+                yield pair
+
+
+def train(
+    config: TrainingConfig,
+    data: Path | Sequence[Path],
+    checkpoint: Path,
+    logger: Logger | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> TrainingOutcome:
+    """Train on the labels of one or more datasets, calibrate, measure on test feeders, save.
+
+    No feeder is on two of the four sides: training, early stopping and temperature, thresholds, test. Problems of the
+    first are read one by one, so that memory is what their features take.
+
+    Raises
+    ------
+    DataError
+        If the datasets have too few labelled feeders for the shares of the configuration.
+    """
+    folders = [data] if isinstance(data, Path) else list(data)
+    manifests = manifests_of(folders)
+    feeders = [(folder, feeder) for folder in folders for feeder in labelled_feeders(folder)]
+    if not feeders:
+        raise DataError(", ".join(map(str, folders)), ["no labels: run `learnopt label` on the folder first"])
+    shares = [config.validation_share, config.calibration_share, config.test_share]
+    names = [f"{folder.name} {feeder}" for folder, feeder in feeders]
+    split = split_by_feeder(names, shares, np.random.default_rng(config.seed))
+    pairs, owners, certificates = _proven(_by_dataset(feeders[i] for side in split[1:] for i in side))
+    side_of = {names[i]: number for number, side in enumerate(split) for i in side}
+    sides = [[k for k, owner in enumerate(owners) if side_of[owner] == number] for number in (1, 2, 3)]
+    validation, thresholds, test = ([pairs[k] for k in side] for side in sides)
+    if not test:
+        raise DataError(
+            "training configuration",
+            [f"test_share = {config.test_share:g} leaves no proven label to measure the card on: raise it"],
+        )
+    drawn: Counter[Status] = Counter()
+    drawn_pairs = _training_pairs(_by_dataset(feeders[i] for i in split[0]), config.label_gap, drawn)
+    model = fit(config, drawn_pairs, validation, logger, callbacks, progress)
+    raw = Predictor(model.model, name=config.name)
+    calibration = calibrate(raw, validation, thresholds, [owners[k] for k in sides[1]], judge)
+    predictor = calibration.apply(raw)
+    measured, diagram = measure(predictor, test, {AC_LABELS: of_ac([certificates[k] for k in sides[2]])})
+    measured["best_epoch"] = model.best_epoch
+    summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
+    counts = {"training": drawn.total(), "validation": len(validation), "thresholds": len(thresholds)}
+    summary = {
+        **(summaries if len(summaries) > 1 else next(iter(summaries.values()))),
+        "pairs": {**counts, "training_not_proven": drawn.total() - drawn[Status.OPTIMAL]},
+    }
+    card = ModelCard.of(config, calibration, summary, measured)
+    card = save_checkpoint(checkpoint, model.model, card)
+    return TrainingOutcome(predictor, card, model.history, diagram)
+
+
+def of_ac(certificates: Sequence[Certificate]) -> list[int]:
+    """Places of the labels that are proven in AC."""
+    return [k for k, certificate in enumerate(certificates) if certificate is Certificate.AC]
+
+
+def measure(
+    predictor: Predictor, test: Sequence[Pair], subsets: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, Any], Reliability]:
+    """Metrics of a card on test pairs, once more on subsets of them where not empty, and the reliability."""
+    problems, labels = [p for p, _ in test], [y for _, y in test]
+    predictions = [predictor.predict(p) for p in problems]
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+
+    def metrics(chosen: Sequence[int]) -> dict[str, Any]:
+        return evaluate_predictions(
+            [problems[k] for k in chosen],
+            [labels[k] for k in chosen],
+            [predictions[k] for k in chosen],
+            [confidences[k] for k in chosen],
+        ).as_dict()
+
+    measured = {"test": metrics(range(len(test)))}
+    measured |= {name: metrics(chosen) for name, chosen in subsets.items() if chosen}
+    return measured, reliability(predictions, labels)
+
+
+def manifests_of(folders: Sequence[Path]) -> dict[str, Manifest]:
+    """Manifest of each dataset by the name of its folder, which is what a card calls it.
+
+    Raises
+    ------
+    DataError
+        If two folders have one name, or one holds no dataset.
+    """
+    manifests = {folder.name: read_manifest(folder) for folder in folders}
+    if len(manifests) < len(folders):
+        raise DataError(", ".join(map(str, folders)), ["two datasets of one name: rename a folder"])
+    return manifests
+
+
+def summary_of(manifest: Manifest) -> dict[str, Any]:
+    """What a card says about a dataset."""
+    return {
+        "seed": manifest.seed,
+        "limits": manifest.limits,
+        "charging": manifest.charging,
+        "config": manifest.config,
+        "labels": None if manifest.labels is None else asdict(manifest.labels),
+    }
+
+
+def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int = 0) -> dict[str, Metrics]:
+    """Metrics of a model and of its rivals on the proven labels of a dataset.
+
+    Baselines that learn are fitted on half of the feeders and everything is measured on the other half, so that all see
+    the same feeders for the first time.
+
+    Returns
+    -------
+    By method: ``model`` (most probable tree), ``model, step by step``, the same with exchange at held currents after
+    it, ``model and exchange`` (where fixing starts), then the baselines.
+    """
+    pairs, feeders, _ = proven_pairs(read_labels(data))
+    if not pairs:
+        raise DataError(str(data), ["no proven labels: run `learnopt label` on the folder first"])
+    rivals: list[Baseline] = solving_baselines() if baselines else []
+    test = pairs
+    if baselines and len(set(feeders)) > 1:
+        sides = split_by_feeder(feeders, [0.5], np.random.default_rng(seed))
+        fitted, test = ([pairs[i] for i in side] for side in sides)
+        learning = all_baselines(seed)
+        for rival in learning:
+            rival.fit(fitted)
+        rivals += learning
+    problems, labels = [p for p, _ in test], [y for _, y in test]
+    decoded = [predictor.predict_step_by_step(p, SURE, ROUNDS) for p in problems]
+    methods: dict[str, Any] = {
+        "model": [predictor.predict(p) for p in problems],
+        "model, step by step": decoded,
+        "model, step by step, exchange": [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
+    }
+    confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    methods["model and exchange"] = [confidence.configuration for confidence in confidences]
+    methods.update({rival.name: [rival.predict(p) for p in problems] for rival in rivals})
+    return {
+        name: evaluate_predictions(problems, labels, answers, confidences if name == "model" else None)
+        for name, answers in methods.items()
+    }

@@ -1,6 +1,0 @@
-"""What switching saves over a year: the present, one configuration, one per season, one per hour, each with a bound."""
-
-from learnopt.pipeline.savings.problem import Period, Savings, SavingsProblem, Strategy
-from learnopt.pipeline.savings.study import savings_study
-
-__all__ = ["Period", "Savings", "SavingsProblem", "Strategy", "savings_study"]

@@ -1,0 +1,1 @@
+"""Table, JSON, page and tables of switching orders of one answer."""

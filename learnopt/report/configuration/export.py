@@ -1,0 +1,114 @@
+"""``solve --export``: the answer in a form that the user's own tool reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from learnopt.errors import UnsupportedError
+from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
+from learnopt.io.files import check_writable, safe_cell, write_atomically
+from learnopt.network import ReconfigurationProblem, Result, Settings
+from learnopt.report.configuration.order import operation_to_dict
+from learnopt.report.configuration.text import settings_to_dict
+from learnopt.studies.configuration.switching_order import Action, Operation
+
+FORMATS = (".json", ".dss", ".csv")
+
+
+def check_export(path: Path) -> None:
+    """Refuse, before anything is solved, a file that could not be written.
+
+    Raises
+    ------
+    UnsupportedError
+        For another ending.
+    DataError
+        If the folder does not exist.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UnsupportedError(f"{path.name}: switch states are written as {', '.join(FORMATS)}")
+    check_writable(switch_states=path)
+
+
+def write_export(
+    path: Path,
+    source: str,
+    problem: ReconfigurationProblem,
+    result: Result,
+    plan: Sequence[Operation],
+    hour: float | None = None,
+) -> None:
+    """Write the switch states of a result; the ending of the path chooses the format.
+
+    Parameters
+    ----------
+    source
+        What the network was loaded from: a pandapower net is written as one again.
+    plan
+        Operations from the normal configuration, in order.
+    hour
+        Of an OpenDSS file: the hour that it was read at.
+    """
+    assert result.configuration is not None, "there is nothing to write without a configuration"
+    net = replace(problem.network, controls=problem.controls)
+    settings = result.scenario_settings[0] if result.scenario_settings else result.settings
+    kind = path.suffix.lower()
+    if kind == ".json":
+        raw = pandapower_json(source)
+        answer = (
+            network_in_state(problem.network, result.configuration, problem.controls, settings)
+            if raw is None
+            else pandapower_in_state(raw, net, result.configuration, settings)
+        )
+        text = json.dumps(answer, indent=1, ensure_ascii=False) + "\n"
+    elif kind == ".dss":
+        out = problem.scenario.out_of_service & net.normal_configuration.closed
+        steps = [(int(e), False) for e in out.nonzero()[0]]
+        text = opendss_script(
+            net, [*steps, *((o.branch, o.action is Action.CLOSE) for o in plan)], settings, source, hour
+        )
+    else:
+        write_atomically(path, lambda partial: _write_csv(partial, problem, plan, settings))
+        return
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+_CSV = ("step", "action", "manual", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
+        "customers_interrupted", "interrupted_kw", "reason", "value", "unit")  # fmt: skip
+
+
+def _write_csv(
+    path: Path, problem: ReconfigurationProblem, plan: Sequence[Operation], settings: Settings | None
+) -> None:
+    """Controls first, as step 0, then the operations."""
+    net = problem.network
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _CSV, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for row in [] if settings is None else _settings_rows(problem, settings):
+            writer.writerow({key: safe_cell(value) for key, value in row.items()})
+        for o in plan:
+            step: dict[str, Any] = operation_to_dict(problem, o)
+            ends = {"from": net.bus_ids[net.from_bus[o.branch]], "to": net.bus_ids[net.to_bus[o.branch]]}
+            writer.writerow({key: safe_cell(value) for key, value in (step | ends).items()})
+
+
+def _settings_rows(problem: ReconfigurationProblem, settings: Settings) -> list[dict[str, Any]]:
+    """A row for every value that is set."""
+    found = settings_to_dict(problem, settings)
+    net, rows = problem.network, []
+    for tap, one in zip(problem.controls.taps, found["taps"], strict=True):
+        ends = {"from": net.bus_ids[net.from_bus[tap.branch]], "to": net.bus_ids[net.to_bus[tap.branch]]}
+        rows.append({"action": "set tap", "branch": one["branch"], **ends, "value": one["tap_pu"], "unit": "pu"})
+    for one in found["capacitors"]:
+        rows.append({"action": "set capacitor", "from": one["bus"], "value": one["kvar"], "unit": "kvar"})
+    for one in found["generators"]:
+        for key, unit in (("p_kw", "kW"), ("q_kvar", "kvar")):
+            name = {"name": one["id"], "from": one["bus"]}
+            rows.append({"action": "set generator", **name, "value": one[key], "unit": unit})
+    return [{"step": 0, **row} for row in rows]

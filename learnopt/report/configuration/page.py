@@ -1,0 +1,302 @@
+"""The report of ``solve --report``: one HTML file that needs no network, for the screen and for paper.
+
+On the screen the pictures are interactive; on paper, and without JavaScript, drawings by matplotlib take their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from learnopt.io.files import write_atomically
+from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.report.configuration.order import plan_of
+from learnopt.report.configuration.sections import (
+    controls,
+    data_problems,
+    loadings,
+    loss_by_feeder,
+    rankings,
+    scenarios,
+    switching_order,
+)
+from learnopt.report.configuration.story import Story
+from learnopt.report.configuration.text import (
+    UNKNOWN_ORIGIN,
+    initial_evaluation,
+    proven_bound_kw,
+    rated,
+    substations_rated,
+    verdict,
+)
+from learnopt.report.drawing.diagram import draw
+from learnopt.report.drawing.diagram_html import one_line_plot
+from learnopt.report.drawing.map_layout import layout_of
+from learnopt.report.drawing.one_line import OneLine, Scale, one_line, why_unsolved
+from learnopt.report.drawing.profile import profile_figure, profile_plot, voltage_profile
+from learnopt.report.kit.files import plot_div
+from learnopt.report.kit.numbers import escaped, number, percent
+from learnopt.report.kit.origin import warnings_html
+from learnopt.report.kit.page import figures, page, table
+from learnopt.studies.configuration.switching_order import Operation, normal_state
+from learnopt.studies.inspection.inspection import inspect_network
+from learnopt.studies.inspection.reconcile import Origin
+
+_VECTOR_BUSES = 1500
+"""Largest network drawn as SVG on paper; larger ones are pixels, which stay small."""
+_LISTED = 40
+"""Violations listed in full."""
+
+
+def write_report(
+    path: Path,
+    problem: ReconfigurationProblem,
+    result: Result,
+    *,
+    plan: list[Operation] | None = None,
+    front: Sequence[Result] = (),
+    notes: Sequence[str] = (),
+    origin: Origin = UNKNOWN_ORIGIN,
+) -> None:
+    """Write the report of a result as one self-contained HTML file; parameters as of :func:`report_html`."""
+    text = report_html(problem, result, plan=plan, front=front, notes=notes, origin=origin)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def report_html(
+    problem: ReconfigurationProblem,
+    result: Result,
+    *,
+    plan: list[Operation] | None = None,
+    front: Sequence[Result] = (),
+    notes: Sequence[str] = (),
+    origin: Origin = UNKNOWN_ORIGIN,
+) -> str:
+    """The page as text.
+
+    Works for every status: without a configuration the page says why there is none and shows the feeder as it is.
+
+    Parameters
+    ----------
+    plan
+        Switching plan, that of :func:`~learnopt.report.configuration.text.plan_of` where it is not given.
+    front
+        Least loss for every number of operations, where that was computed.
+    notes
+        What the importer assumed, merged or left out.
+    origin
+        Differences to the tool of the file, and the answer in it.
+    """
+    net = problem.network
+    operations = plan_of(problem, result) if plan is None else plan
+    findings = inspect_network(net, notes).findings
+    story = Story(problem, result, initial_evaluation(problem), operations, tuple(front), findings, origin)
+    sections = [
+        _header(story),
+        warnings_html(origin),
+        _tiles(story),
+        _verdict(story),
+        switching_order(story),
+        controls(story),
+        _pictures(story),
+        _profile(story),
+        loadings(story),
+        loss_by_feeder(story),
+        scenarios(story),
+        rankings(story),
+        _violations(story),
+        data_problems(story),
+        _statement(story),
+        _run(story),
+    ]
+    return page(f"Reconfiguration of {net.title or net.name}", sections)
+
+
+def _header(story: Story) -> str:
+    net = story.problem.network
+    about = f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops, {net.base.v_base:g} kV"
+    return (
+        f"<header><h1>Reconfiguration of {escaped(net.title or net.name)}</h1>"
+        f"<p>{escaped(net.name)} · {about} · scenario {escaped(story.problem.scenario.name)}</p></header>"
+    )
+
+
+def _tiles(story: Story) -> str:
+    problem, before, after = story.problem, story.before, story.after
+    net = problem.network
+    known = before if before.converged else None
+    tiles = [("loss now", f"{number(known.loss_kw)} kW" if known else "–", "" if known else why_unsolved(before))]
+    if after is not None:
+        tiles.append(("loss after", f"{number(after.loss_kw)} kW", ""))
+        if known:
+            saved = known.loss_kw - after.loss_kw
+            share = percent(abs(saved) / known.loss_kw) if known.loss_kw > 0 else ""
+            tiles.append(("saving" if saved >= 0 else "additional loss", f"{number(abs(saved))} kW", share))
+
+    def lowest(e: Evaluation) -> str:
+        return f"{e.min_voltage_pu:.4f} pu"
+
+    def at(e: Evaluation) -> str:
+        return f"bus {net.bus_ids[int(np.argmin(e.vm))]}"
+
+    shown = after or known
+    if shown is not None:
+        was = f"now {lowest(known)} at {at(known)}; " if known and after else ""
+        tiles.append(("lowest voltage", lowest(shown), f"{was}{'after ' if after else ''}at {at(shown)}"))
+        if rated(problem):
+            worst = net.branch_ids[int(np.argmax(shown.loading))]
+            was = f"now {100 * known.max_loading:.0f} %; " if known and after else ""
+            tiles.append(("highest loading", f"{100 * shown.max_loading:.0f} %", f"{was}branch {worst}"))
+        else:
+            tiles.append(("highest loading", "–", "the case has no ampacities"))
+    if story.result.configuration is not None:
+        tiles.append(("operations", str(len(story.operations)), "from the normal configuration"))
+    tiles.append(("computing time", f"{story.result.solve_time_s:.2f} s", story.result.engine))
+    return '<section class="tiles">' + "".join(
+        f'<div class="tile"><span class="name">{escaped(name)}</span><span class="value">{escaped(value)}</span>'
+        f'<span class="note">{escaped(note)}</span></div>'
+        for name, value, note in tiles
+    ) + "</section>"  # fmt: skip
+
+
+def _verdict(story: Story) -> str:
+    words = verdict(story.problem, story.result, story.origin)
+    sentences = "".join(f"<p>{escaped(sentence)}</p>" for sentence in words.sentences)
+    kind = "verdict" if words.good else "verdict none"
+    return (
+        f'<section class="{kind}"><h2>{escaped(words.headline)}</h2>{sentences}'
+        f'<p class="note">status: {escaped(story.result.status.value)} · certificate: '
+        f"{escaped(story.result.certificate.value)}</p></section>"
+    )
+
+
+def _pictures(story: Story) -> str:
+    problem, result = story.problem, story.result
+    start, target = normal_state(problem), result.configuration
+    layout, scale = layout_of(problem.network), Scale.of(problem, story.before, story.after)
+
+    def scene(title: str, **states: object) -> OneLine:
+        return one_line(problem, layout=layout, scale=scale, title=title, **states)  # type: ignore[arg-type]
+
+    scenes = [scene("Before", configuration=start, evaluation=story.before, reference=target)]
+    if target is not None:
+        scenes.append(scene("After", configuration=target, evaluation=result.evaluation, reference=start))
+    plot = plot_div(one_line_plot(scenes), "one-line")
+    drawings = ((f"one-line diagram, {s.title.lower()}", draw(s)) for s in scenes)
+    hint = (
+        "Buses are at their coordinates, branches are straight lines."
+        if layout.on_map
+        else "Positions are schematic: columns count branches from the substation."
+    )
+    return (
+        f'<section><h2>One-line diagram</h2><p class="note lead">{hint} <span class="screen-only">Drag to move, '
+        "scroll to zoom, double click to return; both pictures move together.</span></p>"
+        + figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
+        + "</section>"
+    )
+
+
+def _profile(story: Story) -> str:
+    problem, target = story.problem, story.result.configuration
+    before = voltage_profile(problem, normal_state(problem), story.before)
+    after = None if target is None else voltage_profile(problem, target, story.result.evaluation)
+    if before is None and after is None:
+        return ""
+    plot = plot_div(profile_plot(problem, before, after), "voltage-profile")
+    drawings = [("voltage profile", profile_figure(problem, before, after))]
+    return (
+        "<section><h2>Voltage profile</h2>"
+        + figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
+        + "</section>"
+    )
+
+
+def _violations(story: Story) -> str:
+    def listed(name: str, found: Sequence[str]) -> str:
+        if not found:
+            return f"<div><h3>{name}</h3><p>none</p></div>"
+        rows = [(sentence,) for sentence in found[:_LISTED]]
+        if len(found) > _LISTED:
+            rows.append((f"… and {len(found) - _LISTED} more",))
+        return f"<div><h3>{name}: {len(found)}</h3>{table((), rows)}</div>"
+
+    parts = [listed("Before", story.before.violations)]
+    if story.result.evaluation is not None:
+        parts.append(listed("After", story.result.evaluation.violations))
+    return f'<section><h2>Limits violated</h2><div class="columns">{"".join(parts)}</div></section>'
+
+
+def _statement(story: Story) -> str:
+    problem = story.problem
+    net, scenario, limits, base = problem.network, problem.scenario, problem.limits, problem.network.base
+
+    def ids(mask: np.ndarray) -> str:
+        chosen = [str(net.branch_ids[e]) for e in np.flatnonzero(mask)]
+        more = f" and {len(chosen) - 20} more" if len(chosen) > 20 else ""
+        return ", ".join(chosen[:20]) + more if chosen else "none"
+
+    def ranged(limit: tuple[float, float]) -> str:
+        return f"{limit[0]:g} pu" if limit[0] == limit[1] else f"{limit[0]:g} to {limit[1]:g} pu, bus by bus"
+
+    voltage = [
+        f"{word} {ranged(limit)}"
+        for word, limit in zip(("at least", "at most"), problem.voltage_ranges, strict=True)
+        if limit is not None
+    ]
+    charging = "used" if problem.charging else "left out"
+    rows = [
+        ("Source of the case", net.source or "not stated"),
+        ("Objective", "AC loss" if problem.switching_cost == 0 else "AC loss plus switching cost"),
+        ("Load", f"{number(scenario.p_load.sum() * base.kw)} kW, {number(scenario.q_load.sum() * base.kw)} kvar"),
+        ("Generation", f"{number(scenario.p_gen.sum() * base.kw)} kW, {number(scenario.q_gen.sum() * base.kw)} kvar"),
+        ("Voltage limits", " and ".join(voltage) or "not enforced"),
+        ("Branch ratings", _enforced(limits.ampacity, rated(problem))),
+        ("Substation ratings", _enforced(limits.substations, substations_rated(problem))),
+        ("Line charging", charging if np.any(net.b > 0) else "none in the case"),
+        ("Switching cost", f"{number(problem.switching_cost)} kW per operation" if problem.switching_cost else "none"),
+        ("Cap on operations", "none" if problem.max_operations is None else str(problem.max_operations)),
+        ("Free switches", f"{np.count_nonzero(problem.free)} of {net.n_branch} branches"),
+        ("Out of service", ids(scenario.out_of_service)),
+        ("Locked open", ids(scenario.locked == 0)),
+        ("Locked closed", ids(scenario.locked == 1)),
+        ("Network model", "balanced three-phase network, single-phase equivalent, constant-power loads"),
+    ]
+    return f"<section><h2>Problem</h2>{table((), rows, kind='facts')}</section>"
+
+
+def _enforced(wanted: bool, known: bool) -> str:
+    return ("enforced" if wanted else "not enforced") if known else "none in the case"
+
+
+def _run(story: Story) -> str:
+    result, net = story.result, story.problem.network
+    bound = proven_bound_kw(result)
+    rows = [
+        ("Engine", f"{result.engine} {result.engine_version}"),
+        ("Objective", "–" if result.objective_kw is None else f"{number(result.objective_kw, 7)} kW"),
+        ("Proven lower bound", "none" if bound is None else f"{number(bound, 7)} kW ({result.certificate.value})"),
+        ("Gap", percent(result.gap) if bound is not None and result.gap is not None else "–"),
+        ("Branch-and-bound nodes", f"{result.nodes:,}".replace(",", "\u202f")),
+        *((f"Time: {stage}", f"{seconds:.3f} s") for stage, seconds in result.stage_times_s.items()),
+        ("Time: total", f"{result.solve_time_s:.3f} s"),
+    ]
+    if result.configuration is not None:
+        rows.insert(0, ("Open branches", ", ".join(str(i) for i in net.open_ids(result.configuration))))
+    if result.learned is not None:
+        learned = result.learned
+        rows += [
+            ("Checkpoint", learned.checkpoint),
+            ("Class of the problem", learned.problem_class),
+            (
+                "Stated risk of a wrong fixing",
+                "none: not calibrated for this class" if learned.alpha is None else percent(learned.alpha),
+            ),
+            (
+                "Switches fixed closed, fixed open, left free",
+                f"{learned.fixed_closed}, {learned.fixed_open}, {learned.free}",
+            ),
+            ("Bound of the reduced problem only", f"{number(learned.reduced_bound_kw, 7)} kW"),
+        ]
+    return f"<section><h2>Solution</h2>{table((), rows, kind='facts')}</section>"

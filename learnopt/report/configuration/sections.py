@@ -1,0 +1,220 @@
+"""Sections of the report beside the pictures of the network: order, feeders, loadings, rankings, controls, data."""
+
+from __future__ import annotations
+
+from learnopt.report.configuration.feeders import UPSTREAM, feeders
+from learnopt.report.configuration.front import front_figure
+from learnopt.report.configuration.order import interrupted, operated_by, reasons, state_after, travels
+from learnopt.report.configuration.story import Story
+from learnopt.report.configuration.text import pareto_point, settings_rows
+from learnopt.report.drawing.loading import branch_label, loading_figure
+from learnopt.report.kit.numbers import escaped, number
+from learnopt.report.kit.page import drawing, table
+from learnopt.studies.configuration.switching_order import PlanState, normal_state
+from learnopt.studies.inspection.inspection import Severity
+
+_LISTED = 60
+"""Rows of a table; of more the largest are shown."""
+_BUSES = 24
+"""Buses without supply that a row names."""
+
+
+def switching_order(story: Story) -> str:
+    """The steps from the normal configuration, with the state after each."""
+    if story.result.configuration is None:
+        return ""
+    if not story.operations:
+        return "<section><h2>Switching plan</h2><p>None needed: the feeder is in this configuration.</p></section>"
+    net, steps = story.problem.network, story.operations
+    named = any(o.name for o in steps)
+    loaded = any(o.max_loading is not None for o in steps)
+    crew = any(o.manual for o in steps)
+    head = [
+        "step",
+        "action",
+        *(["by"] if crew else []),
+        "branch",
+        *(["device"] if named else []),
+        "between buses",
+        "state after",
+        "lowest voltage",
+    ]
+    head += ["highest loading"] if loaded else []
+    dark = any(o.unfed for o in steps)
+    head += ["loaded buses without supply"] if dark else []
+    rows = []
+    for o in steps:
+        row = [
+            str(o.step),
+            o.action.value,
+            *([operated_by(o)] if crew else []),
+            str(o.branch_id),
+            *([o.name] if named else []),
+        ]
+        row += [f"{net.bus_ids[net.from_bus[o.branch]]} – {net.bus_ids[net.to_bus[o.branch]]}", state_after(o)]
+        row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
+        if loaded:
+            row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
+        if dark:
+            more = " …" if len(o.unfed) > _BUSES else ""
+            row.append(", ".join(str(net.bus_ids[k]) for k in o.unfed[:_BUSES]) + more)
+        rows.append(row)
+    found = {o.state for o in steps}
+    notes = []
+    if PlanState.INTERRUPTED in found:
+        worst = max(steps, key=lambda o: (o.customers or 0, o.interrupted_kw))
+        why = "Phases that differ are not joined" if any(o.reason for o in steps) else "Paralleling is forbidden"
+        notes.append(
+            f"{why}: a switch is opened first, and what hangs behind it is without supply until the "
+            f"next closing, at most {interrupted(worst)} (step {worst.step})."
+        )
+    elif PlanState.LOOPED in found:
+        notes.append(
+            "In this order no load that has supply loses it. A tie is closed before its partner is opened, so one loop "
+            "is closed for a moment; currents in it are computed with the voltages and angles of the sources."
+        )
+    if PlanState.RESTORING in found or not story.before.converged:
+        notes.append("Buses without supply at the start are restored by the first closings.")
+    notes += [*reasons(steps), *travels(net, steps)]
+    if story.result.settings is not None:
+        set_first = settings_rows(story.problem, story.result.settings, story.result.scenario_settings)
+        listed = "; ".join(" ".join(row) for row in set_first)
+        notes.append(f"Controls are set before the first step: {listed}.")
+    numeric = [k for k, name in enumerate(head) if name in ("step", "state after", "lowest voltage", "highest loading")]
+    return (
+        "<section><h2>Switching plan</h2>"
+        + "".join(f"<p class=note>{escaped(note)}</p>" for note in notes)
+        + table(head, rows, numeric, "plan")
+        + "</section>"
+    )
+
+
+def controls(story: Story) -> str:
+    """Values of taps, capacitors and generators."""
+    problem, settings = story.problem, story.result.settings
+    if settings is None:
+        return ""
+    rows = settings_rows(problem, settings, story.result.scenario_settings)
+    net = problem.network
+    note = f"Set together with the switches; kvar at nominal voltage ({net.base.v_base:g} kV)."
+    body = table(("control", "where", "setting"), rows, (2,))
+    return f"<section><h2>Controls</h2><p class=note>{note}</p>{body}</section>"
+
+
+def loss_by_feeder(story: Story) -> str:
+    """Loss, load and current behind every outlet, before and after."""
+    problem, target = story.problem, story.result.configuration
+    net = problem.network
+    before = feeders(problem, normal_state(problem), story.before)
+    settings = story.result.scenario_settings or story.result.settings
+    after = {} if target is None else feeders(problem.applied(settings), target, story.after)
+    heads = sorted({*before, *after}, key=lambda e: (e == UPSTREAM, e))
+    if not heads:
+        return ""
+    shown = heads
+    if len(heads) > _LISTED:
+        largest = sorted(heads, key=lambda e: -max(f[e].loss_kw if e in f else 0.0 for f in (before, after)))
+        shown = sorted(largest[:_LISTED], key=lambda e: (e == UPSTREAM, e))
+    rows = []
+    for e in shown:
+        pair = [f.get(e) for f in (before, after)]
+        cells = ["before the outlets" if e == UPSTREAM else branch_label(net, e)]
+        for value in ("load_kw", "current_a", "loss_kw"):
+            cells += ["–" if f is None else number(getattr(f, value)) for f in pair]
+        rows.append(cells)
+    total = ["all"]
+    for value in ("load_kw", "", "loss_kw"):
+        for side in (before, after):
+            total.append(number(sum(getattr(f, value) for f in side.values())) if value and side else "–")
+    head = ["outlet", "load [kW] before", "after", "current [A] before", "after", "loss [kW] before", "after"]
+    note = "A feeder is everything behind one outlet of a substation's busbar."
+    if len(heads) > len(shown):
+        note += f" The {len(shown)} of {len(heads)} with the highest loss."
+    body = table(head, [*rows, total], range(1, 7), "totals")
+    return f"<section><h2>Loss by feeder</h2><p class=note>{note}</p>{body}</section>"
+
+
+def loadings(story: Story) -> str:
+    """The most loaded branches."""
+    figure = loading_figure(story.problem, story.before, story.after)
+    if figure is None:
+        return ""
+    return f"<section><h2>Highest loadings</h2>{drawing('loadings', figure)}</section>"
+
+
+def rankings(story: Story) -> str:
+    """The front of loss against operations, and the k best configurations, where they were computed."""
+    problem, net, parts = story.problem, story.problem.network, []
+    points = [point for point in story.front if point.configuration is not None]
+    if points:
+        rows = []
+        for point in points:
+            one = pareto_point(problem, point)
+            bound = "–" if one["dual_bound_kw"] is None else number(one["dual_bound_kw"], 7)
+            ids = ", ".join(map(str, one["open_branches"]))
+            rows.append((str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"], ids))
+        head = ("operations", "loss [kW]", "proven bound [kW]", "proof", "open branches")
+        picture = drawing("loss against operations", front_figure(problem, points))
+        note = "The least loss that can be reached with a given number of switching operations."
+        parts.append(f"<section><h2>Loss against operations</h2><p class=note>{note}</p>{picture}"
+                     f"{table(head, rows, (0, 1, 2))}</section>")  # fmt: skip
+    if story.result.alternatives:
+        best = story.result.alternatives[0].loss_kw
+        rows = [
+            (
+                str(rank),
+                number(a.loss_kw, 7),
+                f"+{number(a.loss_kw - best, 3)}" if a.loss_kw > best else "–",
+                str(problem.operations(a.configuration)),
+                ", ".join(map(str, net.open_ids(a.configuration))),
+            )
+            for rank, a in enumerate(story.result.alternatives, 1)
+        ]
+        head = ("rank", "loss [kW]", "above the best [kW]", "operations", "open branches")
+        parts.append(f"<section><h2>Best configurations</h2>{table(head, rows, (0, 1, 2, 3))}</section>")
+    return "".join(parts)
+
+
+def scenarios(story: Story) -> str:
+    """Loss and lowest voltage in each of several scenarios, before and after."""
+    problem = story.problem
+    if problem.scenarios is None or story.after is None:
+        return ""
+    before = story.before.scenarios or (None,) * len(problem.weights)
+    cells = list(zip(problem.scenarios.scenarios, problem.weights, before, story.after.scenarios, strict=True))
+    shown = cells if len(cells) <= _LISTED else sorted(cells, key=lambda cell: -cell[3].loss_kw)[:_LISTED]
+    rows = []
+    for scenario, weight, was, now in shown:
+        known = was is not None and was.converged
+        rows.append(
+            (
+                scenario.name,
+                f"{100 * weight:.3g} %",
+                number(was.loss_kw) if was is not None and known else "–",
+                number(now.loss_kw),
+                f"{was.min_voltage_pu:.4f}" if was is not None and known else "–",
+                f"{now.min_voltage_pu:.4f}",
+            )
+        )
+    note = f"One configuration for {len(cells)} scenarios" + (
+        "." if len(shown) == len(cells) else f"; the {len(shown)} with the highest loss."
+    )
+    head = ("scenario", "weight", "loss before [kW]", "after", "lowest voltage before [pu]", "after")
+    body = table(head, rows, range(1, 6))
+    return f"<section><h2>Scenarios</h2><p class=note>{escaped(note)}</p>{body}</section>"
+
+
+def data_problems(story: Story) -> str:
+    """What looks wrong in the data, errors first; nothing where nothing was looked for."""
+    if not story.findings:
+        return ""
+    counts = [
+        f"{n} {severity.value}{'' if n == 1 else 's'}"
+        for severity in Severity
+        if (n := sum(finding.severity is severity for finding in story.findings))
+    ]
+    rows = [(f.severity.value, f.object, f.value, f.advice) for f in story.findings[:_LISTED]]
+    return (
+        f"<section><h2>Data</h2><p class=note>{', '.join(counts)} about the data of the case.</p>"
+        f"{table(('', 'object', 'found', 'advice'), rows, kind='findings')}</section>"
+    )

@@ -1,0 +1,456 @@
+"""A result as JSON, as words and as a table for the terminal. Needs neither matplotlib nor plotly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Evaluation,
+    ReconfigurationProblem,
+    Result,
+    RiskSummary,
+    Settings,
+    Status,
+)
+from learnopt.network.held import held_to_dicts
+from learnopt.network.topology import radiality_faults, unfed_buses
+from learnopt.physics import evaluate_as_it_is
+from learnopt.physics.balance import balance_index, feeder_currents
+from learnopt.report.configuration.order import operation_to_dict, plan_of, plan_table, reasons, travels
+from learnopt.report.kit.numbers import finite, number, percent
+from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.studies.configuration.switching_order import Operation, normal_state
+from learnopt.studies.inspection.reconcile import Origin
+
+UNKNOWN_ORIGIN = Origin()
+"""Of a network that no file is known of."""
+THIS_FEEDER = "this feeder"
+_OPTIMAL_GAP = 1e-6
+"""Relative gap below which a bound counts as reached."""
+
+
+def proven_bound_kw(result: Result) -> float | None:
+    """Dual bound [kW] where a certificate gives it a meaning for the full problem, else None."""
+    return None if result.certificate is Certificate.NONE else finite(result.dual_bound_kw)
+
+
+def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
+    """AC power flow before reconfiguration, branches out of service open, loops closed where they are."""
+    return evaluate_as_it_is(problem, normal_state(problem))
+
+
+def rated(problem: ReconfigurationProblem) -> bool:
+    """Some branch has an ampacity, so that a loading means something."""
+    return bool(np.isfinite(problem.network.i_max).any())
+
+
+def substations_rated(problem: ReconfigurationProblem) -> bool:
+    """Some substation has a rating."""
+    net = problem.network
+    return bool(np.isfinite(net.substation_s_max).any() or np.any(net.substation_s_min > 0))
+
+
+def result_to_dict(
+    problem: ReconfigurationProblem,
+    result: Result,
+    plan: list[Operation] | None = None,
+    origin: Origin = UNKNOWN_ORIGIN,
+) -> dict[str, Any]:
+    """The object that ``solve --json`` prints; strict JSON, null for what is not known.
+
+    ``dual_bound_kw`` and ``gap`` are null without a certificate for the full problem, ``max_loading`` without any
+    ampacity. ``plan`` is that of :func:`plan_of` where it is not given.
+    """
+    net, found = problem.network, result.evaluation
+    bound = proven_bound_kw(result)
+    plan = plan_of(problem, result) if plan is None else plan
+    answer: dict[str, Any] = {
+        "case": net.name,
+        "engine": result.engine,
+        "engine_version": result.engine_version,
+        "status": result.status.value,
+        "message": result.message,
+        **origin_to_dict(origin),
+        "open_branches": None if result.configuration is None else net.open_ids(result.configuration),
+        "loss_kw": finite(result.loss_kw),
+        "initial_loss_kw": finite(initial_evaluation(problem).loss_kw),
+        "objective_kw": finite(result.objective_kw),
+        "dual_bound_kw": bound,
+        "certificate": result.certificate.value,
+        "gap": None if bound is None else finite(result.gap),
+        "min_voltage_pu": None if found is None else finite(found.min_voltage_pu),
+        "max_loading": None if found is None or not rated(problem) else finite(found.max_loading),
+        "violations": [] if found is None else list(found.violations),
+        "held_limits": held_to_dicts(net, problem.limits),
+        "operations": [operation_to_dict(problem, o) for o in plan],
+        "manual_operations": sum(o.manual for o in plan),
+        "nodes": result.nodes,
+        "solve_time_s": finite(result.solve_time_s),
+        "stage_times_s": {stage: finite(seconds) for stage, seconds in result.stage_times_s.items()},
+    }
+    if result.settings is not None:
+        answer |= settings_to_dict(problem, result.settings, result.scenario_settings)
+    if found is not None and result.configuration is not None:
+        answer |= balance_to_dict(problem, result.configuration, found)
+    if result.alternatives:
+        answer["alternatives"] = [
+            {
+                "open_branches": net.open_ids(a.configuration),
+                "loss_kw": a.loss_kw,
+                "operations": problem.operations(a.configuration),
+            }
+            for a in result.alternatives
+        ]
+        answer["rest_bound_kw"] = finite(result.rest_bound_kw)
+    if problem.scenarios is not None and found is not None:
+        answer["objective"] = problem.objective
+        answer["scenarios"] = [
+            {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
+            for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
+        ]
+        for entry, settings in zip(answer["scenarios"], result.scenario_settings, strict=False):
+            entry |= settings_to_dict(problem, settings)
+    if result.iterations:
+        answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
+    if result.risk is not None:
+        answer["risk"] = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
+    if result.learned is not None:
+        learned = asdict(result.learned)
+        answer["learned"] = {k: finite(v) if isinstance(v, float) else v for k, v in learned.items()}
+    return answer
+
+
+def settings_to_dict(
+    problem: ReconfigurationProblem, settings: Settings, among: Sequence[Settings] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """Every control with its value: taps [pu], capacitors [kvar at 1 pu], generators [kW, kvar].
+
+    Parameters
+    ----------
+    among
+        Settings of several scenarios: a value that is not the same in all is null.
+    """
+    net, controls = problem.network, problem.controls
+    kw = net.base.kw
+    if among:
+        each = [settings_to_dict(problem, one) for one in among]
+        return {
+            kind: [
+                {key: value if all(one[kind][k][key] == value for one in each) else None for key, value in row.items()}
+                for k, row in enumerate(rows)
+            ]
+            for kind, rows in each[0].items()
+        }
+    return {
+        "taps": [
+            {"branch": net.branch_ids[tap.branch], "tap_pu": value}
+            for tap, value in zip(controls.taps, settings.taps, strict=True)
+        ],
+        "capacitors": [
+            {"bus": net.bus_ids[bank.bus], "kvar": round(value * kw, 9)}
+            for bank, value in zip(controls.capacitors, settings.capacitors, strict=True)
+        ],
+        "generators": [
+            {"id": g.id, "bus": net.bus_ids[g.bus], "on": on, "mode": g.mode, "p_kw": p * kw, "q_kvar": q * kw}
+            for g, (p, q), on in zip(controls.generators, settings.generators, settings.on, strict=True)
+        ],
+    }
+
+
+def settings_rows(
+    problem: ReconfigurationProblem, settings: Settings, among: Sequence[Settings] = ()
+) -> list[tuple[str, str, str]]:
+    """Every control with where it is and its value, in words; parameters as of :func:`settings_to_dict`."""
+    found = settings_to_dict(problem, settings, among)
+    varies = "differs between the scenarios"
+    rows = [
+        ("tap changer", f"branch {tap['branch']}", varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu")
+        for tap in found["taps"]
+    ]
+    rows += [
+        ("capacitor bank", f"bus {bank['bus']}", f"{number(bank['kvar'])} kvar" if bank["kvar"] else "off")
+        for bank in found["capacitors"]
+    ]
+    rows += [
+        (
+            "generator",
+            f"{g['id']} at bus {g['bus']}",
+            "off"
+            if not g["on"]
+            else varies
+            if None in (g["p_kw"], g["q_kvar"])
+            else f"{number(g['p_kw'])} kW, {number(g['q_kvar'])} kvar",
+        )
+        for g in found["generators"]
+    ]
+    return rows
+
+
+def balance_to_dict(
+    problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation
+) -> dict[str, Any]:
+    """Feeder currents by the id of the branch at the head, and their balance index; null without a power flow."""
+    net = problem.network
+    currents = feeder_currents(net, configuration, evaluation.current_a) if evaluation.converged else None
+    return {
+        "load_balance_index": balance_index(net, configuration, evaluation),
+        "feeder_currents_a": None if currents is None else {str(net.branch_ids[e]): i for e, i in currents.items()},
+    }
+
+
+def pareto_point(problem: ReconfigurationProblem, point: Result) -> dict[str, Any]:
+    """One point of the front of loss against operations, as ``solve --pareto --json`` prints it."""
+    assert point.configuration is not None
+    return {
+        "operations": problem.operations(point.configuration),
+        "loss_kw": finite(point.loss_kw),
+        "dual_bound_kw": proven_bound_kw(point),
+        "certificate": point.certificate.value,
+        "open_branches": problem.network.open_ids(point.configuration),
+    }
+
+
+def pareto_table(problem: ReconfigurationProblem, points: list[Result]) -> RenderableType:
+    """The front of loss against operations for the terminal."""
+    table = Table(title="least loss by number of operations", title_justify="left")
+    for column in ("operations", "loss [kW]", "bound [kW]", "proof"):
+        table.add_column(column, justify="right")
+    for point in points:
+        one = pareto_point(problem, point)
+        bound = "–" if one["dual_bound_kw"] is None else number(one["dual_bound_kw"], 7)
+        table.add_row(str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"])
+    return table
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a result means, in words for people who do not solve such problems every day.
+
+    Parameters
+    ----------
+    headline
+        One short sentence.
+    sentences
+        What is proven, what is not, and about what.
+    good
+        A configuration was found.
+    """
+
+    headline: str
+    sentences: tuple[str, ...]
+    good: bool
+
+
+def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UNKNOWN_ORIGIN) -> Verdict:
+    """Status and certificate in words; never claims more than the certificate does, nor about another network."""
+    if not origin.equivalent:
+        return _verdict(problem, result, THIS_FEEDER)
+    found = _verdict(problem, result, EQUIVALENT)
+    if result.certificate is Certificate.NONE and result.status is not Status.INFEASIBLE:
+        about = f"All of this is about {EQUIVALENT}: the file is unbalanced."
+        return replace(found, sentences=(about, *found.sentences))
+    about = f"Proven for {EQUIVALENT} only: the file is unbalanced, and nothing is proven about its phases."
+    headline = f"{found.headline.rstrip('.')} (for the balanced equivalent only)."
+    return replace(found, headline=headline, sentences=(about, *found.sentences))
+
+
+def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> Verdict:
+    """The verdict on a network, which ``subject`` names."""
+    said = (result.message,) if result.message else ()
+    if result.configuration is None:
+        headline = {
+            Status.INFEASIBLE: "Proven: no configuration satisfies this problem.",
+            Status.INTERRUPTED: "Stopped before any configuration was found.",
+        }.get(result.status, "No configuration was found within the limits of the run.")
+        rest = () if result.status is Status.INFEASIBLE else ("None is excluded either: a longer run may find one.",)
+        return Verdict(headline, said + rest, good=False)
+
+    stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
+    stopped += _about_loops(problem)
+    if result.evaluation is not None and result.evaluation.violations:
+        stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
+    bound, objective = proven_bound_kw(result), finite(result.objective_kw)
+    if bound is None or objective is None:
+        return Verdict(
+            "A configuration was found; nothing is proven about better ones.",
+            stopped + _unproven(result) + said,
+            good=True,
+        )
+    but_for = ", fixed loops apart," if problem.chords.any() else ""
+    whom = f"No radial configuration of {subject}{but_for}{_conditions(problem)}"
+    verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
+    kind = "worst" if problem.worst_case else "weighted mean"
+    mean = "" if problem.scenarios is None else f" in the {kind} of {len(problem.members)} scenarios"
+    claim = f"{whom} can {verb} {number(bound, 6)} kW{mean}"
+    optimal = result.status is Status.OPTIMAL
+    if result.certificate is Certificate.MODEL:
+        approximate = (
+            f"{claim} in the model that was solved, but those that were found to lose more by AC power flow.",
+            "The model approximates the AC power flow, so a configuration with a slightly lower AC loss is not "
+            "excluded. The loss of this configuration was computed by an independent AC power flow.",
+        )
+        headline = "Optimal for a model of the power flow." if optimal else "A bound for a model of the power flow."
+        return Verdict(headline, stopped + approximate + said, good=True)
+    excess = max(objective - bound, 0.0)
+    share = percent(excess / max(abs(objective), 1e-12))
+    if excess <= _OPTIMAL_GAP * abs(objective):
+        headline, distance = "Proven optimal.", "to rounding the least possible"
+    else:
+        headline = (
+            f"Proven optimal within {share}." if optimal else f"Proven to be within {share} of the best possible."
+        )
+        distance = f"at most {number(excess, 3)} kW ({share}) above the best possible"
+    this = "loses" if problem.switching_cost == 0 else "costs"
+    sentences = (
+        f"{claim}.",
+        f"This one {this} {number(objective, 6)} kW, {distance}.",
+        f"The bound holds for the full AC power flow{'' if subject == THIS_FEEDER else ' of ' + subject}; the loss was "
+        "computed by an independent power flow.",
+    )
+    return Verdict(headline, stopped + sentences + said, good=True)
+
+
+def _about_loops(problem: ReconfigurationProblem) -> tuple[str, ...]:
+    """Loops that every state has, and those that only the present one has."""
+    sentences = []
+    if n_fixed := int(problem.chords.sum()):
+        some = "1 fixed loop is" if n_fixed == 1 else f"{n_fixed} fixed loops are"
+        sentences.append(f"{some} closed in every configuration and computed meshed: radial is meant but for that.")
+    present = normal_state(problem).closed
+    if radiality_faults(problem.network, present) and not unfed_buses(problem.network, present).any():
+        sentences.append("The present state is not radial: its loss is that of its closed loops.")
+    return tuple(sentences)
+
+
+def _unproven(result: Result) -> tuple[str, ...]:
+    """What it means that there is no certificate."""
+    learned = result.learned
+    if learned is None:
+        return ("A configuration with a lower loss may exist: this run gives no bound for the problem.",)
+    fixed = learned.fixed_closed + learned.fixed_open
+    if not fixed:
+        return ("No switch was fixed by prediction; this run gives no bound for the problem.",)
+    sentences = [
+        f"{fixed} of {fixed + learned.free} undecided switches were fixed by prediction before solving, so nothing is "
+        "proven for the full problem: a better configuration may use a switch that was fixed the other way.",
+    ]
+    if learned.reduced_bound_kw is not None and math.isfinite(learned.reduced_bound_kw):
+        sentences.append(
+            f"With those switches fixed, none of the remaining choices is below {number(learned.reduced_bound_kw, 6)} "
+            "kW; this bound holds for the reduced problem only."
+        )
+    return tuple(sentences)
+
+
+def _conditions(problem: ReconfigurationProblem) -> str:
+    """Which configurations the bound speaks of."""
+    net, limits, scenario = problem.network, problem.limits, problem.scenario
+    wants = []
+    if (
+        any(problem.voltage_ranges)
+        or (limits.ampacity and rated(problem))
+        or (limits.substations and substations_rated(problem))
+    ):
+        wants.append("limits")
+    if np.any(scenario.locked >= 0) or np.any(~net.switchable):
+        wants.append("locked switches")
+    if np.any(scenario.out_of_service):
+        wants.append("outages")
+    if problem.max_operations is not None:
+        wants.append("cap on operations")
+    if not wants:
+        return ""
+    listed = wants[0] if len(wants) == 1 else ", ".join(wants[:-1]) + " and " + wants[-1]
+    return f" that respects the {listed} of this study"
+
+
+def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[str, str, str]]:
+    """Figures before and after: (name, before, after)."""
+    before, after = initial_evaluation(problem), result.evaluation
+
+    def pair(name: str, text: Any) -> tuple[str, str, str]:
+        shown = [text(e) if e is not None and e.converged else "–" for e in (before, after)]
+        return name, shown[0], shown[1]
+
+    net = problem.network
+
+    def lowest(e: Evaluation) -> str:
+        return f"{e.min_voltage_pu:.4f} pu (bus {net.bus_ids[int(np.argmin(e.vm))]})"
+
+    def highest(e: Evaluation) -> str:
+        return f"{100 * e.max_loading:.0f} % (branch {net.branch_ids[int(np.argmax(e.loading))]})"
+
+    rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
+    rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
+    loops = len(radiality_faults(net, normal_state(problem).closed)) if before.converged else 0
+    violated = "–" if after is None else str(len(after.violations))
+    return [*rows, ("limits violated", str(len(before.violations) - loops), violated)]
+
+
+def _risk_table(risk: RiskSummary) -> Table:
+    """What uncertainty costs."""
+    table = Table(title=f"over the scenarios (least {risk.measure})", title_justify="left")
+    table.add_column("")
+    table.add_column("kW", justify="right")
+    for name, value in (
+        ("expected loss", risk.expected_kw),
+        ("conditional value at risk", risk.cvar_kw),
+        ("worst loss", risk.worst_kw),
+        ("price of robustness", risk.price_of_robustness_kw),
+        ("value of the stochastic solution", risk.stochastic_solution_kw),
+        ("expected value of perfect information", risk.perfect_information_kw),
+    ):
+        table.add_row(name, number(value, 5))
+    return table
+
+
+def result_table(
+    problem: ReconfigurationProblem,
+    result: Result,
+    plan: list[Operation] | None = None,
+    origin: Origin = UNKNOWN_ORIGIN,
+) -> RenderableType:
+    """A summary for the terminal: figures before and after, verdict, switching plan (:func:`plan_of` if not given)."""
+    net = problem.network
+    words = verdict(problem, result, origin)
+    figures = Table(title=Text(f"{net.name}: {result.status.value}"), title_justify="left")
+    for column in ("", "before", "after"):
+        figures.add_column(column, justify="left" if not column else "right")
+    for row in summary_rows(problem, result):
+        figures.add_row(*(Text(cell) for cell in row))
+    parts: list[RenderableType] = [figures, Text(words.headline, style="bold"), *map(Text, words.sentences)]
+    if result.configuration is not None:
+        ids = ", ".join(str(i) for i in net.open_ids(result.configuration))
+        parts.append(Text(f"open branches: {ids}"))
+        if result.settings is not None:
+            controls = Table(title="controls, set before the first step", title_justify="left")
+            for column in ("control", "where", "setting"):
+                controls.add_column(column, justify="right" if column == "setting" else "left")
+            for row in settings_rows(problem, result.settings, result.scenario_settings):
+                controls.add_row(*map(Text, row))
+            parts.append(controls)
+        operations = plan_of(problem, result) if plan is None else plan
+        if operations:
+            parts += [plan_table(operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
+    if result.alternatives:
+        best = Table(title="best configurations", title_justify="left")
+        for column in ("rank", "loss [kW]", "operations", "open branches"):
+            best.add_column(column, justify="left" if column == "open branches" else "right")
+        for rank, a in enumerate(result.alternatives, 1):
+            ids = ", ".join(str(i) for i in net.open_ids(a.configuration))
+            best.add_row(str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), Text(ids))
+        parts.append(best)
+    if result.risk is not None:
+        parts.append(_risk_table(result.risk))
+    parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))
+    return with_origin(origin, Group(*parts))

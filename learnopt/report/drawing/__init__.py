@@ -1,0 +1,1 @@
+"""One-line diagrams, voltage profiles and loadings as pictures."""

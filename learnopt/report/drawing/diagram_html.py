@@ -1,0 +1,240 @@
+"""One-line diagrams for the screen: zoom, hover with ids, voltages, currents and losses, by plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from learnopt.network import Bools, Floats, Ints
+from learnopt.report.drawing.one_line import (
+    CLOSE,
+    INK,
+    LINE,
+    OPEN,
+    PALE,
+    TIE,
+    UNKNOWN,
+    VIOLATED,
+    VOLTAGE_COLOURS,
+    OneLine,
+)
+from learnopt.report.kit.numbers import escaped
+
+_WIDTH = 1160.0
+"""Width that heights are computed for [px]; the page scales it."""
+_TALLEST = 900.0
+"""Greatest height of a picture [px]."""
+_CROWDED = 9.0
+"""Size of a bus below which a map has no room for ids [px]."""
+_WEIGHTS = 6
+"""Line widths in use: plotly draws one trace per width."""
+_MOST_LABELS = 120
+"""Changed switches whose ids are written into the picture; of more, the mouse tells."""
+
+
+def one_line_plot(scenes: Sequence[OneLine]) -> go.Figure:
+    """Pictures below each other that zoom together.
+
+    Parameters
+    ----------
+    scenes
+        States of one network with a common layout.
+    """
+    layout = scenes[0].layout
+    points = np.concatenate([*layout.routes, *layout.bars.values()])
+    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
+    wide, tall = right - left + 2.0, high - low + 1.6
+    picture = float(np.clip(_WIDTH / wide * tall, 200.0, _TALLEST))
+    head = 56.0
+    if layout.on_map:  # as long in both directions
+        spare = max(0.5 * (_WIDTH / picture * tall - wide), 0.0)
+        left, right = left - spare, right + spare
+    height = len(scenes) * (picture + head) + 40.0
+    figure = go.Figure(layout={"template": None})
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 70, "t": 0, "b": 40},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        font={"color": INK, "size": 12},
+        hovermode="closest",
+        dragmode="pan",
+        hoverlabel={"align": "left"},
+        legend={"orientation": "h", "y": 0, "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+    )
+    seen: set[str] = set()
+    first_solved = next((row for row, scene in enumerate(scenes) if scene.solved is not None), 0)
+    for row, scene in enumerate(scenes):
+        suffix = "" if row == 0 else str(row + 1)
+        top = 1 - (row * (picture + head) + head) / (height - 40)
+        axis: dict[str, Any] = {"visible": False, "fixedrange": False}
+        match_x, match_y = ({}, {}) if row == 0 else ({"matches": "x"}, {"matches": "y"})
+        figure.layout[f"xaxis{suffix}"] = {**axis, **match_x, "range": [left - 1, right + 1], "anchor": f"y{suffix}"}
+        figure.layout[f"yaxis{suffix}"] = {
+            **axis,
+            **match_y,
+            "range": [low - 0.8, high + 0.8],
+            "anchor": f"x{suffix}",
+            "domain": [max(0.0, top - picture / (height - 40)), top],
+        }
+        figure.add_annotation(
+            text=f"<b>{escaped(scene.title)}</b>  <span style='color:{LINE}'>{escaped(scene.summary)}</span>",
+            x=0,
+            y=top,
+            yshift=head - 10,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="top",
+            showarrow=False,
+            font={"size": 14},
+        )
+        for trace in _traces(scene, colour_bar=row == first_solved):
+            name = trace.name or ""
+            trace.update(
+                xaxis=f"x{suffix}", yaxis=f"y{suffix}", legendgroup=name, showlegend=bool(name) and name not in seen
+            )
+            seen.add(name)
+            figure.add_trace(trace)
+    return figure
+
+
+def _polyline(scene: OneLine, branches: Iterable[int]) -> tuple[list[float | None], list[float | None]]:
+    """Routes as one line with gaps."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for e in branches:
+        route = np.round(scene.layout.routes[e], 3)
+        x += [*route[:, 0].tolist(), None]
+        y += [*route[:, 1].tolist(), None]
+    return x, y
+
+
+def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
+    """Everything in one picture, back to front; traces with a name are in the legend."""
+    net, layout, closed = scene.problem.network, scene.layout, scene.closed
+    closing, opening = scene.marked(closing=True), scene.marked(closing=False)
+    traces: list[Any] = []
+    columns = max(np.ptp(layout.x), np.ptp(layout.y) * _WIDTH / _TALLEST if layout.on_map else 0.0) + 2
+    size = float(np.clip(0.34 * _WIDTH / columns, 2.0, 12.0))  # of a bus [px]
+    named = scene.small and (size > _CROWDED or not layout.on_map)
+    thin = min(1.0, size / 7.0)
+
+    def lines(branches: Ints, colour: str, width: float, dash: str = "solid") -> None:
+        if len(branches):
+            x, y = _polyline(scene, branches)
+            style = {"color": colour, "width": width, "dash": dash}
+            traces.append(go.Scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip"))
+
+    tree = layout.child >= 0
+    lines(np.flatnonzero(~closed & tree & ~scene.changed), PALE, thin)
+    lines(np.flatnonzero(~closed & ~tree & ~scene.changed), TIE, thin, "dash")
+    lines(np.flatnonzero(~closed & closing), CLOSE, 1.8 * thin, "dash")
+    lines(np.flatnonzero(~closed & opening), OPEN, 1.8 * thin, "dash")
+    level = np.round(scene.weight * (_WEIGHTS - 1)).astype(int)
+    tones = np.where(opening, OPEN, np.where(closing, CLOSE, np.where(scene.overloaded, VIOLATED, LINE)))
+    for tone in (LINE, VIOLATED, CLOSE, OPEN):
+        for k in range(_WEIGHTS):
+            lines(
+                np.flatnonzero(closed & (tones == tone) & (level == k)), tone, thin * (1.0 + 7.0 * k / (_WEIGHTS - 1))
+            )
+    for bar in layout.bars.values():
+        traces.append(
+            go.Scatter(x=bar[:, 0], y=bar[:, 1], mode="lines", line={"color": INK, "width": 6 * thin}, hoverinfo="skip")
+        )
+
+    at = np.column_stack([layout.x, layout.y])
+
+    def points(
+        where: Floats,
+        text: list[list[str]],
+        marker: dict[str, Any],
+        name: str = "",
+        label: dict[str, Any] | None = None,
+    ) -> None:
+        if len(where):
+            hover = ["<br>".join(escaped(line) for line in entry) for entry in text]
+            x, y = np.round(where, 3).T.tolist()
+            style = {"mode": "markers"} if label is None else {"mode": "markers+text", **label}
+            traces.append(go.Scatter(x=x, y=y, hovertext=hover, hoverinfo="text", marker=marker, name=name, **style))
+
+    bars = list(layout.bars)
+    points(at[bars], [scene.bus_text(k) for k in bars], {"size": size, "color": INK, "symbol": "square"})
+    if len(net.substations) <= _MOST_LABELS:
+        names = {
+            "mode": "text",
+            "text": [f"<b>{escaped(net.bus_ids[k])}</b>" for k in net.substations],
+            "textposition": "top center",
+            "textfont": {"size": 12 if scene.small else 10, "color": INK},
+        }
+        tops = np.array([layout.bars[int(k)][np.argmax(layout.bars[int(k)][:, 1])] for k in net.substations])
+        points(tops, [scene.bus_text(int(k)) for k in net.substations], {}, label=names)
+    quiet = np.flatnonzero(closed & ~scene.changed).tolist()
+    invisible = {"size": 11, "color": "rgba(0,0,0,0)"}  # what the mouse finds on a line
+    points(layout.middles[quiet], [scene.branch_text(e) for e in quiet], invisible)
+    buses = scene.drawn_buses.tolist()
+    outside = scene.out_of_voltage[buses]
+    marker: dict[str, Any] = {
+        "size": size,
+        "color": UNKNOWN,
+        "line": {
+            "color": np.where(outside, VIOLATED, INK).tolist(),
+            "width": np.where(outside, 2.0, 0.7 * thin).tolist(),
+        },
+    }
+    if scene.solved is not None:
+        marker |= {
+            "color": np.round(scene.solved.vm[buses], 5).tolist(),
+            "colorscale": VOLTAGE_COLOURS,
+            "cmin": scene.scale.vm_low,
+            "cmax": scene.scale.vm_high,
+            "showscale": colour_bar,
+            "colorbar": {
+                "title": {"text": "pu"},
+                "thickness": 10,
+                "len": 260,
+                "lenmode": "pixels",
+                "y": 0.98,
+                "yanchor": "top",
+                "outlinewidth": 0,
+                "tickformat": ".3f",
+            },
+        }
+    label: dict[str, Any] | None = None
+    if named:
+        ids = [escaped(net.bus_ids[k]) for k in buses]
+        label = {"text": ids, "textposition": "top right", "textfont": {"size": 9, "color": LINE}}
+    points(at[buses], [scene.bus_text(k) for k in buses], marker, label=label)
+    if scene.lowest is not None:
+        ring = {"size": size + 9, "symbol": "circle-open", "color": INK, "line": {"width": 1.2}}
+        points(at[[scene.lowest]], [[*scene.bus_text(scene.lowest), "lowest voltage"]], ring, "lowest voltage")
+
+    def switches(mask: Bools, colour: str, name: str, changed: bool) -> None:
+        chosen = np.flatnonzero(mask).tolist()
+        marker = {
+            "size": max(size, 6.0) if changed else max(0.7 * size, 3.0),
+            "symbol": "square",
+            "color": [colour if closed[e] else "white" for e in chosen],
+            "line": {"color": colour, "width": 1.6},
+        }
+        label = None
+        if changed and len(chosen) <= _MOST_LABELS:
+            apart = 2 * "\u00a0" if layout.on_map else ""  # beside the marker, not on it
+            ids = [f"{apart}<b>{escaped(net.branch_ids[e])}</b>" for e in chosen]
+            label = {
+                "text": ids,
+                "textposition": "middle right" if layout.on_map else "top center",
+                "textfont": {"color": colour, "size": 11 if scene.small else 9},
+            }
+        points(layout.middles[chosen], [scene.branch_text(e) for e in chosen], marker, name, label)
+
+    crossed = np.flatnonzero(scene.out_of_service).tolist()
+    cross = {"size": max(size, 7.0), "symbol": "x-thin", "line": {"color": INK, "width": 2}}
+    points(layout.middles[crossed], [scene.branch_text(e) for e in crossed], cross, "out of service")
+    switches(~closed & ~scene.changed & ~scene.out_of_service, TIE, "open switch", False)
+    switches(closing, CLOSE, "switch that closes", True)
+    switches(opening, OPEN, "switch that opens", True)
+    return traces

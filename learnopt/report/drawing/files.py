@@ -1,0 +1,43 @@
+"""One-line diagrams to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learnopt.errors import UnsupportedError
+from learnopt.io.files import write_atomically
+from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.report.drawing.diagram import draw
+from learnopt.report.drawing.diagram_html import one_line_plot
+from learnopt.report.drawing.one_line import one_line
+from learnopt.report.kit.files import FORMATS, SAFE, figure_bytes, plot_div, plotly_script
+from learnopt.report.kit.numbers import escaped
+
+
+def write_diagram(
+    path: Path,
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    evaluation: Evaluation | None,
+    reference: Configuration | None = None,
+    title: str | None = None,
+) -> None:
+    """Write a one-line diagram; the ending of the path chooses PNG, SVG, PDF or an HTML page.
+
+    Raises
+    ------
+    UnsupportedError
+        For another ending.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise UnsupportedError(f"{path.name}: pictures are written as {', '.join('.' + k for k in FORMATS)}")
+    scene = one_line(problem, configuration, evaluation, reference, title=title)
+    if kind != "html":
+        write_atomically(path, lambda partial: partial.write_bytes(figure_bytes(draw(scene), kind)))
+        return
+    page = (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{SAFE}<title>{escaped(scene.title)}</title>'
+        f"{plotly_script()}</head><body>{plot_div(one_line_plot([scene]), 'one-line')}</body></html>"
+    )
+    write_atomically(path, lambda partial: partial.write_text(page, encoding="utf-8"))

@@ -1,0 +1,63 @@
+"""Loadings before and after: the most loaded branches as bars."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from learnopt.network import Evaluation, Network, ReconfigurationProblem
+from learnopt.report.drawing.one_line import INK, LINE, PALE, VIOLATED
+from learnopt.report.drawing.profile import AFTER, BEFORE
+
+_SHOWN = 24
+"""Branches in the picture."""
+
+
+def branch_label(network: Network, e: int) -> str:
+    """Name and id of a branch, short enough for an axis."""
+    name, text = network.branch_names[e], str(network.branch_ids[e])
+    label = text if not name or name == text else f"{text}: {name}"
+    return label if len(label) <= 30 else label[:29] + "…"
+
+
+def loading_figure(
+    problem: ReconfigurationProblem, before: Evaluation | None, after: Evaluation | None
+) -> Figure | None:
+    """Highest loadings, or currents where no ampacity is known; None without a power flow.
+
+    A branch is shown if it is among the most loaded ones before or after.
+    """
+    net = problem.network
+    rated = bool(np.isfinite(net.i_max).any())
+    states = [
+        (label, colour, 100 * e.loading if rated else e.current_a)
+        for label, colour, e in (("before", BEFORE, before), ("after", AFTER, after))
+        if e is not None and e.converged
+    ]
+    if not states:
+        return None
+    if len(states) == 1:
+        states = [("now", *states[0][1:])]
+    highest = np.max([values for _, _, values in states], axis=0)
+    chosen = [e for e in np.argsort(-highest, kind="stable")[:_SHOWN].tolist() if highest[e] > 0]
+    figure = Figure(figsize=(10.0, 0.9 + 0.27 * max(len(chosen), 2)), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    rows = np.arange(len(chosen))
+    thick = 0.8 / len(states)
+    for i, (label, colour, values) in enumerate(states):
+        offset = (i - 0.5 * (len(states) - 1)) * thick
+        axes.barh(rows + offset, values[chosen], 0.92 * thick, color=colour, label=label, zorder=2)
+    axes.set_yticks(rows, [branch_label(net, e) for e in chosen], fontsize=8, parse_math=False)
+    axes.set_ylim(len(chosen) - 0.4, -0.6)
+    if rated and highest.max(initial=0) > 60:
+        axes.axvline(100, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=3)
+    axes.set_xlabel("loading [% of the ampacity]" if rated else "current [A]", color=LINE)
+    axes.grid(color=PALE, linewidth=0.7, axis="x")
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=LINE)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    figure.legend(frameon=False, labelcolor=INK, loc="outside upper right", ncols=2, fontsize=9)
+    return figure

@@ -1,0 +1,224 @@
+"""What a one-line diagram shows, before any drawing library: states, changes, colours, widths, labels and texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
+from learnopt.physics.judge import LIMIT_TOLERANCE
+from learnopt.physics.losses import branch_loss_kw
+from learnopt.report.drawing.map_layout import layout_of
+from learnopt.report.drawing.positions import Layout
+from learnopt.report.kit.numbers import number
+
+# Colours that colour-blind readers tell apart (Okabe & Ito 2008) and that differ in darkness on paper.
+CLOSE, OPEN, VIOLATED = "#0072B2", "#D55E00", "#B0127B"
+INK, LINE, TIE, PALE = "#1B2631", "#44525F", "#8A97A3", "#E3E8EC"
+VOLTAGE_COLOURS = "cividis"
+"""Dark = low: the darker a bus, the deeper its voltage, in colour and in grey."""
+UNKNOWN = "#FFFFFF"
+
+_LABELLED_BUSES = 160
+"""Largest network whose bus ids and unchanged open switches are written into the picture."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Ranges that pictures to be compared have in common.
+
+    Parameters
+    ----------
+    vm_low, vm_high
+        Voltages at the ends of the colour scale [pu].
+    loss_kw
+        Branch loss drawn at full width [kW].
+    """
+
+    vm_low: float
+    vm_high: float
+    loss_kw: float
+
+    @classmethod
+    def of(cls, problem: ReconfigurationProblem, *evaluations: Evaluation | None) -> Scale:
+        """The ranges that these power flows span."""
+        known = [e for e in evaluations if e is not None and e.converged]
+        vm = np.concatenate([e.vm for e in known]) if known else np.ones(1)
+        low, high = float(vm.min()), float(vm.max())
+        if high - low < 0.01:  # a flat profile is not blown up to full colour
+            low = high - 0.01
+        loss = max((float(branch_loss_kw(problem, e).max(initial=0.0)) for e in known), default=0.0)
+        return cls(low, high, max(loss, 1e-9))
+
+
+def why_unsolved(evaluation: Evaluation) -> str:
+    """Why there are no voltages, without the list of ids."""
+    return evaluation.violations[0].split(":")[0] if evaluation.violations else "no AC power flow solution"
+
+
+@dataclass(frozen=True, eq=False)
+class OneLine:
+    """One picture.
+
+    Parameters
+    ----------
+    configuration, evaluation
+        The state drawn and its power flow (None: not computed).
+    reference
+        State to compare with: branches that differ are marked as changed.
+    scale
+        Ranges of colour and width.
+    title
+        Heading.
+    """
+
+    problem: ReconfigurationProblem
+    layout: Layout
+    configuration: Configuration
+    evaluation: Evaluation | None
+    reference: Configuration | None
+    scale: Scale
+    title: str
+
+    @property
+    def solved(self) -> Evaluation | None:
+        """The power flow, if it has a solution."""
+        return self.evaluation if self.evaluation is not None and self.evaluation.converged else None
+
+    @property
+    def closed(self) -> Bools:
+        """bool, shape (n_branch,)."""
+        return self.configuration.closed
+
+    @cached_property
+    def changed(self) -> Bools:
+        """bool, shape (n_branch,): in another state than in the reference, and in service."""
+        if self.reference is None:
+            return np.zeros(self.problem.network.n_branch, dtype=bool)
+        return (self.closed != self.reference.closed) & ~self.problem.scenario.out_of_service
+
+    @property
+    def out_of_service(self) -> Bools:
+        """bool, shape (n_branch,): drawn with a cross."""
+        return self.problem.scenario.out_of_service
+
+    def marked(self, closing: bool) -> Bools:
+        """bool, shape (n_branch,): changed branches that the switching closes (normally open) or opens."""
+        normally_open = self.problem.network.normally_open
+        return self.changed & (normally_open if closing else ~normally_open)
+
+    @property
+    def carried_out(self) -> bool:
+        """The picture shows the state after switching (its changed branches are not in their normal state)."""
+        return bool(np.any(self.changed & (self.closed == self.problem.network.normally_open)))
+
+    @cached_property
+    def loss_kw(self) -> Floats:
+        """Loss of each branch [kW], shape (n_branch,)."""
+        return np.zeros(len(self.closed)) if self.solved is None else branch_loss_kw(self.problem, self.solved)
+
+    @cached_property
+    def weight(self) -> Floats:
+        """Line weight from 0 to 1, shape (n_branch,); the root of the loss, that is proportional to current."""
+        return np.sqrt(np.clip(self.loss_kw / self.scale.loss_kw, 0.0, 1.0))
+
+    @cached_property
+    def overloaded(self) -> Bools:
+        """bool, shape (n_branch,): current above the ampacity."""
+        return np.zeros(len(self.closed), dtype=bool) if self.solved is None else self.solved.loading > _SLACK
+
+    @cached_property
+    def out_of_voltage(self) -> Bools:
+        """bool, shape (n_bus,): outside the voltage limits of the problem."""
+        if self.solved is None:
+            return np.zeros(self.problem.network.n_bus, dtype=bool)
+        vm = self.solved.vm
+        outside: Bools = (vm * _SLACK < self.problem.vm_min) | (vm > self.problem.vm_max * _SLACK)
+        return outside
+
+    @property
+    def small(self) -> bool:
+        """There is room for all ids."""
+        return self.problem.network.n_bus <= _LABELLED_BUSES
+
+    @cached_property
+    def drawn_buses(self) -> np.ndarray:
+        """Indices of the buses drawn as points; the others are bars."""
+        return np.array([k for k in range(self.problem.network.n_bus) if k not in self.layout.bars], dtype=np.int64)
+
+    @property
+    def lowest(self) -> int | None:
+        """Bus of the lowest voltage."""
+        return None if self.solved is None else int(np.argmin(self.solved.vm))
+
+    @property
+    def summary(self) -> str:
+        """One line of figures."""
+        net = self.problem.network
+        n_open = int(np.count_nonzero(~self.closed))
+        parts = [f"{n_open} open switch{'es' if n_open != 1 else ''}"]
+        if self.solved is None:
+            if self.evaluation is not None:
+                parts.insert(0, why_unsolved(self.evaluation))
+            return "  ·  ".join(parts)
+        vm, loading = self.solved.vm, self.solved.loading
+        low = int(np.argmin(vm))
+        parts = [f"loss {number(self.solved.loss_kw)} kW", f"lowest voltage {vm[low]:.4f} pu at bus {net.bus_ids[low]}"]
+        if np.isfinite(net.i_max).any():
+            high = int(np.argmax(loading))
+            parts.append(f"highest loading {100 * loading[high]:.0f} % on branch {net.branch_ids[high]}")
+        return "  ·  ".join([*parts, f"{n_open} open switch{'es' if n_open != 1 else ''}"])
+
+    def bus_text(self, k: int) -> list[str]:
+        """Facts about a bus, one per line."""
+        net, problem = self.problem.network, self.problem
+        lines = [f"{'substation' if net.is_substation[k] else 'bus'} {net.bus_ids[k]}"]
+        if self.solved is not None:
+            vm = self.solved.vm[k]
+            lines.append(f"{vm:.4f} pu = {vm * net.base.v_base:.3f} kV")
+        lines.append(f"load {number(problem.p[k] * net.base.kw)} kW, {number(problem.q[k] * net.base.kw)} kvar")
+        return lines
+
+    def branch_text(self, e: int) -> list[str]:
+        """Facts about a branch, one per line."""
+        net = self.problem.network
+        ends = f"{net.bus_ids[net.from_bus[e]]} – {net.bus_ids[net.to_bus[e]]}"
+        lines = [f"branch {net.branch_ids[e]} ({ends})", "closed" if self.closed[e] else "open"]
+        if self.out_of_service[e]:
+            lines[1] = "out of service"
+        elif self.changed[e]:
+            action = "close" if net.normally_open[e] else "open"
+            lines[1] += f", changed by switching ({action})"
+        if self.closed[e] and self.solved is not None:
+            lines.append(f"{number(self.solved.current_a[e])} A, loss {number(self.loss_kw[e])} kW")
+            if np.isfinite(net.i_max[e]):
+                rating = number(net.i_max[e] * net.i_base[e])
+                lines.append(f"loading {100 * self.solved.loading[e]:.1f} % of {rating} A")
+        return lines
+
+
+_SLACK = 1 + LIMIT_TOLERANCE
+
+
+def one_line(
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    evaluation: Evaluation | None,
+    reference: Configuration | None = None,
+    *,
+    layout: Layout | None = None,
+    scale: Scale | None = None,
+    title: str | None = None,
+) -> OneLine:
+    """Everything a picture of a configuration needs; layout and scale are shared by pictures to be compared."""
+    return OneLine(
+        problem=problem,
+        layout=layout or layout_of(problem.network),
+        configuration=configuration,
+        evaluation=evaluation,
+        reference=reference,
+        scale=scale or Scale.of(problem, evaluation),
+        title=title if title is not None else problem.network.title or problem.network.name,
+    )

@@ -1,0 +1,255 @@
+"""Voltage along each feeder against electrical distance, before and after.
+
+Distance is the series resistance of the path to the substation [ohm]: case files carry no lengths, and resistance is
+what makes losses. Where every resistance is zero it is the number of branches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from learnopt.network import Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
+from learnopt.physics.rooted_tree import rooted
+from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE, VIOLATED
+from learnopt.report.kit.numbers import escaped
+
+BEFORE, AFTER = OPEN, CLOSE
+
+
+@dataclass(frozen=True, eq=False)
+class VoltageProfile:
+    """Voltages of one configuration along its feeders.
+
+    Parameters
+    ----------
+    distance
+        Resistance of the path to the substation [ohm], or branches where there is none, shape (n_bus,).
+    vm
+        Voltage magnitude [pu], shape (n_bus,).
+    paths
+        Buses of every feeder and lateral from its first bus on; a lateral starts at the bus that it leaves.
+    """
+
+    distance: Floats
+    vm: Floats
+    paths: list[Ints]
+
+
+def voltage_profile(
+    problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation | None
+) -> VoltageProfile | None:
+    """Voltage profile of a configuration; None where it is not radial or its power flow has no solution."""
+    net = problem.network
+    tree = rooted(net, configuration.closed)
+    if tree is None or evaluation is None or not evaluation.converged:
+        return None
+    order, parent, feed = (array.tolist() for array in tree)
+    step = net.r * net.base.z_base if np.any(net.r > 0) else np.ones(net.n_branch)
+    distance = np.zeros(net.n_bus)
+    for k in order:
+        if parent[k] >= 0:
+            distance[k] = distance[parent[k]] + step[feed[k]]
+    longest: dict[int, int] = {}  # the child that a path goes on with: towards the farthest bus
+    reach = distance.copy()
+    for k in reversed(order):
+        p = parent[k]
+        if p >= 0 and (p not in longest or reach[k] > reach[longest[p]]):
+            longest[p], reach[p] = k, reach[k]
+    paths = []
+    for k in order:
+        if parent[k] >= 0 and (longest[parent[k]] != k or net.is_substation[parent[k]]):
+            path = [parent[k], k]
+            while path[-1] in longest:
+                path.append(longest[path[-1]])
+            paths.append(np.array(path, dtype=np.int64))
+    return VoltageProfile(distance, evaluation.vm, paths)
+
+
+def distance_label(problem: ReconfigurationProblem) -> str:
+    """What the horizontal axis shows."""
+    if np.any(problem.network.r > 0):
+        return "electrical distance: resistance of the path from the substation [ohm]"
+    return "branches from the substation"
+
+
+@dataclass(frozen=True, eq=False)
+class _LimitLine:
+    """A limit near the voltages: one line across the picture, or what each bus of a profile may have.
+
+    Parameters
+    ----------
+    common
+        The one value of all buses [pu], None where they differ.
+    each
+        The limit of each bus [pu], shape (n_bus,), NaN where there is none.
+    """
+
+    name: str
+    common: float | None
+    each: Floats
+
+    @property
+    def label(self) -> str:
+        """What is written at the line."""
+        return f"{self.name}, bus by bus" if self.common is None else f"{self.name} {self.common:g} pu"
+
+
+def _limit_lines(problem: ReconfigurationProblem, *profiles: VoltageProfile | None) -> tuple[list[_LimitLine], str]:
+    """Limits near the voltages, to be drawn, and a remark about the others: they would flatten the picture."""
+    vm = np.concatenate([profile.vm for profile in profiles if profile is not None])
+    low, high = float(vm.min()), float(vm.max())
+    reach = 0.6 * max(high - low, 0.005)
+    near: list[_LimitLine] = []
+    far: list[str] = []
+    limits = zip(("lower limit", "upper limit"), (problem.vm_min, problem.vm_max), problem.voltage_ranges, strict=True)
+    fed = ~problem.network.is_substation
+    for name, limit, ends in limits:
+        if ends is None:
+            continue
+        each = np.where((limit > 0) & (limit < np.inf), limit, np.nan)
+        alike = ends[0] == ends[1] and not np.isnan(each[fed]).any()
+        inside = (each >= low - reach) & (each <= high + reach)
+        line = _LimitLine(name, ends[0] if alike else None, np.where(inside, each, np.nan))
+        if inside.any():
+            near.append(line)
+        else:
+            text = f"{ends[0]:g} pu" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g} pu"
+            far.append(f"{name} {text}")
+    return near, "outside the picture: " + ", ".join(far) if far else ""
+
+
+def profile_figure(
+    problem: ReconfigurationProblem, before: VoltageProfile | None, after: VoltageProfile | None
+) -> Figure:
+    """Voltage profiles for paper; at least one must be known."""
+    figure = Figure(figsize=(10.0, 4.2), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    keys = []
+    fine = problem.network.n_bus > 300
+    for profile, colour, label, order in ((before, BEFORE, "before", 2), (after, AFTER, "after", 3)):
+        if profile is None:
+            continue
+        lines = [np.column_stack([profile.distance[path], profile.vm[path]]) for path in profile.paths]
+        axes.add_collection(
+            LineCollection(lines, colors=colour, linewidths=0.6 if fine else 1.3, alpha=0.85, zorder=order)
+        )
+        marker = "s" if label == "before" else "o"  # told apart in grey as well
+        axes.scatter(
+            profile.distance, profile.vm, s=3 if fine else 14, marker=marker, color=colour, linewidths=0, zorder=order
+        )
+        name = label if before is not None and after is not None else "now"
+        key = f"{name}: lowest {profile.vm.min():.4f} pu"
+        keys.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=key))
+    near, far = _limit_lines(problem, before, after)
+    distance = next(profile.distance for profile in (after, before) if profile is not None)
+    for line in near:
+        if line.common is None:
+            axes.scatter(
+                distance, line.each, s=12, marker="_", color=VIOLATED, linewidths=1, zorder=1, label=line.label
+            )
+            keys.append(Line2D([], [], color=VIOLATED, marker="_", linestyle="", label=line.label))
+            continue
+        axes.axhline(line.common, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=1)
+        axes.annotate(
+            line.label,
+            (0.995, line.common),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=VIOLATED,
+        )
+    axes.set_title(far, fontsize=8, loc="right", color=VIOLATED)
+    axes.set_xlabel(distance_label(problem), color=LINE)
+    axes.set_ylabel("bus voltage [pu]", color=LINE)
+    axes.margins(x=0.02, y=0.06)
+    axes.grid(color=PALE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=LINE)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if keys:
+        axes.legend(handles=keys, frameon=False, labelcolor=INK, loc="best")
+    return figure
+
+
+def profile_plot(
+    problem: ReconfigurationProblem, before: VoltageProfile | None, after: VoltageProfile | None
+) -> go.Figure:
+    """Voltage profiles for the screen; at least one must be known."""
+    figure = go.Figure(layout={"template": None})
+    ids = [escaped(f"bus {bus}") for bus in problem.network.bus_ids]
+    markers = problem.network.n_bus <= 3000
+    for profile, colour, label in ((before, BEFORE, "before"), (after, AFTER, "after")):
+        if profile is None:
+            continue
+        x: list[float | None] = []
+        y: list[float | None] = []
+        text: list[str | None] = []
+        for path in profile.paths:
+            x += [*np.round(profile.distance[path], 6).tolist(), None]
+            y += [*np.round(profile.vm[path], 6).tolist(), None]
+            text += [*(ids[k] for k in path), None]
+        figure.add_scatter(
+            x=x,
+            y=y,
+            text=text,
+            name=label,
+            mode="lines+markers" if markers else "lines",
+            line={"color": colour, "width": 1.5 if markers else 0.7},
+            marker={"size": 5, "symbol": "square" if label == "before" else "circle"},
+            hovertemplate="%{text}, " + label + "<br>%{y:.4f} pu at %{x:.3f}<extra></extra>",
+        )
+    near, far = _limit_lines(problem, before, after)
+    distance = next(profile.distance for profile in (after, before) if profile is not None)
+    for line in near:
+        if line.common is None:
+            figure.add_scatter(
+                x=np.round(distance, 6).tolist(),
+                y=[None if np.isnan(v) else float(v) for v in line.each],
+                text=ids,
+                name=line.label,
+                mode="markers",
+                marker={"size": 7, "symbol": "line-ew-open", "color": VIOLATED},
+                hovertemplate="%{text}, " + line.name + " %{y:.4f} pu<extra></extra>",
+            )
+            continue
+        figure.add_hline(
+            line.common,
+            line={"color": VIOLATED, "width": 1, "dash": "dash"},
+            annotation_text=line.label,
+            annotation_font={"color": VIOLATED, "size": 11},
+        )
+    if far:
+        figure.add_annotation(
+            text=far,
+            x=0.2,
+            y=1.05,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            showarrow=False,
+            font={"color": VIOLATED, "size": 11},
+        )
+    axis = {"gridcolor": PALE, "zeroline": False, "linecolor": LINE, "ticks": "outside", "tickcolor": PALE}
+    figure.update_layout(
+        height=420,
+        margin={"l": 70, "r": 20, "t": 20, "b": 60},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        font={"color": INK, "size": 12},
+        hovermode="closest",
+        legend={"orientation": "h", "y": 1.05, "x": 0},
+        xaxis={**axis, "title": {"text": distance_label(problem)}},
+        yaxis={**axis, "tickformat": ".3f", "title": {"text": "bus voltage [pu]"}},
+    )
+    return figure

@@ -1,0 +1,1 @@
+"""Numbers, files and the frame of a page: what every report uses."""

@@ -1,0 +1,64 @@
+"""What answers say of the file behind them: differences to its own tool, and what that tool makes of the answer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from learnopt.report.kit.numbers import escaped, finite, number, percent
+from learnopt.studies.inspection.reconcile import Origin
+
+EQUIVALENT = "the balanced equivalent of this feeder"
+"""What proofs speak of where the file is unbalanced."""
+AS_HERE = 1e-6
+"""Relative difference of the losses that two power flows have by their tolerances."""
+
+
+def origin_to_dict(origin: Origin) -> dict[str, Any]:
+    """Keys ``warnings``, ``balanced_equivalent`` and ``source_tool`` (null without a tool) of ``--json``."""
+    source = None
+    if origin.source is not None:
+        source = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(origin.source).items()}
+    return {"warnings": list(origin.warnings), "balanced_equivalent": origin.equivalent, "source_tool": source}
+
+
+def in_source(origin: Origin) -> str | None:
+    """The answer in the user's own model, in a sentence; None where it was not asked."""
+    found = origin.source
+    if found is None:
+        return None
+    if found.loss_kw is None:
+        return f"In your own model ({found.name}) this answer was not confirmed: {found.reason}."
+    parts = [f"In your own model ({found.name}): {number(found.loss_kw, 5)} kW lost"]
+    if found.difference is not None:
+        side = "above" if found.difference > 0 else "below"
+        share = f"{percent(abs(found.difference))} {side} ours"
+        parts.append("as here" if abs(found.difference) < AS_HERE else share)
+    if found.min_voltage_pu is not None:
+        parts.append(f"lowest voltage {found.min_voltage_pu:.4f} pu")
+    if found.max_loading is not None:
+        parts.append(f"highest loading {100 * found.max_loading:.0f} %")
+    reason = f" Not set there: {found.reason}." if found.reason else ""
+    return ", ".join(parts) + "." + reason
+
+
+def with_origin(origin: Origin, body: RenderableType) -> RenderableType:
+    """What the terminal shows of an answer: warnings on top, the answer in the user's own model below."""
+    last = in_source(origin)
+    return Group(
+        *(Text(f"Warning: {warning}", style="bold yellow") for warning in origin.warnings),
+        body,
+        *([] if last is None else [Text(last)]),
+    )
+
+
+def warnings_html(origin: Origin) -> str:
+    """Warnings for the top of a page, and the answer in the user's own model."""
+    warned = "".join(f"<p><strong>Warning:</strong> {escaped(warning)}</p>" for warning in origin.warnings)
+    last = in_source(origin)
+    found = "" if last is None else f"<p>{escaped(last)}</p>"
+    kind = "verdict none" if origin.warnings else "verdict"
+    return f'<section class="{kind}"><h2>Your own model</h2>{warned}{found}</section>' if warned or found else ""

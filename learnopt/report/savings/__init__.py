@@ -1,0 +1,1 @@
+"""Table, JSON and page of a savings study."""

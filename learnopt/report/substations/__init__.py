@@ -1,0 +1,1 @@
+"""Table, page and map of a plan of substations and lines."""

@@ -1,0 +1,356 @@
+"""Switching plan: an order of operations from one configuration to another in which no load is ever without supply.
+
+Two spanning trees can be turned into each other by exchanges: close one branch of the target, open one branch of the
+loop that it makes and that the target does not want. Every state after an exchange is radial; between its two
+operations one loop is closed for a moment. Which exchange comes next is chosen so that the lowest voltage of the next
+radial state is as high as possible, then its loss as low as possible.
+
+Where paralleling is forbidden the branch is opened first and the other one closed then: what hangs behind the opened
+branch is without supply in between. Exchanges that interrupt the fewest customers come first (the least load where the
+network does not know its customers), so none are interrupted where that can be; voltage and loss decide among equals.
+
+Phases that differ (vector groups of transformers, angles of sources) are never joined: where closing first would close
+a loop between them, exchanges between equal phases come first, and where there is none that one is opened first, too.
+
+Loss, voltages and currents after every operation are those of the independent judge, also while a loop is closed.
+
+A start that does not feed every bus (an outage) is restored first, by closings alone; loops of the start that the
+target does not have are opened next.
+
+References
+----------
+Exchange of bases: Oxley, Matroid Theory (2011), doi:10.1093/acprof:oso/9780198566946.001.0001, section 1.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from learnopt.errors import DataError
+from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
+from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
+from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
+from learnopt.physics import evaluate_transition, power_flow_batch
+from learnopt.physics.rooted_tree import rooted
+
+_LOOKED_AT = 8
+"""Exchanges whose power flow is computed again before each choice; the others keep the value they had last."""
+_BATCH = 256
+"""Power flows per batch, which bounds the memory of the states."""
+
+
+class Action(StrEnum):
+    """What is done to a switch."""
+
+    CLOSE = "close"
+    OPEN = "open"
+
+
+class PlanState(StrEnum):
+    """Topology after an operation."""
+
+    RADIAL = "radial"
+    """Every bus is fed along one path."""
+    LOOPED = "looped"
+    """Every bus is fed, a loop is closed until the next opening."""
+    RESTORING = "restoring"
+    """Some buses are still without supply, as they were at the start."""
+    INTERRUPTED = "interrupted"
+    """Some buses are without supply until the next closing."""
+
+
+class Paralleling(StrEnum):
+    """Whether a loop may be closed for a moment."""
+
+    ALLOWED = "allowed"
+    """Close first, then open: nobody is interrupted."""
+    FORBIDDEN = "forbidden"
+    """Open first, then close: what lies between is interrupted meanwhile."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One switching operation and the state it leads to.
+
+    Parameters
+    ----------
+    step
+        Position in the plan, from 1.
+    branch, branch_id
+        What is switched: index and id.
+    action
+        Close or open.
+    state
+        Topology after the operation.
+    name
+        Name of the device, "" where it has none.
+    manual
+        A crew carries it out on the spot.
+    loss_kw, min_voltage_pu, max_loading
+        AC loss [kW], lowest voltage [pu] of the buses that are fed and highest current over ampacity after the
+        operation; None where the power flow has no solution, ``max_loading`` also where no ampacity is known.
+    unfed
+        Indices of the loaded buses without supply after the operation.
+    interrupted_kw
+        Their load [kW]; of several scenarios the mean.
+    customers
+        Customers without supply after the operation; None where the network does not know its customers.
+    reason
+        Why the order is not the usual one; "" where it is.
+    """
+
+    step: int
+    branch: int
+    branch_id: Id
+    action: Action
+    state: PlanState
+    name: str = ""
+    loss_kw: float | None = None
+    min_voltage_pu: float | None = None
+    max_loading: float | None = None
+    manual: bool = False
+    unfed: tuple[int, ...] = ()
+    interrupted_kw: float = 0.0
+    customers: int | None = None
+    reason: str = ""
+
+
+def normal_state(problem: ReconfigurationProblem) -> Configuration:
+    """The configuration before reconfiguration as it stands: branches out of service carry nothing."""
+    return Configuration(problem.network.normal_configuration.closed & ~problem.scenario.out_of_service)
+
+
+def switching_plan(
+    problem: ReconfigurationProblem,
+    start: Configuration,
+    target: Configuration,
+    paralleling: Paralleling = Paralleling.ALLOWED,
+) -> list[Operation]:
+    """Order the operations that lead from one configuration to another.
+
+    Every bus fed at some moment stays fed, unless paralleling is forbidden or would join unequal phases; from the first
+    radial state on, every second state is radial and feeds all. Branches out of service count as open and are not
+    operated.
+
+    Raises
+    ------
+    DataError
+        Where the target is not radial, holds a loop between unequal phases, uses a branch out of service, or moves one
+        that is locked in its state or has no switch.
+    """
+    net = problem.network
+    out = problem.scenario.out_of_service
+    moved = start.closed != target.closed
+    faults = [f"branch {net.branch_ids[e]!r} is out of service" for e in np.flatnonzero(target.closed & out)]
+    fixed = (
+        ("must stay open: it is locked, or has no switch", problem.must_open & target.closed & ~out & moved),
+        ("must stay closed: it is locked, or has no switch", problem.must_close & ~target.closed & moved),
+    )
+    faults += [f"branch {net.branch_ids[e]!r} {why}" for why, mask in fixed for e in np.flatnonzero(mask)]
+    faults += radiality_faults(net, target.closed)
+    faults += unequal_loops(net, target.closed, problem.chords)
+    if faults:
+        raise DataError("switching plan: target configuration", faults)
+    plan = _Plan(problem, start.closed & ~out)
+    _restore(plan, target.closed)
+    _open_loops(plan, target.closed)
+    _exchange(plan, target.closed, paralleling)
+    return plan.operations
+
+
+class _Plan:
+    """Operations so far and the state they lead to."""
+
+    def __init__(self, problem: ReconfigurationProblem, closed: Bools) -> None:
+        self.problem = problem
+        self.closed = closed.copy()
+        self.operations: list[Operation] = []
+
+    def scores(self, states: list[Bools]) -> list[tuple[float, float]]:
+        """(lowest voltage [pu], -loss [kW]) of states; (-inf, -inf) where the power flow fails. Larger is better.
+
+        Of several scenarios the lowest voltage and the weighted mean loss.
+        """
+        problem, net = self.problem, self.problem.network
+        scores: list[tuple[float, float]] = []
+        for first in range(0, len(states), _BATCH):
+            closed = np.array(states[first : first + _BATCH])
+            lowest, loss = np.full(len(closed), np.inf), np.zeros(len(closed))
+            for member, weight in zip(problem.members, problem.weights, strict=True):
+                s = (member.p + 1j * member.q)[None, :]
+                flow = power_flow_batch(net, s, closed, problem.charging, problem.chords)
+                lowest, loss = np.minimum(lowest, flow.vm_min), loss + weight * flow.loss  # NaN stays NaN
+            scores += [
+                # Rounded: a voltage that two exchanges leave alone must count as equal.
+                (round(float(vm), 6), -float(kw) * net.base.kw) if np.isfinite(kw) else (-np.inf, -np.inf)
+                for vm, kw in zip(lowest, loss, strict=True)
+            ]
+        return scores
+
+    def add(self, e: int, action: Action, state: PlanState, reason: str = "") -> None:
+        """Carry out one operation and see what the judge says of the state it leads to."""
+        net = self.problem.network
+        self.closed[e] = action is Action.CLOSE
+        found = evaluate_transition(self.problem, Configuration(self.closed))
+        dark = np.flatnonzero(unfed_buses(net, self.closed)) if state in _DARK else np.zeros(0, dtype=np.int64)
+        loaded = dark[(self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
+        fed = np.setdiff1d(np.arange(net.n_bus), dark)
+        known = found.converged
+        self.operations.append(
+            Operation(
+                step=len(self.operations) + 1,
+                branch=e,
+                branch_id=net.branch_ids[e],
+                action=action,
+                state=state,
+                name=net.branch_names[e],
+                manual=bool(net.manual[e]),
+                loss_kw=found.loss_kw if known else None,
+                min_voltage_pu=float(found.vm[fed].min()) if known else None,
+                max_loading=found.max_loading if known and np.isfinite(net.i_max).any() else None,
+                unfed=tuple(loaded.tolist()),
+                interrupted_kw=float(np.maximum(self.problem.p[dark], 0).sum()) * net.base.kw,
+                customers=None if net.customers is None else int(net.customers[dark].sum()),
+                reason=reason,
+            )
+        )
+
+
+_DARK = (PlanState.RESTORING, PlanState.INTERRUPTED)
+
+
+def _restore(plan: _Plan, target: Bools) -> None:
+    """Close branches of the target that feed what has no supply, nearest to the substations first."""
+    net = plan.problem.network
+    node = merged_nodes(net)
+    tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
+    while True:
+        sets = DisjointSets(int(node.max()) + 1)
+        n_parts = int(node.max()) + 1 - sum(sets.join(tail[e], head[e]) for e in np.flatnonzero(plan.closed))
+        if n_parts == 1:
+            return
+        root = sets.find(0)
+        e = next(
+            int(e)
+            for e in np.flatnonzero(target & ~plan.closed)
+            if (sets.find(tail[e]) == root) != (sets.find(head[e]) == root)
+        )
+        if n_parts > 2:
+            plan.add(e, Action.CLOSE, PlanState.RESTORING)
+        else:
+            restored = plan.closed.copy()
+            restored[e] = True
+            radial = np.count_nonzero(without_chords(net, restored)) == int(node.max())
+            plan.add(e, Action.CLOSE, PlanState.RADIAL if radial else PlanState.LOOPED)
+
+
+def _open_loops(plan: _Plan, target: Bools) -> None:
+    """Open surplus branches of a state that feeds everything: such a branch lies in a loop and not in the target."""
+    net = plan.problem.network
+    node = merged_nodes(net)
+    tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
+    closed = without_chords(net, plan.closed)
+    n_surplus = np.count_nonzero(closed) - int(node.max())
+    # Branches of the target first, then the others: those that close a loop then are surplus.
+    sets = DisjointSets(int(node.max()) + 1)
+    kept = closed & target
+    order = [*np.flatnonzero(kept), *np.flatnonzero(closed & ~kept)]
+    surplus = [int(e) for e in order if not sets.join(tail[e], head[e])]
+    for k, e in enumerate(surplus, 1):
+        plan.add(e, Action.OPEN, PlanState.RADIAL if k == n_surplus else PlanState.LOOPED)
+
+
+def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
+    """Turn a radial state into the target, the best exchange first.
+
+    Exchanges in different parts of a feeder hardly see each other, so values of earlier rounds are a good guess of
+    which ones are worth a power flow now; the exchange that is carried out has always been computed in this round.
+    """
+    net = plan.problem.network
+    known: dict[tuple[int, int], tuple[float, float]] = {}
+    while not np.array_equal(plan.closed, target):
+        pairs = _exchanges(net, plan.closed, target)
+        open_first, apart = paralleling is Paralleling.FORBIDDEN, {}
+        if not open_first and has_angles(net):
+            apart = _apart(net, plan.closed, pairs)
+            joined = [pair for pair in pairs if apart[pair[0]] <= SAME_PHASE]
+            open_first, pairs = not joined, joined or pairs
+        if open_first:
+            lost = _interrupted(plan.problem, plan.closed)
+            least = min(lost[open_] for _, open_ in pairs)
+            pairs = [pair for pair in pairs if lost[pair[1]] == least]
+        new = [pair for pair in pairs if pair not in known]
+        known |= zip(new, plan.scores([_exchanged(plan.closed, *pair) for pair in new]), strict=True)
+        promising = sorted(pairs, key=lambda pair: (*(-value for value in known[pair]), pair))[:_LOOKED_AT]
+        known |= zip(promising, plan.scores([_exchanged(plan.closed, *pair) for pair in promising]), strict=True)
+        close, open_ = max(promising, key=lambda pair: (known[pair], -pair[0], -pair[1]))
+        if not open_first:
+            plan.add(close, Action.CLOSE, PlanState.LOOPED)
+            plan.add(open_, Action.OPEN, PlanState.RADIAL)
+        else:
+            reason = ""
+            if apart:
+                reason = (
+                    f"opened first: branch {net.branch_ids[close]!r} would join phases that are "
+                    f"{math.degrees(apart[close]):.4g} degrees apart"
+                )
+            plan.add(open_, Action.OPEN, PlanState.INTERRUPTED, reason)
+            plan.add(close, Action.CLOSE, PlanState.RADIAL)
+
+
+def _apart(net: Network, closed: Bools, pairs: list[tuple[int, int]]) -> dict[int, float]:
+    """Angle across each branch to close [rad]."""
+    closing = sorted({close for close, _ in pairs})
+    return dict(zip(closing, phase_differences(net, closed, closing).tolist(), strict=True))
+
+
+def _interrupted(problem: ReconfigurationProblem, closed: Bools) -> dict[int, tuple[int, float]]:
+    """(customers, load [pu]) behind every closed branch of a radial state, by branch."""
+    net = problem.network
+    tree = rooted(net, closed)
+    assert tree is not None, "an exchange keeps a state radial"
+    order, parent, feed = (array.tolist() for array in tree)
+    customers = [0] * net.n_bus if net.customers is None else net.customers.tolist()
+    load = np.maximum(problem.p, 0).tolist()
+    for k in reversed(order):
+        if parent[k] >= 0:
+            customers[parent[k]] += customers[k]
+            load[parent[k]] += load[k]
+    # Rounded: a sum that differs by the order of its terms must count as equal.
+    return {feed[k]: (customers[k], round(load[k], 9)) for k in order if feed[k] >= 0}
+
+
+def _exchanged(closed: Bools, close: int, open_: int) -> Bools:
+    state = closed.copy()
+    state[close], state[open_] = True, False
+    return state
+
+
+def _exchanges(net: Network, closed: Bools, target: Bools) -> list[tuple[int, int]]:
+    """(branch to close, branch to open in its loop) for every exchange that brings a radial state nearer to the target.
+
+    The target has no loop but fixed ones, so the loop of a branch to close always holds a branch that must be opened.
+    """
+    tree = rooted(net, closed)
+    assert tree is not None, "an exchange keeps a state radial"
+    order, parent, feed = (array.tolist() for array in tree)
+    depth = [0] * net.n_bus
+    for k in order:
+        if parent[k] >= 0:
+            depth[k] = depth[parent[k]] + 1
+    unwanted = (closed & ~target).tolist()
+    pairs = []
+    for e in np.flatnonzero(target & ~closed).tolist():
+        a, b = int(net.from_bus[e]), int(net.to_bus[e])
+        # Climb to the common bus, or to two substations, which count as one.
+        while a != b and (parent[a] >= 0 or parent[b] >= 0):
+            if depth[a] < depth[b]:
+                a, b = b, a
+            if unwanted[feed[a]]:
+                pairs.append((e, feed[a]))
+            a = parent[a]
+    return pairs

@@ -1,0 +1,81 @@
+"""The entry to planning a horizon: what may be asked for, and which run answers it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from learnopt.errors import DataError
+from learnopt.network import HorizonProblem
+from learnopt.studies.horizon.problem import HorizonPlan
+from learnopt.studies.horizon.run import Run, Suggest
+from learnopt.studies.horizon.store import HorizonFolder
+from learnopt.studies.horizon.work import Progress, Work
+
+
+def plan_horizon(
+    problem: HorizonProblem,
+    *,
+    window: int | None = None,
+    gap: float = 1e-3,
+    time_limit: float | None = None,
+    k_best: int = 4,
+    out: Path | None = None,
+    milp: bool = False,
+    suggest: Suggest | None = None,
+    progress: Progress | None = None,
+) -> HorizonPlan:
+    """Plan a horizon.
+
+    1. Tree search proves the least loss of every step and its ``k_best`` configurations, each step starting from the
+       answer of the one before; then the best single configuration of all steps, switching to it included.
+    2. Dynamic programming over all candidates gives the plan.
+    3. Rounds of Lagrangian decomposition (:mod:`learnopt.studies.horizon.bound`) raise the bound and add candidates,
+       until the gap is reached or no candidate is new. Where the AC bounds are loose (generation, charging,
+       capacitors) with load currents held first, then AC searches at the prices found.
+
+    Parameters
+    ----------
+    window
+        Steps known ahead: each step is decided in turn with the loads of so many steps from it on (model predictive
+        control). None = all are known from the start. The bound is always that of full knowledge.
+    gap
+        Relative gap at which the rounds stop.
+    time_limit
+        Seconds for everything; None = no limit.
+    k_best
+        Configurations proven per step. Where the tight AC bounds do not cover the problem one is, to the gap.
+    out
+        Folder that keeps what is proven of each step; an interrupted run goes on from there.
+    milp
+        Solve the steps, of each window where there is one, as one mixed-integer model too
+        (:mod:`learnopt.engines.milp.periods`): its plans are candidates, its bound counts. For short horizons or
+        windows.
+    suggest
+        Gives configurations worth trying for the problem of a step, the best first: starts and candidates.
+
+    Raises
+    ------
+    DataError
+        If the window, the gap, the time limit or the folder does not fit.
+    """
+    bad = []
+    if window is not None and not 1 <= window <= problem.n_steps:
+        bad.append(f"window = {window} must be from 1 to the {problem.n_steps} steps of the profile")
+    if not (math.isfinite(gap) and gap >= 0):
+        bad.append(f"gap = {gap} must be a finite number >= 0")
+    if time_limit is not None and not time_limit > 0:
+        bad.append(f"time_limit = {time_limit} must be > 0 [s]")
+    if k_best < 1:
+        bad.append(f"k_best = {k_best} must be >= 1")
+    if bad:
+        raise DataError("horizon", bad)
+    kept = None if out is None else HorizonFolder(out, problem, k_best)
+    limit = math.inf if time_limit is None else time_limit
+    work = Work(limit) if progress is None else Work(limit, progress)
+    window = None if window == problem.n_steps else window
+    if problem.controls:
+        from learnopt.studies.horizon.controlled import ControlledRun  # loads the MILP: only where it is needed
+
+        return ControlledRun(problem, work, gap, k_best, kept, milp, suggest).plan(window)
+    return Run(problem, work, gap, k_best, kept, milp, suggest).plan(window)

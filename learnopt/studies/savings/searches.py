@@ -1,0 +1,165 @@
+"""Tree searches of a study, each made once: in a folder also once over all runs, so that a killed study goes on.
+
+.. code-block:: text
+
+    DIR/savings.json     fingerprint of network, loads, limits, outages and locks
+        searches.json    configuration found and loss proven, by a digest of what was searched
+
+Files appear whole or not at all. Period, switching cost, representatives, gap and time may differ between runs in one
+folder: a search that is the same in both is not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learnopt.engines import SolveOptions, Stopwatch
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.errors import DataError
+from learnopt.io.case_json import network_to_dict, read_json
+from learnopt.io.files import write_atomically
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Status
+from learnopt.studies.savings.problem import SavingsProblem
+
+SAVE_S = 5.0
+"""Seconds between two writes: what a kill can cost."""
+_ENDED = (Status.OPTIMAL, Status.INFEASIBLE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search is good for.
+
+    Parameters
+    ----------
+    configuration
+        The best one met, None where there is none.
+    bound_kw
+        Proven lower bound of the AC loss, 0 where nothing is proven.
+    """
+
+    configuration: Configuration | None
+    bound_kw: float
+
+
+class Searches:
+    """The tree searches of one study.
+
+    Parameters
+    ----------
+    problem
+        The study.
+    directory
+        Where they are kept, made where it does not exist; None = nowhere.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written or holds another study.
+    """
+
+    def __init__(self, problem: SavingsProblem, directory: Path | None) -> None:
+        self.problem = problem
+        self.directory = directory
+        self._known: dict[str, Found] = {}
+        self._saved = 0
+        self._since = Stopwatch()
+        if directory is None:
+            return
+        identity = {"fingerprint": _fingerprint(problem), "n_steps": problem.n_steps}
+        manifest = directory / "savings.json"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if not manifest.exists():
+                _write(manifest, identity)
+        except OSError as error:
+            raise DataError(str(directory), [f"cannot be written: {error.strerror or error}"]) from None
+        if read_json(manifest) != identity:
+            reason = "holds a study of another network, profile, limits or locks: choose another folder, or delete it"
+            raise DataError(str(directory), [reason])
+        self._known = self._read()
+        self._saved = len(self._known)
+
+    def ask(
+        self, asked: ReconfigurationProblem, options: SolveOptions, start: Configuration, *, whole: bool = False
+    ) -> Found:
+        """Search, or remember: safe to be called by several threads.
+
+        Parameters
+        ----------
+        whole
+            Only what came to its end is remembered: the time limit depends on what was done before.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the search was interrupted.
+        """
+        key = _digest(asked, options)
+        if key in self._known:
+            return self._known[key]
+        result = TreeSearchEngine().solve(asked, options, start)
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        proven = result.certificate is Certificate.AC and result.dual_bound_kw is not None
+        found = Found(result.configuration, max(result.dual_bound_kw or 0.0, 0.0) if proven else 0.0)
+        if result.status in _ENDED or not whole:
+            self._known[key] = found
+        return found
+
+    def save(self, now: bool = False) -> None:
+        """Write what is new, at most every :data:`SAVE_S` seconds unless asked to; not while threads search."""
+        if self.directory is None or len(self._known) == self._saved or not (now or self._since.elapsed > SAVE_S):
+            return
+        trees = {c: k for k, c in enumerate(dict.fromkeys(f.configuration for f in self._known.values()))}
+        net = self.problem.network
+        content = {
+            "open_branches": [None if c is None else net.open_ids(c) for c in trees],
+            "searches": {key: [trees[f.configuration], f.bound_kw] for key, f in self._known.items()},
+        }
+        _write(self.directory / "searches.json", content)
+        self._saved, self._since = len(self._known), Stopwatch()
+
+    def _read(self) -> dict[str, Found]:
+        """What a run before has kept; nothing where it cannot be read: it is then made again."""
+        assert self.directory is not None
+        try:
+            raw = json.loads((self.directory / "searches.json").read_text(encoding="utf-8"))
+            net = self.problem.network
+            trees = [None if ids is None else net.configuration(ids) for ids in raw["open_branches"]]
+            return {str(key): Found(trees[k], float(bound)) for key, (k, bound) in raw["searches"].items()}
+        except (OSError, ValueError, KeyError, IndexError, TypeError, DataError):
+            return {}
+
+
+def _digest(asked: ReconfigurationProblem, options: SolveOptions) -> str:
+    """Digest of loads, weights, limits and what is to be proven; the rest is that of the study."""
+    digest = hashlib.sha256(repr((asked.limits, options.certify, options.gap)).encode())
+    several = asked.scenarios
+    for scenario in (asked.scenario,) if several is None else several.scenarios:
+        digest.update(np.ascontiguousarray(scenario.p_load).tobytes())
+        digest.update(np.ascontiguousarray(scenario.q_load).tobytes())
+    if several is not None:
+        digest.update(np.ascontiguousarray(several.weights).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _fingerprint(problem: SavingsProblem) -> str:
+    """Digest of everything that a search depends on."""
+    rules = [repr(problem.limits), repr(problem.charging), json.dumps(network_to_dict(problem.network), sort_keys=True)]
+    digest = hashlib.sha256("\n".join(rules).encode())
+    frame = problem.frame
+    for array in (problem.p, problem.q, problem.hours, frame.out_of_service, frame.locked):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, allow_nan=False)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -1,0 +1,156 @@
+"""Training leaves a calibrated checkpoint with an honest card; evaluation measures everybody on the same feeders."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from learnopt.dataset.generate import GenerateConfig, generate
+from learnopt.dataset.store import read_labels, read_manifest, write_labels
+from learnopt.errors import DataError
+from learnopt.generator import FeederConfig
+from learnopt.learned.baselines import solving_baselines
+from learnopt.learned.training import evaluate, proven_pairs, train
+from learnopt.learning.baselines import all_baselines
+from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.learning.config import TrainingConfig
+from learnopt.learning.model import ModelConfig
+from learnopt.network import Status
+
+CONFIG = TrainingConfig(name="short", epochs=3, test_share=0.2, model=ModelConfig(hidden=8, layers=1))
+
+
+def test_checkpoint_is_the_outcome(labelled_dataset: Path, tmp_path: Path) -> None:
+    """What was saved loads, predicts the same, and the card counts feeders, pairs and metrics."""
+    outcome = train(CONFIG, labelled_dataset, tmp_path / "c")
+    assert len(outcome.history) == 3
+    assert {"train_loss", "validation_loss"} <= outcome.history[0].keys()
+    predictor, card = load_checkpoint(tmp_path / "c"), load_card(tmp_path / "c")
+    assert card == outcome.card
+    problem = next(read_labels(labelled_dataset)).problem
+    assert np.array_equal(predictor.predict(problem).theta, outcome.predictor.predict(problem).theta)
+    assert predictor.thresholds == outcome.predictor.thresholds
+    assert predictor.name == card.name == "short"
+    assert card.metrics["test"]["n"] == 12  # six of thirty feeders, two scenarios each
+    assert card.data["pairs"] == {"training": 32, "training_not_proven": 0, "validation": 8, "thresholds": 8}
+    assert card.data["labels"]["labelled"] == 60
+    assert card.data["config"] == read_manifest(labelled_dataset).config
+    assert card.calibration["n_feeders"] == 4
+    assert all(tau is None for tau in card.thresholds.values())  # four feeders claim nothing
+
+
+def test_same_seed_same_weights(labelled_dataset: Path, tmp_path: Path) -> None:
+    """Bit for bit; another seed gives others."""
+    config = replace(CONFIG, epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(replace(config, seed=seed), labelled_dataset, tmp_path / name)
+    a, b, c = (load_card(tmp_path / name).weights_sha256 for name in "abc")
+    assert a == b != c
+
+
+def test_enough_feeders_give_a_threshold(tiny_checkpoint: Path) -> None:
+    """With 19 calibration feeders a risk of 0.05 can be claimed, one of 0.01 cannot."""
+    card = load_card(tiny_checkpoint)
+    assert card.calibration["n_feeders"] == 19
+    assert card.thresholds[0.05] is not None
+    assert card.thresholds[0.01] is None
+
+
+def test_proven_pairs_are_those_of_the_records(labelled_dataset: Path) -> None:
+    """One pair and one feeder name per proven label, in order."""
+    records = list(read_labels(labelled_dataset))
+    pairs, feeders, certificates = proven_pairs(records)
+    assert certificates == [r.certificate for r in records]
+    assert [y for _, y in pairs] == [r.configuration for r in records]
+    assert feeders == [str(r.feeder_index) for r in records]
+    assert proven_pairs([]) == ([], [], [])
+
+
+def test_labels_that_are_not_proven_are_trained_on_within_a_gap(labelled_dataset: Path, tmp_path: Path) -> None:
+    """Every third label is made one with a gap of 2 %: trained on where 5 % are allowed, never measured on."""
+    folder = tmp_path / "d"
+    shutil.copytree(labelled_dataset, folder)
+    records = [
+        replace(r, status=Status.FEASIBLE, gap=0.02) if k % 3 == 0 else r for k, r in enumerate(read_labels(folder))
+    ]
+    for shard in range(3):
+        write_labels(folder, shard, records[20 * shard : 20 * shard + 20])
+    config = replace(CONFIG, epochs=1)
+    counts = {
+        gap: train(replace(config, label_gap=gap), folder, tmp_path / "c").card.data["pairs"]
+        for gap in (0.0, 0.01, 0.05)
+    }
+    assert counts[0.0] == counts[0.01]
+    assert counts[0.0]["training_not_proven"] == 0
+    assert counts[0.05]["training"] == 32  # two scenarios of sixteen feeders
+    assert counts[0.05]["training_not_proven"] == 32 - counts[0.0]["training"] > 0
+    assert counts[0.05]["validation"] + counts[0.05]["thresholds"] < 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test_share": 0.0}, "test_share = 0"),
+        ({"validation_share": 0.0}, "no validation pair"),
+        ({"calibration_share": 0.9}, "30 feeders do not suffice"),
+    ],
+)
+def test_shares_that_cannot_be_served(
+    labelled_dataset: Path, tmp_path: Path, change: dict[str, float], message: str
+) -> None:
+    """An error before a checkpoint is written."""
+    with pytest.raises(DataError, match=message):
+        train(replace(CONFIG, **change), labelled_dataset, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_unlabelled_data_is_said(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """Training and evaluation name the command that is missing."""
+    feeder = FeederConfig(buses=(10, 12), substations=(1, 1), loops=(2, 2))
+    generate(GenerateConfig(seed=1, n_feeders=1, scenarios_per_feeder=1, feeder=feeder), tmp_path / "d")
+    with pytest.raises(DataError, match="learnopt label"):
+        train(CONFIG, tmp_path / "d", tmp_path / "c")
+    with pytest.raises(DataError, match="learnopt label"):
+        evaluate(load_checkpoint(tiny_checkpoint), tmp_path / "d")
+
+
+def test_damaged_labels_are_refused(labelled_dataset: Path, tmp_path: Path) -> None:
+    """A label file that is not the one of the manifest is never trained on."""
+    copy = tmp_path / "d"
+    shutil.copytree(labelled_dataset, copy)
+    (copy / "labels-00001.parquet").write_bytes((copy / "labels-00000.parquet").read_bytes())
+    with pytest.raises(DataError, match=r"labels-00001\.parquet"):
+        train(CONFIG, copy, tmp_path / "c")
+
+
+def test_evaluation_measures_everybody_on_the_same_pairs(labelled_dataset: Path, tiny_checkpoint: Path) -> None:
+    """The model, its stepwise form and every baseline, same n; the solver-free ones learned on the other feeders."""
+    metrics = evaluate(load_checkpoint(tiny_checkpoint), labelled_dataset)
+    rivals = [b.name for b in [*solving_baselines(), *all_baselines()]]
+    assert list(metrics) == [
+        "model",
+        "model, step by step",
+        "model, step by step, exchange",
+        "model and exchange",
+        *rivals,
+    ]
+    assert {m.n for m in metrics.values()} == {30}
+    assert {m.distinct_labels for m in metrics.values()} == {metrics["model"].distinct_labels}
+    assert all(m.n_label_not_converged == 0 for m in metrics.values())
+    assert metrics["model"].ece is not None
+    assert metrics["model"].fixing.keys() == load_card(tiny_checkpoint).thresholds.keys()
+    # No configuration loses less than a proven optimum; exchange is at least as good as staying.
+    assert all(m.mean_regret_percent >= -1e-6 for m in metrics.values())
+    assert metrics["model and exchange"].mean_regret_percent <= metrics["branch exchange"].mean_regret_percent + 1e-9
+    assert metrics["branch exchange"].mean_regret_percent <= metrics["present configuration"].mean_regret_percent
+
+
+def test_evaluation_without_baselines_uses_all_pairs(labelled_dataset: Path, tiny_checkpoint: Path) -> None:
+    """Nothing has to be fitted, so nothing is held back."""
+    metrics = evaluate(load_checkpoint(tiny_checkpoint), labelled_dataset, baselines=False)
+    assert list(metrics) == ["model", "model, step by step", "model, step by step, exchange", "model and exchange"]
+    assert metrics["model"].n == 60

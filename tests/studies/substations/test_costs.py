@@ -1,0 +1,104 @@
+"""Cost formulas of the seed against numbers computed by hand from its data."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from learnopt.network.costs import (
+    FEEDER_TANGENT,
+    LOSS_TANGENT,
+    SUBSTATION_TANGENT,
+    CapacityCosts,
+    Curve,
+    FeederCost,
+    TransformerCost,
+    annual_factor,
+    current_a,
+    curve_of_loss_tangent,
+    envelope,
+    line_loss_kw,
+    loss_factor,
+    loss_ratio_percent,
+)
+
+LINE = FeederCost(
+    r_ohm_per_km=0.5,
+    kv=34.5,
+    investment=1e7,
+    charge_rate=0.1,
+    energy=2700.0,
+    load_factor=0.38,
+    location_factor=0.8,
+    reserve_factor=1.15,
+    capacity=CapacityCosts(1.78e7, 0.0, 2e6, 0.21, 0.18, 0.18),
+)
+
+
+def test_loss_factor() -> None:
+    """(16) at the load factor of Table 1: 0.3 * 0.38 + 0.7 * 0.1444."""
+    assert loss_factor(0.38) == pytest.approx(0.21508)
+    assert loss_factor(1.0) == pytest.approx(1.0)
+
+
+def test_loss_of_a_line() -> None:
+    """(10) and (11): 100 A over 0.5 ohm lose 3 * 0.5 * 10^4 W = 15 kW, 0.3 percent of 5 MW."""
+    assert line_loss_kw(0.5, 100.0) == pytest.approx(15.0)
+    assert loss_ratio_percent(15.0, 5000.0) == pytest.approx(0.3)
+    # With I = S / (sqrt(3) V) the loss is R S^2 / V^2: 0.5 * 64 / 1190.25 MW.
+    assert line_loss_kw(0.5, current_a(8.0, 34.5)) == pytest.approx(1e3 * 0.5 * 64 / 1190.25)
+
+
+def test_feeder_cost() -> None:
+    """(13) to (15) and (17) at 8 MVA, where 1 km loses 26.8851 kW."""
+    loss = 26.885108
+    assert LINE.annual_investment() == pytest.approx(1e6)
+    assert LINE.annual_energy(8.0) == pytest.approx(loss * 2700 * 0.8 * 0.21508 * 8760, rel=1e-6)
+    assert LINE.annual_demand(8.0) == pytest.approx(loss * 0.8 * 1.15 * (1.78e7 * 0.21 + 2e6 * 0.18), rel=1e-6)
+    assert LINE.annual(8.0) == pytest.approx(1e6 + 109_412_280 + 101_359_900, rel=1e-4)
+
+
+def test_present_worth() -> None:
+    """(18): the closed form is the sum, the curve is the yearly cost at every power, interest 0 counts years."""
+    factor = sum(1.14**-n for n in range(1, 21))
+    assert annual_factor(0.14, 20) == pytest.approx(factor)
+    assert annual_factor(0.0, 20) == 20
+    curve = LINE.present_worth(0.14, 20)
+    for mva in (0.0, 3.0, 8.0):
+        assert curve.value(mva) == pytest.approx(factor * LINE.annual(mva))
+
+
+def test_transformer_cost() -> None:
+    """(20) to (24): core losses all year, copper losses with the square of the load."""
+    unit = TransformerCost(1e9, 0.18, 40.0, 200.0, 50.0, 2700.0, 0.215, 1000.0)
+    assert unit.annual_core() == pytest.approx((1000 + 8760 * 2700) * 40)
+    assert unit.annual_copper(25.0) == pytest.approx((1000 + 8760 * 0.215 * 2700) * 200 / 4)
+    assert unit.annual(25.0) == pytest.approx(1.8e8 + unit.annual_core() + unit.annual_copper(25.0))
+    assert unit.present_worth(0.14, 10).value(25.0) == pytest.approx(annual_factor(0.14, 10) * unit.annual(25.0))
+
+
+def test_printed_tangents() -> None:
+    """(25) at 50 MVA is the printed total, at 29 MVA it is not; (12) is 0 at 29.97 MVA; (19) at no load."""
+    assert SUBSTATION_TANGENT.value(50.0) == pytest.approx(1.608e10, rel=1e-3)
+    assert SUBSTATION_TANGENT.value(29.0) == pytest.approx(1.213e10, rel=1e-3)
+    assert LOSS_TANGENT.value(29.9745) == pytest.approx(0.0, abs=1e-4)
+    assert FEEDER_TANGENT.value(0.0) == 1200735.2
+
+
+def test_tangents_touch_from_below() -> None:
+    """A tangent meets its curve where it touches and lies below elsewhere; (12) and its curve agree."""
+    curve = Curve(5.0, 0.3)
+    tangent = curve.tangent(4.0)
+    assert tangent.value(4.0) == pytest.approx(curve.value(4.0))
+    assert all(tangent.value(s) <= curve.value(s) + 1e-12 for s in (0.0, 1.0, 3.9, 4.1, 20.0))
+    again = curve_of_loss_tangent(LOSS_TANGENT).tangent(-2 * LOSS_TANGENT.intercept / LOSS_TANGENT.slope)
+    assert (again.slope, again.intercept) == pytest.approx((LOSS_TANGENT.slope, LOSS_TANGENT.intercept))
+    assert math.isnan(LOSS_TANGENT.at)
+
+
+def test_envelope() -> None:
+    """A thin line is cheapest at low power, a thick one at high power."""
+    thin, thick = Curve(1.0, 1.0), Curve(3.0, 0.25)
+    assert envelope((thin, thick), 1.0) == (0, 2.0)
+    assert envelope((thin, thick), 4.0) == (1, 7.0)
