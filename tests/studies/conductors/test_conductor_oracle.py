@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.planning.plans import cost_of, least_costs, plans_of, small_problem
+from plans import cost_of, least_costs, plans_of, small_problem
 
 from learnopt.formulations.conductor_selection import economic_limit, economic_limit_reason
 from learnopt.network import Status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.planning.plans import small_problem
+from plans import small_problem
 
 from learnopt.io import load_case
 from learnopt.io.conductors import read_conductors
