@@ -1,7 +1,7 @@
 """One problem in a notebook: :func:`problem`, :func:`solve`, and a :class:`Solution` that shows itself.
 
-A thin layer over studies and reports: it takes what a user has at hand (a name, a file, a network), and keeps problem and
-result together, so that ids, pictures and the switching plan need no further argument.
+A thin layer over studies and reports: it takes what a user has at hand (a name, a file, a network), and keeps problem
+and result together, so that ids, pictures and the switching plan need no further argument.
 """
 
 from __future__ import annotations
