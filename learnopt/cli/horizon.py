@@ -101,7 +101,8 @@ def horizon(
     from learnopt.io import read_profiles
     from learnopt.network import Certificate
     from learnopt.network.held import held_in_words
-    from learnopt.report.horizon.text import horizon_table, horizon_to_dict, write_horizon_report
+    from learnopt.report.horizon.page import write_horizon_report
+    from learnopt.report.horizon.text import horizon_table, horizon_to_dict
     from learnopt.studies.configuration.held import hold_limits
     from learnopt.studies.configuration.solve import warm_up
     from learnopt.studies.horizon import HorizonProblem, plan_horizon

@@ -30,26 +30,13 @@ doi:10.1007/s10107-004-0552-5 (smoothing).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
-from learnopt.network import Bools, Floats, HorizonProblem, Ints
-
-
-class Candidates(Protocol):
-    """What the prices need to know of a pool."""
-
-    problem: HorizonProblem
-    energy_kwh: Floats
-
-    @property
-    def closed(self) -> Bools:
-        """States of the candidates, shape (n, n_branch)."""
-        ...
-
+from learnopt.network import Floats, Ints
+from learnopt.studies.horizon.pool import Pool
 
 SHARPENINGS = (3e-2, 3e-3, 3e-4)
 """Soft minima one after the other: the error of each may reach this share of the objective."""
@@ -80,13 +67,13 @@ class Prices:
         """Price of each closed branch in each step [kWh], shape (n_step, n_branch)."""
         return self.multipliers[:-1] - self.multipliers[1:]
 
-    def constant(self, pool: Candidates) -> float:
+    def constant(self, pool: Pool) -> float:
         """What the prices owe to the initial state and to the cap [kWh]."""
         cap = pool.problem.max_operations or 0
         return float(-self.multipliers[0] @ pool.problem.initial.closed - self.mu * cap)
 
 
-def find_prices(pool: Candidates, start: Prices | None = None) -> Prices:
+def find_prices(pool: Pool, start: Prices | None = None) -> Prices:
     """Multipliers that make the bound over the pool large; deterministic."""
     problem = pool.problem
     if problem.max_operations is None:
@@ -106,7 +93,7 @@ def find_prices(pool: Candidates, start: Prices | None = None) -> Prices:
     return max(best, key=lambda prices: prices.value_kwh)
 
 
-def _at(pool: Candidates, mu: float, start: Prices | None) -> Prices:
+def _at(pool: Pool, mu: float, start: Prices | None) -> Prices:
     """Multipliers for a given price of the cap."""
     problem = pool.problem
     n_steps, limit = problem.n_steps, problem.switching_cost + mu
@@ -148,12 +135,12 @@ def _at(pool: Candidates, mu: float, start: Prices | None) -> Prices:
     return _finished(pool, lam, mu)
 
 
-def _finished(pool: Candidates, lam: Floats, mu: float) -> Prices:
+def _finished(pool: Pool, lam: Floats, mu: float) -> Prices:
     prices = Prices(lam, mu, 0.0)
     least = (pool.energy_kwh + prices.by_step @ pool.closed.T).min(axis=1)
     return Prices(lam, mu, float(least.sum()) + prices.constant(pool))
 
 
-def best_at(pool: Candidates, prices: Prices) -> Ints:
+def best_at(pool: Pool, prices: Prices) -> Ints:
     """The candidate of least energy plus prices in each step, shape (n_step,)."""
     return np.argmin(pool.energy_kwh + prices.by_step @ pool.closed.T, axis=1)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from learnopt.errors import DataError
 from learnopt.network import HorizonProblem
+from learnopt.studies.horizon.by_tree import TreeProofs
 from learnopt.studies.horizon.problem import HorizonPlan
-from learnopt.studies.horizon.run import Run, Suggest
+from learnopt.studies.horizon.run import Proofs, Run, Suggest
 from learnopt.studies.horizon.store import HorizonFolder
 from learnopt.studies.horizon.work import Progress, Work
 
@@ -74,8 +75,9 @@ def plan_horizon(
     limit = math.inf if time_limit is None else time_limit
     work = Work(limit) if progress is None else Work(limit, progress)
     window = None if window == problem.n_steps else window
+    proofs: Proofs = TreeProofs(problem, work, gap, k_best)
     if problem.controls:
-        from learnopt.studies.horizon.controlled import ControlledRun  # loads the MILP: only where it is needed
+        from learnopt.studies.horizon.by_milp import MilpProofs  # loads Pyomo and HiGHS: only where they are needed
 
-        return ControlledRun(problem, work, gap, k_best, kept, milp, suggest).plan(window)
-    return Run(problem, work, gap, k_best, kept, milp, suggest).plan(window)
+        proofs = MilpProofs(problem, work, gap)
+    return Run(problem, work, proofs, gap, kept, milp, suggest).plan(window)

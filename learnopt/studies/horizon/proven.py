@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from learnopt.network import Certificate, Configuration
+import numpy as np
+
+from learnopt.network import Certificate, Configuration, Floats
 
 USEFUL_SHARE = 0.9
 """An AC bound less than this share of the plan's objective gives way to that of the model where there is one."""
@@ -28,6 +30,19 @@ class Proven:
     ac_kwh: float = -math.inf
     model_kwh: float = -math.inf
     held: tuple[Configuration, ...] = ()
+
+    @classmethod
+    def of_steps(cls, hours: Floats, ac_kw: Floats) -> Proven:
+        """What AC bounds of the steps alone prove together; nothing where one is missing.
+
+        Parameters
+        ----------
+        hours
+            Durations [h], shape (n_step,).
+        ac_kw
+            Bounds of the losses [kW], NaN where there is none, shape (n_step,).
+        """
+        return cls(float(hours @ ac_kw)) if np.isfinite(ac_kw).all() else cls()
 
     def with_ac(self, value_kwh: float) -> Proven:
         """With another AC bound known."""

@@ -15,6 +15,7 @@ from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.studies.horizon.bound import Prices, best_at, find_prices
+from learnopt.studies.horizon.devices import Candidate
 from learnopt.studies.horizon.pool import Pool
 from learnopt.studies.horizon.proven import USEFUL_SHARE, Proven
 from learnopt.studies.horizon.store import StepRecord
@@ -35,10 +36,8 @@ class Rounds:
 
     Parameters
     ----------
-    problem, pool
-        The horizon and its candidates; more are added.
-    work
-        Time and effort of the call.
+    problem, work
+        The horizon, and the time and effort of the call.
     loose
         Only the AC bound for mixed signs applies.
 
@@ -48,17 +47,21 @@ class Rounds:
         AC bounds of the loss of each step [kW], NaN where there is none, shape (n_step,).
     """
 
-    def __init__(self, problem: HorizonProblem, pool: Pool, work: Work, loose: bool) -> None:
-        self.problem, self.pool, self.work, self.loose = problem, pool, work, loose
+    def __init__(self, problem: HorizonProblem, work: Work, loose: bool) -> None:
+        self.problem, self.work, self.loose = problem, work, loose
         self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
         self._metrics: list[Relaxation | None] = [None] * problem.n_steps
         self._prices: Prices | None = None
 
-    def raised(self, proven: Proven, certificate: Certificate, records: list[StepRecord], gap: float) -> Proven:
+    def raised(
+        self, pool: Pool, proven: Proven, certificate: Certificate, records: list[StepRecord], gap: float
+    ) -> Proven:
         """What is proven after rounds that end at a gap, or with nothing new.
 
         Parameters
         ----------
+        pool
+            The candidates; more are added.
         proven
             What is known before, the sum of the bounds of the steps included where they are those of the AC problem.
         certificate
@@ -68,7 +71,7 @@ class Rounds:
         gap
             Relative gap to reach.
         """
-        pool, work = self.pool, self.work
+        work = self.work
         finest = (LOOSE_SHARE if self.loose else FINE_SHARE) * gap
         coarse = max(COARSE, finest) if self.loose else COARSE
         first = work.rounds
@@ -77,7 +80,7 @@ class Rounds:
             if path is None:
                 break
             objective = pool.objective_kwh(path)
-            plan = tuple(pool.configurations[k] for k in path)
+            plan = pool.along(path)
             if certificate is Certificate.MODEL:
                 proven = proven.with_model(_sum_of_model(self.problem, records, plan), plan)
             best = proven.of(certificate)
@@ -87,21 +90,21 @@ class Rounds:
             # Far from the gap asked for, rough proofs do.
             if math.isfinite(best) and objective > 0:
                 coarse = min(coarse, max(finest, PROGRESS_SHARE * (1 - best / objective)))
-            value, found = self._round(prices, plan, certificate, coarse)
+            value, found = self._round(pool, prices, plan, certificate, coarse)
             proven = proven.with_ac(value) if certificate is Certificate.AC else proven.with_model(value, plan)
             if self.loose and certificate is Certificate.AC and proven.ac_kwh < USEFUL_SHARE * objective:
                 break  # the bound of the model is told first: more rounds of a dear one help nobody
-            if not pool.add(found, known=self.problem.n_steps):
+            if not pool.add(map(Candidate, found), known=self.problem.n_steps):
                 if coarse <= finest:
                     break
                 coarse = max(0.1 * coarse, finest)
         return proven
 
     def _round(
-        self, prices: Prices, plan: tuple[Configuration, ...], certificate: Certificate, gap: float
+        self, pool: Pool, prices: Prices, plan: tuple[Configuration, ...], certificate: Certificate, gap: float
     ) -> tuple[float, list[Configuration]]:
         """The bound at given prices [kWh], ``-inf`` where the time is over before, and configurations worth a look."""
-        problem, pool, work = self.problem, self.pool, self.work
+        problem, work = self.problem, self.work
         reference, total = best_at(pool, prices), prices.constant(pool)
         found: list[Configuration] = []
         work.rounds += 1

@@ -1,16 +1,15 @@
-"""The stages of a plan: proofs of every step, the bound, one model, rolling decisions."""
+"""The stages of a plan: proofs of every step, candidates, the bound, one model, rolling decisions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from learnopt.engines import SolveOptions
-from learnopt.engines.tree.coverage import ac_obstacles, tight_obstacles
-from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.network import (
     Certificate,
     Configuration,
@@ -19,30 +18,55 @@ from learnopt.network import (
     Ints,
     ReconfigurationProblem,
     Result,
-    Settings,
     Status,
 )
 from learnopt.network.horizon import SAME
+from learnopt.studies.horizon.devices import Candidate, first_candidates
 from learnopt.studies.horizon.pool import Pool
 from learnopt.studies.horizon.problem import HorizonPlan
 from learnopt.studies.horizon.proven import Proven
-from learnopt.studies.horizon.rounds import Rounds
 from learnopt.studies.horizon.store import HorizonFolder, StepRecord
 from learnopt.studies.horizon.verdict import Verdict
 from learnopt.studies.horizon.work import Work
 
 if TYPE_CHECKING:
-    from learnopt.engines.milp.coupled import Plan
     from learnopt.engines.milp.periods import PeriodsResult
 
 Suggest = Callable[[ReconfigurationProblem], list[Configuration]]
 
-LOOSE_SECONDS = 2.0
-"""Longest search for the configuration of a step where the tight AC bounds do not apply."""
 MODEL_SHARE = 0.7
 """Share of the time left for one model of all steps, or for those of all windows."""
-STATIC_SHARE = 0.3
-"""Share of the time limit for the best single configuration."""
+
+
+class Proofs(Protocol):
+    """What proves the steps and raises the bound: tree search without controls, the MILP with them."""
+
+    ac_kw: Floats
+    """AC bounds of the loss of each step [kW], NaN where there is none, shape (n_step,)."""
+
+    def step(self, t: int, start: Configuration | None) -> StepRecord:
+        """What is found out about one step alone."""
+        ...
+
+    def of_steps(self, records: list[StepRecord]) -> Proven:
+        """What the bounds of the steps prove together."""
+        ...
+
+    def static(self, pool: Pool) -> Result:
+        """Best single configuration of all steps, the cost of switching to it included."""
+        ...
+
+    def look_ahead(self, pool: Pool, ahead: HorizonProblem, state: Configuration, known: int) -> None:
+        """Add candidates for a window, seen from a state."""
+        ...
+
+    def raised(self, pool: Pool, proven: Proven, records: list[StepRecord], gap: float) -> Proven:
+        """What is proven of every plan after rounds until a gap is reached or nothing new is found."""
+        ...
+
+    def raises(self, told: Certificate) -> bool:
+        """Rounds would raise the bound of this certificate."""
+        ...
 
 
 class Run:
@@ -52,40 +76,33 @@ class Run:
         self,
         problem: HorizonProblem,
         work: Work,
+        proofs: Proofs,
         gap: float,
-        k_best: int,
         folder: HorizonFolder | None,
         milp: bool,
         suggest: Suggest | None,
     ) -> None:
-        self.problem, self.work, self.gap, self.k_best = problem, work, gap, k_best
+        self.problem, self.work, self.proofs, self.gap = problem, work, proofs, gap
         self.folder, self.milp, self.suggest = folder, milp, suggest
+        self.pool = Pool(problem)
         self.proven = Proven()
-        self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
-        """AC bounds of the loss of each step [kW], shape (n_step,)."""
-        self._prepare()
-
-    def _prepare(self) -> None:
-        self.pool = Pool(self.problem)
-        together = self.problem.together
-        self.certificate = Certificate.MODEL if tight_obstacles(together) else Certificate.AC
-        """Of the searches, and of the bound that rounds raise."""
-        # Only the bound for mixed signs proves something of the AC problem.
-        self.loose = self.certificate is Certificate.MODEL and not ac_obstacles(together)
-        self._rounds = Rounds(self.problem, self.pool, self.work, self.loose)
+        self._suggested: list[tuple[Candidate, int]] = []
 
     def plan(self, window: int | None) -> HorizonPlan:
         """The plan, each step decided with ``window`` steps known; None = all."""
-        verdict = Verdict(self.problem, self.pool, self.work, self.gap, window)
         stage = self.work.watch.stage
         one_model = self.milp and window is None
         with stage("steps"):
             records = self._steps()
-        failed = [t for t, record in enumerate(records) if not record.configurations]
+            failed = [t for t, record in enumerate(records) if not record.configurations]
+            if not failed:
+                self._candidates(records)
+        verdict = Verdict(self.problem, self.pool, self.work, self.gap, window)
         if failed:
             return verdict.on_failed_steps(records, failed)
+        self.proven = self.proofs.of_steps(records)
         with stage("static"):
-            static = self._static()
+            static = self.proofs.static(self.pool)
         # One model of all steps brings its own bound: the sum of those of the steps is enough before it.
         self._bound(records, 1.0 if one_model else self.gap)
         if one_model:
@@ -105,114 +122,46 @@ class Run:
                 "No sequence of the candidates found respects the caps on operations; none is proven not to exist.",
             )
         with stage("judge"):
-            return verdict.on_plan(path, self._settings(path), records, self.ac_kw, static, self.proven)
-
-    def _solve(
-        self,
-        problem: ReconfigurationProblem,
-        start: Configuration | None,
-        k_best: int,
-        seconds: float = math.inf,
-        gap: float | None = None,
-    ) -> Result:
-        left = max(min(seconds, self.work.left), 1e-3)
-        result = TreeSearchEngine(k_best=k_best).solve(
-            problem,
-            SolveOptions(certify=self.certificate, time_limit=left if math.isfinite(left) else None, gap=gap),
-            start,
-        )
-        self._count(result)
-        return result
-
-    def _count(self, result: Result | PeriodsResult) -> None:
-        """Its nodes are counted; an interrupt during a search ends the run."""
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        self.work.nodes += result.nodes
+            return verdict.on_plan(path, records, self.proofs.ac_kw, static, self.proven)
 
     def _steps(self) -> list[StepRecord]:
         """Proof of each step, with the answer of the step before as start."""
         records: list[StepRecord] = []
         start: Configuration | None = None
-        for t, step in enumerate(self.problem.steps):
+        for t in range(self.problem.n_steps):
             self.work.report("steps", t, self.problem.n_steps)
             record = None if self.folder is None else self.folder.read(t)
             if record is None:
-                start = self._suggested(step, t) or start
-                record = self._record(step, start)
+                record = self.proofs.step(t, self._suggestion(t) or start)
                 if self.folder is not None and record.settled:
                     self.folder.write(t, record)
             records.append(record)
-            self._take(record, t)
             if record.configurations:
                 start = record.configurations[0]
-        self._take_initial()
-        self._account(records)
         self.work.report("steps", self.problem.n_steps, self.problem.n_steps)
         return records
 
-    def _account(self, records: list[StepRecord]) -> None:
-        """What the bounds of the steps prove together."""
-        for t, record in enumerate(records):
-            if record.bound_kw is not None and record.certificate is Certificate.AC:
-                self.ac_kw[t] = record.bound_kw
-        if np.isfinite(self.ac_kw).all():
-            self.proven = self.proven.with_ac(float(self.problem.hours @ self.ac_kw))
-        elif not self.problem.controls:
-            self.certificate = Certificate.MODEL
-
-    def _suggested(self, step: ReconfigurationProblem, t: int) -> Configuration | None:
-        """The best configuration suggested for a step; those that are candidates by themselves are taken."""
+    def _suggestion(self, t: int) -> Configuration | None:
+        """The best configuration suggested for a step; without controls all of them are candidates."""
+        step = self.problem.steps[t]
         found = [] if self.suggest is None else [c for c in self.suggest(step) if step.admits(c)]
-        if found and not step.controls:
-            self.pool.add(found, known=t)
+        if not step.controls:
+            self._suggested += [(Candidate(c), t) for c in found]
         return found[0] if found else None
 
-    def _record(self, step: ReconfigurationProblem, start: Configuration | None) -> StepRecord:
-        """The best configurations of one step, proven to the end where that is quick."""
-        if self.loose:
-            result = self._solve(step, start, 1, LOOSE_SECONDS, self.gap)
-            if result.configuration is None and result.status is not Status.INFEASIBLE:
-                result = self._solve(step, start, 1, gap=self.gap)
-        else:
-            result = self._solve(step, start, self.k_best)
-        found = [] if result.configuration is None else [result.configuration]
-        found += [a.configuration for a in result.alternatives if a.configuration not in found]
-        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
-
-    def _take(self, record: StepRecord, t: int) -> None:
-        """Candidates from the record of step ``t``."""
-        self.pool.add(record.configurations, known=t)
-
-    def _take_initial(self) -> None:
-        """Candidates once all steps are known."""
-        self.pool.add([self.problem.initial], known=0)
-
-    def _static(self) -> Result:
-        """Best single configuration of all steps, the cost of switching to it included."""
-        path = self.pool.best()
-        start = None if path is None else self.pool.configurations[int(np.bincount(path).argmax())]
-        result = self._solve(self.problem.together, start, 1, STATIC_SHARE * self.work.limit)
-        if result.configuration is not None:
-            self.pool.add([result.configuration], known=self.problem.n_steps)
-        return result
+    def _candidates(self, records: list[StepRecord]) -> None:
+        """The pool, once all steps are known alone."""
+        self.pool = Pool(self.problem, [record.settings[0] for record in records if record.settings])
+        first = first_candidates(self.problem, records, self._suggested)
+        done, total = 0, sum(map(len, first.values()))
+        for known, candidates in first.items():
+            self.work.report("candidates", done, total)
+            self.pool.add(candidates, known)
+            done += len(candidates)
 
     def _bound(self, records: list[StepRecord], gap: float) -> None:
-        """Raise what is proven; where the AC bound is loose after that of the model, at its prices and for its plan."""
-        with self.work.watch.stage("bound"):
-            self._raise(records, gap)
-        if self.loose:
-            with self.work.watch.stage("proofs"):
-                self.proven = self._rounds.raised(self.proven, Certificate.AC, records, gap)
-            self.ac_kw = self._rounds.ac_kw
-            path = self.pool.best()
-            if path is not None and self.proven.held != tuple(self.pool.configurations[k] for k in path):
-                with self.work.watch.stage("bound"):
-                    self._raise(records, gap)  # the searches found a better plan: the model is that of its voltages
-
-    def _raise(self, records: list[StepRecord], gap: float) -> None:
-        """Raise the bound of every plan until a gap is reached or nothing new is found."""
-        self.proven = self._rounds.raised(self.proven, self.certificate, records, gap)
+        """Raise what is proven of every plan."""
+        self.proven = self.proofs.raised(self.pool, self.proven, records, gap)
 
     def _open(self) -> bool:
         """The gap is not reached, and rounds would raise the bound that is told."""
@@ -221,17 +170,16 @@ class Run:
             return False
         objective = self.pool.objective_kwh(path)
         told = self.proven.certificate(objective)
-        return (self.loose or told in (self.certificate, Certificate.NONE)) and self.proven.of(told) < objective * (
-            1 - self.gap
-        )
+        return self.proofs.raises(told) and self.proven.of(told) < objective * (1 - self.gap)
 
     def _together(self) -> str | None:
         """Candidates and bound of one model of all steps; why there is no plan where it proves so."""
         path = self.pool.best()
-        result = self._one_model(self.problem, None if path is None else self._plan_of(path), self.ac_kw)
+        start = None if path is None else Plan(self.pool.along(path), self.pool.settings(path))
+        result = self._one_model(self.problem, start, self.proofs.ac_kw)
         if result.status is Status.INFEASIBLE:
             return result.message
-        self._take_plans(result.found, self.problem.n_steps)
+        self._take(result.found, self.problem.n_steps)
         if result.proven:
             self.proven = self.proven.with_ac(result.bound_kwh)
         return None
@@ -240,13 +188,19 @@ class Run:
         self, problem: HorizonProblem, start: Plan | None, bounds_kw: Floats, share: float = 1.0
     ) -> PeriodsResult:
         """One model of all steps, or of a window: its share of the time there is for them."""
-        from learnopt.engines.milp.coupled import Coupled  # loads Pyomo and HiGHS
-        from learnopt.engines.milp.periods import solve_periods
+        from learnopt.engines.milp.periods import solve_periods  # loads Pyomo and HiGHS
 
         left = None if math.isinf(self.work.limit) else max(share * MODEL_SHARE * self.work.left, 0.05)
         result = solve_periods(Coupled(problem), SolveOptions(gap=self.gap, time_limit=left), start, bounds_kw)
-        self._count(result)
+        self.work.count(result)
         return result
+
+    def _take(self, plans: list[Plan], known: int) -> None:
+        """What plans consist of are candidates."""
+        for plan in plans:
+            settings = plan.settings or (None,) * len(plan.configurations)
+            pairs = zip(plan.configurations, settings, strict=True)
+            self.pool.add([Candidate.of(self.problem, *pair) for pair in pairs], known)
 
     def _rolling(self, window: int) -> Ints | None:
         """The plan of limited knowledge, decided step by step."""
@@ -258,48 +212,17 @@ class Run:
             self.work.report("rolling", t, problem.n_steps)
             begin = float(problem.begins[t])
             ahead = problem.ahead(t, window, state, used, devices, begin - changed_at)
-            self._look_ahead(ahead, t, state)
+            known = t + ahead.n_steps - 1
+            self.proofs.look_ahead(pool, ahead, state, known)
             if self.milp:
-                known = t + ahead.n_steps - 1
-                found = self._one_model(ahead, None, self.ac_kw[t : t + ahead.n_steps], 1 / (problem.n_steps - t)).found
-                self._take_plans(found, known)
+                bounds_kw = self.proofs.ac_kw[t : t + ahead.n_steps]
+                self._take(self._one_model(ahead, None, bounds_kw, 1 / (problem.n_steps - t)).found, known)
             choice = pool.next_step(ahead, t)
             if choice is None:
                 return None
-            after = pool.configurations[choice]
+            after, now = pool.configurations[choice], pool.devices[choice]
             used = used + ((state.closed != after.closed) & problem.counted)
-            state = after
-            path.append(choice)
-            now = self._devices(choice)
             changed = np.zeros(len(now), dtype=bool) if devices is None else np.abs(now - devices) > SAME
-            changed_at, devices = np.where(changed, begin, changed_at), now
+            changed_at, devices, state = np.where(changed, begin, changed_at), now, after
+            path.append(choice)
         return np.array(path, dtype=np.int64)
-
-    def _look_ahead(self, ahead: HorizonProblem, t: int, state: Configuration) -> None:
-        """The best single configuration of a window is a candidate too."""
-        result = self._solve(ahead.together, state, 1)
-        if result.configuration is not None:
-            self.pool.add([result.configuration], known=t + ahead.n_steps - 1)
-
-    # What differs where a candidate has settings of devices too.
-
-    def _take_plans(self, plans: list[Plan], known: int) -> None:
-        for plan in plans:
-            self._take_plan(plan, known)
-
-    def _take_plan(self, plan: Plan, known: int) -> None:
-        self.pool.add(plan.configurations, known)
-
-    def _plan_of(self, path: Ints) -> Plan:
-        """A sequence of candidates as a plan."""
-        from learnopt.engines.milp.coupled import Plan
-
-        return Plan(tuple(self.pool.configurations[k] for k in path))
-
-    def _devices(self, candidate: int) -> Floats:
-        """Settings of the devices of a candidate, shape (n_device,)."""
-        return np.zeros(0)
-
-    def _settings(self, path: Ints) -> tuple[Settings, ...]:
-        """Settings of the controls in each step; empty without controls."""
-        return ()

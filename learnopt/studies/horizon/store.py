@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ class StepRecord:
     def settled(self) -> bool:
         """Nothing is left to be found out about this step."""
         return self.status in (Status.OPTIMAL, Status.INFEASIBLE)
+
+    @property
+    def ac_bound_kw(self) -> float:
+        """AC bound of its loss [kW], NaN where there is none."""
+        known = self.bound_kw is not None and self.certificate is Certificate.AC
+        return self.bound_kw if known and self.bound_kw is not None else math.nan
 
 
 class HorizonFolder:

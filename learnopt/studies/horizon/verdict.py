@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 
@@ -17,24 +16,14 @@ from learnopt.network import (
     Ints,
     ReconfigurationProblem,
     Result,
-    Settings,
     Status,
 )
 from learnopt.physics import evaluate, evaluate_as_it_is
+from learnopt.studies.horizon.pool import Pool
 from learnopt.studies.horizon.problem import HorizonPlan
 from learnopt.studies.horizon.proven import Proven
 from learnopt.studies.horizon.store import StepRecord
 from learnopt.studies.horizon.work import Work
-
-
-class Candidates(Protocol):
-    """What an answer tells of a pool."""
-
-    configurations: list[Configuration]
-
-    def operations(self, path: Ints) -> Ints:
-        """Operations before each step, shape (n_step,)."""
-        ...
 
 
 class Verdict:
@@ -50,15 +39,12 @@ class Verdict:
         Steps known ahead; None = all.
     """
 
-    def __init__(
-        self, problem: HorizonProblem, pool: Candidates, work: Work, gap: float, window: int | None = None
-    ) -> None:
+    def __init__(self, problem: HorizonProblem, pool: Pool, work: Work, gap: float, window: int | None = None) -> None:
         self.problem, self.pool, self.work, self.gap, self.window = problem, pool, work, gap, window
 
     def on_plan(
         self,
         path: Ints,
-        settings: tuple[Settings, ...],
         records: list[StepRecord],
         ac_kw: Floats,
         static: Result,
@@ -68,8 +54,8 @@ class Verdict:
 
         Parameters
         ----------
-        path, settings
-            Candidates of the steps, and settings of the controls where there are any.
+        path
+            Candidates of the steps.
         records
             Of the steps alone.
         ac_kw
@@ -80,7 +66,7 @@ class Verdict:
             Bounds of every plan.
         """
         problem, pool = self.problem, self.pool
-        plan = tuple(pool.configurations[k] for k in path)
+        plan, settings = pool.along(path), pool.settings(path)
         applied = [step.applied(settings[t]) if settings else step for t, step in enumerate(problem.steps)]
         evaluations = tuple(evaluate(step, c) for step, c in zip(applied, plan, strict=True))
         refused = [t for t, e in enumerate(evaluations) if not e.feasible]

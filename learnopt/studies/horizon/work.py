@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from learnopt.engines import Stopwatch
+from learnopt.network import Status
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
+
+
+class Counted(Protocol):
+    """Outcome of a search."""
+
+    @property
+    def status(self) -> Status:
+        """How it ended."""
+        ...
+
+    @property
+    def nodes(self) -> int:
+        """Branch-and-bound nodes."""
+        ...
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
@@ -32,6 +48,12 @@ class Work:
     watch: Stopwatch = field(default_factory=Stopwatch)
     nodes: int = 0
     rounds: int = 0
+
+    def count(self, found: Counted) -> None:
+        """Add the nodes of a search; an interrupt during it ends the call."""
+        if found.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        self.nodes += found.nodes
 
     @property
     def left(self) -> float:

@@ -19,8 +19,9 @@ from learnopt.network import Certificate, Limits, Network, Scenario, Status
 from learnopt.physics import evaluate, power_flow
 from learnopt.physics.batch import feasible_losses
 from learnopt.studies.horizon import HorizonProblem, plan_horizon
-from learnopt.studies.horizon import run as run_module
+from learnopt.studies.horizon import by_tree
 from learnopt.studies.horizon.bound import find_prices
+from learnopt.studies.horizon.devices import Candidate
 from learnopt.studies.horizon.path import cheapest_path, operations_of
 from learnopt.studies.horizon.pool import Pool
 
@@ -106,7 +107,7 @@ def test_prices_bound_every_sequence(seed: int) -> None:
     problem = random_horizon(seed, switching_cost=0.3, max_operations=None if seed % 2 else 4)
     best, _ = brute_force(problem)
     pool = Pool(problem)
-    pool.add(all_configurations(problem.steps[-1]), known=0)
+    pool.add(map(Candidate, all_configurations(problem.steps[-1])), known=0)
     prices = find_prices(pool)
     limit = problem.switching_cost + prices.mu
     assert np.abs(prices.multipliers).max() <= limit * (1 + 1e-12)
@@ -132,14 +133,14 @@ def test_interrupted_run_goes_on(case33: Network, tmp_path: Path, monkeypatch: p
     fresh = plan_horizon(problem)
     solved = []
 
-    class Counting(run_module.TreeSearchEngine):
+    class Counting(by_tree.TreeSearchEngine):
         def solve(self, problem, options, start=None):
             solved.append(problem.scenario.name)
             if len(solved) == 4:
                 raise KeyboardInterrupt
             return super().solve(problem, options, start)
 
-    monkeypatch.setattr(run_module, "TreeSearchEngine", Counting)
+    monkeypatch.setattr(by_tree, "TreeSearchEngine", Counting)
     with pytest.raises(KeyboardInterrupt):
         plan_horizon(problem, out=tmp_path)
     (tmp_path / "steps" / "00001.json").write_text('{"status": "opt', encoding="utf-8")

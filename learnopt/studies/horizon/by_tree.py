@@ -1,0 +1,122 @@
+"""Proofs of a horizon without controls: tree search of every step, rounds of priced searches for the whole."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from learnopt.engines import SolveOptions
+from learnopt.engines.tree.coverage import ac_obstacles, tight_obstacles
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, ReconfigurationProblem, Result, Status
+from learnopt.studies.horizon.devices import Candidate
+from learnopt.studies.horizon.pool import Pool
+from learnopt.studies.horizon.proven import Proven
+from learnopt.studies.horizon.rounds import Rounds
+from learnopt.studies.horizon.store import StepRecord
+from learnopt.studies.horizon.work import Work
+
+LOOSE_SECONDS = 2.0
+"""Longest search for the configuration of a step where the tight AC bounds do not apply."""
+STATIC_SHARE = 0.3
+"""Share of the time limit for the best single configuration."""
+
+
+class TreeProofs:
+    """What tree search proves of one horizon; see :class:`learnopt.studies.horizon.run.Proofs`.
+
+    Parameters
+    ----------
+    problem, work
+        The horizon, and the time and effort of the call.
+    gap
+        Relative gap asked for.
+    k_best
+        Configurations proven per step.
+    """
+
+    def __init__(self, problem: HorizonProblem, work: Work, gap: float, k_best: int) -> None:
+        self.problem, self.work, self.gap, self.k_best = problem, work, gap, k_best
+        tight = tight_obstacles(problem.together)
+        self.certificate = Certificate.MODEL if tight else Certificate.AC
+        """Of the searches, and of the bound that rounds raise."""
+        # Only the bound for mixed signs proves something of the AC problem.
+        self.loose = bool(tight) and not ac_obstacles(problem.together)
+        self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
+        self._rounds = Rounds(problem, work, self.loose)
+
+    def step(self, t: int, start: Configuration | None) -> StepRecord:
+        """The best configurations of one step, proven to the end where that is quick."""
+        step = self.problem.steps[t]
+        if self.loose:
+            result = self._solve(step, start, 1, LOOSE_SECONDS, self.gap)
+            if result.configuration is None and result.status is not Status.INFEASIBLE:
+                result = self._solve(step, start, 1, gap=self.gap)
+        else:
+            result = self._solve(step, start, self.k_best)
+        found = [] if result.configuration is None else [result.configuration]
+        found += [a.configuration for a in result.alternatives if a.configuration not in found]
+        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
+
+    def of_steps(self, records: list[StepRecord]) -> Proven:
+        """What the bounds of the steps prove together; where that is nothing of the AC problem, the model counts."""
+        self.ac_kw = np.array([record.ac_bound_kw for record in records])
+        if np.isnan(self.ac_kw).any():
+            self.certificate = Certificate.MODEL
+        return Proven.of_steps(self.problem.hours, self.ac_kw)
+
+    def static(self, pool: Pool) -> Result:
+        """Best single configuration of all steps, the cost of switching to it included; a candidate too."""
+        path = pool.best()
+        start = None if path is None else pool.configurations[int(np.bincount(path).argmax())]
+        result = self._solve(self.problem.together, start, 1, STATIC_SHARE * self.work.limit)
+        if result.configuration is not None:
+            pool.add([Candidate(result.configuration)], known=self.problem.n_steps)
+        return result
+
+    def look_ahead(self, pool: Pool, ahead: HorizonProblem, state: Configuration, known: int) -> None:
+        """The best single configuration of a window is a candidate too."""
+        result = self._solve(ahead.together, state, 1)
+        if result.configuration is not None:
+            pool.add([Candidate(result.configuration)], known)
+
+    def raised(self, pool: Pool, proven: Proven, records: list[StepRecord], gap: float) -> Proven:
+        """What is proven after rounds of the bound.
+
+        Where the AC bound is loose they come after those of the model, at its prices and for its plan.
+        """
+        rounds, stage = self._rounds, self.work.watch.stage
+        with stage("bound"):
+            proven = rounds.raised(pool, proven, self.certificate, records, gap)
+        if not self.loose:
+            return proven
+        with stage("proofs"):
+            proven = rounds.raised(pool, proven, Certificate.AC, records, gap)
+        self.ac_kw = rounds.ac_kw
+        path = pool.best()
+        if path is not None and proven.held != pool.along(path):
+            with stage("bound"):  # the searches found a better plan: the model is that of its voltages
+                proven = rounds.raised(pool, proven, self.certificate, records, gap)
+        return proven
+
+    def raises(self, told: Certificate) -> bool:
+        """Rounds would raise the bound of this certificate."""
+        return self.loose or told in (self.certificate, Certificate.NONE)
+
+    def _solve(
+        self,
+        problem: ReconfigurationProblem,
+        start: Configuration | None,
+        k_best: int,
+        seconds: float = math.inf,
+        gap: float | None = None,
+    ) -> Result:
+        left = max(min(seconds, self.work.left), 1e-3)
+        result = TreeSearchEngine(k_best=k_best).solve(
+            problem,
+            SolveOptions(certify=self.certificate, time_limit=left if math.isfinite(left) else None, gap=gap),
+            start,
+        )
+        self.work.count(result)
+        return result
