@@ -34,7 +34,7 @@ from learnopt.network.controls import FREE
 RATING_DIRECTIONS = 16
 """Tangents of the rating of a generator in the model from the start: 2 % at their corners, always outside."""
 OUTSIDE = 1e-6
-"""Excess of a rating at which a solution is cut off, relative where the rating is above 1 pu."""
+"""Excess of a rating at which a solution is cut off, relative to the rating or to the load, whichever is larger."""
 
 
 def variable_capacitor_voltage_sqr(model: Any, controls: Controls) -> None:
@@ -96,7 +96,7 @@ def rated(generator: Generator) -> bool:
     return generator.mode == FREE and math.isfinite(generator.s_max)
 
 
-def rating_tangents(controls: Controls, p: Floats, q: Floats, on: Floats) -> tuple[Ints, Floats]:
+def rating_tangents(controls: Controls, p: Floats, q: Floats, on: Floats, load: float) -> tuple[Ints, Floats]:
     r"""Generators outside their rating in a solution, and the direction of the tangent that cuts it off.
 
     :math:`P\cos\theta + Q\sin\theta \le s^{\max} o` with :math:`\theta` the angle of (P, Q) is the support function of
@@ -106,6 +106,8 @@ def rating_tangents(controls: Controls, p: Floats, q: Floats, on: Floats) -> tup
     ----------
     p, q, on
         Solution, shape (n_generator,) each.
+    load
+        Size of the powers of the problem [pu].
 
     Returns
     -------
@@ -113,7 +115,7 @@ def rating_tangents(controls: Controls, p: Floats, q: Floats, on: Floats) -> tup
     """
     limit = np.array([g.s_max if rated(g) else math.inf for g in controls.generators])
     bounded = np.isfinite(limit)
-    allowed = np.where(bounded, np.where(bounded, limit, 0.0) * on + OUTSIDE * np.maximum(limit, 1.0), math.inf)
+    allowed = np.where(bounded, np.where(bounded, limit, 0.0) * on + OUTSIDE * np.maximum(limit, load), math.inf)
     outside = np.flatnonzero(np.hypot(p, q) > allowed)
     return outside, np.arctan2(q[outside], p[outside])
 

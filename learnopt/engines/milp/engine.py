@@ -24,6 +24,8 @@ SMALLEST_GAP = 1e-6
 """What the tolerances of the linear solver allow to prove; a smaller gap asked for counts as this one."""
 LIGHT_LOAD = 1e-2
 """Feeders with less apparent load than this [pu] are solved in units of their own."""
+LIGHT_WITH_CONTROLS = 1.0
+"""The same with controls: what a bank or a generator injects is a small part of the load, and so are the tolerances."""
 
 
 class HighsRelaxation:
@@ -103,7 +105,7 @@ class HighsRelaxation:
         fixed = [float(g.available) for g in generators]
         p, q, on = (np.where(c >= 0, run.values[c], 0.0) for c in self._generators)
         on = np.where(self._generators[2] >= 0, on, fixed)
-        cuts = list(zip(*rating_tangents(self.data.problem.controls, p, q, on), strict=True))
+        cuts = list(zip(*rating_tangents(self.data.problem.controls, p, q, on, unit_of_load(self.data)), strict=True))
         for k, angle in cuts:
             columns = np.array([c[k] for c in self._generators])
             row, limit = np.array([-math.cos(angle), -math.sin(angle), generators[k].s_max]), 0.0
@@ -188,12 +190,22 @@ class HighsRelaxation:
         return self.b[inside], len(np.unique(branch[inside]))
 
 
+def unit_of_load(data: DistFlowData) -> float:
+    """All apparent load and all that controls can inject [pu], at most 1: what tolerances of powers are measured by."""
+    problem, controls = data.problem, data.problem.controls
+    load = float(np.abs(problem.p + 1j * problem.q).sum())
+    load += sum(max(map(abs, generator.reach)) for generator in controls.generators)
+    load += sum(max(map(abs, bank.choices)) for bank in controls.capacitors)
+    return min(1.0, load or 1.0)
+
+
 def light_units(data: DistFlowData, model: Any) -> list[tuple[Any, float]]:
     """Units of powers and squared currents where the loads are far below 1, for HiGHS's absolute tolerances."""
-    unit = min(1.0, float(np.abs(data.problem.p + 1j * data.problem.q).sum()) or 1.0)
-    if unit >= LIGHT_LOAD or data.problem.controls:
+    unit = unit_of_load(data)
+    if unit >= (LIGHT_WITH_CONTROLS if data.problem.controls else LIGHT_LOAD):
         return []
-    return [((*model.P.values(), *model.Q.values()), unit), (model.ell.values(), unit**2)]
+    powers = (model.P, model.Q, model.generator_p, model.generator_q)
+    return [([v for power in powers for v in power.values()], unit), (model.ell.values(), unit**2)]
 
 
 class MilpEngine:
@@ -218,11 +230,11 @@ class MilpEngine:
         The certificate is ``ac``, or ``none`` where a constant of the relaxation could not be proven (the message says
         which). Ctrl-C returns incumbent and bound.
         """
+        watch, serves = Stopwatch(), {"several_scenarios": True, "controls": True, "fixed_loops": True}
+        if (failure := infeasible(problem, self.name, watch, **serves)) is not None:
+            return failure
         if problem.chords.any():
             return solve_without_loops(self.name, self.solve, problem, options, start)
-        watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch, several_scenarios=True, controls=True)) is not None:
-            return failure
         if problem.scenarios is not None:
             from learnopt.engines.milp.scenarios import solve_scenarios
 
