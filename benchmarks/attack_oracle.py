@@ -30,6 +30,10 @@ _STEP = 1 / 8
 """First step of the load."""
 _LAST_STEP = 1 / 2048
 """Steps below this are given up: the state is at the edge of collapse."""
+_NOTHING = 1e-13
+"""Share of the load below which a current or a power is rounding."""
+_UNTOLD = 1e-7
+"""Excess of a limit that is no more than that: neither respected for certain nor violated."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,10 @@ class States:
 
 
 def configurations(problem: ReconfigurationProblem) -> NDArray[np.bool_]:
-    """Every radial configuration that locks and outages leave, shape (n, n_branch); the cap is not looked at."""
+    """Every radial configuration that locks and outages leave, shape (n, n_branch); the cap is not looked at.
+
+    Loops of closed branches without a switch are in every state, which is radial but for them.
+    """
     net, scenario = problem.network, problem.scenario
     fixed = ~net.switchable & (scenario.locked < 0)
     opened = scenario.out_of_service | (scenario.locked == 0) | (fixed & net.normally_open)
@@ -72,21 +79,23 @@ def configurations(problem: ReconfigurationProblem) -> NDArray[np.bool_]:
     node[net.substations] = net.substations[0]
     tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
     wanted = len(set(node.tolist())) - 1
-    base = np.flatnonzero(forced).tolist()
+    meshed = _loop_closers(np.flatnonzero(forced & ~net.switchable & ~net.normally_open).tolist(), tail, head, node)
+    base = [e for e in np.flatnonzero(forced).tolist() if e not in meshed]
     choice = np.flatnonzero(~opened & ~forced).tolist()
     found = []
     for some in combinations(choice, wanted - len(base)) if wanted >= len(base) else ():
         closed = [*base, *some]
-        if _is_tree(closed, tail, head, node):
+        if not _loop_closers(closed, tail, head, node):
             row = np.zeros(net.n_branch, dtype=bool)
-            row[closed] = True
+            row[[*closed, *meshed]] = True
             found.append(row)
     return np.array(found, dtype=bool).reshape(len(found), net.n_branch)
 
 
-def _is_tree(branches: list[int], tail: list[int], head: list[int], node: NDArray[np.int64]) -> bool:
-    """No branch closes a cycle; as many branches as nodes but one, so they are a spanning tree."""
+def _loop_closers(branches: list[int], tail: list[int], head: list[int], node: NDArray[np.int64]) -> list[int]:
+    """The branches that close a loop with those before them; as many as nodes but one without any are a tree."""
     label = {k: k for k in set(node.tolist())}
+    closing = []
     for e in branches:
         a, b = tail[e], head[e]
         while label[a] != a:
@@ -94,9 +103,9 @@ def _is_tree(branches: list[int], tail: list[int], head: list[int], node: NDArra
         while label[b] != b:
             b = label[b]
         if a == b:
-            return False
+            closing.append(e)
         label[a] = b
-    return True
+    return closing
 
 
 def ac_states(problem: ReconfigurationProblem, closed: NDArray[np.bool_]) -> States:
@@ -105,7 +114,7 @@ def ac_states(problem: ReconfigurationProblem, closed: NDArray[np.bool_]) -> Sta
     Parameters
     ----------
     closed
-        bool, shape (n, n_branch), each radial.
+        bool, shape (n, n_branch), each radial but for fixed loops.
     """
     net, scenario = problem.network, problem.scenario
     n, m, count = net.n_bus, net.n_branch, len(closed)
@@ -244,32 +253,43 @@ def excess(problem: ReconfigurationProblem, states: States) -> NDArray[np.float6
     some = inner & np.isfinite(high)
     if some.any():
         worst = np.maximum(worst, (vm[:, some] / high[some] - 1).max(axis=1))
+    load = float(np.abs(problem.scenario.p_load + 1j * problem.scenario.q_load).sum())
     if limits.ampacity:
-        worst = np.maximum(worst, (states.current / net.i_max - 1).max(axis=1, initial=-1))
+        worst = np.maximum(worst, _told(states.current / net.i_max - 1, net.i_max, load).max(axis=1, initial=-1))
     if limits.substations:
+        least, most = net.substation_s_min, net.substation_s_max
         with np.errstate(divide="ignore", invalid="ignore"):
-            worst = np.maximum(worst, (states.drawn / net.substation_s_max - 1).max(axis=1))
-            worst = np.maximum(
-                worst, np.where(net.substation_s_min > 0, 1 - states.drawn / net.substation_s_min, -1).max(axis=1)
-            )
+            worst = np.maximum(worst, _told(states.drawn / most - 1, most, load).max(axis=1))
+            worst = np.maximum(worst, np.where(least > 0, _told(1 - states.drawn / least, least, load), -1).max(axis=1))
     return worst
+
+
+def _told(over: NDArray[np.float64], limit: NDArray[np.float64], load: float) -> NDArray[np.float64]:
+    """Excess of limits; of those that are rounding of the load nobody can tell."""
+    return np.where(limit <= _NOTHING * load, _UNTOLD, over)
 
 
 def held_losses(problem: ReconfigurationProblem, closed: NDArray[np.bool_], v: Complex) -> NDArray[np.float64]:
     """Losses with load currents held at voltages ``v``, shape (n,): what ``certificate model`` bounds.
 
-    For networks without shunts of any kind and with ratios of 1.
+    For networks without shunts of any kind and with ratios of 1. Kirchhoff's laws split the currents of fixed loops.
     """
     net, scenario = problem.network, problem.scenario
     current = np.conj(((scenario.p_load - scenario.p_gen) + 1j * (scenario.q_load - scenario.q_gen)) / v)
+    inner = np.ones(net.n_bus, dtype=bool)
+    inner[net.substations] = False
     losses = []
     for row in closed:
         branches = np.flatnonzero(row)
-        incidence = np.zeros((net.n_bus, len(branches)))
+        incidence = np.zeros((net.n_bus, len(branches)), dtype=complex)
         incidence[net.to_bus[branches], np.arange(len(branches))] = 1
         incidence[net.from_bus[branches], np.arange(len(branches))] -= 1
-        inner = np.ones(net.n_bus, dtype=bool)
-        inner[net.substations] = False
-        flow = np.linalg.solve(incidence[inner], current[inner])
+        kept = incidence[inner]
+        # Currents into buses, and no voltage around a loop: z f is a difference of bus voltages, zero at the roots.
+        system = np.block([
+            [kept, np.zeros((len(kept), len(kept)))],
+            [np.diag((net.r + 1j * net.x)[branches]), kept.T],
+        ])  # fmt: skip
+        flow = np.linalg.solve(system, np.concatenate([current[inner], np.zeros(len(branches))]))[: len(branches)]
         losses.append((net.r[branches] * np.abs(flow) ** 2).sum())
     return np.array(losses)

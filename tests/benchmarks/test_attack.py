@@ -15,9 +15,16 @@ from learnopt.physics import evaluate
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import attack
-from attack_oracle import ac_states, configurations
+from attack_oracle import ac_states, configurations, held_losses
 
 SLICE, PART = 240, 12
+FOUND = {
+    10434: "two lines side by side without a switch: the oracle knew no loop that stays closed",
+    10665: "controls at 0.1 W of loss: a bound 1 % above the optimum, by tolerances of HiGHS",
+    12448: "couplers: a gap of 1.5e-9 from their stand-in resistance",
+    14695: "a rating of 1e-21 pu, drawn from the rounding of a current that is zero",
+    1000051: "loops that stay closed and no configuration: infeasible, not refused",
+}
 
 
 def test_oracle_of_one_line(two_bus):
@@ -38,6 +45,27 @@ def test_oracle_of_a_published_feeder(case16):
     closed = configurations(problem)
     assert len(closed) == 190
     assert ac_states(problem, closed).loss.min() * case16.base.kw == pytest.approx(466.13, abs=0.005)
+
+
+def test_oracle_of_a_fixed_loop(case16):
+    """Two lines side by side without a switch are in every state, and lose what one of half the impedance loses."""
+    e = int(np.flatnonzero(~case16.normally_open)[0])
+    doubled = {
+        name: np.append(getattr(case16, name), getattr(case16, name)[e])
+        for name in ("from_bus", "to_bus", "r", "x", "b", "g", "i_max", "normally_open", "ratio", "shift", "manual")
+    }
+    fixed = np.append(case16.switchable, False)
+    fixed[e] = False
+    looped = replace(case16, switchable=fixed, branch_ids=(*case16.branch_ids, "twin"), **doubled)
+    half = np.where(np.arange(case16.n_branch) == e, 0.5, 1.0)
+    one = replace(case16, r=case16.r * half, x=case16.x * half, switchable=fixed[:-1])
+    both, single = (ReconfigurationProblem.of(net) for net in (looped, one))
+    rows, alone = configurations(both), configurations(single)
+    assert len(rows) > 10 and rows[:, -1].all() and np.array_equal(rows[:, :-1], alone)
+    states, expected = ac_states(both, rows), ac_states(single, alone)
+    np.testing.assert_allclose(states.loss, expected.loss, rtol=1e-12)
+    held = (held_losses(problem, closed, states.v[0]) for problem, closed in ((both, rows), (single, alone)))
+    np.testing.assert_allclose(*held, rtol=1e-12)
 
 
 def test_oracle_stays_on_the_normal_solution(two_bus):
@@ -106,3 +134,9 @@ def test_slice(first):
     report = attack.batch(list(range(first, first + PART)))
     assert report.faults == []
     assert sum(report.checked.values()) >= 5 * PART
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_a_campaign_found(seed):
+    """Problems on which a claim broke once, by an engine or by the oracle."""
+    assert attack.attack(seed).faults == []
