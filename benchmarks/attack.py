@@ -59,8 +59,8 @@ ROOM = 1e-7
 INSIDE, OUTSIDE = 1e-8, 2e-6
 """Relative excess up to which a limit is respected for certain, and above which it is violated (tolerance 1e-6)."""
 EXACT = 1e-8
-"""Gap of a search asked for the optimum: its own (1e-9), couplers that stand in with 1e-9 of the mean resistance, and the
-rounding of two power flows."""
+"""Gap of a search asked for the optimum: its own (1e-9), couplers that stand in with 1e-9 of the mean resistance, and
+the rounding of two power flows."""
 MESHED = 1_000_000
 """From this seed on many branches have no switch and many of them are closed: loops that stay closed are common."""
 MOST = 400

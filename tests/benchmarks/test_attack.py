@@ -61,7 +61,9 @@ def test_oracle_of_a_fixed_loop(case16):
     one = replace(case16, r=case16.r * half, x=case16.x * half, switchable=fixed[:-1])
     both, single = (ReconfigurationProblem.of(net) for net in (looped, one))
     rows, alone = configurations(both), configurations(single)
-    assert len(rows) > 10 and rows[:, -1].all() and np.array_equal(rows[:, :-1], alone)
+    assert len(rows) > 10
+    assert rows[:, -1].all()
+    assert np.array_equal(rows[:, :-1], alone)
     states, expected = ac_states(both, rows), ac_states(single, alone)
     np.testing.assert_allclose(states.loss, expected.loss, rtol=1e-12)
     held = (held_losses(problem, closed, states.v[0]) for problem, closed in ((both, rows), (single, alone)))
