@@ -22,6 +22,7 @@ from learnopt.report.savings.text import (
 )
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Period, Savings, savings_study
+from learnopt.studies.savings.held import hold_limits_of_study
 from learnopt.studies.savings.profile import profile_of, savings_problem
 
 
@@ -102,6 +103,7 @@ def savings(
     gap: float = 1e-2,
     proof_time: float = 120.0,
     resume: str | Path | None = None,
+    strict_limits: bool = False,
     accept_differences: bool = False,
     **options: Any,
 ) -> SavingsStudy:
@@ -129,6 +131,9 @@ def savings(
         Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
     resume
         Folder that keeps what is proven: an interrupted study goes on there.
+    strict_limits
+        Enforce also limits that the present state breaks and no switch can change. Otherwise they are held at their
+        present value: ``problem.limits.held`` of the result, and its message.
     accept_differences
         Go on where a file differs in its own tool and nothing explains it; the study then says so.
     options
@@ -161,7 +166,7 @@ def savings(
     asked = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
     warm("tree", Certificate.AC, None)
     result = savings_study(
-        asked,
+        asked if strict_limits else hold_limits_of_study(asked),
         representative_steps=representatives,
         gap=gap,
         proof_time=proof_time,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -100,12 +99,11 @@ def horizon(
     from learnopt.engines import SolveOptions
     from learnopt.io import read_profiles
     from learnopt.network import Certificate
-    from learnopt.network.held import held_in_words
     from learnopt.report.horizon.page import write_horizon_report
     from learnopt.report.horizon.text import horizon_table, horizon_to_dict
-    from learnopt.studies.configuration.held import hold_limits
     from learnopt.studies.configuration.solve import warm_up
     from learnopt.studies.horizon import HorizonProblem, plan_horizon
+    from learnopt.studies.horizon.held import hold_limits_of_steps
     from learnopt.studies.horizon.steps import horizon_steps
 
     profile = profile_source(profile, case)
@@ -141,7 +139,7 @@ def horizon(
     if remote_only:
         problem = problem.remote_only()
     if not strict_limits:
-        problem = replace(problem, limits=hold_limits(problem.together).limits)
+        problem = hold_limits_of_steps(problem)
     with stderr.status(escape(f"Planning {problem.n_steps} steps of {base.network.name} ...")) as status:
         warm_up("tree", SolveOptions(certify=Certificate.AC))
         suggest = None
@@ -161,8 +159,6 @@ def horizon(
             suggest=suggest,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
         )
-    if problem.limits.held:
-        plan = replace(plan, message=f"{plan.message} {held_in_words(problem.network, problem.limits)}".strip())
     origin = imported.origin
     if plan.configurations:
         settings = plan.settings[-1] if plan.settings else None

@@ -16,6 +16,7 @@ from learnopt.cli.options import (
     NoChargingOption,
     NoLimitsOption,
     RemoteOnlyOption,
+    StrictLimitsOption,
     VmaxOption,
     VminOption,
     build_problem,
@@ -59,6 +60,7 @@ def savings(
     vmin: VminOption = None,
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
+    strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
     remote_only: RemoteOnlyOption = False,
     scenario: Annotated[
@@ -81,6 +83,7 @@ def savings(
     from learnopt.report.savings.text import Factors, savings_table, savings_to_dict
     from learnopt.studies.configuration.solve import warm_up
     from learnopt.studies.savings import savings_study
+    from learnopt.studies.savings.held import hold_limits_of_study
     from learnopt.studies.savings.profile import profile_of, savings_problem
 
     factors = Factors(price, currency, co2)
@@ -99,6 +102,8 @@ def savings(
     problem = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
     with stderr.status(escape(f"Studying {problem.n_steps} steps of {base.network.name} ...")) as status:
         warm_up("tree", SolveOptions(certify=Certificate.AC))
+        if not strict_limits:
+            problem = hold_limits_of_study(problem)
         found = savings_study(
             problem,
             representative_steps=representatives,

@@ -75,6 +75,25 @@ def test_check_and_horizon(capsys: pytest.CaptureFixture[str], feeder: Path, tmp
     assert strict.json["status"] == "infeasible"
 
 
+def test_savings(capsys: pytest.CaptureFixture[str], feeder: Path, tmp_path: Path) -> None:
+    """A study holds the worst of its steps: no hour lies outside limits; strict limits count them all."""
+    days = tmp_path / "days.csv"
+    days.write_text("time,scale\n2024-05-01 23:00,0.9\n2024-05-01 24:00,1.1\n", encoding="utf-8")
+    study = invoke(capsys, "savings", feeder, "--profile", days, "--json").json
+    held = {one["id"]: one["held_at"] for one in study["held_limits"]}
+    now = {one["id"]: one["held_at"] for one in invoke(capsys, "check", feeder, "--json").json["held_limits"]}
+    assert held["L4"] > now["L4"]
+    assert held[4] < now[4]
+    assert "'L4'" in study["message"]
+    assert [strategy["hours_outside_limits"] for strategy in study["strategies"]] == [0.0] * 4
+    strict = invoke(capsys, "savings", feeder, "--profile", days, "--json", "--strict-limits").json
+    assert strict["held_limits"] == []
+    assert [strategy["hours_outside_limits"] for strategy in strict["strategies"]] == [2.0] * 4
+    quiet = learnopt.savings(feeder, days)
+    assert len(quiet.result.problem.limits.held) == 2
+    assert learnopt.savings(feeder, days, strict_limits=True).result.problem.limits.held == ()
+
+
 def test_python(feeder: Path) -> None:
     """The solution's problem says what is held; ``strict_limits`` enforces everything."""
     found = learnopt.solve(feeder)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from learnopt.errors import DataError
 from learnopt.network import Certificate
+from learnopt.network.held import held_to_dicts
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
@@ -116,6 +117,7 @@ def savings_to_dict(savings: Savings, factors: Factors, origin: Origin = UNKNOWN
         "co2_kg_per_mwh": factors.co2_kg_per_mwh,
         "certificate": savings.certificate.value,
         "message": savings.message,
+        "held_limits": held_to_dicts(net, problem.limits),
         **{key: value for key, value in origin_to_dict(origin).items() if key != "source_tool"},
         "strategies": [of(strategy) for strategy in savings.strategies],
         "months": [

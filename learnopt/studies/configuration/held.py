@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,9 +95,53 @@ def hold_stubborn(problem: ReconfigurationProblem, searched: bool = True) -> Rec
     broken = [one for one, _ in _broken(problem)]
     if not broken or problem.contradictions:
         return None
+    left = _stubborn(problem, broken, MOST_ASKED, searched)
+    return _holding(problem, left) if left else None
+
+
+def held_in_situations(situations: Iterable[ReconfigurationProblem]) -> tuple[HeldLimit, ...]:
+    """Limits to be held where every situation may have a configuration of its own: steps of a day or of a year.
+
+    A limit is held at the worst present value of all situations if no configuration respects it in that situation,
+    proven, or if none was found there that does. At most :data:`MOST_ASKED` are looked for, the most broken first;
+    others stay limits.
+
+    Parameters
+    ----------
+    situations
+        Problems of one scenario or several, of one network and with the same limits; none is kept.
+    """
+    worst: dict[tuple[LimitKind, int], tuple[HeldLimit, ReconfigurationProblem]] = {}
+    for problem in situations:
+        for one, scenario in _broken(problem):
+            key = one.kind, one.index
+            if key not in worst or _excess(one) > _excess(worst[key][0]):
+                worst[key] = one, problem.members[scenario]
+    together: dict[int, tuple[ReconfigurationProblem, list[HeldLimit]]] = {}
+    for one, member in sorted(worst.values(), key=lambda entry: -_excess(entry[0])):
+        together.setdefault(id(member), (member, []))[1].append(one)
+    held, budget = [], MOST_ASKED
+    for member, broken in together.values():
+        if member.contradictions:
+            continue
+        floors = None if member.controls else _Floors.of(member)
+        proven = [one for one in broken if floors is not None and floors.exclude(one)]
+        asked = [one for one in broken if one not in proven][:budget]
+        budget -= len(asked)
+        held += [replace(one, proven=True) for one in proven] + _stubborn(member, asked, len(asked), searched=True)
+    return tuple(sorted(held, key=lambda one: -_excess(one)))
+
+
+def _excess(one: HeldLimit) -> float:
+    """By how much the present state breaks a limit, as a share of it."""
+    return abs(one.value / one.limit - 1)
+
+
+def _stubborn(problem: ReconfigurationProblem, broken: list[HeldLimit], most: int, searched: bool) -> list[HeldLimit]:
+    """Those of some limits for which no switch was found; ``most`` of them are looked for alone."""
     rng = np.random.default_rng(0)
     left = list(broken)
-    for one in broken[:MOST_ASKED]:
+    for one in broken[:most]:
         if one not in left:
             continue
         alone = _only(problem, one)
@@ -114,7 +158,7 @@ def hold_stubborn(problem: ReconfigurationProblem, searched: bool = True) -> Rec
             if problem.admits(candidate):
                 evaluation = evaluate(problem.applied(None), candidate)
                 left = [other for other in left if not _respected(problem, other, evaluation)]
-    return _holding(problem, left) if left else None
+    return left
 
 
 def solve_holding(
@@ -180,7 +224,7 @@ def _broken(problem: ReconfigurationProblem) -> list[tuple[HeldLimit, int]]:
     each, net = present.scenarios or (present,), problem.network
     kva = [e.substation_kva / net.base.kw for e in each]
     currents = [e.current_a / net.i_base for e in each]
-    found: list[tuple[float, HeldLimit, int]] = []
+    found: list[tuple[HeldLimit, int]] = []
     for kind, asked, values, sign in (
         (LimitKind.LOWEST_VOLTAGE, problem.vm_min, [e.vm for e in each], -1),
         (LimitKind.HIGHEST_VOLTAGE, problem.vm_max, [e.vm for e in each], 1),
@@ -197,10 +241,9 @@ def _broken(problem: ReconfigurationProblem) -> list[tuple[HeldLimit, int]]:
         value = np.max(values, axis=0) if sign > 0 else np.min(values, axis=0)
         missed = value / (1 + LIMIT_TOLERANCE) > asked if sign > 0 else value * (1 + LIMIT_TOLERANCE) < asked
         for k in np.flatnonzero(missed):
-            share = abs(float(value[k]) / float(asked[k]) - 1)
             one = HeldLimit(kind, int(k), float(asked[k]), float(value[k]), proven=False)
-            found.append((share, one, int(worst[k])))
-    return [(one, scenario) for _, one, scenario in sorted(found, key=lambda entry: -entry[0])]
+            found.append((one, int(worst[k])))
+    return sorted(found, key=lambda entry: -_excess(entry[0]))
 
 
 def _respected(problem: ReconfigurationProblem, one: HeldLimit, evaluation: Evaluation) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from learnopt.errors import DataError
 from learnopt.network import HorizonProblem
+from learnopt.network.held import held_in_words
 from learnopt.studies.horizon.by_tree import TreeProofs
 from learnopt.studies.horizon.problem import HorizonPlan
 from learnopt.studies.horizon.run import Proofs, Run, Suggest
@@ -80,4 +82,6 @@ def plan_horizon(
         from learnopt.studies.horizon.by_milp import MilpProofs  # loads Pyomo and HiGHS: only where they are needed
 
         proofs = MilpProofs(problem, work, gap)
-    return Run(problem, work, proofs, gap, kept, milp, suggest).plan(window)
+    plan = Run(problem, work, proofs, gap, kept, milp, suggest).plan(window)
+    said = filter(None, (plan.message, held_in_words(problem.network, problem.limits)))
+    return replace(plan, message=" ".join(said))

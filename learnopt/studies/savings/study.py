@@ -15,6 +15,7 @@ from learnopt.engines.base import AGREEMENT, PICOWATT
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Floats, Ints, Limits, ReconfigurationProblem
+from learnopt.network.held import held_in_words
 from learnopt.studies.horizon.path import cheapest_path, operations_of
 from learnopt.studies.savings.bound import HourlyBound
 from learnopt.studies.savings.measure import Judged, pool_losses
@@ -135,7 +136,9 @@ class _Study:
             problem=problem,
             strategies=strategies,
             certificate=Certificate.AC if any(s.bound_mwh is not None for s in strategies) else Certificate.NONE,
-            message=self._message(hourly, proof_time),
+            message=" ".join(
+                filter(None, (self._message(hourly, proof_time), held_in_words(problem.network, problem.limits)))
+            ),
             representatives=self.representatives,
             candidates=len(self.pool),
             proven_steps=hourly.proven,

@@ -24,7 +24,7 @@ from learnopt.network import (
 )
 from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.physics import evaluate
-from learnopt.studies.configuration.held import hold_limits, hold_stubborn, solve_holding
+from learnopt.studies.configuration.held import held_in_situations, hold_limits, hold_stubborn, solve_holding
 
 LINES = [(0, 1, 0.5, 0.5), (1, 2, 0.5, 0.5), (2, 3, 0.5, 0.5), (0, 3, 0.5, 0.5, {"normally_open": True}), (2, 4, 2, 2)]
 """A ring 0-1-2-3 that is open at 0-3, and bus 4 on a line without an alternative; branch ids count from 1."""
@@ -212,3 +212,30 @@ def test_random_problems_by_brute_force(seed: int) -> None:
         assert evaluate(held, result.configuration).feasible
     if enumerate_all(problem).status is Status.OPTIMAL:
         assert held.limits.held == ()
+
+
+def test_situations_have_configurations_of_their_own(ring: Network) -> None:
+    """What some situation breaks and a switch of that situation mends stays a limit; the tail is held at its worst."""
+    nominal = Scenario.nominal(ring)
+    grown = replace(nominal, p_load=1.3 * nominal.p_load, q_load=1.3 * nominal.q_load)
+    present = [amperes(ring, ReconfigurationProblem.of(ring, loads)) for loads in (nominal, grown)]
+    # Closing 0-3 and opening 2-3 relieves line 1 in every situation, nothing relieves the tail.
+    network = rated(ring, {4: 20.0, 0: 0.9 * present[1][0]})
+    situations = [ReconfigurationProblem.of(network, loads) for loads in (grown, nominal)]
+    (tail,) = held_in_situations(situations)
+    assert (tail.kind, tail.index, tail.proven) == (LimitKind.CURRENT, 4, True)
+    assert tail.value * ring.i_base[4] == pytest.approx(present[1][4])
+    together = ReconfigurationProblem.of(network, ScenarioSet((grown, nominal), np.ones(2)))
+    assert held_in_situations([together]) == (tail,)
+
+
+def test_situations_hold_what_is_searched_for_in_vain(ring: Network) -> None:
+    """The limit of bus 3 is beyond every configuration, as only the search finds; limits that can be had alone stay."""
+    best = max(evaluate(ReconfigurationProblem.of(ring), c).vm[3] for c in all_configurations(_free(ring)))
+    states = all_configurations(_free(ring))
+    first = min(evaluate(_free(ring), c).current_a[0] for c in states)
+    network = replace(rated(ring, {0: first + 0.01}), vm_min=np.array([0, 0, 0, best + 5e-6, 0]))
+    problem = ReconfigurationProblem.of(network)
+    (one,) = held_in_situations([problem])
+    assert (one.kind, one.index, one.proven) == (LimitKind.LOWEST_VOLTAGE, 3, True)
+    assert one.value == pytest.approx(evaluate(problem, network.normal_configuration).vm[3])
