@@ -18,8 +18,7 @@ from learnopt.errors import DataError
 from learnopt.network import Certificate, Limits, Network, Scenario, Status
 from learnopt.physics import evaluate, power_flow
 from learnopt.physics.batch import feasible_losses
-from learnopt.studies.horizon import HorizonProblem, plan_horizon
-from learnopt.studies.horizon import by_tree
+from learnopt.studies.horizon import HorizonProblem, by_tree, plan_horizon
 from learnopt.studies.horizon.bound import find_prices
 from learnopt.studies.horizon.devices import Candidate
 from learnopt.studies.horizon.path import cheapest_path, operations_of
