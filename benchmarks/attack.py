@@ -43,8 +43,8 @@ from learnopt.network import (
     ReconfigurationProblem,
     Result,
     Scenario,
-    ScenarioSet,
     Settings,
+    Situations,
     Status,
     Tap,
 )
@@ -125,7 +125,7 @@ def _draw_once(rng: np.random.Generator, meshed: bool) -> ReconfigurationProblem
         rules["switching_cost"] = float(rng.uniform(0, 0.05)) * total * net.base.kw
     if "cap" in has:
         rules["max_operations"] = int(rng.integers(0, 5))
-    return _limited(rng, ReconfigurationProblem(net, scenario, **rules), has)
+    return _limited(rng, ReconfigurationProblem(net, Situations.of(scenario), **rules), has)
 
 
 def _network(rng: np.random.Generator, has: set[str], meshed: bool) -> tuple[Network, float]:
@@ -252,10 +252,9 @@ class Truth:
         self.settled = np.logical_and.reduce([s.settled for s in self.states])
         losses = np.array([s.loss for s in self.states])
         weights = problem.weights
-        worst = problem.objective == "worst" and problem.scenarios is not None
-        self.loss_kw = (losses.max(axis=0) if worst else weights @ losses) * problem.network.base.kw
+        self.loss_kw = (losses.max(axis=0) if problem.worst_case else weights @ losses) * problem.network.base.kw
         changed = self.closed != ~problem.network.normally_open
-        self.operations = (changed & ~problem.scenario.out_of_service).sum(axis=1)
+        self.operations = (changed & ~problem.out_of_service).sum(axis=1)
         cap = np.inf if problem.max_operations is None else problem.max_operations
         over = np.max([excess(problem, s) for s in self.states], axis=0)
         self.inside = self.settled & (over <= INSIDE) & (self.operations <= cap)
@@ -540,9 +539,9 @@ def together(problem: ReconfigurationProblem, rng: np.random.Generator) -> Recon
     for k in range(int(rng.integers(2, 4))):
         p, q = (load * rng.uniform(0.2, 1.1, len(load)) for load in (base.p_load, base.q_load))
         scenarios.append(replace(base, p_load=p, q_load=q, name=f"situation {k}"))
-    one = ScenarioSet(tuple(scenarios), rng.integers(1, 4, len(scenarios)).astype(float))
+    one = Situations(tuple(scenarios), rng.integers(1, 4, len(scenarios)).astype(float))
     objective = str(rng.choice(["expected", "worst"]))
-    return problem.replace(scenario=one.mean, scenarios=one, objective=objective)
+    return problem.under(one).judged_by(objective)
 
 
 def controlled(rng: np.random.Generator) -> Callable[[Judge, Truth], None]:
@@ -583,7 +582,7 @@ def controlled(rng: np.random.Generator) -> Callable[[Judge, Truth], None]:
         if result.status is Status.OPTIMAL and (result.gap or 0) > 1e-4 * (1 + 1e-6):
             check.fault(who, f"optimal with a gap of {result.gap}")
         for settings, case in cases:
-            if result.settings is not None and _same(settings, result.settings):
+            if result.settings and _same(settings, result.settings[0]):
                 row = case.row(result.configuration)
                 if row is None or case.outside[row]:
                     check.fault(who, "its configuration is not admissible with its settings")
@@ -606,13 +605,13 @@ def horizon(rng: np.random.Generator) -> Callable[[Judge, Truth], None]:
         if not 0 < len(truth.closed) <= 60:
             return
         problem = together(base, rng).replace(max_operations=None)
-        if problem.scenarios is None:
+        if len(problem.situations) == 1:
             return
-        hours = rng.choice([0.5, 1.0, 2.0], len(problem.scenarios.scenarios))
+        hours = rng.choice([0.5, 1.0, 2.0], len(problem.situations))
         cost = float(rng.choice([0.0, 0.01, 0.2])) * truth.best if np.isfinite(truth.best) else 0.0
         cap = int(rng.integers(0, 9)) if rng.random() < 0.4 else None
         task = HorizonProblem(
-            base.network, problem.scenarios.scenarios, hours, base.limits, base.charging,
+            base.network, problem.situations.scenarios, hours, base.limits, base.charging,
             switching_cost=cost, max_operations=cap,
         )  # fmt: skip
         steps = [truth_of(step.replace(max_operations=None, switching_cost=0.0), truth.closed) for step in task.steps]

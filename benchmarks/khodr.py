@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -271,7 +271,7 @@ def table_viii(runs: list[Run]) -> None:
     heading("Table VIII: losses and controls", *columns)
     for run in runs:
         case, best, kw = run.case, run.best, run.problem.network.base.kw
-        ours, found = best.settings or Settings(), best.evaluation
+        ours, found = best.settings[0] if best.settings else Settings(), best.evaluation
         taps, banks = [f"{t:.3f}" for t in ours.taps], [f"{kw * c:.0f}" for c in ours.capacitors]
         power = [f"{kw * math.hypot(*pq):.0f}" for pq in ours.generators]
         losses = (case.loss_kw, f"{run.benders.loss_kw:.3f}", f"{run.milp.loss_kw:.3f}")
@@ -298,7 +298,7 @@ def printed_switches(problem: ReconfigurationProblem, configuration: Configurati
     if faults:
         return "not radial: " + faults[0]
     locked = np.where(configuration.closed, 1, 0).astype(np.int8)
-    alone = problem.replace(scenario=replace(problem.scenario, locked=locked))
+    alone = problem.replace(locked=locked)
     if alone.controls == Controls():
         return f"{evaluate(alone, configuration).loss_kw:.3f}"
     result, _ = timed("benders", alone, 20.0)

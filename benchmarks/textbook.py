@@ -174,7 +174,7 @@ def build(problem: ReconfigurationProblem) -> tuple[highspy.Highs, list]:
     kw = net.base.kw
     loss = h.qsum(kw * net.r[e] * ell[e] for e in branches)
     if problem.switching_cost > 0 or problem.max_operations is not None:
-        normal, counted = net.normal_configuration.closed, ~problem.scenario.out_of_service
+        normal, counted = net.normal_configuration.closed, ~problem.out_of_service
         operations = h.qsum((1 - z[e]) if normal[e] else 1 * z[e] for e in branches if counted[e])
         if problem.max_operations is not None:
             h.addConstr(operations <= problem.max_operations)

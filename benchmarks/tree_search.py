@@ -40,7 +40,7 @@ from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import LearnoptError
 from learnopt.generator import FeederConfig, random_feeder
 from learnopt.io import case_names, load
-from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result, Scenario, ScenarioSet
+from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result, Scenario, Situations
 from learnopt.studies.configuration.pareto import pareto_front
 from learnopt.studies.configuration.solve import warm_up
 
@@ -170,7 +170,7 @@ def proofs(given: argparse.Namespace) -> None:
     print()
 
 
-def day(network: Network, rng: np.random.Generator) -> ScenarioSet:
+def day(network: Network, rng: np.random.Generator) -> Situations:
     """A day of hourly loads: one curve from 40 to 100 percent, every bus scattered by 30 percent around it."""
     nominal = Scenario.nominal(network)
     hours = []
@@ -178,7 +178,7 @@ def day(network: Network, rng: np.random.Generator) -> ScenarioSet:
         curve = 0.7 + 0.3 * np.sin((hour - 9) * np.pi / 12)
         factor = curve * rng.uniform(0.7, 1.3, network.n_bus)
         hours.append(replace(nominal, p_load=nominal.p_load * factor, q_load=nominal.q_load * factor, name=f"{hour} h"))
-    return ScenarioSet(tuple(hours), np.ones(HOURS))
+    return Situations(tuple(hours), np.ones(HOURS))
 
 
 def extensions(given: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         ReconfigurationProblem,
         Result,
         Scenario,
-        ScenarioSet,
+        Situations,
         Status,
     )
 
@@ -44,7 +44,7 @@ __all__ = [
     "Result",
     "SavingsStudy",
     "Scenario",
-    "ScenarioSet",
+    "Situations",
     "Solution",
     "Status",
     "case_names",

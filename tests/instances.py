@@ -10,7 +10,7 @@ import numpy as np
 from conftest import random_network
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.network.topology import merged_nodes
 from learnopt.physics import PowerFlow, evaluate, power_flow
 
@@ -100,7 +100,7 @@ def random_problem(
         rules["switching_cost"] = float(rng.uniform(0, 5))
     if "cap" in has:
         rules["max_operations"] = int(rng.integers(0, 5))
-    problem = ReconfigurationProblem(net, scenario, limits, **rules)
+    problem = ReconfigurationProblem(net, Situations.of(scenario), limits, **rules)
     return with_bus_limits(problem, seed) if BUS_LIMITS in has else problem
 
 
@@ -128,8 +128,8 @@ def several(problem: ReconfigurationProblem, seed: int) -> ReconfigurationProble
     for k in range(n):
         p, q = (load * rng.uniform(0.2, 1.3, len(load)) for load in (base.p_load, base.q_load))
         scenarios.append(replace(base, p_load=p, q_load=q, name=f"scenario {k}"))
-    together = ScenarioSet(tuple(scenarios), rng.integers(0, 4, n) + np.eye(n)[0])
-    return problem.replace(scenario=together.mean, scenarios=together)
+    together = Situations(tuple(scenarios), rng.integers(0, 4, n) + np.eye(n)[0])
+    return problem.under(together)
 
 
 def all_configurations(problem: ReconfigurationProblem) -> list[Configuration]:

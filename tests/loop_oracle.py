@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
+from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario, Situations
 
 
 def looped_problem(
@@ -64,11 +64,13 @@ def looped_problem(
             substation_vm=rng.uniform(0.995, 1.005, roots) if real.all() else net.substation_vm,
         )
     if not limits:
-        return ReconfigurationProblem(net, Scenario.nominal(net))
+        return ReconfigurationProblem(net, Situations.of(Scenario.nominal(net)))
     net = replace(net, i_max=np.where(rng.random(m) < 0.5, rng.uniform(0.01, 0.25, m), np.inf) * load)
     out = (rng.random(m) < 0.1) & (np.arange(m) > 0)
     scenario = replace(Scenario.nominal(net), out_of_service=out)
-    return ReconfigurationProblem(net, scenario, Limits(vm_min=float(rng.uniform(0.95, 0.99)), ampacity=True))
+    return ReconfigurationProblem(
+        net, Situations.of(scenario), Limits(vm_min=float(rng.uniform(0.95, 0.99)), ampacity=True)
+    )
 
 
 def twin_problem(seed: int, limits: bool = False, mixed: bool = False) -> ReconfigurationProblem:
@@ -102,7 +104,7 @@ def twin_problem(seed: int, limits: bool = False, mixed: bool = False) -> Reconf
 
 def states(problem: ReconfigurationProblem) -> list[NDArray[np.bool_]]:
     """Every state in which the switches are a spanning tree of what branches without a switch hold together."""
-    net, out = problem.network, problem.scenario.out_of_service
+    net, out = problem.network, problem.out_of_service
     held = ~net.switchable & ~net.normally_open & ~out
     choice = np.flatnonzero(net.switchable & ~out)
     node = np.where(net.is_substation, net.n_bus, np.arange(net.n_bus))

@@ -30,7 +30,7 @@ from learnopt.network import (
     ReconfigurationProblem,
     Result,
     Scenario,
-    ScenarioSet,
+    Situations,
     Status,
 )
 from learnopt.report.configuration.order import operated_by, plan_of, state_after
@@ -50,7 +50,7 @@ from learnopt.studies.inspection.reconcile import Imported, Origin, reconcile
 
 Source = Network | ReconfigurationProblem | str | Path
 """What can be solved: a network, a problem, or what :func:`learnopt.load` takes."""
-Situation = Scenario | ScenarioSet | Mapping[str, Any] | str | Path | None
+Situation = Scenario | Situations | Mapping[str, Any] | str | Path | None
 """Loads and states of the switches: a record, the content of a scenario file, a file, or None for those of the case."""
 
 _EXPLANATION_S = 5.0
@@ -152,7 +152,7 @@ class Solution:
         """
         if self.result.configuration is None:
             raise DataError("plot", [f"there is no configuration to draw: the solve ended {self.status.value}"])
-        problem = self.problem.applied(self.result.scenario_settings or self.result.settings)
+        problem = self.problem.applied(self.result.settings)
         present = normal_state(problem)
         if kind == "diagram":
             from learnopt.report.drawing.diagram import one_line_figure
@@ -286,7 +286,7 @@ def read_file(source: str | Path, accept_differences: bool = False, hour: float 
     return reconcile(load_with_source(source, hour), accept_differences)
 
 
-def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | ScenarioSet | None, tuple[str, ...]]:
+def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Situations | None, tuple[str, ...]]:
     """Loads and states of the switches as a record, and the notes of reading them."""
     if isinstance(scenario, str | Path):
         return read_scenarios(Path(scenario), network)

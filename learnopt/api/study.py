@@ -155,7 +155,7 @@ def savings(
     else:
         imported = read_file(network, accept_differences)
         base, origin = problem(imported.network, **options), imported.origin
-    if base.scenarios is not None:
+    if len(base.situations) > 1:
         raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
     factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
     if profile is None:

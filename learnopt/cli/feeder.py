@@ -74,7 +74,7 @@ def _configuration(problem: ReconfigurationProblem, open_ids: str | None) -> Con
     if open_ids is None:
         return normal_state(problem)
     given = problem.network.configuration([part.strip() for part in open_ids.split(",") if part.strip()])
-    return Configuration(given.closed & ~problem.scenario.out_of_service)
+    return Configuration(given.closed & ~problem.out_of_service)
 
 
 def check(

@@ -79,7 +79,7 @@ def conductors(
         raise DataError("options", faults)
     catalogue, prices = read_conductors(costs)
     feeder = build_problem(case, scenario, vmin, vmax, no_charging=no_charging)
-    if feeder.scenarios is not None:
+    if len(feeder.situations) > 1:
         raise DataError(str(scenario), [f"{len(feeder.members)} load situations: planning takes one"])
     problem = substitute(feeder, catalogue, prices, no_thicker_downstream=no_thicker_downstream, budget=budget)
     if not problem.routed.any():

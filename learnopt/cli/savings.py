@@ -94,7 +94,7 @@ def savings(
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
     imported = read_case(case, accept_differences)
     base = build_problem(imported.network, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
-    if base.scenarios is not None:
+    if len(base.situations) > 1:
         raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])
     profiles = profile_of(profile, base)
     for note in profiles.notes:

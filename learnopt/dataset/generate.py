@@ -20,7 +20,7 @@ from learnopt.generator import FeederConfig, ScenarioConfig, config_from_table, 
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.io.case_json import network_to_dict
 from learnopt.io.cases import load_case
-from learnopt.network import Limits, Network, ReconfigurationProblem
+from learnopt.network import Limits, Network, ReconfigurationProblem, Situations
 
 
 @dataclass(frozen=True)
@@ -187,5 +187,5 @@ def _instance(config: GenerateConfig, network: Network, feeder: int, scenario: i
     rng = np.random.default_rng([config.seed, feeder, scenario + 1])
     drawn = random_scenario(network, config.scenario, rng, name=f"{config.seed}-{feeder}-{scenario}")
     limits = Limits.of(network) if config.limits == "file" else Limits()
-    problem = ReconfigurationProblem(network, drawn, limits, config.charging)
+    problem = ReconfigurationProblem(network, Situations.of(drawn), limits, config.charging)
     return Instance(feeder, scenario, config.seed, problem)

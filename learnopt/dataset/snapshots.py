@@ -17,7 +17,7 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict
 from learnopt.io.profiles.clock import Times
 from learnopt.io.profiles.series import Profiles
-from learnopt.network import Limits, Network, ReconfigurationProblem
+from learnopt.network import Limits, Network, ReconfigurationProblem, Situations
 
 SNAPSHOTS = "snapshots"
 """Key of ``Manifest.config`` that such a dataset has."""
@@ -74,7 +74,7 @@ def generate_snapshots(
     done = manifest.n_instances - sum(len(manifest.places(shard)) for shard in missing)
     for shard in missing:
         instances = [
-            Instance(0, k, 0, ReconfigurationProblem(network, profiles.scenario(k), wanted, charging))
+            Instance(0, k, 0, ReconfigurationProblem(network, Situations.of(profiles.scenario(k)), wanted, charging))
             for _, k in manifest.places(shard)
         ]
         write_instances(directory, shard, instances)

@@ -154,8 +154,11 @@ def read_instances(directory: Path, shard: int, feeders: Collection[int] | None 
     instances = []
     for row in _of(feeders, _read(_scenarios(directory, shard), manifest, SCENARIO_SCHEMA)):
         feeder = row["feeder_index"]
-        problem = ReconfigurationProblem(
-            networks[feeder], _scenario(networks[feeder], row), limits[feeder], manifest.charging
+        problem = ReconfigurationProblem.of(
+            networks[feeder],
+            _scenario(networks[feeder], row),
+            limits=limits[feeder],
+            charging=manifest.charging,
         )
         instances.append(Instance(feeder, row["scenario_index"], row["seed"], problem))
     return instances

@@ -179,7 +179,7 @@ def conclude(
                 dual_bound_kw = None
     each: tuple[Settings, ...] = ()
     if configuration is not None and problem.controls and settings is not None:
-        each = (settings,) if isinstance(settings, Settings) else tuple(settings)
+        each = (settings,) * len(problem.members) if isinstance(settings, Settings) else tuple(settings)
     if dual_bound_kw is None or not math.isfinite(dual_bound_kw) or certificate is Certificate.NONE:
         dual_bound_kw, certificate = None, Certificate.NONE
     else:
@@ -202,8 +202,7 @@ def conclude(
         nodes=nodes,
         solve_time_s=watch.elapsed,
         stage_times_s=dict(watch.stages),
-        settings=each[0] if each else None,
-        scenario_settings=each if problem.scenarios is not None else (),
+        settings=each,
     )
 
 
@@ -258,17 +257,15 @@ def infeasible(
     UnsupportedError
         If the problem has several scenarios, controls or fixed loops and the engine does not say that it serves them.
     """
-    if problem.controls and problem.scenarios is not None and not (controls and several_scenarios):
+    n = len(problem.members)
+    if problem.controls and n > 1 and not (controls and several_scenarios):
         raise UnsupportedError(
-            f"engine {engine!r} does not set controls for several scenarios, the problem has {len(problem.members)}: "
-            "use --engine milp"
+            f"engine {engine!r} does not set controls for several scenarios, the problem has {n}: use --engine milp"
         )
     if problem.controls and not controls:
         raise UnsupportedError(f"engine {engine!r} sets switches only, the problem has controls: use --engine milp")
-    if problem.scenarios is not None and not several_scenarios:
-        raise UnsupportedError(
-            f"engine {engine!r} takes one scenario, the problem has {len(problem.members)}: use --engine tree or milp"
-        )
+    if n > 1 and not several_scenarios:
+        raise UnsupportedError(f"engine {engine!r} takes one scenario, the problem has {n}: use --engine tree or milp")
     if not fixed_loops:
         refuse_fixed_loops(
             problem, f"engine {engine!r}", "use --engine enumerate, tree or exchange, without --controls"

@@ -286,7 +286,7 @@ class EnumerationEngine:
                         core.head,
                         core.n_nodes,
                         np.array(net.normal_configuration.closed),
-                        ~problem.scenario.out_of_service,
+                        ~problem.out_of_service,
                         problem.switching_cost / net.base.kw,
                         np.iinfo(np.int64).max if cap is None else cap,
                         best,

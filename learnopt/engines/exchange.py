@@ -201,7 +201,7 @@ class LocalSearch:
         self._limits = limit_arrays(problem)
         self._s = problem.p + 1j * problem.q
         self._normally_closed = np.array(net.normal_configuration.closed)
-        self._counted = ~problem.scenario.out_of_service
+        self._counted = ~problem.out_of_service
         cap = problem.max_operations
         self._max_operations = np.iinfo(np.int64).max if cap is None else cap
         self.swept = 0

@@ -66,7 +66,7 @@ def solve_without_loops(
     if result.configuration is None:
         return result
     whole = Configuration(result.configuration.closed | problem.chords)
-    evaluation = evaluate(problem.applied(result.scenario_settings or result.settings), whole)
+    evaluation = evaluate(problem.applied(result.settings), whole)
     if evaluation.violations:
         raise UnsupportedError(
             f"engine {name!r} does not see the ratings of circuits in parallel: {evaluation.violations[0]}; {advice}"

@@ -54,9 +54,9 @@ class HybridEngine:
         share = None if options.time_limit is None else self.exact_share * options.time_limit
         with watch.stage("milp"):
             exact = MilpEngine().solve(problem, replace(options, time_limit=share), start)
-        settings = exact.scenario_settings or exact.settings
-        held = problem.applied(settings)  # the local search moves switches only
-        if exact.configuration is None or held.variants or exact.status in (Status.OPTIMAL, Status.INTERRUPTED):
+        held = problem.applied(exact.settings)  # the local search moves switches only
+        done = exact.status in (Status.OPTIMAL, Status.INTERRUPTED)
+        if exact.configuration is None or done or held.situations.networks:
             return replace(exact, engine=self.name, solve_time_s=watch.elapsed)
         with watch.stage("exchange"):
             better, kicks = self._improve(held, exact.configuration, options.seed, limit, watch)
@@ -72,7 +72,7 @@ class HybridEngine:
             message=f"{exact.message} Then {kicks} kicks of branch exchange.",
             nodes=exact.nodes,
             engine_version=exact.engine_version,
-            settings=settings,
+            settings=exact.settings,
         )
 
     def _improve(

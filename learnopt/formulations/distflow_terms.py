@@ -127,7 +127,7 @@ def substation_power(model: Any, data: DistFlowData, substation: int) -> tuple[A
 def operations_expression(model: Any, data: DistFlowData) -> Any:
     """Switching operations from the normal configuration, linear in b."""
     problem, arcs = data.problem, data.arcs
-    counted = ~problem.scenario.out_of_service
+    counted = ~problem.out_of_service
     normal = problem.network.normal_configuration.closed
     state: dict[int, Any] = {}
     for a in range(len(arcs)):

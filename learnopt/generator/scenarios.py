@@ -129,7 +129,7 @@ def random_scenario(
     between them is ours.
     """
     nominal = Scenario.nominal(network)
-    faults = ReconfigurationProblem(network, nominal).contradictions
+    faults = ReconfigurationProblem.of(network, nominal).contradictions
     if faults:
         raise DataError(network.name, faults)
     factor = (

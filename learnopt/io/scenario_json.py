@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
-from learnopt.network import Network, Scenario, ScenarioSet
+from learnopt.network import Network, Scenario, Situations
 
 _LARGEST_WEIGHT = 1e12
 _LARGEST_KW = 1e12
@@ -126,7 +126,7 @@ def read_scenario_json(path: Path, network: Network) -> Scenario:
     return scenario_from_dict(read_json(path), network, str(path))
 
 
-def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario | ScenarioSet:
+def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario | Situations:
     """Build what a scenario file describes: one scenario, or those of its list ``scenarios``, each with a ``weight``.
 
     Raises
@@ -157,12 +157,12 @@ def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario
     if bad:
         raise DataError(subject, sorted(bad))
     try:
-        return ScenarioSet(tuple(scenarios), np.array(weights, dtype=float))
+        return Situations(tuple(scenarios), np.array(weights, dtype=float))
     except DataError as error:
         raise DataError(subject, error.violations) from None
 
 
-def read_scenarios_json(path: Path, network: Network) -> Scenario | ScenarioSet:
+def read_scenarios_json(path: Path, network: Network) -> Scenario | Situations:
     """Read a scenario file of a network that may list several scenarios."""
     return scenario_set_from_dict(read_json(path), network, str(path))
 

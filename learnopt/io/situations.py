@@ -7,7 +7,7 @@ from pathlib import Path
 from learnopt.io.profiles.reader import profiles_of_table
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.scenario_json import read_scenarios_json
-from learnopt.network import Network, Scenario, ScenarioSet
+from learnopt.network import Network, Scenario, Situations
 
 PROFILE_ENDINGS = (".csv", ".parquet", ".dss")
 
@@ -35,7 +35,7 @@ def read_profiles(path: str | Path, network: Network) -> Profiles:
     return profiles_of_table(Path(path), network)
 
 
-def read_scenarios(path: Path, network: Network) -> tuple[Scenario | ScenarioSet, tuple[str, ...]]:
+def read_scenarios(path: Path, network: Network) -> tuple[Scenario | Situations, tuple[str, ...]]:
     """What a scenario file (JSON) or load profiles (CSV, Parquet) describe, and the notes of reading it."""
     if path.suffix.lower() in PROFILE_ENDINGS:
         profiles = read_profiles(path, network)

@@ -112,7 +112,7 @@ class LearnedEngine:
         """
         if problem.chords.any():
             return solve_without_loops(self.name, self.solve, problem, options, start)
-        if problem.controls or problem.scenarios is not None:
+        if problem.controls or len(problem.situations) > 1:
             return solve_together(self.predictor, problem, options, start, fast_nodes(problem), FIRST_LIMIT)
         for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:
             load_engine(engine)  # before the clock starts: the first call imports a solver
@@ -339,5 +339,5 @@ def _union(
         return Reduction.apply(problem, decisions)
     left = np.where(proven.free, decisions, Decision.FREE).astype(np.int8)
     union = consistent(proven, left, p_closed)
-    locked = proven.scenario.locked
+    locked = proven.locked
     return Reduction.apply(problem, np.where(proven.free, union, np.where(problem.free, locked, Decision.FREE)))

@@ -55,7 +55,7 @@ class ProblemClass:
         share = made / drawn if drawn else np.inf if made else 0.0
         found = {
             CONTROLS: (bool(problem.controls), False),
-            SITUATIONS: (problem.scenarios is not None, False),
+            SITUATIONS: (len(problem.situations) > 1, False),
             OPERATIONS: (bool(problem.switching_cost) or problem.max_operations is not None, False),
             LIMITS: (binding, coverage.limits),
             CHARGING: (charging > NEGLIGIBLE * load, coverage.charging),

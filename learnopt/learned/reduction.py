@@ -36,9 +36,8 @@ class Reduction:
     @classmethod
     def apply(cls, problem: ReconfigurationProblem, decisions: NDArray[np.int8]) -> Reduction:
         """Lock the decided switches; locks of the scenario stay."""
-        scenario = problem.scenario
-        locked = np.where(decisions == Decision.FREE, scenario.locked, decisions).astype(np.int8)
-        reduced = problem.replace(scenario=replace(scenario, locked=locked))
+        locked = np.where(decisions == Decision.FREE, problem.locked, decisions).astype(np.int8)
+        reduced = problem.replace(locked=locked)
         settled = undecided(problem) & ~undecided(reduced)
         joined = settled & reduced.usable & ~reduced.free & (reduced.blocks.block >= 0)
         return cls(problem, reduced, joined, settled & ~joined)

@@ -71,7 +71,7 @@ def solve_together(
     begin = [belief.most_probable] if start is None else [start, belief.most_probable]
     settled = None
     with watch.stage("start"):
-        if problem.controls and problem.scenarios is None:
+        if problem.controls and len(problem.situations) == 1:
             settled = _in_turns(problem, begin, options)
     certified = (options.certify or Certificate.NONE) is not Certificate.NONE
     if settled is not None and not certified:
@@ -116,7 +116,7 @@ def _first_plan(
     problem: ReconfigurationProblem, options: SolveOptions, begin: Configuration, watch: Stopwatch
 ) -> Result | None:
     """Where the MILP of several scenarios would start, improved but not proven; None where nothing is known."""
-    if problem.scenarios is None:
+    if len(problem.situations) == 1:
         return None
     from learnopt.engines.milp.scenarios import first_plan  # needs HiGHS
 

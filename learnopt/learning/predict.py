@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -149,6 +149,6 @@ class Predictor:
             left -= 1
             opened = p_open >= at_once
             opened[np.argsort(-p_open, kind="stable")[:least]] = True
-            locked = state.scenario.locked.copy()
+            locked = state.locked.copy()
             locked[graph.branch_index[opened]] = 0
-            state = state.replace(scenario=replace(state.scenario, locked=locked))
+            state = state.replace(locked=locked)

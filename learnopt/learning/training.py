@@ -183,9 +183,9 @@ def partial_state(
     cost = np.ones(problem.network.n_branch)
     cost[space.core] = space.opening_cost(space.meshed_flow(problem.p + 1j * problem.q))
     order = np.log(cost[to_open] + cost.max() * 1e-12) + rng.normal(scale=_ORDER_NOISE, size=len(to_open))
-    locked = problem.scenario.locked.copy()
+    locked = problem.locked.copy()
     locked[to_open[np.argsort(order, kind="stable")[:count]]] = 0
-    return problem.replace(scenario=replace(problem.scenario, locked=locked))
+    return problem.replace(locked=locked)
 
 
 def training_data(pairs: Iterable[Pair], partial_states: int, rng: np.random.Generator) -> list[FeederData]:

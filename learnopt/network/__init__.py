@@ -4,7 +4,7 @@ from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Capacitor, Controls, Generator, Settings, Tap
 from learnopt.network.held import HeldLimit, LimitKind
 from learnopt.network.horizon import HorizonProblem
-from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
+from learnopt.network.model import Configuration, Limits, Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.result import (
     Alternative,
@@ -16,6 +16,7 @@ from learnopt.network.result import (
     RiskSummary,
     Status,
 )
+from learnopt.network.situations import Scenario, Situations
 from learnopt.network.units import Base
 
 __all__ = [
@@ -42,8 +43,8 @@ __all__ = [
     "Result",
     "RiskSummary",
     "Scenario",
-    "ScenarioSet",
     "Settings",
+    "Situations",
     "Status",
     "Tap",
 ]

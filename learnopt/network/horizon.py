@@ -12,8 +12,9 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
-from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
+from learnopt.network.model import Configuration, Limits, Network
 from learnopt.network.problem import ReconfigurationProblem
+from learnopt.network.situations import Scenario, Situations
 
 SAME = 1e-9
 """Settings of a device closer than this are one [pu]."""
@@ -118,11 +119,10 @@ class HorizonProblem:
     @cached_property
     def together(self) -> ReconfigurationProblem:
         """One configuration for all steps: their mean loss, weighted by duration; the caps from the normal state."""
-        scenarios = ScenarioSet(self.scenarios, self.hours)
         caps = [cap for cap in (self.max_operations, self.max_operations_per_step) if cap is not None]
         return ReconfigurationProblem.of(
             self.network,
-            scenarios,
+            Situations(self.scenarios, self.hours),
             limits=self.limits,
             charging=self.charging,
             switching_cost=self.switching_cost / float(self.hours.sum()),

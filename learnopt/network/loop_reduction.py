@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.network.aliases import Ints
-from learnopt.network.model import Network, Scenario
+from learnopt.network.model import Network
 from learnopt.network.parallel import Circuit, side_by_side
 from learnopt.network.problem import ReconfigurationProblem
 
@@ -46,7 +46,7 @@ def without_fixed_loops(problem: ReconfigurationProblem) -> ReconfigurationProbl
         together = np.array([e for e in real if e is not None])
         if len(kept) != 1 or None in real or tapped.intersection(together.tolist()):
             continue
-        if not all(_alike(each, group, together) for each in (net, *problem.variants)):
+        if not all(_alike(each, group, together) for each in (net, *problem.situations.networks)):
             continue
         z = net.r[together] + 1j * net.x[together]
         one = 1 / (1 / z).sum()
@@ -70,17 +70,11 @@ def without_fixed_loops(problem: ReconfigurationProblem) -> ReconfigurationProbl
         "i_max": i_max,
         "normally_open": net.normally_open | opened,
     }
-    locked = np.where(opened, -1, problem.scenario.locked).astype(np.int8)
-
-    def unlocked(scenario: Scenario) -> Scenario:
-        return replace(scenario, locked=locked)
-
-    several = problem.scenarios
+    networks = tuple(replace(each, **changed) for each in problem.situations.networks)
     return problem.replace(
         network=replace(net, **changed),
-        scenario=unlocked(problem.scenario),
-        scenarios=several and replace(several, scenarios=tuple(unlocked(s) for s in several.scenarios)),
-        variants=tuple(replace(each, **changed) for each in problem.variants),
+        situations=replace(problem.situations, networks=networks),
+        locked=np.where(opened, -1, problem.locked).astype(np.int8),
     )
 
 

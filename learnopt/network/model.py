@@ -1,4 +1,4 @@
-"""Network, Scenario and Configuration: the three frozen records everything else is written in.
+"""Network, Configuration and Limits: frozen records everything else is written in.
 
 Electrical quantities are in per unit on :class:`~learnopt.network.units.Base`; ids appear at the edge only, inside
 everything is an index. Balanced network, single-phase equivalent.
@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id, Ints
@@ -26,7 +25,7 @@ _ABSENT, _NO_FLAGS = np.zeros(0), np.zeros(0, dtype=bool)
 """Stands for "not given" until the record fills in its default."""
 
 
-def _freeze(instance: Any) -> None:
+def freeze(instance: Any) -> None:
     """Make every array of a frozen dataclass read-only."""
     for value in vars(instance).values():
         if isinstance(value, np.ndarray):
@@ -47,7 +46,7 @@ class Configuration:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "closed", np.array(self.closed, dtype=bool))
-        _freeze(self)
+        freeze(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Configuration) and np.array_equal(self.closed, other.closed)
@@ -181,7 +180,7 @@ class Network:
             object.__setattr__(self, name, np.array(np.broadcast_to(size_one, n)))
         object.__setattr__(self, "bus_names", self.bus_names or ("",) * n)
         object.__setattr__(self, "branch_names", self.branch_names or ("",) * m)
-        _freeze(self)
+        freeze(self)
 
     def __repr__(self) -> str:
         return (
@@ -308,113 +307,6 @@ class Network:
     def open_ids(self, configuration: Configuration) -> list[Id]:
         """Ids of the open branches, in file order."""
         return [self.branch_ids[e] for e in np.flatnonzero(~configuration.closed)]
-
-
-@dataclass(frozen=True, eq=False)
-class Scenario:
-    """Everything that changes: loads, generation, outages and locked switches.
-
-    Parameters
-    ----------
-    p_load, q_load, p_gen, q_gen
-        Consumption and injection [pu], shape (n_bus,).
-    out_of_service
-        bool, shape (n_branch,): equipment that cannot carry current; such a branch counts as open.
-    locked
-        int8, shape (n_branch,): -1 free, 0 locked open, 1 locked closed.
-    """
-
-    p_load: Floats
-    q_load: Floats
-    p_gen: Floats
-    q_gen: Floats
-    out_of_service: Bools
-    locked: NDArray[np.int8]
-    name: str = "nominal"
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-    @classmethod
-    def nominal(cls, network: Network) -> Scenario:
-        """The loads of the case file, everything in service, nothing locked."""
-        return cls(
-            p_load=network.p_load.copy(),
-            q_load=network.q_load.copy(),
-            p_gen=np.zeros(network.n_bus),
-            q_gen=np.zeros(network.n_bus),
-            out_of_service=np.zeros(network.n_branch, dtype=bool),
-            locked=np.full(network.n_branch, -1, dtype=np.int8),
-        )
-
-    @property
-    def p(self) -> Floats:
-        """Net active load [pu], shape (n_bus,)."""
-        return self.p_load - self.p_gen
-
-    @property
-    def q(self) -> Floats:
-        """Net reactive load [pu], shape (n_bus,)."""
-        return self.q_load - self.q_gen
-
-
-@dataclass(frozen=True, eq=False)
-class ScenarioSet:
-    """Several load situations that one configuration must serve: the hours of a day, or samples of a forecast.
-
-    Parameters
-    ----------
-    scenarios
-        At least one; they differ in loads and generation, and share outages and locks.
-    weights
-        Shape (n_scenario,), each >= 0 with a positive sum; kept normalised to sum 1.
-
-    Raises
-    ------
-    DataError
-        If the weights do not fit, or outages or locks differ.
-    """
-
-    scenarios: tuple[Scenario, ...]
-    weights: Floats
-
-    def __post_init__(self) -> None:
-        weights = np.array(self.weights, dtype=float)
-        problems = []
-        if not self.scenarios:
-            problems.append("no scenario: give at least one")
-        if weights.shape != (len(self.scenarios),):
-            problems.append(f"{weights.size} weights for {len(self.scenarios)} scenarios: give one weight for each")
-        elif not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-            problems.append(f"weights = {weights.tolist()} must be finite and >= 0, with a positive sum")
-        for scenario in self.scenarios[1:]:
-            first = self.scenarios[0]
-            for key in ("out_of_service", "locked"):
-                if not np.array_equal(getattr(scenario, key), getattr(first, key)):
-                    problems.append(f"scenario {scenario.name!r}: {key} must be the same as in {first.name!r}")
-        if problems:
-            raise DataError("scenario set", problems)
-        object.__setattr__(self, "scenarios", tuple(self.scenarios))
-        object.__setattr__(self, "weights", weights / weights.sum())
-        _freeze(self)
-
-    @cached_property
-    def mean(self) -> Scenario:
-        """The scenario of weighted mean loads and generation."""
-
-        def average(key: str) -> Floats:
-            return np.tensordot(self.weights, np.stack([getattr(s, key) for s in self.scenarios]), 1)
-
-        first = self.scenarios[0]
-        return Scenario(
-            p_load=average("p_load"),
-            q_load=average("q_load"),
-            p_gen=average("p_gen"),
-            q_gen=average("q_gen"),
-            out_of_service=first.out_of_service,
-            locked=first.locked,
-            name=f"mean of {len(self.scenarios)} scenarios",
-        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The problem every engine takes: a network in a scenario, with limits and switching rules."""
+"""The problem every engine takes: a network in one or more load situations, with limits and switching rules."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
 from learnopt.network.held import LimitKind
-from learnopt.network.model import Configuration, Limits, Network, Scenario, ScenarioSet
+from learnopt.network.model import Configuration, Limits, Network, freeze
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops
+from learnopt.network.situations import Scenario, Situations
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
 
-OBJECTIVES = ("expected", "worst")
-"""What the loss of several scenarios is: their weighted mean, or the largest."""
 _ROUNDING_ANGLE = 1e-7
 """Angle between the ends of a fixed loop that is rounding [rad]: no power flow of a radial state looks at angles."""
 
@@ -54,13 +54,10 @@ class ReconfigurationProblem:
 
     Parameters
     ----------
-    network, scenario
-        The feeder and its loads, outages and locks.
-    scenarios
-        Several load situations for one configuration: ``objective`` says what their loss is, limits hold in each.
-        ``scenario`` then keeps the outages and locks, and the mean loads (see :meth:`of`). None = ``scenario`` alone.
-    controls
-        Taps, capacitors and generators to be set together with the switches; none by default.
+    network
+        The feeder.
+    situations
+        Its loads: one or more situations for one configuration, and how their losses add. Limits hold in each.
     limits
         Operating limits to respect.
     charging
@@ -69,28 +66,32 @@ class ReconfigurationProblem:
         Cost of one switching operation [kW], >= 0.
     max_operations
         Cap on switching operations, None = no cap.
-    objective
-        The loss of several scenarios: ``expected`` = their weighted mean, ``worst`` = the largest, whatever its weight.
-    variants
-        The network of each scenario where controls set differently make them differ in taps or capacitors
-        (:meth:`applied`); empty = ``network`` for all.
+    controls
+        Taps, capacitors and generators to be set together with the switches; none by default.
+    out_of_service
+        bool, shape (n_branch,): equipment that cannot carry current; such a branch counts as open. None = as the
+        situations say. What is given here holds in all of them.
+    locked
+        int8, shape (n_branch,): -1 free, 0 locked open, 1 locked closed; None likewise.
     """
 
     network: Network
-    scenario: Scenario
+    situations: Situations
     limits: Limits = field(default_factory=Limits)
     charging: bool = True
     switching_cost: float = 0.0
     max_operations: int | None = None
-    scenarios: ScenarioSet | None = None
     controls: Controls = field(default_factory=Controls)
-    objective: str = "expected"
-    variants: tuple[Network, ...] = ()
+    out_of_service: Bools = None  # type: ignore[assignment]  # filled in
+    locked: NDArray[np.int8] = None  # type: ignore[assignment]  # filled in
 
     def __post_init__(self) -> None:
+        for key in ("out_of_service", "locked"):
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, getattr(self.situations, key))
+        object.__setattr__(self, "situations", self.situations.in_state(self.out_of_service, self.locked))
+        freeze(self)
         problems = []
-        if self.objective not in OBJECTIVES:
-            problems.append(f"objective = {self.objective!r} must be one of {', '.join(OBJECTIVES)}")
         if not self.switching_cost >= 0 or not np.isfinite(self.switching_cost):
             problems.append(f"switching_cost = {self.switching_cost} must be a finite number >= 0 [kW per operation]")
         if self.max_operations is not None and self.max_operations < 0:
@@ -108,13 +109,22 @@ class ReconfigurationProblem:
 
     @classmethod
     def of(
-        cls, network: Network, scenario: Scenario | ScenarioSet | None = None, **options: Any
+        cls, network: Network, scenario: Scenario | Situations | None = None, **options: Any
     ) -> ReconfigurationProblem:
-        """The problem as the file states it: nominal scenario and all limits of the network, unless said otherwise."""
+        """The problem as the file states it: nominal loads and all limits of the network, unless said otherwise.
+
+        Parameters
+        ----------
+        scenario
+            One load situation or several; None = the loads of the network.
+        options
+            The other fields, by name; ``objective`` says how the losses of several situations add.
+        """
         options.setdefault("limits", Limits.of(network))
-        if isinstance(scenario, ScenarioSet):
-            return cls(network, scenario.mean, scenarios=scenario, **options)
-        return cls(network, scenario or Scenario.nominal(network), **options)
+        situations = Situations.of(Scenario.nominal(network) if scenario is None else scenario)
+        if "objective" in options:
+            situations = replace(situations, objective=options.pop("objective"))
+        return cls(network, situations, **options)
 
     def __repr__(self) -> str:
         free = f"{int(self.free.sum())} free switches"
@@ -123,9 +133,10 @@ class ReconfigurationProblem:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         net, limits = self.network, self.limits
-        locked = [net.branch_ids[e] for e in np.flatnonzero(self.scenario.locked >= 0)]
-        out = [net.branch_ids[e] for e in np.flatnonzero(self.scenario.out_of_service)]
-        several = "" if self.scenarios is None else f" ({len(self.members)}, objective: {self.objective})"
+        locked = [net.branch_ids[e] for e in np.flatnonzero(self.locked >= 0)]
+        out = [net.branch_ids[e] for e in np.flatnonzero(self.out_of_service)]
+        n = len(self.situations)
+        several = f" ({n}, objective: {self.objective})" if n > 1 else ""
         return fact_table(
             f"reconfigure {net.name}",
             [
@@ -146,34 +157,35 @@ class ReconfigurationProblem:
         """A variant of this problem."""
         return replace(self, **changes)
 
+    def under(self, loads: Scenario | Situations) -> ReconfigurationProblem:
+        """The same network, limits and rules in other load situations, with the outages and locks that they state."""
+        return replace(self, situations=Situations.of(loads), out_of_service=None, locked=None)  # type: ignore[arg-type]
+
+    def judged_by(self, objective: str) -> ReconfigurationProblem:
+        """The same problem with another sum of losses: ``expected`` or ``worst``."""
+        return replace(self, situations=replace(self.situations, objective=objective))
+
     def applied(self, settings: Settings | Sequence[Settings] | None) -> ReconfigurationProblem:
         """The problem with its controls at these values, and none left to set; itself where it has none.
 
         Parameters
         ----------
         settings
-            Of several scenarios those of each, or the same for all. None = neutral: taps nearest to 1, capacitors and
-            generators off.
+            Those of each situation, or the same for all. None, or none at all = neutral: taps nearest to 1, capacitors
+            and generators off.
         """
         if not self.controls:
             return self
-        if settings is None or isinstance(settings, Settings):
-            settings = [settings or self.controls.neutral]
-        if self.scenarios is None or len(settings) == 1:
-            network, scenario = self._set(self.scenario, settings[0])
-            scenarios = self.scenarios
-            if scenarios is not None:
-                scenarios = replace(
-                    scenarios, scenarios=tuple(self._set(each, settings[0])[1] for each in scenarios.scenarios)
-                )
-            return replace(self, network=network, scenario=scenario, scenarios=scenarios, controls=Controls())
-        each = [self._set(member, values) for member, values in zip(self.scenarios.scenarios, settings, strict=True)]
-        scenarios = replace(self.scenarios, scenarios=tuple(scenario for _, scenario in each))
-        mean = replace(self.scenario, p_gen=scenarios.mean.p_gen, q_gen=scenarios.mean.q_gen)
-        networks = tuple(network for network, _ in each)
-        return replace(
-            self, network=networks[0], scenario=mean, scenarios=scenarios, controls=Controls(), variants=networks
-        )
+        if isinstance(settings, Settings):
+            settings = [settings]
+        settings = settings or [self.controls.neutral]
+        same = len(settings) == 1
+        each = list(settings) * len(self.situations) if same else settings
+        pairs = [self._set(one, values) for one, values in zip(self.situations, each, strict=True)]
+        networks = () if same else tuple(network for network, _ in pairs)
+        scenarios = tuple(scenario for _, scenario in pairs)
+        situations = replace(self.situations, scenarios=scenarios, networks=networks)
+        return replace(self, network=pairs[0][0], situations=situations, controls=Controls())
 
     def _set(self, scenario: Scenario, settings: Settings) -> tuple[Network, Scenario]:
         """Network and scenario with every control at its value."""
@@ -191,52 +203,63 @@ class ReconfigurationProblem:
 
     def remote_only(self) -> ReconfigurationProblem:
         """The problem in which nobody travels: hand-operated switches are locked in their present state."""
-        net, scenario = self.network, self.scenario
-        held = net.manual & net.switchable & (scenario.locked < 0) & ~scenario.out_of_service
-        locked = np.where(held, np.where(net.normally_open, 0, 1), scenario.locked).astype(np.int8)
-        return replace(self, scenario=replace(scenario, locked=locked))
+        net = self.network
+        held = net.manual & net.switchable & (self.locked < 0) & ~self.out_of_service
+        return replace(self, locked=np.where(held, np.where(net.normally_open, 0, 1), self.locked).astype(np.int8))
 
     @cached_property
     def members(self) -> tuple[ReconfigurationProblem, ...]:
-        """The problem of each scenario alone; this problem itself where it has only one."""
-        if self.scenarios is None:
+        """The problem of each situation alone; this problem itself where there is one."""
+        if len(self.situations) == 1:
             return (self,)
-        out, locked = self.scenario.out_of_service, self.scenario.locked
-        loads = (replace(member, out_of_service=out, locked=locked) for member in self.scenarios.scenarios)
-        networks = self.variants or (self.network,) * len(self.scenarios.scenarios)
         return tuple(
-            replace(self, network=network, scenario=scenario, scenarios=None, variants=())
-            for network, scenario in zip(networks, loads, strict=True)
+            replace(self, network=network, situations=Situations.of(scenario))
+            for network, scenario in zip(self.networks, self.situations, strict=True)
         )
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The network of each of the ``members``: controls set differently make them differ in taps or capacitors."""
+        return self.situations.networks or (self.network,) * len(self.situations)
 
     @cached_property
     def mean(self) -> ReconfigurationProblem:
-        """The problem of the mean loads alone; this problem itself where it has one scenario."""
-        return self if self.scenarios is None else replace(self, scenarios=None, variants=())
+        """The problem of the mean loads alone; this problem itself where it has one situation."""
+        return self if len(self.situations) == 1 else replace(self, situations=Situations.of(self.situations.mean))
+
+    @property
+    def scenario(self) -> Scenario:
+        """The loads, of several situations the mean."""
+        return self.situations.mean
 
     @property
     def weights(self) -> Floats:
-        """Weight of each of the ``members``, sum 1, shape (n_scenario,)."""
-        return np.ones(1) if self.scenarios is None else self.scenarios.weights
+        """Weight of each of the ``members``, sum 1, shape (n_situation,)."""
+        return self.situations.weights
+
+    @property
+    def objective(self) -> str:
+        """How the losses of the ``members`` add: ``expected`` or ``worst``."""
+        return self.situations.objective
 
     @property
     def worst_case(self) -> bool:
-        """The loss is the largest of several scenarios."""
-        return self.objective == "worst" and self.scenarios is not None
+        """The loss is the largest of several situations."""
+        return self.situations.worst_case
 
     def total(self, losses: Any) -> float:
         """The loss of the problem from the loss of each of its ``members``."""
-        return float(np.max(losses)) if self.worst_case else float(np.dot(self.weights, losses))
+        return self.situations.total(losses)
 
     @cached_property
     def p(self) -> Floats:
-        """Net active load [pu], of several scenarios the mean, shape (n_bus,)."""
-        return self.scenario.p
+        """Net active load [pu], of several situations the mean, shape (n_bus,)."""
+        return self.situations.mean.p
 
     @cached_property
     def q(self) -> Floats:
-        """Net reactive load [pu], of several scenarios the mean, shape (n_bus,)."""
-        return self.scenario.q
+        """Net reactive load [pu], of several situations the mean, shape (n_bus,)."""
+        return self.situations.mean.q
 
     @cached_property
     def b(self) -> Floats:
@@ -288,7 +311,9 @@ class ReconfigurationProblem:
             self,
             network=replace(self.network, **in_force),
             limits=Limits(ampacity=True, substations=True, voltage=True),
-            variants=tuple(replace(network, **in_force) for network in self.variants),
+            situations=replace(
+                self.situations, networks=tuple(replace(network, **in_force) for network in self.situations.networks)
+            ),
         )
 
     @cached_property
@@ -331,17 +356,15 @@ class ReconfigurationProblem:
     @cached_property
     def must_open(self) -> Bools:
         """bool, shape (n_branch,): out of service, locked open, or a non-switchable branch that is normally open."""
-        net, scenario = self.network, self.scenario
-        unlocked = scenario.locked < 0
-        return scenario.out_of_service | (scenario.locked == 0) | (unlocked & ~net.switchable & net.normally_open)
+        net, unlocked = self.network, self.locked < 0
+        return self.out_of_service | (self.locked == 0) | (unlocked & ~net.switchable & net.normally_open)
 
     @cached_property
     def must_close(self) -> Bools:
         """bool, shape (n_branch,): locked closed or not switchable and normally closed; bridges are not listed here."""
-        net, scenario = self.network, self.scenario
-        unlocked = scenario.locked < 0
-        wanted = (scenario.locked == 1) | (unlocked & ~net.switchable & ~net.normally_open)
-        return wanted & ~scenario.out_of_service
+        net, unlocked = self.network, self.locked < 0
+        wanted = (self.locked == 1) | (unlocked & ~net.switchable & ~net.normally_open)
+        return wanted & ~self.out_of_service
 
     @cached_property
     def held(self) -> Bools:
@@ -399,7 +422,7 @@ class ReconfigurationProblem:
         """
         net = self.network
         faults = []
-        clash = self.scenario.out_of_service & (self.scenario.locked == 1)
+        clash = self.out_of_service & (self.locked == 1)
         faults += [f"branch {net.branch_ids[e]!r} is locked closed but out of service" for e in np.flatnonzero(clash)]
         node = merged_nodes(net)
         unfed = np.flatnonzero(~self.blocks.fed[node])
@@ -437,4 +460,4 @@ class ReconfigurationProblem:
     def operations(self, configuration: Configuration) -> int:
         """Switching operations from the normal configuration; a branch out of service is not operated."""
         changed = configuration.closed != self.network.normal_configuration.closed
-        return int(np.count_nonzero(changed & ~self.scenario.out_of_service))
+        return int(np.count_nonzero(changed & ~self.out_of_service))

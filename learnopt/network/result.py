@@ -61,7 +61,7 @@ class Evaluation:
     violations
         One sentence per limit violated, by id; empty when the configuration respects the problem.
     scenarios
-        The power flow of each scenario where the problem has several, in its order.
+        The power flow of each situation where the problem has several, in its order: see :attr:`situations`.
     unsettled
         True where no power flow was found and none is excluded: neither a low loss nor a proof that there is none.
         False where it converged, where the state is not radial, and where it is proven that it has no power flow.
@@ -76,6 +76,11 @@ class Evaluation:
     violations: tuple[str, ...]
     scenarios: tuple[Evaluation, ...] = ()
     unsettled: bool = False
+
+    @property
+    def situations(self) -> tuple[Evaluation, ...]:
+        """The power flow of each load situation of the problem, in its order; of one its only one, this."""
+        return self.scenarios or (self,)
 
     @property
     def feasible(self) -> bool:
@@ -237,9 +242,8 @@ class Result:
         Proven lower bound of the objective of every configuration not among ``alternatives`` [kW], in the meaning of
         ``certificate``; ``inf`` where they are all there are, None where nothing is proven.
     settings
-        Values of the problem's controls, None where it has none; of several scenarios those of the first.
-    scenario_settings
-        Values in each scenario where the problem has several: positions, steps, on and off are the same in all.
+        Values of the problem's controls in each of its load situations, empty where it has none to set: positions,
+        steps, on and off are the same in all.
     iterations
         Log of a decomposition, empty for other engines.
     """
@@ -260,8 +264,7 @@ class Result:
     risk: RiskSummary | None = None
     alternatives: tuple[Alternative, ...] = ()
     rest_bound_kw: float | None = None
-    settings: Settings | None = None
-    scenario_settings: tuple[Settings, ...] = ()
+    settings: tuple[Settings, ...] = ()
     iterations: tuple[Iteration, ...] = ()
 
     @property

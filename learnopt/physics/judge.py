@@ -28,15 +28,15 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     """AC power flow of a configuration and every limit it violates.
 
     A configuration that is not radial, and a power flow without solution, come back as ``converged = False`` with the
-    reason in ``violations``. Of several scenarios each is evaluated, and one without power flow fails them all.
+    reason in ``violations``. Every load situation is evaluated, and one without power flow fails them all.
     """
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         return _failed(problem, faults)
     single = _power_flows(problem, configuration, meshed=False)
-    if problem.scenarios is None:
+    if len(single) == 1:
         return single[0]
-    names = [scenario.name for scenario in problem.scenarios.scenarios]
+    names = [scenario.name for scenario in problem.situations]
     violations = [f"{name}: {sentence}" for name, e in zip(names, single, strict=True) for sentence in e.violations]
     if not all(e.converged for e in single):
         # One scenario that has no power flow for certain settles the configuration.
@@ -66,15 +66,17 @@ def evaluate_transition(problem: ReconfigurationProblem, configuration: Configur
     problem. A bus without supply has a voltage of 0, and no sentence of a violation.
     """
     single = _power_flows(problem, configuration, meshed=True)
+    if len(single) == 1:
+        return single[0]
     if not all(e.converged for e in single):
         sentences = [sentence for e in single for sentence in e.violations]
-        return _failed(problem, sentences, all(e.converged or e.unsettled for e in single))
-    return _worst(problem, single) if len(single) > 1 else single[0]
+        return replace(_failed(problem, sentences, all(e.converged or e.unsettled for e in single)), scenarios=single)
+    return replace(_worst(problem, single), scenarios=single)
 
 
 def _power_flows(problem: ReconfigurationProblem, configuration: Configuration, meshed: bool) -> tuple[Evaluation, ...]:
     """The power flow of a state in each scenario: factorised once, unless their networks differ."""
-    if problem.variants:
+    if problem.situations.networks:
         return tuple(_power_flows(member, configuration, meshed)[0] for member in problem.members)
     members = problem.members
     try:

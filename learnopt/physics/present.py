@@ -21,7 +21,5 @@ def evaluate_as_it_is(problem: ReconfigurationProblem, configuration: Configurat
     if not faults or unfed_buses(net, configuration.closed).any():
         return evaluate(problem, configuration)
     looped = evaluate_transition(problem, configuration)
-    several = problem.members if problem.scenarios is not None else ()
-    each = tuple(evaluate_transition(member, configuration) for member in several)
-    each = tuple(replace(one, violations=(*faults, *one.violations)) for one in each)
+    each = tuple(replace(one, violations=(*faults, *one.violations)) for one in looped.scenarios)
     return replace(looped, violations=(*faults, *looped.violations), scenarios=each)

@@ -49,10 +49,10 @@ def other_solution(problem: ReconfigurationProblem, configuration: Configuration
     evaluation
         What the judge says of the state.
     """
-    for member, judged in zip(problem.members, evaluation.scenarios or (evaluation,), strict=True):
+    for member, judged in zip(problem.members, evaluation.situations, strict=True):
         found = _power_flow(member, configuration) if judged.converged else None
         if found is not None and np.abs(found[1] - judged.vm).max() > _ANOTHER:
-            where = "" if problem.scenarios is None else f" in scenario {member.scenario.name!r}"
+            where = "" if len(problem.situations) == 1 else f" in scenario {member.scenario.name!r}"
             return (
                 f"More than one power flow exists{where}: power-grid-model, from a flat start, finds one with "
                 f"{found[0]:.6g} kW of loss and a lowest voltage of {found[1].min():.4f} pu. Reported is the normal "

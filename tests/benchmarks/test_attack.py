@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from learnopt.engines.enumeration import EnumerationEngine
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Scenario, Status
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Scenario, Situations, Status
 from learnopt.physics import evaluate
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -79,7 +79,7 @@ def test_oracle_stays_on_the_normal_solution(two_bus):
         scenario = replace(
             Scenario.nominal(two_bus), p_load=share * most * two_bus.p_load, q_load=share * most * two_bus.q_load
         )
-        problem = ReconfigurationProblem(two_bus, scenario)
+        problem = ReconfigurationProblem(two_bus, Situations.of(scenario))
         states = ac_states(problem, configurations(problem))
         assert states.settled.tolist() == [found]
         if found:

@@ -27,7 +27,7 @@ from learnopt.dataset import (
     write_labels,
 )
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result, Scenario, Status
+from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result, Scenario, Situations, Status
 from learnopt.physics import evaluate
 
 MANIFEST = Manifest(seed=7, n_feeders=2, scenarios_per_feeder=3, shard_size=4)
@@ -61,7 +61,7 @@ def instances() -> list[Instance]:
                 out_of_service=np.array([False, scenario == 2, False, False]),
                 locked=np.array([1, -1, -1, 0 if scenario == 0 else -1], dtype=np.int8),
             )
-            made.append(Instance(feeder, scenario, 7, ReconfigurationProblem(network, changed)))
+            made.append(Instance(feeder, scenario, 7, ReconfigurationProblem(network, Situations.of(changed))))
     return made
 
 

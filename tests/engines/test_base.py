@@ -13,7 +13,7 @@ import pytest
 from learnopt.engines import Engine, SolveOptions, Stopwatch, conclude, engine_names, load_engine
 from learnopt.engines.base import AGREEMENT, infeasible
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, ScenarioSet, Status
+from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, Situations, Status
 from learnopt.physics import evaluate
 
 
@@ -129,10 +129,12 @@ def test_judge_and_sweep_must_agree(triangle, factor):
 def test_agreement_of_nothing(triangle):
     """Without load both lose nothing, up to rounding; every scenario counts."""
     nothing = replace(Scenario.nominal(triangle), p_load=0 * triangle.p_load, q_load=0 * triangle.q_load)
-    result = closing(ReconfigurationProblem(triangle, nothing), triangle.configuration([2]), dual_bound_kw=0.0)
+    result = closing(
+        ReconfigurationProblem(triangle, Situations.of(nothing)), triangle.configuration([2]), dual_bound_kw=0.0
+    )
     assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
-    both = ScenarioSet((nothing, Scenario.nominal(triangle)), np.ones(2))
-    problem = ReconfigurationProblem(triangle, both.mean, scenarios=both)
+    both = Situations((nothing, Scenario.nominal(triangle)), np.ones(2))
+    problem = ReconfigurationProblem(triangle, both)
     loss = evaluate(problem, triangle.configuration([2])).loss_kw
     result = closing(problem, triangle.configuration([2]), dual_bound_kw=loss)
     assert (result.status, result.gap) == (Status.OPTIMAL, 0.0)
@@ -167,14 +169,14 @@ def test_what_the_judge_refuses_is_no_answer(triangle):
     nominal = Scenario.nominal(triangle)
     locked = replace(nominal, locked=np.array([-1, 0, -1], dtype=np.int8))
     huge = replace(nominal, p_load=300 * triangle.p_load)
-    free = ReconfigurationProblem(triangle, nominal)
+    free = ReconfigurationProblem(triangle, Situations.of(nominal))
     for problem, opened, reason in (
         (free, [], "loops close at branch"),
         (free, [1, 3], "no path to a substation"),
-        (ReconfigurationProblem(triangle, locked), [3], "branch 2 must be open"),
+        (ReconfigurationProblem(triangle, Situations.of(locked)), [3], "branch 2 must be open"),
         (free.replace(max_operations=1), [2], "2 switching operations exceed the cap of 1"),
         (free.replace(limits=Limits(vm_min=0.995)), [2], "is below 0.995 pu"),
-        (ReconfigurationProblem(triangle, huge), [2], "no solution"),
+        (ReconfigurationProblem(triangle, Situations.of(huge)), [2], "no solution"),
     ):
         result = closing(problem, triangle.configuration(opened))
         assert result.status is Status.NO_SOLUTION

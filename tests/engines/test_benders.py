@@ -23,8 +23,8 @@ from learnopt.network import (
     Generator,
     Limits,
     ReconfigurationProblem,
-    ScenarioSet,
     Settings,
+    Situations,
     Status,
     Tap,
 )
@@ -72,7 +72,7 @@ def test_bound_and_incumbent_against_enumeration(seed):
     assert result.dual_bound_kw <= best * (1 + 1e-6)
     assert best <= result.objective_kw * (1 + 1e-6)
     assert result.certificate is Certificate.AC
-    assert result.settings is not None
+    assert result.settings
     proven = load_engine("benders").solve(problem, SolveOptions(gap=1e-4))
     assert proven.status is Status.OPTIMAL
     assert proven.objective_kw == pytest.approx(best, rel=1e-4)
@@ -121,7 +121,7 @@ def test_limits_nobody_can_respect():
 def test_several_scenarios_or_no_casadi(monkeypatch):
     """Both are said in a sentence."""
     problem = ReconfigurationProblem.of(load_case("case33"))
-    two = problem.replace(scenarios=ScenarioSet((problem.scenario, problem.scenario), np.array([0.5, 0.5])))
+    two = problem.replace(situations=Situations((problem.scenario, problem.scenario), np.array([0.5, 0.5])))
     with pytest.raises(UnsupportedError, match="one scenario"):
         BendersEngine().solve(two, SolveOptions())
     with pytest.raises(UnsupportedError, match="does not set controls for several scenarios"):

@@ -20,7 +20,7 @@ from learnopt.engines.exchange import (
     sequential_opening,
 )
 from learnopt.engines.tree.currents import tree_loss
-from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, Status
+from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Scenario, Situations, Status
 from learnopt.network.topology import is_radial
 from learnopt.physics import evaluate, power_flow
 
@@ -193,8 +193,8 @@ def test_nothing_is_proven(triangle):
     nominal = Scenario.nominal(triangle)
     huge = replace(nominal, p_load=1000 * triangle.p_load)
     for problem in (
-        ReconfigurationProblem(triangle, huge),
-        ReconfigurationProblem(triangle, nominal, Limits(vm_min=0.999)),
+        ReconfigurationProblem(triangle, Situations.of(huge)),
+        ReconfigurationProblem(triangle, Situations.of(nominal), Limits(vm_min=0.999)),
     ):
         failed = ExchangeEngine().solve(problem, SolveOptions())
         assert (failed.status, failed.configuration, failed.objective_kw) == (Status.NO_SOLUTION, None, None)

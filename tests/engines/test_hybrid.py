@@ -85,7 +85,7 @@ def test_local_search_keeps_the_settings_of_the_milp(case33: Network, monkeypatc
     monkeypatch.setattr(module, "MilpEngine", WithBank)
     problem = ReconfigurationProblem.of(case33).replace(controls=Controls(capacitors=(Capacitor(29, (step,)),)))
     result = HybridEngine().solve(problem, SolveOptions())
-    assert result.settings == settings
+    assert result.settings == (settings,)
     best = EnumerationEngine().solve(problem.applied(settings), SolveOptions())
     assert result.loss_kw == pytest.approx(best.loss_kw, abs=1e-3)
     assert result.loss_kw < 139.551 - 10

@@ -96,10 +96,10 @@ def test_milp_against_a_grid(seed, mode):
     assert result.dual_bound_kw <= best * (1 + 1e-6)
     assert result.loss_kw <= best * (1 + 1.1e-4)
     assert not problem.faults(result.configuration, result.settings)
-    (p, q), g = result.settings.generators[0], problem.controls.generators[0]
+    (p, q), g = result.settings[0].generators[0], problem.controls.generators[0]
     assert math.hypot(p, q) <= g.s_max * (1 + 1e-9)
     if mode == OFF:
-        assert (p, q, result.settings.on) == (0.0, 0.0, (False,))
+        assert (p, q, result.settings[0].on) == (0.0, 0.0, (False,))
     if mode == FIXED_FACTOR and p:
         assert q / p == pytest.approx(math.copysign(math.tan(math.acos(abs(g.power_factor))), g.power_factor))
 

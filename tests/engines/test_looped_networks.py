@@ -13,7 +13,7 @@ from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.errors import UnsupportedError
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, ScenarioSet, Status
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Situations, Status
 from learnopt.network.loop_reduction import without_fixed_loops
 from learnopt.studies.configuration.solve import choose_engine, front, solve
 
@@ -131,7 +131,7 @@ def test_auto_never_takes_the_milp() -> None:
     fixed.append((0, 1, 0.1, 0.1, {"switchable": False}))
     network = make_network([*ring[1:], *chords, *fixed], dict.fromkeys([*range(1, 80), "a"], (10.0, 2.0)))
     problem = ReconfigurationProblem.of(network)
-    several = ScenarioSet((problem.scenario, replace(problem.scenario, p_load=1.1 * network.p_load)), np.ones(2))
+    several = Situations((problem.scenario, replace(problem.scenario, p_load=1.1 * network.p_load)), np.ones(2))
     for each in (problem, ReconfigurationProblem.of(network, several)):
         for certify in (None, Certificate.AC):
             name, options, _ = choose_engine(each, SolveOptions(certify=certify))

@@ -143,7 +143,7 @@ def test_collapse_is_settled_by_monotone_sweeps(triangle, monkeypatch):
     problem = ReconfigurationProblem.of(triangle)
     scenario = replace(problem.scenario, p_load=100 * triangle.p_load)
     monkeypatch.setattr(enumeration, "evaluate", None)
-    result = load_engine("enumerate").solve(problem.replace(scenario=scenario), SolveOptions())
+    result = load_engine("enumerate").solve(problem.under(scenario), SolveOptions())
     assert result.status is Status.INFEASIBLE
 
 
@@ -163,7 +163,7 @@ def test_benders(monkeypatch):
 def test_several_scenarios(seed, worst, monkeypatch):
     """One decision for all: a configuration that one scenario leaves open stays below the bound."""
     problem = several(random_problem(seed, ("cost",), (4, 7), (2, 4), (0.3, 1.5)), seed)
-    problem = problem.replace(objective="worst" if worst else "expected")
+    problem = problem.judged_by("worst" if worst else "expected")
     known = {}
     for configuration in all_configurations(problem):
         if (found := evaluate(problem, configuration)).feasible:

@@ -18,7 +18,7 @@ from learnopt.formulations.bounds import orphan_candidates
 from learnopt.formulations.distflow import build_reconfiguration
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.distflow_terms import tangent_row
-from learnopt.network import Limits, ReconfigurationProblem, Scenario
+from learnopt.network import Limits, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import PowerFlow, power_flow
 
 MIXES = {
@@ -169,7 +169,7 @@ def test_operations_are_counted_from_the_normal_state(triangle):
     """Cap 0 leaves the normal state, cap 1 too (an exchange takes two), cap 2 all; an outage is not an operation."""
     scenario = Scenario.nominal(triangle)
     for cap, expected in ((0, {2}), (1, {2}), (2, {0, 1, 2}), (None, {0, 1, 2})):
-        problem = ReconfigurationProblem(triangle, scenario, Limits(vm_min=0.5), max_operations=cap)
+        problem = ReconfigurationProblem(triangle, Situations.of(scenario), Limits(vm_min=0.5), max_operations=cap)
         pyomo_model = build_reconfiguration(data := DistFlowData.of(problem))
         found = set()
         for opened in range(3):
@@ -181,7 +181,7 @@ def test_operations_are_counted_from_the_normal_state(triangle):
         assert found == expected
     outage = replace(scenario, out_of_service=np.array([True, False, False]))
     for cap, outcome in ((0, Outcome.INFEASIBLE), (1, Outcome.OPTIMAL)):
-        problem = ReconfigurationProblem(triangle, outage, Limits(vm_min=0.5), max_operations=cap)
+        problem = ReconfigurationProblem(triangle, Situations.of(outage), Limits(vm_min=0.5), max_operations=cap)
         assert CompiledModel(build_reconfiguration(DistFlowData.of(problem))).solve().outcome is outcome
 
 
@@ -190,7 +190,7 @@ def test_minimum_draw_with_a_generator_at_the_substation(triangle):
     p = triangle.p_load.copy()
     p[0] = -5.0
     network = replace(triangle, p_load=p, substation_s_min=np.array([1.0]))
-    problem = ReconfigurationProblem(network, Scenario.nominal(network), Limits(substations=True))
+    problem = ReconfigurationProblem(network, Situations.of(Scenario.nominal(network)), Limits(substations=True))
     (_, flow), *_ = feasible_flows(problem)
     data = DistFlowData.of(problem, flow.loss * (1 + 1e-9))
     model = build_reconfiguration(data)
@@ -221,7 +221,9 @@ def test_ampacity_is_at_both_ends(two_bus):
     assert ends[1] > 1.01 * ends[0]
     for limit, outcome in ((np.mean(ends), Outcome.INFEASIBLE), (1.001 * ends[1], Outcome.OPTIMAL)):
         rated = replace(network, i_max=np.array([limit]))
-        problem = ReconfigurationProblem(rated, Scenario.nominal(rated), Limits(vm_min=0.9, ampacity=True))
+        problem = ReconfigurationProblem(
+            rated, Situations.of(Scenario.nominal(rated)), Limits(vm_min=0.9, ampacity=True)
+        )
         relaxation = HighsRelaxation(data := DistFlowData.of(problem))
         Tangents(data.arcs, relaxation.add_tangents, relaxation.cuttable).at_power_flow(flow, network)
         assert relaxation.solve_relaxation().outcome is outcome

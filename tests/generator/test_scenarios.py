@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig, ScenarioConfig, load_areas, random_feeder, random_scenario
-from learnopt.network import Network, ReconfigurationProblem, Scenario
+from learnopt.network import Network, ReconfigurationProblem, Scenario, Situations
 
 LOADS_ONLY = ScenarioConfig(generation_probability=0, outage_probability=0, lock_probability=0)
 BUSY = ScenarioConfig(
@@ -101,7 +101,7 @@ def test_outages_and_locks_never_contradict(seed: int) -> None:
     config = FeederConfig(buses=(20, 40), substations=(1, 3), loops=(2, 4))
     net = random_feeder(config, rng)
     scenario = random_scenario(net, BUSY, rng)
-    assert ReconfigurationProblem(net, scenario).contradictions == []
+    assert ReconfigurationProblem(net, Situations.of(scenario)).contradictions == []
     assert scenario.out_of_service.sum() >= 1
     assert (scenario.locked >= 0).any()
     assert net.switchable[scenario.locked >= 0].all()

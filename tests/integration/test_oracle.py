@@ -19,6 +19,7 @@ from learnopt.network import (
     ReconfigurationProblem,
     Result,
     Scenario,
+    Situations,
     Status,
 )
 from learnopt.physics import evaluate
@@ -85,17 +86,17 @@ def special_cases() -> dict[str, ReconfigurationProblem]:
     huge = replace(nominal, p_load=1000 * ring.p_load)
     lossless = replace(ring, r=np.zeros(4))
     return {
-        "islanded by an outage": ReconfigurationProblem(ring, island),
-        "contradictory locks": ReconfigurationProblem(ring, clash),
-        "no load": ReconfigurationProblem(ring, idle),
-        "collapse": ReconfigurationProblem(ring, huge),
-        "voltage out of reach": ReconfigurationProblem(ring, nominal, Limits(vm_min=0.999)),
-        "without resistance": ReconfigurationProblem(lossless, nominal, Limits(vm_min=0.5)),
-        "no impedance at all": ReconfigurationProblem(replace(lossless, x=np.zeros(4)), nominal),
+        "islanded by an outage": ReconfigurationProblem(ring, Situations.of(island)),
+        "contradictory locks": ReconfigurationProblem(ring, Situations.of(clash)),
+        "no load": ReconfigurationProblem(ring, Situations.of(idle)),
+        "collapse": ReconfigurationProblem(ring, Situations.of(huge)),
+        "voltage out of reach": ReconfigurationProblem(ring, Situations.of(nominal), Limits(vm_min=0.999)),
+        "without resistance": ReconfigurationProblem(lossless, Situations.of(nominal), Limits(vm_min=0.5)),
+        "no impedance at all": ReconfigurationProblem(replace(lossless, x=np.zeros(4)), Situations.of(nominal)),
         "a single bus": ReconfigurationProblem.of(make_network([], {0: (100, 50)})),
         "two substations and a tie": ReconfigurationProblem.of(make_network([(0, 1, 1, 1)], {}, [0, 1])),
         "cap of no operation": ReconfigurationProblem(
-            ring, replace(nominal, locked=np.array([-1, 1, 1, 1], dtype=np.int8)), max_operations=0
+            ring, Situations.of(nominal), locked=np.array([-1, 1, 1, 1], dtype=np.int8), max_operations=0
         ),
     }
 

@@ -163,7 +163,7 @@ def test_wrong_model_is_overruled_by_the_audit() -> None:
 def test_model_certificate_on_request(case33: Network) -> None:
     """``model`` audits by the tree search and says so, also with generation."""
     problem = ReconfigurationProblem.of(case33, limits=Limits())
-    generating = problem.replace(scenario=replace(problem.scenario, p_gen=1.5 * case33.p_load))
+    generating = problem.under(replace(problem.scenario, p_gen=1.5 * case33.p_load))
     for each in (problem, generating):
         result = solve(each, "wrong", SolveOptions(certify=Certificate.MODEL))
         assert result.certificate is Certificate.MODEL
@@ -228,7 +228,7 @@ def test_contradictory_locks_are_a_status(triangle: Network) -> None:
     def never(_: ReconfigurationProblem) -> Configuration:
         raise AssertionError
 
-    result = LearnedEngine(sure_of(never, "never")).solve(problem.replace(scenario=locks), PROOF)
+    result = LearnedEngine(sure_of(never, "never")).solve(problem.under(locks), PROOF)
     assert result.status is Status.INFEASIBLE
     assert result.configuration is None
 

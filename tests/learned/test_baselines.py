@@ -58,7 +58,7 @@ def test_exchange_is_never_worse_than_staying() -> None:
 def test_exchange_without_power_flow_stays(triangle: Network) -> None:
     """Loads beyond the collapse: the present configuration comes back."""
     problem = ReconfigurationProblem.of(triangle)
-    heavy = problem.replace(scenario=type(problem.scenario).nominal(triangle))
+    heavy = problem.under(type(problem.scenario).nominal(triangle))
     heavy.scenario.p_load.flags.writeable = True
     heavy.scenario.p_load[:] = np.where(heavy.scenario.p_load > 0, 1e6, 0)
     assert not power_flow(heavy, triangle.normal_configuration).converged

@@ -23,7 +23,7 @@ from learnopt.network import (
     Generator,
     Limits,
     ReconfigurationProblem,
-    ScenarioSet,
+    Situations,
     Status,
     Tap,
 )
@@ -44,8 +44,8 @@ def problem_of(seed: int) -> ReconfigurationProblem:
         scenarios = tuple(
             replace(base, p_load=base.p_load * f, q_load=base.q_load * f, name=str(k)) for k, f in enumerate(factors)
         )
-        together = ScenarioSet(scenarios, np.array([1.0, 2.0, 0.0]))
-        problem = problem.replace(scenario=together.mean, scenarios=together)
+        together = Situations(scenarios, np.array([1.0, 2.0, 0.0]))
+        problem = problem.under(together)
     if seed % 3 != 1:
         buses = np.flatnonzero(~problem.network.is_substation)
         load = float(np.abs(problem.q).sum()) + 0.05
@@ -72,7 +72,7 @@ def test_sound_whatever_is_believed(seed: int, predictor: str) -> None:
     if oracle.configuration is None:
         return
     for result in (fast, proof):
-        judged = evaluate(problem.applied(result.scenario_settings or result.settings), result.configuration)
+        judged = evaluate(problem.applied(result.settings), result.configuration)
         assert judged.feasible
         cost = problem.switching_cost * problem.operations(result.configuration)
         assert result.objective_kw == pytest.approx(judged.loss_kw + cost)

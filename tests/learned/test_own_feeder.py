@@ -95,7 +95,7 @@ def test_persistence_is_the_past_only(snapshots: Path) -> None:
     out = np.array(labels[6].closed & ~present.closed)  # a branch that only the past optimum uses fails
     lost = replace(problem.scenario, out_of_service=out)
     assert isinstance(lost, Scenario)
-    failed = [*pairs[:7], (problem.replace(scenario=lost), labels[7])]
+    failed = [*pairs[:7], (problem.under(lost), labels[7])]
     assert persistence(failed, times[:8], [7], np.timedelta64(4, "h")) == [present]
 
 

@@ -29,7 +29,7 @@ def variants() -> dict[str, ReconfigurationProblem]:
     return {
         "line charging": problem.replace(network=replace(net, b=np.full(net.n_branch, 0.02))),
         "shunts, ratios or iron losses": problem.replace(network=replace(net, b_shunt=np.full(net.n_bus, 0.01))),
-        "strong generation": problem.replace(scenario=generation),
+        "strong generation": problem.under(generation),
         "cost or cap of operations": problem.replace(switching_cost=0.1),
         "controls": problem.replace(controls=Controls(capacitors=(Capacitor(4, (0.1,)),))),
         "several load situations": several(problem, 3),
@@ -94,7 +94,7 @@ def test_equipment_is_a_class_of_its_own(change: str) -> None:
     net = problem.network
     if change == "q_load":
         scenario = replace(problem.scenario, q_load=-problem.scenario.q_load)
-        equipped = problem.replace(scenario=scenario)
+        equipped = problem.under(scenario)
     else:
         size = net.n_bus if change == "g_shunt" else net.n_branch
         equipped = problem.replace(network=replace(net, **{change: np.full(size, 1.02 if change == "ratio" else 1e-3)}))

@@ -67,10 +67,10 @@ def test_optimum_of_the_reduced_problem(seed: int) -> None:
 def test_locks_of_the_scenario_stay(case33: Network) -> None:
     """Decisions are added to them."""
     problem = random_problem(5, ["lock"])
-    locked = problem.scenario.locked >= 0
+    locked = problem.locked >= 0
     _, reduction = reduced_at_random(problem, 5)
     assert locked.any()
-    assert np.array_equal(reduction.reduced.scenario.locked[locked], problem.scenario.locked[locked])
+    assert np.array_equal(reduction.reduced.locked[locked], problem.locked[locked])
     problem = ReconfigurationProblem.of(case33)
     nothing = Reduction.apply(problem, np.full(case33.n_branch, Decision.FREE, dtype=np.int8))
     assert not (nothing.fixed_closed | nothing.fixed_open).any()

@@ -28,7 +28,7 @@ from learnopt.physics import power_flow
 
 def scaled(problem: ReconfigurationProblem, factor: np.ndarray) -> ReconfigurationProblem:
     """Another load scenario of the same feeder."""
-    return problem.replace(scenario=replace(problem.scenario, p_load=problem.scenario.p_load * factor))
+    return problem.under(replace(problem.scenario, p_load=problem.scenario.p_load * factor))
 
 
 @pytest.mark.parametrize("baseline", all_baselines(), ids=lambda b: b.name)

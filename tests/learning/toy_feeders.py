@@ -26,10 +26,10 @@ def random_problem(seed: int, n_bus: int = 14, n_loops: int = 3, n_substations: 
 
 def locked(problem: ReconfigurationProblem, states: dict[int, int]) -> ReconfigurationProblem:
     """The problem with branches (by position) locked open (0) or closed (1)."""
-    codes = problem.scenario.locked.copy()
+    codes = problem.locked.copy()
     for branch, state in states.items():
         codes[branch] = state
-    return problem.replace(scenario=replace(problem.scenario, locked=codes))
+    return problem.replace(locked=codes)
 
 
 def sequential_opening(problem: ReconfigurationProblem) -> Configuration:

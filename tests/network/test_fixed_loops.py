@@ -10,7 +10,7 @@ from conftest import make_network
 from loop_oracle import looped_problem, states
 
 from learnopt.engines.exchange import radial_start, random_start
-from learnopt.network import ReconfigurationProblem, Scenario
+from learnopt.network import ReconfigurationProblem, Scenario, Situations
 from learnopt.network.topology import is_radial, radiality_faults, unfed_buses, without_chords
 
 FIXED = {"switchable": False}
@@ -57,7 +57,7 @@ def test_outages_and_locks_open_fixed_loops(ladder):
     out = np.zeros(ladder.n_branch, dtype=bool)
     out[1] = True
     for each in (replace(scenario, locked=locked), replace(scenario, out_of_service=out)):
-        problem = ReconfigurationProblem(ladder, each)
+        problem = ReconfigurationProblem(ladder, Situations.of(each))
         assert not problem.chords.any()
         assert problem.contradictions == []
         assert problem.admits(radial_start(problem))

@@ -11,7 +11,7 @@ from loop_oracle import looped_problem, meshed_flow, states, twin_problem
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.errors import UnsupportedError
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, ScenarioSet, Status
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Situations, Status
 from learnopt.network.loop_reduction import without_fixed_loops
 from learnopt.physics import evaluate, power_flow
 
@@ -67,7 +67,7 @@ def test_engines_of_radial_states_take_one_for_all(seed):
     several = problem
     if seed % 4 == 0:
         more = replace(problem.scenario, p_load=1.3 * problem.scenario.p_load)
-        several = ReconfigurationProblem.of(problem.network, ScenarioSet((problem.scenario, more), np.ones(2)))
+        several = ReconfigurationProblem.of(problem.network, Situations((problem.scenario, more), np.ones(2)))
     result = load_engine("milp").solve(several, SolveOptions())
     total = [several.total([meshed_flow(m, closed)[1] for m in several.members]) for closed in states(problem)]
     assert result.certificate is Certificate.AC

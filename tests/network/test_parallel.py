@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from conftest import make_network
@@ -44,9 +42,9 @@ def test_kept_closed(name):
     assert problem.admits(network.normal_configuration)
     assert keep_parallel(kept) == (kept, ())
     # Locked open, a circuit is taken out of the connection.
-    locked = problem.scenario.locked.copy()
+    locked = problem.locked.copy()
     locked[together[-1] - 1] = 0
-    apart = problem.replace(scenario=replace(problem.scenario, locked=locked))
+    apart = problem.replace(locked=locked)
     assert apart.chords.sum() == len(circuits) - 2
     assert apart.contradictions == []
 

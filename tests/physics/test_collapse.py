@@ -25,7 +25,7 @@ def test_never_where_there_is_a_solution(seed, features, share):
     proven = absent = 0
     for factor in (1, 5, 10, 20, 40, 80, 160):
         scenario = replace(base.scenario, p_load=base.scenario.p_load * factor, q_load=base.scenario.q_load * factor)
-        problem = base.replace(scenario=scenario)
+        problem = base.under(scenario)
         for configuration in all_configurations(problem)[:6]:
             found = evaluate(problem, configuration)
             claimed = proven_without_solution(problem, configuration)
@@ -39,7 +39,7 @@ def test_never_where_there_is_a_solution(seed, features, share):
 def test_case33_has_two_states_without_a_solution(case33):
     """Two of 50 751 configurations collapse (a sweep stopped early reports 70.5 and 112.8 kW for them)."""
     problem = ReconfigurationProblem.of(case33)
-    heavy = problem.replace(scenario=replace(problem.scenario, p_load=5 * problem.p, q_load=5 * problem.q))
+    heavy = problem.under(replace(problem.scenario, p_load=5 * problem.p, q_load=5 * problem.q))
     assert proven_without_solution(heavy, case33.normal_configuration)
     assert not proven_without_solution(problem, case33.normal_configuration)
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import make_network
 from instances import all_configurations, random_problem
 
-from learnopt.network import Limits, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network import Limits, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import evaluate
 
 
@@ -145,8 +145,8 @@ def test_scenarios_together_are_scenarios_one_by_one(seed: int) -> None:
         factor = rng.uniform(0.0, 1.5, len(problem.p)) * (40.0 if k == 3 and seed % 5 == 0 else 1.0) * (seed % 7 > 0)
         base = problem.scenario
         scenarios.append(replace(base, p_load=base.p_load * factor, q_load=base.q_load * factor, name=f"scenario {k}"))
-    together = ScenarioSet(tuple(scenarios), np.array([1.0, 2.0, 0.0, 1.0]))
-    several = problem.replace(scenario=together.mean, scenarios=together)
+    together = Situations(tuple(scenarios), np.array([1.0, 2.0, 0.0, 1.0]))
+    several = problem.under(together)
     for configuration in all_configurations(problem)[:3]:
         found = evaluate(several, configuration)
         for member, batched in zip(several.members, found.scenarios, strict=True):

@@ -28,7 +28,7 @@ def test_every_digit_from_watts_to_megawatts(seed, scale):
     """Judge and sweep share no code and agree on losses of microwatts as on those of megawatts."""
     problem = random_problem(seed, [*FEATURES[3:5], *(["charging"] if scale == 1 else [])], load=(0.2, 1.5))
     scenario = replace(problem.scenario, p_load=problem.scenario.p_load * scale, q_load=problem.scenario.q_load * scale)
-    problem = problem.replace(scenario=scenario)
+    problem = problem.under(scenario)
     for configuration in all_configurations(problem)[:4]:
         flow, judged = power_flow(problem, configuration), evaluate(problem, configuration)
         assert judged.converged == flow.converged
@@ -62,7 +62,7 @@ def test_normal_solution_with_strong_generation():
     assert "More than one power flow exists" in result.message
     assert "618.118 kW" in result.message
     light = replace(problem.scenario, p_load=0.2 * problem.p, q_load=0.2 * problem.q)
-    assert "More than one" not in EnumerationEngine().solve(problem.replace(scenario=light), SolveOptions()).message
+    assert "More than one" not in EnumerationEngine().solve(problem.under(light), SolveOptions()).message
 
 
 def test_heavy_load_is_followed_to_its_end(two_bus):

@@ -61,7 +61,7 @@ def test_opening_cost_on_a_ring(two_substations: Network) -> None:
     tree = fractional_tree(problem, space, space.meshed_flow(problem.p + 1j * problem.q))
     assert np.argmin(tree.closed) == np.argmin(tree.opening_cost) == 1
     assert tree.closed[1] < 0.1
-    dark = problem.replace(scenario=replace(problem.scenario, p_load=0 * problem.p, q_load=0 * problem.q))
+    dark = problem.under(replace(problem.scenario, p_load=0 * problem.p, q_load=0 * problem.q))
     tree = fractional_tree(dark, space, space.meshed_flow(dark.p + 1j * dark.q))
     np.testing.assert_allclose(tree.closed, 2 / 3)
     assert not tree.opening_cost.any()

@@ -13,7 +13,7 @@ import pytest
 from conftest import make_network
 from report_results import solved
 
-from learnopt.network import Alternative, Network, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network import Alternative, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import evaluate
 from learnopt.report.configuration.feeders import UPSTREAM, feeders
 from learnopt.report.configuration.page import report_html, write_report
@@ -32,7 +32,7 @@ def headings(page: str) -> list[str]:
 def test_every_section_is_there(case33: Network) -> None:
     """Several scenarios, a front, alternatives and notes of an importer each have their section."""
     one = Scenario.nominal(case33)
-    day = ScenarioSet((replace(one, name="noon"), replace(one, p_load=0.5 * one.p_load, name="night")), np.ones(2))
+    day = Situations((replace(one, name="noon"), replace(one, p_load=0.5 * one.p_load, name="night")), np.ones(2))
     problem = ReconfigurationProblem.of(case33, day)
     normal = solved(problem, case33.normal_configuration)
     target = case33.configuration(OPTIMUM)

@@ -10,7 +10,6 @@ with proven bounds of the losses of the other periods and P the least that price
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -106,16 +105,15 @@ class Ceilings:
         for t, ceiling in enumerate(self.losses_kw(cutoff)):
             step = steps[t]
             if self.coupled.tied and t:
-                step = step.replace(scenario=replace(step.scenario, locked=steps[t - 1].scenario.locked))
+                step = step.replace(locked=steps[t - 1].locked)
             if step.contradictions:
                 return None
             incumbent = plan.configurations[t]
             # Where the incumbent is not admitted the bound would not touch where it is needed.
             if math.isfinite(ceiling) and step.free.any() and step.admits(incumbent):
                 found = fix_by_bounds(step.replace(switching_cost=0.0), incumbent, ceiling / step.network.base.kw)
-                step = step.replace(scenario=replace(step.scenario, locked=found.scenario.locked))
+                step = step.replace(locked=found.locked)
             steps[t] = step
         if self.coupled.tied:
-            shared = steps[-1].scenario.locked
-            steps = [step.replace(scenario=replace(step.scenario, locked=shared)) for step in steps]
+            steps = [step.replace(locked=steps[-1].locked) for step in steps]
         return None if any(step.contradictions for step in steps) else tuple(steps)

@@ -235,7 +235,7 @@ class MilpEngine:
             return failure
         if problem.chords.any():
             return solve_without_loops(self.name, self.solve, problem, options, start)
-        if problem.scenarios is not None:
+        if len(problem.situations) > 1:
             from learnopt.engines.milp.scenarios import solve_scenarios
 
             return solve_scenarios(problem, options, start, self.effort, watch)

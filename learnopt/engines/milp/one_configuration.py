@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -32,8 +31,8 @@ def least_objective(
         One scenario, without controls and fixed loops.
     """
     effort, kw = Effort(), problem.network.base.kw
-    locks = np.where(problem.scenario.out_of_service, problem.scenario.locked, configuration.closed.astype(np.int8))
-    alone = problem.replace(scenario=replace(problem.scenario, locked=locks.astype(np.int8)))
+    locks = np.where(problem.out_of_service, problem.locked, configuration.closed).astype(np.int8)
+    alone = problem.replace(locked=locks)
     if alone.contradictions:
         return -math.inf
     data = DistFlowData.of(alone, cutoff_kw / kw)

@@ -81,4 +81,4 @@ def _apart(problem: ReconfigurationProblem, parts: list[Area]) -> float:
     closed = problem.network.normal_configuration.closed.copy()
     for area in parts:
         closed[area.branches] = False
-    return problem.switching_cost * float((closed & ~problem.scenario.out_of_service).sum())
+    return problem.switching_cost * float((closed & ~problem.out_of_service).sum())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from learnopt.network import Bools, Configuration, Ints, Network, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network import Bools, Configuration, Ints, Network, ReconfigurationProblem, Scenario
 from learnopt.network.topology import DisjointSets
 from learnopt.physics.limits import limit_arrays
 
@@ -93,32 +93,30 @@ def _area(problem: ReconfigurationProblem, inside: Bools) -> Area:
     index[buses] = np.arange(len(buses))
     per_bus = ("p_load", "q_load", "g_shunt", "b_shunt", "kv", "vm_min", "vm_max")
     per_branch = ("r", "x", "b", "i_max", "switchable", "normally_open", "g", "ratio")
-    network = replace(
-        net,
-        bus_ids=tuple(net.bus_ids[k] for k in buses),
-        branch_ids=tuple(net.branch_ids[e] for e in branches),
-        bus_names=(),
-        branch_names=(),
-        from_bus=index[net.from_bus[branches]],
-        to_bus=index[net.to_bus[branches]],
-        substations=index[net.substations],
-        coordinates=None,
-        customers=None,
-        **{name: getattr(net, name)[buses] for name in per_bus},
-        **{name: getattr(net, name)[branches] for name in per_branch},
-    )
+
+    def cut(network: Network) -> Network:
+        return replace(
+            network,
+            bus_ids=tuple(network.bus_ids[k] for k in buses),
+            branch_ids=tuple(network.branch_ids[e] for e in branches),
+            bus_names=(),
+            branch_names=(),
+            from_bus=index[network.from_bus[branches]],
+            to_bus=index[network.to_bus[branches]],
+            substations=index[network.substations],
+            coordinates=None,
+            customers=None,
+            **{name: getattr(network, name)[buses] for name in per_bus},
+            **{name: getattr(network, name)[branches] for name in per_branch},
+        )
+
+    out, locked = problem.out_of_service[branches], problem.locked[branches]
 
     def part(scenario: Scenario) -> Scenario:
         loads = {name: getattr(scenario, name)[buses] for name in ("p_load", "q_load", "p_gen", "q_gen")}
-        out, locked = scenario.out_of_service[branches], scenario.locked[branches]
         return replace(scenario, out_of_service=out, locked=locked, **loads)
 
-    several = problem.scenarios
-    return Area(
-        problem.replace(
-            network=network,
-            scenario=part(problem.scenario),
-            scenarios=several and ScenarioSet(tuple(part(s) for s in several.scenarios), several.weights),
-        ),
-        branches,
-    )
+    several = problem.situations
+    parts = tuple(part(one) for one in several)
+    situations = replace(several, scenarios=parts, networks=tuple(cut(each) for each in several.networks))
+    return Area(problem.replace(network=cut(net), situations=situations, out_of_service=out, locked=locked), branches)

@@ -96,7 +96,7 @@ class TreeSearchEngine:
             with watch.stage("setup"):
                 space = SearchSpace.of(problem)
             with watch.stage("search"):
-                if prove_ac and not obstacles and problem.scenarios is not None:  # for a start near the optimum
+                if prove_ac and not obstacles and len(problem.situations) > 1:  # for a start near the optimum
                     prove_model(state, space, reference, gap, budget.share(0.3, state.nodes, space.entries))
                 if prove_ac and not obstacles:
                     if mixed_signs(problem):

@@ -44,7 +44,7 @@ def _fixed(state: SearchState, space: SearchSpace, gap: float) -> SearchSpace:
     """The space of the problem with the switches fixed that bounds decide, so that the next bound is tighter."""
     from learnopt.engines.tree.probing import fix_by_bounds  # loaded with mixed signs only
 
-    if state.incumbent is None or state.problem.scenarios is not None:
+    if state.incumbent is None or len(state.problem.situations) > 1:
         return space
     reduced = fix_by_bounds(state.problem, state.incumbent, state.objective_pu * (1 - gap), probes=False)
     return space if reduced.contradictions else SearchSpace.of(reduced)

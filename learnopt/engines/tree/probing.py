@@ -9,8 +9,6 @@ help.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
@@ -71,9 +69,9 @@ def fix_by_bounds(
         return outcome == FINISHED and nothing, search.root_decisions
 
     def locked(base: ReconfigurationProblem, branch: int, state: int) -> ReconfigurationProblem:
-        locks = base.scenario.locked.copy()
+        locks = base.locked.copy()
         locks[branch] = state
-        return base.replace(scenario=replace(base.scenario, locked=locks))
+        return base.replace(locked=locks)
 
     reduced = problem
     for _ in range(ROUNDS if mixed else 1):
@@ -85,8 +83,7 @@ def fix_by_bounds(
                 return reduced
         settled, state = refuted(reduced, 1)
         if settled:  # nothing is below the cutoff: the incumbent is all that is left
-            locks = incumbent.closed.astype(np.int8)
-            return problem.replace(scenario=replace(problem.scenario, locked=locks))
+            return problem.replace(locked=incumbent.closed.astype(np.int8))
         for i, branch in enumerate(reduced.core.branches):
             if state[i] in (CLOSED, OPEN):
                 reduced = locked(reduced, int(branch), int(state[i] == CLOSED))

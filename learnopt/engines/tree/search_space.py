@@ -66,7 +66,7 @@ class SearchSpace:
         base_closed[core.branches] = False
         cost = problem.switching_cost / net.base.kw
         normal = net.normal_configuration.closed
-        counted = ~problem.scenario.out_of_service
+        counted = ~problem.out_of_service
         decided = counted.copy()
         decided[core.branches] = False
         base_closings = int(np.count_nonzero(base_closed & ~normal & decided))

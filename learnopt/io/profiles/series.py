@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.io.profiles.clock import Times
-from learnopt.network import Floats, Scenario, ScenarioSet
+from learnopt.network import Floats, Scenario, Situations
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Profiles:
             name=str(self.times[k]),
         )
 
-    def scenario_set(self, indices: Iterable[int] | None = None, weights: Floats | None = None) -> ScenarioSet:
+    def scenario_set(self, indices: Iterable[int] | None = None, weights: Floats | None = None) -> Situations:
         """Scenarios of some instants (all where none are given), of equal weight unless said otherwise.
 
         Raises
@@ -62,6 +62,6 @@ class Profiles:
             If the weights do not fit.
         """
         chosen = range(len(self)) if indices is None else list(indices)
-        return ScenarioSet(
+        return Situations(
             tuple(self.scenario(int(k)) for k in chosen), np.ones(len(chosen)) if weights is None else weights
         )

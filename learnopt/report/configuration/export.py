@@ -56,7 +56,7 @@ def write_export(
     """
     assert result.configuration is not None, "there is nothing to write without a configuration"
     net = replace(problem.network, controls=problem.controls)
-    settings = result.scenario_settings[0] if result.scenario_settings else result.settings
+    settings = result.settings[0] if result.settings else None
     kind = path.suffix.lower()
     if kind == ".json":
         raw = pandapower_json(source)
@@ -67,7 +67,7 @@ def write_export(
         )
         text = json.dumps(answer, indent=1, ensure_ascii=False) + "\n"
     elif kind == ".dss":
-        out = problem.scenario.out_of_service & net.normal_configuration.closed
+        out = problem.out_of_service & net.normal_configuration.closed
         steps = [(int(e), False) for e in out.nonzero()[0]]
         text = opendss_script(
             net, [*steps, *((o.branch, o.action is Action.CLOSE) for o in plan)], settings, source, hour

@@ -28,7 +28,7 @@ def plan_of(
     """Operations from the normal configuration to the result, controls set first; empty without a configuration."""
     if result.configuration is None:
         return []
-    applied = problem.applied(result.scenario_settings or result.settings)
+    applied = problem.applied(result.settings)
     return switching_plan(applied, normal_state(problem), result.configuration, paralleling)
 
 

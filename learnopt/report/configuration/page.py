@@ -258,9 +258,9 @@ def _statement(story: Story) -> str:
         ("Switching cost", f"{number(problem.switching_cost)} kW per operation" if problem.switching_cost else "none"),
         ("Cap on operations", "none" if problem.max_operations is None else str(problem.max_operations)),
         ("Free switches", f"{np.count_nonzero(problem.free)} of {net.n_branch} branches"),
-        ("Out of service", ids(scenario.out_of_service)),
-        ("Locked open", ids(scenario.locked == 0)),
-        ("Locked closed", ids(scenario.locked == 1)),
+        ("Out of service", ids(problem.out_of_service)),
+        ("Locked open", ids(problem.locked == 0)),
+        ("Locked closed", ids(problem.locked == 1)),
         ("Network model", "balanced three-phase network, single-phase equivalent, constant-power loads"),
     ]
     return f"<section><h2>Problem</h2>{table((), rows, kind='facts')}</section>"

@@ -76,8 +76,8 @@ def switching_order(story: Story) -> str:
     if PlanState.RESTORING in found or not story.before.converged:
         notes.append("Buses without supply at the start are restored by the first closings.")
     notes += [*reasons(steps), *travels(net, steps)]
-    if story.result.settings is not None:
-        set_first = settings_rows(story.problem, story.result.settings, story.result.scenario_settings)
+    if story.result.settings:
+        set_first = settings_rows(story.problem, *story.result.settings)
         listed = "; ".join(" ".join(row) for row in set_first)
         notes.append(f"Controls are set before the first step: {listed}.")
     numeric = [k for k, name in enumerate(head) if name in ("step", "state after", "lowest voltage", "highest loading")]
@@ -92,9 +92,9 @@ def switching_order(story: Story) -> str:
 def controls(story: Story) -> str:
     """Values of taps, capacitors and generators."""
     problem, settings = story.problem, story.result.settings
-    if settings is None:
+    if not settings:
         return ""
-    rows = settings_rows(problem, settings, story.result.scenario_settings)
+    rows = settings_rows(problem, *settings)
     net = problem.network
     note = f"Set together with the switches; kvar at nominal voltage ({net.base.v_base:g} kV)."
     body = table(("control", "where", "setting"), rows, (2,))
@@ -106,8 +106,7 @@ def loss_by_feeder(story: Story) -> str:
     problem, target = story.problem, story.result.configuration
     net = problem.network
     before = feeders(problem, normal_state(problem), story.before)
-    settings = story.result.scenario_settings or story.result.settings
-    after = {} if target is None else feeders(problem.applied(settings), target, story.after)
+    after = {} if target is None else feeders(problem.applied(story.result.settings), target, story.after)
     heads = sorted({*before, *after}, key=lambda e: (e == UPSTREAM, e))
     if not heads:
         return ""
@@ -178,10 +177,10 @@ def rankings(story: Story) -> str:
 def scenarios(story: Story) -> str:
     """Loss and lowest voltage in each of several scenarios, before and after."""
     problem = story.problem
-    if problem.scenarios is None or story.after is None:
+    if len(problem.situations) == 1 or story.after is None:
         return ""
     before = story.before.scenarios or (None,) * len(problem.weights)
-    cells = list(zip(problem.scenarios.scenarios, problem.weights, before, story.after.scenarios, strict=True))
+    cells = list(zip(problem.situations, problem.weights, before, story.after.situations, strict=True))
     shown = cells if len(cells) <= _LISTED else sorted(cells, key=lambda cell: -cell[3].loss_kw)[:_LISTED]
     rows = []
     for scenario, weight, was, now in shown:

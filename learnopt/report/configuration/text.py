@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -98,8 +97,8 @@ def result_to_dict(
         "solve_time_s": finite(result.solve_time_s),
         "stage_times_s": {stage: finite(seconds) for stage, seconds in result.stage_times_s.items()},
     }
-    if result.settings is not None:
-        answer |= settings_to_dict(problem, result.settings, result.scenario_settings)
+    if result.settings:
+        answer |= settings_to_dict(problem, *result.settings)
     if found is not None and result.configuration is not None:
         answer |= balance_to_dict(problem, result.configuration, found)
     if result.alternatives:
@@ -112,13 +111,13 @@ def result_to_dict(
             for a in result.alternatives
         ]
         answer["rest_bound_kw"] = finite(result.rest_bound_kw)
-    if problem.scenarios is not None and found is not None:
+    if len(problem.situations) > 1 and found is not None:
         answer["objective"] = problem.objective
         answer["scenarios"] = [
             {"name": s.name, "weight": float(w), "loss_kw": e.loss_kw, "min_voltage_pu": e.min_voltage_pu}
-            for s, w, e in zip(problem.scenarios.scenarios, problem.weights, found.scenarios, strict=True)
+            for s, w, e in zip(problem.situations, problem.weights, found.situations, strict=True)
         ]
-        for entry, settings in zip(answer["scenarios"], result.scenario_settings, strict=False):
+        for entry, settings in zip(answer["scenarios"], result.settings, strict=False):
             entry |= settings_to_dict(problem, settings)
     if result.iterations:
         answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
@@ -130,27 +129,27 @@ def result_to_dict(
     return answer
 
 
-def settings_to_dict(
-    problem: ReconfigurationProblem, settings: Settings, among: Sequence[Settings] = ()
-) -> dict[str, list[dict[str, Any]]]:
+def settings_to_dict(problem: ReconfigurationProblem, *settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """Every control with its value: taps [pu], capacitors [kvar at 1 pu], generators [kW, kvar].
 
     Parameters
     ----------
-    among
-        Settings of several scenarios: a value that is not the same in all is null.
+    settings
+        Of one load situation or more: a value that is not the same in all is null.
     """
+    each = [_settings_to_dict(problem, one) for one in settings]
+    return {
+        kind: [
+            {key: value if all(one[kind][k][key] == value for one in each) else None for key, value in row.items()}
+            for k, row in enumerate(rows)
+        ]
+        for kind, rows in each[0].items()
+    }
+
+
+def _settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> dict[str, list[dict[str, Any]]]:
     net, controls = problem.network, problem.controls
     kw = net.base.kw
-    if among:
-        each = [settings_to_dict(problem, one) for one in among]
-        return {
-            kind: [
-                {key: value if all(one[kind][k][key] == value for one in each) else None for key, value in row.items()}
-                for k, row in enumerate(rows)
-            ]
-            for kind, rows in each[0].items()
-        }
     return {
         "taps": [
             {"branch": net.branch_ids[tap.branch], "tap_pu": value}
@@ -167,11 +166,9 @@ def settings_to_dict(
     }
 
 
-def settings_rows(
-    problem: ReconfigurationProblem, settings: Settings, among: Sequence[Settings] = ()
-) -> list[tuple[str, str, str]]:
+def settings_rows(problem: ReconfigurationProblem, *settings: Settings) -> list[tuple[str, str, str]]:
     """Every control with where it is and its value, in words; parameters as of :func:`settings_to_dict`."""
-    found = settings_to_dict(problem, settings, among)
+    found = settings_to_dict(problem, *settings)
     varies = "differs between the scenarios"
     rows = [
         ("tap changer", f"branch {tap['branch']}", varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu")
@@ -290,7 +287,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
     whom = f"No radial configuration of {subject}{but_for}{_conditions(problem)}"
     verb = "lose less than" if problem.switching_cost == 0 else "cost less, loss and switching together, than"
     kind = "worst" if problem.worst_case else "weighted mean"
-    mean = "" if problem.scenarios is None else f" in the {kind} of {len(problem.members)} scenarios"
+    mean = "" if len(problem.situations) == 1 else f" in the {kind} of {len(problem.situations)} scenarios"
     claim = f"{whom} can {verb} {number(bound, 6)} kW{mean}"
     optimal = result.status is Status.OPTIMAL
     if result.certificate is Certificate.MODEL:
@@ -354,7 +351,7 @@ def _unproven(result: Result) -> tuple[str, ...]:
 
 def _conditions(problem: ReconfigurationProblem) -> str:
     """Which configurations the bound speaks of."""
-    net, limits, scenario = problem.network, problem.limits, problem.scenario
+    net, limits = problem.network, problem.limits
     wants = []
     if (
         any(problem.voltage_ranges)
@@ -362,9 +359,9 @@ def _conditions(problem: ReconfigurationProblem) -> str:
         or (limits.substations and substations_rated(problem))
     ):
         wants.append("limits")
-    if np.any(scenario.locked >= 0) or np.any(~net.switchable):
+    if np.any(problem.locked >= 0) or np.any(~net.switchable):
         wants.append("locked switches")
-    if np.any(scenario.out_of_service):
+    if np.any(problem.out_of_service):
         wants.append("outages")
     if problem.max_operations is not None:
         wants.append("cap on operations")
@@ -432,11 +429,11 @@ def result_table(
     if result.configuration is not None:
         ids = ", ".join(str(i) for i in net.open_ids(result.configuration))
         parts.append(Text(f"open branches: {ids}"))
-        if result.settings is not None:
+        if result.settings:
             controls = Table(title="controls, set before the first step", title_justify="left")
             for column in ("control", "where", "setting"):
                 controls.add_column(column, justify="right" if column == "setting" else "left")
-            for row in settings_rows(problem, result.settings, result.scenario_settings):
+            for row in settings_rows(problem, *result.settings):
                 controls.add_row(*map(Text, row))
             parts.append(controls)
         operations = plan_of(problem, result) if plan is None else plan

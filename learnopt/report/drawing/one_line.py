@@ -97,12 +97,12 @@ class OneLine:
         """bool, shape (n_branch,): in another state than in the reference, and in service."""
         if self.reference is None:
             return np.zeros(self.problem.network.n_branch, dtype=bool)
-        return (self.closed != self.reference.closed) & ~self.problem.scenario.out_of_service
+        return (self.closed != self.reference.closed) & ~self.problem.out_of_service
 
     @property
     def out_of_service(self) -> Bools:
         """bool, shape (n_branch,): drawn with a cross."""
-        return self.problem.scenario.out_of_service
+        return self.problem.out_of_service
 
     def marked(self, closing: bool) -> Bools:
         """bool, shape (n_branch,): changed branches that the switching closes (normally open) or opens."""

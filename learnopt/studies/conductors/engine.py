@@ -334,7 +334,7 @@ def _enumerate(search: _Search, gap: float, limit: float, watch: Stopwatch) -> t
 def locked(feeder: ReconfigurationProblem, configuration: Configuration) -> ReconfigurationProblem:
     """The feeder with every switch locked in a configuration."""
     states = np.where(configuration.closed, 1, 0).astype(np.int8)
-    return feeder.replace(scenario=replace(feeder.scenario, locked=states))
+    return feeder.replace(locked=states)
 
 
 def _stopped(search: _Search) -> Status:

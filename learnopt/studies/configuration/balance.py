@@ -45,7 +45,7 @@ def solve_balanced(problem: ReconfigurationProblem, weight_kw: float, options: S
     options = options or SolveOptions()
     if not (math.isfinite(weight_kw) and weight_kw >= 0):
         raise DataError("options", [f"balance weight = {weight_kw} must be a finite number >= 0 [kW]"])
-    if problem.scenarios is not None:
+    if len(problem.situations) > 1:
         raise UnsupportedError("balance among feeders takes one scenario: leave out --balance-weight")
     watch = Stopwatch()
     limit = math.inf if options.time_limit is None else options.time_limit

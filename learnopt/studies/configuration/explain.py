@@ -50,7 +50,7 @@ def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float = 5
     time_limit
         Seconds for the bounds; what is proven by then is stated.
     """
-    if problem.scenarios is not None:
+    if len(problem.situations) > 1:
         return []
     if problem.contradictions:
         return list(problem.contradictions)

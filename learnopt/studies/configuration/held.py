@@ -200,12 +200,12 @@ def _holding(problem: ReconfigurationProblem, limits: list[HeldLimit]) -> Reconf
 
 def _present(problem: ReconfigurationProblem) -> Evaluation | None:
     """Power flow of the state before switching; with outages that leave buses without supply, of that before them."""
-    net, scenario = problem.network, problem.scenario
+    net = problem.network
     problem = problem.applied(None)
-    state = Configuration(net.normal_configuration.closed & ~scenario.out_of_service)
+    state = Configuration(net.normal_configuration.closed & ~problem.out_of_service)
     if unfed_buses(net, state.closed).any():
         state = net.normal_configuration
-        problem = problem.replace(scenario=replace(scenario, out_of_service=np.zeros(net.n_branch, dtype=bool)))
+        problem = problem.replace(out_of_service=np.zeros(net.n_branch, dtype=bool))
     evaluation = evaluate_as_it_is(problem, state)
     return evaluation if evaluation.converged else None
 
@@ -221,7 +221,7 @@ def _broken(problem: ReconfigurationProblem) -> list[tuple[HeldLimit, int]]:
     present = _present(problem)
     if present is None:
         return []
-    each, net = present.scenarios or (present,), problem.network
+    each, net = present.situations, problem.network
     kva = [e.substation_kva / net.base.kw for e in each]
     currents = [e.current_a / net.i_base for e in each]
     found: list[tuple[HeldLimit, int]] = []
@@ -251,7 +251,7 @@ def _respected(problem: ReconfigurationProblem, one: HeldLimit, evaluation: Eval
     if not evaluation.converged:
         return False
     net, slack = problem.network, 1 + LIMIT_TOLERANCE
-    for e in evaluation.scenarios or (evaluation,):
+    for e in evaluation.situations:
         value = {
             LimitKind.LOWEST_VOLTAGE: e.vm,
             LimitKind.HIGHEST_VOLTAGE: e.vm,

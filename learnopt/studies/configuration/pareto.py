@@ -65,5 +65,5 @@ def pareto_front(
 def _fewest(problem: ReconfigurationProblem) -> int:
     """Lower bound of the operations of any radial configuration, of the same parity."""
     net = problem.network
-    closed_now = np.count_nonzero(net.normal_configuration.closed & ~problem.scenario.out_of_service)
+    closed_now = np.count_nonzero(net.normal_configuration.closed & ~problem.out_of_service)
     return abs(int(merged_nodes(net).max()) - int(closed_now))

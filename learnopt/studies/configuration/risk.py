@@ -43,7 +43,6 @@ from learnopt.network import (
     ReconfigurationProblem,
     Result,
     RiskSummary,
-    ScenarioSet,
     Status,
 )
 from learnopt.physics import evaluate
@@ -107,7 +106,7 @@ def solve_risk(
     """
     options = options or SolveOptions()
     bad = [] if 0 < level < 1 else [f"risk_level = {level} must be above 0 and below 1"]
-    if problem.scenarios is None:
+    if len(problem.situations) == 1:
         bad.append("a risk needs several scenarios: give a scenario file with a list, or load profiles")
     milp = milp or bool(problem.controls)
     if milp and risk is Risk.CVAR:
@@ -116,7 +115,7 @@ def solve_risk(
         raise DataError("risk", bad)
     certify = options.certify or (Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
     # Bounds of weighted means are what the CVaR and the price of risk rest on, whatever objective the problem names.
-    problem = problem.replace(objective="expected")
+    problem = problem.judged_by("expected")
     study = _Study(problem, risk, level, replace(options, certify=Certificate.AC if milp else certify), milp)
     result = study.expected()
     if result.configuration is None:
@@ -159,7 +158,7 @@ class _Study:
     def worst(self, start: Result) -> Result:
         """The least worst case; the configuration of least expected loss is where the search begins."""
         with self.watch.stage("worst"):
-            result = self._solve(self.problem.replace(objective="worst"), start.configuration)
+            result = self._solve(self.problem.judged_by("worst"), start.configuration)
         if result.configuration is None:
             return result
         worst = float(result.objective_kw or 0.0)
@@ -176,7 +175,7 @@ class _Study:
             message=result.message,
             nodes=self.nodes,
             engine_version=result.engine_version,
-            settings=result.scenario_settings or None,
+            settings=result.settings,
         )
 
     def averse(self, start: Result) -> Result:
@@ -220,7 +219,7 @@ class _Study:
             message += " Proven for load currents held at the voltages of the optima of weighted means."
 
         def averse(evaluation: Evaluation) -> float:
-            losses = np.array([e.loss_kw for e in evaluation.scenarios])
+            losses = np.array([e.loss_kw for e in evaluation.situations])
             return risk_of(losses, self.problem.weights, self.risk, self.level) + best_seen.switching
 
         return conclude(
@@ -242,7 +241,7 @@ class _Study:
         problem, weights = self.problem, self.problem.weights
         assert result.evaluation is not None
         assert self.neutral.objective_kw is not None
-        losses = np.array([e.loss_kw for e in result.evaluation.scenarios])
+        losses = np.array([e.loss_kw for e in result.evaluation.situations])
         switching = problem.switching_cost * problem.operations(result.configuration or self.neutral.configuration)  # type: ignore[arg-type]
         with self.watch.stage("value of information"):
             mean = self._solve(problem.mean, self.neutral.configuration)
@@ -271,11 +270,11 @@ class _Study:
     def _in_every_scenario(self, mean: Result) -> Evaluation:
         """The answer for the mean loads in every scenario: controls that can follow the loads do."""
         assert mean.configuration is not None
-        if mean.settings is None:
+        if not mean.settings:
             return evaluate(self.problem, mean.configuration)
         from learnopt.engines.milp.scenarios import with_recourse
 
-        plan = with_recourse(self.problem, mean.configuration, mean.settings)
+        plan = with_recourse(self.problem, mean.configuration, mean.settings[0])
         return evaluate(self.problem.applied(plan.settings), mean.configuration)
 
     def _solve(self, problem: ReconfigurationProblem, start: Configuration | None, k_best: int = 1) -> Result:
@@ -283,7 +282,7 @@ class _Study:
         engine: Engine = load_engine("milp") if self.milp else TreeSearchEngine(k_best=k_best)
         result = engine.solve(problem, replace(self.options, time_limit=left), start)
         self.nodes += result.nodes
-        if result.configuration is not None and problem.scenarios is not None and not self.milp:
+        if result.configuration is not None and len(problem.situations) > 1 and not self.milp:
             self._see(result.configuration)
         return result
 
@@ -293,7 +292,7 @@ class _Study:
         losses = feasible_losses(self.problem, [configuration])[0]
         if not np.isfinite(losses).all():  # a sweep may miss what the judge finds, and the rest is bounded without it
             judged = evaluate(self.problem, configuration)
-            losses = np.array([e.loss_kw for e in judged.scenarios] if judged.feasible else [np.inf])
+            losses = np.array([e.loss_kw for e in judged.situations] if judged.feasible else [np.inf])
         if np.isfinite(losses).all():
             switching = self.problem.switching_cost * self.problem.operations(configuration)
             self.seen[configuration] = _Seen(configuration, losses, switching)
@@ -327,6 +326,4 @@ class _Study:
 
     def _weighted(self, weights: Floats) -> ReconfigurationProblem:
         """The problem of weighted mean loss; rounding of the weights is far below what is taken off its bound."""
-        assert self.problem.scenarios is not None
-        scenarios = ScenarioSet(self.problem.scenarios.scenarios, weights)
-        return self.problem.replace(scenario=scenarios.mean, scenarios=scenarios)
+        return self.problem.replace(situations=replace(self.problem.situations, weights=weights))

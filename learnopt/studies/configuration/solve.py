@@ -28,7 +28,7 @@ SMALL_GENERATION = 0.05
 
 def few_states(problem: ReconfigurationProblem) -> bool:
     """All states of a problem of one scenario can be gone through in seconds."""
-    if problem.controls or problem.scenarios is not None or problem.core.n_nodes > FEW_NODES:
+    if problem.controls or len(problem.situations) > 1 or problem.core.n_nodes > FEW_NODES:
         return False
     return count_configurations(problem) <= min(FEW_STATES, FEW_BUSES / problem.network.n_bus)
 
@@ -40,10 +40,11 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
     if problem.controls:
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
     looped = without_fixed_loops(problem) is None  # the MILP knows radial states only
-    proven_by_milp = problem.scenarios is not None and options.certify is Certificate.AC and not looped
+    several = len(problem.situations) > 1
+    proven_by_milp = several and options.certify is Certificate.AC and not looped
     if proven_by_milp and (obstacles := tight_obstacles(problem)):
         return "milp", options, f"the tight AC bound of the tree search does not cover {obstacles[0]}"
-    if problem.scenarios is not None:
+    if several:
         covered = options.certify in (None, Certificate.AC) and not tight_obstacles(problem)
         wanted = Certificate.AC if covered else Certificate.MODEL
         return "tree", replace(options, certify=wanted), "it is the engine that takes several scenarios"

@@ -121,7 +121,7 @@ class Operation:
 
 def normal_state(problem: ReconfigurationProblem) -> Configuration:
     """The configuration before reconfiguration as it stands: branches out of service carry nothing."""
-    return Configuration(problem.network.normal_configuration.closed & ~problem.scenario.out_of_service)
+    return Configuration(problem.network.normal_configuration.closed & ~problem.out_of_service)
 
 
 def switching_plan(
@@ -143,7 +143,7 @@ def switching_plan(
         that is locked in its state or has no switch.
     """
     net = problem.network
-    out = problem.scenario.out_of_service
+    out = problem.out_of_service
     moved = start.closed != target.closed
     faults = [f"branch {net.branch_ids[e]!r} is out of service" for e in np.flatnonzero(target.closed & out)]
     fixed = (

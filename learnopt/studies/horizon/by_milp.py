@@ -51,7 +51,7 @@ class MilpProofs:
         result = MilpEngine().solve(self.problem.steps[t], options, start)
         self.work.count(result)
         found = () if result.configuration is None else (result.configuration,)
-        settings = () if result.settings is None else (result.settings,)
+        settings = result.settings[:1]
         return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, found, settings)
 
     def of_steps(self, records: list[StepRecord]) -> Proven:

@@ -112,7 +112,7 @@ class Verdict:
             ),
             step_bound_kw=ac_kw if certificate is Certificate.AC else np.array(of_steps),
             normal_kwh=normal.loss_kw * hours if normal.feasible else None,
-            normal_violations=sum(not e.feasible for e in normal.scenarios or (normal,)),
+            normal_violations=sum(not e.feasible for e in normal.situations),
             static=static.configuration,
             static_kwh=None if static.loss_kw is None else static.loss_kw * hours,
             static_objective_kwh=None if static.objective_kw is None else static.objective_kw * hours,

@@ -123,10 +123,8 @@ class Imported:
         """
         if not check or result.configuration is None or result.evaluation is None:
             return self.origin
-        found = result.evaluation.scenarios[0] if result.evaluation.scenarios else result.evaluation
-        settings = result.scenario_settings[0] if result.scenario_settings else result.settings
-        member = problem.members[0]
-        return self._with(member, result.configuration, settings, found)
+        settings = result.settings[0] if result.settings else None
+        return self._with(problem.members[0], result.configuration, settings, result.evaluation.situations[0])
 
     def judged(
         self, problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation, check: bool = True
@@ -134,8 +132,7 @@ class Imported:
         """The origin with a given configuration in the source tool."""
         if not check:
             return self.origin
-        found = found.scenarios[0] if found.scenarios else found
-        return self._with(problem.members[0], configuration, None, found)
+        return self._with(problem.members[0], configuration, None, found.situations[0])
 
     def planned(
         self,
@@ -297,5 +294,5 @@ def _as_in_file(problem: ReconfigurationProblem) -> bool:
         and np.array_equal(scenario.q_load, net.q_load)
         and not scenario.p_gen.any()
         and not scenario.q_gen.any()
-        and not scenario.out_of_service.any()
+        and not problem.out_of_service.any()
     )

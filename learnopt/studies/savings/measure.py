@@ -61,7 +61,7 @@ class Judged:
         for first in range(0, len(missing), BATCH):
             some = missing[first : first + BATCH]
             found = evaluate_as_it_is(self.problem.of_steps(some), configuration)
-            for t, single in zip(some, found.scenarios or (found,), strict=True):
+            for t, single in zip(some, found.situations, strict=True):
                 if single.converged:
                     known.loss_kw[t], known.within[t] = single.loss_kw, not single.violations
                     known.vm_min[t], known.vm_max[t] = single.vm.min(), single.vm.max()

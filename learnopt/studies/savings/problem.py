@@ -23,7 +23,7 @@ from learnopt.network import (
     Network,
     ReconfigurationProblem,
     Scenario,
-    ScenarioSet,
+    Situations,
 )
 
 Times = NDArray[np.datetime64]
@@ -109,7 +109,7 @@ class SavingsProblem:
         )
         return ReconfigurationProblem.of(
             self.network,
-            scenarios[0] if len(scenarios) == 1 else ScenarioSet(scenarios, weights),
+            scenarios[0] if len(scenarios) == 1 else Situations(scenarios, weights),
             **({"limits": self.limits, "charging": self.charging} | options),
         )
 

@@ -141,12 +141,10 @@ class Searches:
 def _digest(asked: ReconfigurationProblem, options: SolveOptions) -> str:
     """Digest of loads, weights, limits and what is to be proven; the rest is that of the study."""
     digest = hashlib.sha256(repr((asked.limits, options.certify, options.gap)).encode())
-    several = asked.scenarios
-    for scenario in (asked.scenario,) if several is None else several.scenarios:
+    for scenario in asked.situations:
         digest.update(np.ascontiguousarray(scenario.p_load).tobytes())
         digest.update(np.ascontiguousarray(scenario.q_load).tobytes())
-    if several is not None:
-        digest.update(np.ascontiguousarray(several.weights).tobytes())
+    digest.update(np.ascontiguousarray(asked.weights).tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -34,7 +34,7 @@ def draw(seed: int) -> tuple[ReconfigurationProblem, np.random.Generator]:
     if "generation" in has and seed % 2:
         p, share = problem.scenario.p_load, rng.uniform(0, 0.6)
         scenario = replace(problem.scenario, p_load=np.where(p < 0, share * p, p))
-        problem = problem.replace(scenario=scenario)
+        problem = problem.under(scenario)
     if rng.random() < 0.3:
         network = replace(problem.network, x=problem.network.r * rng.uniform(0, 2))
         problem = problem.replace(network=network)

@@ -15,7 +15,7 @@ from conftest import make_network, random_network
 
 from learnopt.engines.bounds.trunk import TRUNK_SWEEPS, TrunkData, leaf_loss, metric_b, trunk_gain
 from learnopt.engines.exchange import random_start
-from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario
+from learnopt.network import Configuration, Limits, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import PowerFlow, power_flow
 from learnopt.physics.limits import limit_arrays
 from learnopt.physics.sweep import grid_of, order_fed
@@ -187,7 +187,7 @@ def attack(seed: int) -> ReconfigurationProblem | None:
     elif style == 7:
         p = np.zeros(n_bus)
     net = replace(net, r=r, x=x)
-    problem = ReconfigurationProblem(net, Scenario.nominal(net), Limits())
+    problem = ReconfigurationProblem(net, Situations.of(Scenario.nominal(net)), Limits())
     # Scale the loads of a random tree up to a random share of what it can carry.
     tree = random_start(problem, rng)
     largest = 0.0
@@ -199,7 +199,7 @@ def attack(seed: int) -> ReconfigurationProblem | None:
 
 def scaled(problem: ReconfigurationProblem, p: np.ndarray, q: np.ndarray, factor: float) -> ReconfigurationProblem:
     """The problem with other loads."""
-    return problem.replace(scenario=replace(problem.scenario, p_load=factor * p, q_load=factor * q))
+    return problem.under(replace(problem.scenario, p_load=factor * p, q_load=factor * q))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,16 @@ from learnopt.engines.milp.outer_approximation import Effort
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.io import load_case
-from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Limits,
+    ReconfigurationProblem,
+    Result,
+    Scenario,
+    Situations,
+    Status,
+)
 from learnopt.physics import evaluate, power_flow
 
 
@@ -197,7 +206,7 @@ def test_infeasible_limits_are_proven(case33):
         (Limits(vm_min=0.97), case33),
         (Limits(vm_min=0.5, ampacity=True), replace(case33, i_max=np.full(case33.n_branch, 1e-3))),
     ):
-        result = solve(ReconfigurationProblem(network, Scenario.nominal(network), limits))
+        result = solve(ReconfigurationProblem(network, Situations.of(Scenario.nominal(network)), limits))
         assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
         assert (result.dual_bound_kw, result.certificate) == (None, Certificate.NONE)
         assert "relaxation of the problem is infeasible" in result.message
@@ -206,7 +215,7 @@ def test_infeasible_limits_are_proven(case33):
 def test_contradictory_locks_are_named(triangle):
     """Two branches at a bus locked open."""
     scenario = replace(Scenario.nominal(triangle), locked=np.array([0, 0, -1], dtype=np.int8))
-    result = solve(ReconfigurationProblem(triangle, scenario))
+    result = solve(ReconfigurationProblem(triangle, Situations.of(scenario)))
     assert result.status is Status.INFEASIBLE
     assert "1 buses cannot be fed with the open and out-of-service branches: bus 1" in result.message
 
@@ -216,7 +225,7 @@ def test_loads_that_nothing_can_feed(case33):
     nominal = Scenario.nominal(case33)
     scenario = replace(nominal, p_load=10 * nominal.p_load, q_load=10 * nominal.q_load)
     for limits, status in ((Limits(), Status.NO_SOLUTION), (Limits(vm_min=0.5), Status.INFEASIBLE)):
-        result = solve(ReconfigurationProblem(case33, scenario, limits))
+        result = solve(ReconfigurationProblem(case33, Situations.of(scenario), limits))
         assert (result.status, result.configuration, result.objective_kw) == (status, None, None)
 
 
@@ -354,7 +363,7 @@ def test_light_loads(scale, blind):
         scenario = replace(
             problem.scenario, p_load=scale * problem.scenario.p_load, q_load=scale * problem.scenario.q_load
         )
-        problem = problem.replace(scenario=scenario)
+        problem = problem.under(scenario)
         best = feasible_flows(problem)[0][1].loss * 1e3
         result = solve(problem)
         assert result.status is Status.OPTIMAL

@@ -43,7 +43,7 @@ def controlled(seed: int, stepped: bool) -> ReconfigurationProblem:
     controls = Controls((tap,), (bank,), (generator,))
     limits = Limits(vm_min=0.97 if seed % 2 else None, vm_max=1.04)
     return ReconfigurationProblem(
-        replace(net, controls=controls), ReconfigurationProblem.of(net).scenario, limits, controls=controls
+        replace(net, controls=controls), ReconfigurationProblem.of(net).situations, limits, controls=controls
     )
 
 

@@ -18,8 +18,8 @@ from learnopt.network import (
     Controls,
     Generator,
     ReconfigurationProblem,
-    ScenarioSet,
     Settings,
+    Situations,
     Status,
     Tap,
 )
@@ -38,8 +38,8 @@ def several(seed: int, features: tuple[str, ...] = (), n: int = 3) -> Reconfigur
     scenarios = tuple(
         replace(base, p_load=base.p_load * p, q_load=base.q_load * q, name=f"s{k}") for k, (p, q) in enumerate(loads)
     )
-    together = ScenarioSet(scenarios, rng.integers(0, 4, n) + np.eye(n)[0])
-    return problem.replace(scenario=together.mean, scenarios=together, objective=("expected", "worst")[seed % 2])
+    together = Situations(scenarios, rng.integers(0, 4, n) + np.eye(n)[0])
+    return problem.under(together).judged_by(("expected", "worst")[seed % 2])
 
 
 def controlled(seed: int) -> ReconfigurationProblem:
@@ -96,8 +96,8 @@ def test_controls_against_every_setting(seed: int) -> None:
     if result.configuration is None:
         assert best == math.inf
         return
-    assert len(set(result.scenario_settings)) == 1
-    assert evaluate(problem.applied(result.scenario_settings), result.configuration).feasible
+    assert len(set(result.settings)) == 1
+    assert evaluate(problem.applied(result.settings), result.configuration).feasible
     assert best * (1 - 1e-6) - 1e-9 <= result.objective_kw
     if result.status is Status.OPTIMAL:
         assert result.objective_kw <= best * (1 + 1.1e-4) + 1e-6
@@ -109,20 +109,19 @@ def test_recourse(seed: int) -> None:
     fixed = controlled(seed)
     tap, generator = fixed.controls.taps[0], fixed.controls.generators[0]
     free = replace(generator, p_min=0.0, q_min=0.0, p_max=2 * generator.p_max, switchable=False)
-    problem = fixed.replace(
-        controls=Controls((replace(tap, step=None),), fixed.controls.capacitors, (free,)), objective="expected"
-    )
+    controls = Controls((replace(tap, step=None),), fixed.controls.capacitors, (free,))
+    problem = fixed.replace(controls=controls).judged_by("expected")
     result = MilpEngine().solve(problem, OPTIONS)
     if result.configuration is None:
         return
-    assert len(result.scenario_settings) == len(problem.members)
-    assert len({s.capacitors for s in result.scenario_settings}) == 1
+    assert len(result.settings) == len(problem.members)
+    assert len({s.capacitors for s in result.settings}) == 1
     single = [
         evaluate(member.applied(settings), result.configuration).loss_kw
-        for member, settings in zip(problem.members, result.scenario_settings, strict=True)
+        for member, settings in zip(problem.members, result.settings, strict=True)
     ]
     assert result.loss_kw == pytest.approx(float(problem.weights @ single))
-    together = evaluate(problem.applied(result.settings), result.configuration)
+    together = evaluate(problem.applied(result.settings[0]), result.configuration)
     assert result.certificate is Certificate.AC
     if together.feasible:
         assert result.dual_bound_kw <= together.loss_kw + problem.switching_cost * problem.operations(
@@ -133,7 +132,7 @@ def test_recourse(seed: int) -> None:
 @pytest.mark.parametrize("risk", [Risk.EXPECTED, Risk.WORST])
 def test_risk_with_controls(risk: Risk) -> None:
     """The price of uncertainty with controls: signs by definition, the risk is the objective."""
-    problem = controlled(4).replace(objective="expected")
+    problem = controlled(4).judged_by("expected")
     result = solve_risk(problem, risk, options=OPTIONS)
     assert result.certificate is Certificate.AC
     value = result.risk.expected_kw if risk is Risk.EXPECTED else result.risk.worst_kw

@@ -24,7 +24,7 @@ from learnopt.network import (
     ReconfigurationProblem,
     Result,
     Scenario,
-    ScenarioSet,
+    Situations,
     Status,
 )
 from learnopt.physics import power_flow
@@ -131,13 +131,13 @@ def test_scenarios_share_areas(monkeypatch: pytest.MonkeyPatch) -> None:
     nominal = Scenario.nominal(network)
     rng = np.random.default_rng(1)
     hours = [replace(nominal, p_load=nominal.p_load * rng.uniform(0.5, 2, network.n_bus)) for _ in range(3)]
-    problem = ReconfigurationProblem.of(network, ScenarioSet(tuple(hours), np.array([1.0, 2.0, 3.0])))
+    problem = ReconfigurationProblem.of(network, Situations(tuple(hours), np.array([1.0, 2.0, 3.0])))
     apart = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.AC))
     whole = together(problem, Certificate.AC, monkeypatch)
     assert len(areas(problem)) > 1
     assert apart.configuration == whole.configuration
     assert apart.dual_bound_kw == pytest.approx(whole.dual_bound_kw, rel=1e-8)
-    assert len(areas(problem.replace(objective="worst"))) == 1
+    assert len(areas(problem.judged_by("worst"))) == 1
 
 
 def test_what_couples_areas_leaves_them_whole() -> None:

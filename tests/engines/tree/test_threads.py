@@ -21,7 +21,7 @@ from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import DataError
 from learnopt.io import load_case
-from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result, Scenario, Status
+from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result, Scenario, Situations, Status
 
 
 @pytest.fixture(params=["depth first", "best first"])
@@ -65,7 +65,7 @@ def test_threads_change_nothing_on_a_feeder(certify: Certificate, gap: float, mo
     network = load_case("case70")
     nominal = Scenario.nominal(network)
     heavy = replace(nominal, p_load=1.5 * nominal.p_load, q_load=1.5 * nominal.q_load)
-    problem = ReconfigurationProblem(network, heavy, Limits())
+    problem = ReconfigurationProblem(network, Situations.of(heavy), Limits())
     alone, shared = (solve(problem, threads, certify, gap=gap) for threads in (1, 4))
     assert alone.status is shared.status is Status.OPTIMAL
     assert alone.configuration == shared.configuration

@@ -14,7 +14,7 @@ from learnopt.engines.base import AGREEMENT
 from learnopt.engines.tree.currents import tree_loss
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import UnsupportedError
-from learnopt.network import Certificate, Configuration, Network, ReconfigurationProblem, ScenarioSet, Status
+from learnopt.network import Certificate, Configuration, Network, ReconfigurationProblem, Situations, Status
 from learnopt.physics import evaluate, power_flow
 
 AC = SolveOptions(certify=Certificate.AC)
@@ -40,7 +40,7 @@ def test_ac_optimum_of_several_scenarios(seed: int, objective: str) -> None:
     """The AC certificate of the mean or worst loss is the optimum of brute force, in every kind of passive problem."""
     rng = np.random.default_rng([seed, 2])
     features = [f for f in PASSIVE if rng.random() < 0.3]
-    problem = several(random_problem(seed, features), seed).replace(objective=objective)
+    problem = several(random_problem(seed, features), seed).judged_by(objective)
     best, _ = oracle(problem)
     result = TreeSearchEngine().solve(problem, AC)
     if result.configuration is None:
@@ -77,7 +77,7 @@ def test_model_optimum_of_several_scenarios(seed: int, objective: str) -> None:
     kinds = [f for f in FEATURES if f not in ("voltage limits", "ampacity", "ratings", "cost", "cap", "couplers")]
     features = [f for f in kinds if rng.random() < 0.3]
     problem = several(random_problem(seed, features, n_loops=(1, 3), load=(0.3, 1.5)), seed)
-    problem = problem.replace(objective=objective)
+    problem = problem.judged_by(objective)
     result = TreeSearchEngine().solve(problem, SolveOptions())
     if problem.contradictions:
         assert result.status is Status.INFEASIBLE
@@ -94,7 +94,7 @@ def test_model_optimum_of_several_scenarios(seed: int, objective: str) -> None:
 def test_equal_scenarios_are_one(case33: Network) -> None:
     """A day of equal hours has the optimum, the loss and the bound of one hour."""
     one = ReconfigurationProblem.of(case33)
-    day = ReconfigurationProblem.of(case33, ScenarioSet((one.scenario,) * 4, np.ones(4)))
+    day = ReconfigurationProblem.of(case33, Situations((one.scenario,) * 4, np.ones(4)))
     expected, found = (TreeSearchEngine().solve(problem, AC) for problem in (one, day))
     assert found.configuration == expected.configuration
     assert found.loss_kw == pytest.approx(expected.loss_kw, rel=1e-9)
@@ -105,15 +105,15 @@ def test_equal_scenarios_are_one(case33: Network) -> None:
 def test_limit_in_one_scenario_counts() -> None:
     """A configuration that violates a voltage limit in one scenario only is not an answer, however small its weight."""
     problem = random_problem(3, ())
-    low = problem.replace(scenario=replace(problem.scenario, p_load=problem.p * 0.2, q_load=problem.q * 0.2))
+    low = problem.under(replace(problem.scenario, p_load=problem.p * 0.2, q_load=problem.q * 0.2))
     best = TreeSearchEngine().solve(problem, AC)
     limits = replace(problem.limits, vm_min=best.evaluation.min_voltage_pu + 1e-4)
     weights = np.array([1.0, 1e-6])
-    both = ScenarioSet((low.scenario, replace(problem.scenario, name="peak")), weights)
-    result = TreeSearchEngine().solve(problem.replace(scenario=both.mean, scenarios=both, limits=limits), AC)
+    both = Situations((low.scenario, replace(problem.scenario, name="peak")), weights)
+    result = TreeSearchEngine().solve(problem.under(both).replace(limits=limits), AC)
     assert TreeSearchEngine().solve(low.replace(limits=limits), AC).configuration == best.configuration
     assert result.configuration != best.configuration
-    verdict = evaluate(problem.replace(scenario=both.mean, scenarios=both, limits=limits), best.configuration)
+    verdict = evaluate(problem.under(both).replace(limits=limits), best.configuration)
     assert all("peak" in sentence for sentence in verdict.violations)
     assert verdict.violations
 

@@ -19,7 +19,16 @@ from learnopt.engines.tree.currents import load_currents, tree_loss
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.io import load_case
-from learnopt.network import Certificate, Configuration, Limits, ReconfigurationProblem, Result, Scenario, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Limits,
+    ReconfigurationProblem,
+    Result,
+    Scenario,
+    Situations,
+    Status,
+)
 from learnopt.physics import evaluate, loop_space, power_flow
 
 PUBLISHED = {"case33": 139.551, "case69": 98.605, "case70": 301.645, "case119": 869.730, "case136": 280.193}
@@ -200,14 +209,14 @@ def test_mixed_signs_are_named_and_proven_in_ac(triangle, case16):
     limits = Limits(vm_min=0.9, vm_max=1.1)
     for problem, reason in (
         (
-            ReconfigurationProblem(triangle, generation, limits),
+            ReconfigurationProblem(triangle, Situations.of(generation), limits),
             "1 buses have negative active load (for instance bus 2)",
         ),
         (
-            ReconfigurationProblem(triangle, capacitor, limits),
+            ReconfigurationProblem(triangle, Situations.of(capacitor), limits),
             "1 buses have negative reactive load (for instance bus 1)",
         ),
-        (ReconfigurationProblem(charged, nominal, limits), "1 branches have line charging"),
+        (ReconfigurationProblem(charged, Situations.of(nominal), limits), "1 branches have line charging"),
         (ReconfigurationProblem.of(case16), "negative reactive load"),
     ):
         assert any(reason in named for named in mixed_signs(problem))
@@ -216,9 +225,9 @@ def test_mixed_signs_are_named_and_proven_in_ac(triangle, case16):
         assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.AC)
         best = load_engine("enumerate").solve(problem, SolveOptions()).objective_kw
         assert result.dual_bound_kw <= best * (1 + 1e-9)
-    assert mixed_signs(ReconfigurationProblem(charged, nominal, charging=False)) == []
+    assert mixed_signs(ReconfigurationProblem(charged, Situations.of(nominal), charging=False)) == []
     at_substation = replace(nominal, p_gen=np.array([5.0, 0.0, 0.0]))
-    assert mixed_signs(ReconfigurationProblem(triangle, at_substation)) == []
+    assert mixed_signs(ReconfigurationProblem(triangle, Situations.of(at_substation))) == []
 
 
 def test_model_certificate_means_what_it_says(order):
@@ -279,7 +288,7 @@ def test_infeasible_limits_are_proven(case33, order):
         (Limits(vm_min=0.95), case33),
         (Limits(ampacity=True), replace(case33, i_max=np.full(case33.n_branch, 1e-3))),
     ):
-        result = solve(ReconfigurationProblem(network, Scenario.nominal(network), limits))
+        result = solve(ReconfigurationProblem(network, Situations.of(Scenario.nominal(network)), limits))
         assert (result.status, result.configuration) == (Status.INFEASIBLE, None)
         assert "excluded them all" in result.message
 
@@ -287,7 +296,7 @@ def test_infeasible_limits_are_proven(case33, order):
 def test_contradictory_locks_are_named(triangle):
     """All branches of a loop locked closed."""
     scenario = replace(Scenario.nominal(triangle), locked=np.ones(3, dtype=np.int8))
-    result = solve(ReconfigurationProblem(triangle, scenario))
+    result = solve(ReconfigurationProblem(triangle, Situations.of(scenario)))
     assert result.status is Status.INFEASIBLE
     assert "branch 3 closes a loop of branches that must all stay closed" in result.message
 
@@ -297,7 +306,7 @@ def test_loads_that_nothing_can_feed(case33, certify, order):
     """Ten times the load: no configuration and never a low loss, proven also where the model has no start."""
     nominal = Scenario.nominal(case33)
     scenario = replace(nominal, p_load=10 * nominal.p_load, q_load=10 * nominal.q_load)
-    result = solve(ReconfigurationProblem(case33, scenario, Limits()), certify)
+    result = solve(ReconfigurationProblem(case33, Situations.of(scenario), Limits()), certify)
     assert (result.status, result.configuration, result.objective_kw) == (Status.INFEASIBLE, None, None)
 
 
@@ -306,7 +315,7 @@ def test_a_load_at_the_nose_is_not_called_infeasible():
     line = make_network([(0, 1, 1.0, 0.0)], {1: (25_000, 0)})  # p = v (1 - v) / r is largest at v = 1/2
     for factor, status in ((1 - 1e-4, Status.OPTIMAL), (1 + 1e-9, Status.NO_SOLUTION), (1.01, Status.INFEASIBLE)):
         scenario = replace(Scenario.nominal(line), p_load=factor * line.p_load)
-        result = solve(ReconfigurationProblem(line, scenario))
+        result = solve(ReconfigurationProblem(line, Situations.of(scenario)))
         assert result.status is status
         assert (result.configuration is None) == (status is not Status.OPTIMAL)
         if status is Status.NO_SOLUTION:

@@ -8,7 +8,7 @@ import pytest
 from instances import PASSIVE, all_configurations, random_problem
 
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.network import Certificate, ScenarioSet, Status
+from learnopt.network import Certificate, Situations, Status
 from learnopt.physics import evaluate
 from learnopt.physics.balance import balance_index
 from learnopt.studies.configuration.balance import solve_balanced
@@ -41,6 +41,6 @@ def test_bad_weight_and_scenarios() -> None:
     problem = random_problem(1, ())
     with pytest.raises(DataError, match=r"balance weight = -1\.0"):
         solve_balanced(problem, -1.0)
-    several = ScenarioSet((problem.scenario,) * 2, [1.0, 1.0])
+    several = Situations((problem.scenario,) * 2, [1.0, 1.0])
     with pytest.raises(UnsupportedError, match="one scenario"):
-        solve_balanced(problem.replace(scenarios=several), 1.0)
+        solve_balanced(problem.replace(situations=several), 1.0)

@@ -19,7 +19,7 @@ from learnopt.network import (
     ReconfigurationProblem,
     Result,
     Scenario,
-    ScenarioSet,
+    Situations,
     Status,
 )
 from learnopt.network.held import held_in_words, held_to_dicts
@@ -143,7 +143,7 @@ def test_loads_of_the_scenario_count(ring: Network) -> None:
     alone = hold_limits(ReconfigurationProblem.of(network, grown))
     now = amperes(network, ReconfigurationProblem.of(network, grown))[4]
     assert alone.i_max[4] * network.i_base[4] == pytest.approx(now)
-    both = hold_limits(ReconfigurationProblem.of(network, ScenarioSet((nominal, grown), np.ones(2))))
+    both = hold_limits(ReconfigurationProblem.of(network, Situations((nominal, grown), np.ones(2))))
     assert both.i_max[4] == pytest.approx(alone.i_max[4])
     assert all(evaluate(member, network.normal_configuration).feasible for member in both.members)
 

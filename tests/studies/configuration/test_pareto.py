@@ -82,7 +82,7 @@ def test_front_of_an_impossible_problem(case33: Network) -> None:
     out = np.zeros(case33.n_branch, dtype=bool)
     out[case33.branch_index["1"]] = True
     scenario = replace(problem.scenario, out_of_service=out)
-    assert pareto_front(problem.replace(scenario=scenario), TreeSearchEngine(), AC) == ()
+    assert pareto_front(problem.under(scenario), TreeSearchEngine(), AC) == ()
 
 
 def test_no_time_left(case33: Network) -> None:

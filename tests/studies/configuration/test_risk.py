@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 from learnopt.engines import SolveOptions
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
-from learnopt.network import Certificate, ReconfigurationProblem, ScenarioSet, Status
+from learnopt.network import Certificate, ReconfigurationProblem, Situations, Status
 from learnopt.physics import evaluate
 from learnopt.studies.configuration import risk as risk_module
 from learnopt.studies.configuration.risk import Risk, risk_of, solve_risk
@@ -27,8 +27,8 @@ def uncertain(seed: int, features: tuple[str, ...] | list[str] = (), n: int = 5)
     for k in range(n):
         p, q = (load * rng.uniform(0.0, 2.0, len(load)) for load in (base.p_load, base.q_load))
         scenarios.append(replace(base, p_load=p, q_load=q, name=f"scenario {k}"))
-    together = ScenarioSet(tuple(scenarios), rng.integers(0, 4, n) + np.eye(n)[0])
-    return problem.replace(scenario=together.mean, scenarios=together)
+    together = Situations(tuple(scenarios), rng.integers(0, 4, n) + np.eye(n)[0])
+    return problem.under(together)
 
 
 def cvar_by_definition(losses: np.ndarray, weights: np.ndarray, level: float) -> float:
@@ -109,8 +109,8 @@ def test_bad_risk() -> None:
 def test_objective_of_the_problem_does_not_matter() -> None:
     """A problem that names the worst case itself gives the same CVaR: its bounds are not taken for those of means."""
     problem = uncertain(3)
-    expected, named = (solve_risk(problem.replace(objective=o), Risk.CVAR, 0.6) for o in ("expected", "worst"))
+    expected, named = (solve_risk(problem.judged_by(o), Risk.CVAR, 0.6) for o in ("expected", "worst"))
     assert named.objective_kw == pytest.approx(expected.objective_kw, rel=1e-9)
     assert named.dual_bound_kw == pytest.approx(expected.dual_bound_kw, rel=1e-7)
-    worst = TreeSearchEngine().solve(problem.replace(objective="worst"), SolveOptions(certify=Certificate.AC))
+    worst = TreeSearchEngine().solve(problem.judged_by("worst"), SolveOptions(certify=Certificate.AC))
     assert solve_risk(problem, Risk.WORST).objective_kw == pytest.approx(worst.objective_kw, rel=1e-7)

@@ -18,7 +18,7 @@ def generating(network: Network) -> ReconfigurationProblem:
     """Every second load bus feeds back."""
     problem = ReconfigurationProblem.of(network)
     p_gen = np.where(np.arange(network.n_bus) % 2 == 1, 2 * network.p_load, 0.0)
-    return problem.replace(scenario=replace(problem.scenario, p_gen=p_gen))
+    return problem.under(replace(problem.scenario, p_gen=p_gen))
 
 
 @pytest.mark.parametrize(

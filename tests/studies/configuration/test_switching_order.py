@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from learnopt.errors import DataError
 from learnopt.io import load
-from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, ScenarioSet
+from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.network.topology import is_radial, maximum_spanning_tree, radiality_faults
 from learnopt.physics import evaluate, evaluate_transition, power_flow
 from learnopt.studies.configuration.switching_order import Action, Paralleling, PlanState, normal_state, switching_plan
@@ -208,7 +208,7 @@ def test_impossible_target_is_an_error(case33: Network) -> None:
 def test_plan_of_several_scenarios_ends_at_their_mean_loss(case33: Network) -> None:
     """Losses along the plan are the weighted mean, voltages the lowest of all scenarios."""
     one = Scenario.nominal(case33)
-    day = ScenarioSet((one, replace(one, p_load=1.5 * one.p_load)), np.array([3.0, 1.0]))
+    day = Situations((one, replace(one, p_load=1.5 * one.p_load)), np.array([3.0, 1.0]))
     problem = ReconfigurationProblem.of(case33, day)
     target = case33.configuration([7, 9, 14, 32, 37])
     last = switching_plan(problem, case33.normal_configuration, target)[-1]

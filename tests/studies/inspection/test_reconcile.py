@@ -102,7 +102,7 @@ def test_answer_in_the_source_tool(case33: Network) -> None:
     problem = ReconfigurationProblem.of(network, controls=controls.only("taps"))
     result = solve(problem, "milp")
     origin = imported.answered(problem, result)
-    assert tool.asked[-1] == (result.configuration, result.settings, None)
+    assert tool.asked[-1] == (result.configuration, result.settings[0], None)
     assert origin.source is not None
     assert (origin.source.name, origin.source.max_loading) == ("Fake", 0.5)
     assert origin.source.loss_kw == pytest.approx(result.loss_kw)
