@@ -63,7 +63,7 @@ def test_outages_and_locks_open_fixed_loops(ladder):
         assert problem.admits(radial_start(problem))
     locked = scenario.locked.copy()
     locked[5] = 1
-    assert ReconfigurationProblem(ladder, replace(scenario, locked=locked)).contradictions == [
+    assert ReconfigurationProblem(ladder, Situations.of(scenario), locked=locked).contradictions == [
         "branch 6 closes a loop of branches that must all stay closed"
     ]
 

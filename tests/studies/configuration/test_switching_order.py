@@ -227,9 +227,8 @@ def two_angles(*more: tuple, va_deg: float = 25.0, **case) -> Network:
 def joins_unequal_phases(problem: ReconfigurationProblem, closed: np.ndarray) -> bool:
     """Whether angles alone drive a current that loses more than a watt."""
     net = problem.network
-    idle = problem.replace(
-        scenario=replace(problem.scenario, p_load=0 * problem.p, q_load=0 * problem.q), limits=Limits()
-    )
+    idle = problem.under(replace(problem.scenario, p_load=0 * problem.p, q_load=0 * problem.q))
+    idle = idle.replace(limits=Limits())
     equal = idle.replace(network=replace(net, shift=0 * net.shift, substation_va=0 * net.substation_va))
     found, expected = (evaluate_transition(one, Configuration(closed)).loss_kw for one in (idle, equal))
     return not found < expected + 1e-3
