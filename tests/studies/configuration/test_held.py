@@ -225,7 +225,7 @@ def test_situations_have_configurations_of_their_own(ring: Network) -> None:
     (tail,) = held_in_situations(situations)
     assert (tail.kind, tail.index, tail.proven) == (LimitKind.CURRENT, 4, True)
     assert tail.value * ring.i_base[4] == pytest.approx(present[1][4])
-    together = ReconfigurationProblem.of(network, ScenarioSet((grown, nominal), np.ones(2)))
+    together = ReconfigurationProblem.of(network, Situations((grown, nominal), np.ones(2)))
     assert held_in_situations([together]) == (tail,)
 
 
