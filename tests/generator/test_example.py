@@ -10,7 +10,7 @@ import pytest
 from learnopt.errors import DataError
 from learnopt.generator.example import write_example
 from learnopt.io import load, read_profiles, read_scenarios
-from learnopt.network import Limits, ReconfigurationProblem, ScenarioSet
+from learnopt.network import Limits, ReconfigurationProblem, Situations
 from learnopt.physics import evaluate
 
 FILES = ("feeder.json", "now.json", "several.json", "day.csv", "weeks.csv", "year.csv")
@@ -48,10 +48,10 @@ def test_scenarios_and_profiles_are_read(written: Path) -> None:
     """The scenario takes a cable out, the three have weights, and the profiles have a day, four weeks and a year."""
     network = load(written / "feeder.json")
     now, _ = read_scenarios(written / "now.json", network)
-    assert not isinstance(now, ScenarioSet)
+    assert not isinstance(now, Situations)
     assert now.out_of_service.sum() == 1
     several, _ = read_scenarios(written / "several.json", network)
-    assert isinstance(several, ScenarioSet)
+    assert isinstance(several, Situations)
     assert several.weights.tolist() == [0.25, 0.625, 0.125]
     assert several.scenarios[2].p_gen.sum() > 0
     for name, instants in (("day.csv", 24), ("weeks.csv", 336), ("year.csv", 8760)):

@@ -16,7 +16,7 @@ from learnopt.network import (
     Network,
     ReconfigurationProblem,
     Scenario,
-    ScenarioSet,
+    Situations,
     Status,
     Tap,
 )
@@ -167,7 +167,7 @@ def test_every_scenario_is_set_in_the_tool(case33: Network, objective: str) -> N
     """Each with its own loads; above them the loss as the objective counts it, the extremes and the first failure."""
     nominal = Scenario.nominal(case33)
     half = replace(nominal, p_load=0.5 * case33.p_load, q_load=0.5 * case33.q_load, name="half")
-    several = ScenarioSet((nominal, half), np.array([1.0, 3.0]))
+    several = Situations((nominal, half), np.array([1.0, 3.0]))
     problem = ReconfigurationProblem.of(case33, several, objective=objective)
     result = solve(problem, "tree")
     imported = reconcile(loaded(case33))
@@ -190,7 +190,7 @@ def test_every_scenario_is_set_in_the_tool(case33: Network, objective: str) -> N
 def test_one_scenario_that_the_tool_does_not_confirm(case33: Network) -> None:
     """It is named, whichever it is: without a solution there is no loss of all, a difference is told with its name."""
     nominal = Scenario.nominal(case33)
-    problem = ReconfigurationProblem.of(case33, ScenarioSet((nominal, replace(nominal, name="again")), np.ones(2)))
+    problem = ReconfigurationProblem.of(case33, Situations((nominal, replace(nominal, name="again")), np.ones(2)))
     state = case33.normal_configuration
     found = evaluate(problem, state)
 
