@@ -23,6 +23,9 @@ class FakeTool:
     name: str = "Fake"
     asked: list[tuple[Configuration, Settings | None, Scenario | None]] = field(default_factory=list)
 
+    def circuit(self, network: Network, scenario: Scenario | None = None) -> None:
+        """It has no phases."""
+
     def state(
         self,
         network: Network,

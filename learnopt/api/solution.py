@@ -13,12 +13,11 @@ from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 from learnopt.api.picture import Picture
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
-from learnopt.io import Loaded, SourceTool, load_with_source, read_scenarios
+from learnopt.io import load_with_source, read_scenarios
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.learned.choice import engine_of
 from learnopt.network import (
@@ -44,6 +43,7 @@ from learnopt.report.configuration.text import (
 )
 from learnopt.report.kit.origin import in_source
 from learnopt.studies.configuration.held import solve_holding
+from learnopt.studies.configuration.in_phases import solve_in_phases
 from learnopt.studies.configuration.solve import AUTO, warm_up
 from learnopt.studies.configuration.solve import solve as run_solve
 from learnopt.studies.configuration.switching_order import Operation, normal_state
@@ -54,9 +54,6 @@ Source = Network | ReconfigurationProblem | str | Path
 Situation = Scenario | Situations | Mapping[str, Any] | str | Path | None
 """Loads and states of the switches: a record, the content of a scenario file, a file, or None for those of the case."""
 
-_read: WeakKeyDictionary[Network, tuple[SourceTool | None, Origin]] = WeakKeyDictionary()
-"""Tool and origin of every network that was read, as long as it lives. Networks do not change: an edited one is
-another, and not that of the file."""
 _EXPLANATION_S = 5.0
 """Most time spent on finding the limits that conflict."""
 
@@ -114,7 +111,7 @@ class Solution:
     @cached_property
     def initial(self) -> Evaluation:
         """AC power flow before reconfiguration."""
-        return initial_evaluation(self.problem)
+        return initial_evaluation(self.problem, self.result)
 
     @cached_property
     def operations(self) -> list[Operation]:
@@ -287,15 +284,7 @@ def load(source: str | Path, accept_differences: bool = False, hour: float | Non
 
 def read_file(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Imported:
     """What :func:`load` reads, with what answers have to say of it."""
-    imported = reconcile(load_with_source(source, hour), accept_differences)
-    _read[imported.network] = imported.loaded.source, imported.origin
-    return imported
-
-
-def as_read(network: Network) -> Imported:
-    """A network with the tool and the origin of the file that it was read from; with neither where it is of no file."""
-    source, origin = _read.get(network, (None, Origin()))
-    return Imported(Loaded(network, source=source), origin)
+    return reconcile(load_with_source(source, hour), accept_differences)
 
 
 def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Situations | None, tuple[str, ...]]:
@@ -321,6 +310,7 @@ def solve(
     strict_limits: bool = False,
     accept_differences: bool = False,
     source_check: bool = True,
+    balanced: bool = False,
     **options: Any,
 ) -> Solution:
     """Find the radial configuration of least loss, and say what is proven.
@@ -351,8 +341,9 @@ def solve(
     accept_differences
         Go on where a file differs in its own tool and nothing explains it; the solution then says so.
     source_check
-        Compute the answer in the tool of the file (``origin.source``), where the network is that of a file with one: as
-        :func:`learnopt.load` gave it, not edited since.
+        Compute the answer in the tool of the file (``origin.source``), where the file has one.
+    balanced
+        Solve the balanced equivalent of an unbalanced file, not the file in all its phases.
     options
         ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost``, ``max_operations`` and
         ``remote_only`` of :func:`problem`; none where a problem is given.
@@ -365,12 +356,17 @@ def solve(
         If the engine does not serve this problem.
     """
     notes: tuple[str, ...] = ()
+    imported = None
     if isinstance(network, ReconfigurationProblem):
         if options:
             raise DataError("solve", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
         asked = network
     else:
-        net = network if isinstance(network, Network) else read_file(network, accept_differences).network
+        if isinstance(network, Network):
+            net = network
+        else:
+            imported = read_file(network, accept_differences)
+            net = imported.network
         loads, notes = read_situation(options.pop("scenario", None), net)
         asked = problem(net, loads, **options)
     wanted = SolveOptions(
@@ -381,8 +377,14 @@ def solve(
     def run(one: ReconfigurationProblem) -> Result:
         return run_solve(one, engine_of(engine, checkpoint), wanted, k_best=k_best)
 
-    asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
-    origin = as_read(asked.network).answered(asked, result, check=source_check)
+    found = None
+    if imported is not None and not balanced:
+        found = solve_in_phases(imported, asked, engine, wanted, k_best=k_best, hold=not strict_limits)
+    if found is not None:
+        result = found
+    else:
+        asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
+    origin = Origin() if imported is None else imported.answered(asked, result, check=source_check)
     return Solution(asked, result, notes, origin)
 
 

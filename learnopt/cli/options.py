@@ -70,6 +70,10 @@ NoSourceCheckOption: TypeAlias = Annotated[
     bool, typer.Option("--no-source-check", help="Do not compute the answer in the tool of the file.")
 ]
 
+BalancedOption: TypeAlias = Annotated[
+    bool, typer.Option("--balanced", help="Of an unbalanced file: solve its balanced equivalent, not all its phases.")
+]
+
 
 def read_case(case: str, accept_differences: bool = False, hour: float | None = None) -> Imported:
     """A case, compared with the tool of its file; ``hour`` as for :func:`learnopt.io.load`.

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from learnopt.cli.options import (
     AcceptOption,
+    BalancedOption,
     CaseArgument,
     ControlsOption,
     HourOption,
@@ -41,6 +42,7 @@ from learnopt.report.configuration.order import plan_of
 from learnopt.report.configuration.text import pareto_point, pareto_table, result_table, result_to_dict
 from learnopt.studies.configuration.balance import solve_balanced
 from learnopt.studies.configuration.held import solve_holding
+from learnopt.studies.configuration.in_phases import solve_in_phases
 from learnopt.studies.configuration.risk import Risk, solve_risk
 from learnopt.studies.configuration.solve import AUTO, MILP, TREE, front, warm_up
 from learnopt.studies.configuration.solve import solve as run_solve
@@ -96,6 +98,7 @@ def solve(
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     no_source_check: NoSourceCheckOption = False,
+    balanced: BalancedOption = False,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     export: Annotated[
@@ -143,7 +146,13 @@ def solve(
                 return points[-1]
             return run_solve(asked, chosen, options, k_best=k_best)
 
-        if strict_limits:
+        plain = risk is None and balance_weight is None and not pareto
+        found = None
+        if plain and not balanced:
+            found = solve_in_phases(imported, problem, chosen, options, k_best=k_best, hold=not strict_limits)
+        if found is not None:
+            result = found
+        elif strict_limits:
             result = run(problem)
         else:
             problem, result = solve_holding(problem, run)

@@ -132,6 +132,7 @@ def conclude(
     settings: Settings | Sequence[Settings] | None = None,
     judged: Evaluation | None = None,
     objective: Callable[[Evaluation], float] | None = None,
+    in_phases: bool = False,
 ) -> Result:
     """Result of a solve, with the configuration evaluated by the independent judge.
 
@@ -153,6 +154,8 @@ def conclude(
         What the judge said of this problem and configuration where the engine has asked it before.
     objective
         What is minimised [kW], where it is not the loss plus the switching cost.
+    in_phases
+        ``judged`` is a power flow of all phases, which no power flow of the balanced equivalent can confirm.
     """
     evaluation, value, said = None, None, [message]
     if configuration is not None:
@@ -167,8 +170,10 @@ def conclude(
         else:
             switching = problem.switching_cost * problem.operations(configuration)
             value = evaluation.loss_kw + switching if objective is None else objective(evaluation)
-            said.append(other_solution(problem.applied(settings), configuration, evaluation))
-            doubt = disagreement(problem.applied(settings), configuration, evaluation)
+            doubt = ""
+            if not in_phases:
+                said.append(other_solution(problem.applied(settings), configuration, evaluation))
+                doubt = disagreement(problem.applied(settings), configuration, evaluation)
             if dual_bound_kw is not None:
                 far = certificate is Certificate.AC and dual_bound_kw > value + _rounding_kw(problem, value)
                 if not doubt and far and math.isfinite(dual_bound_kw):

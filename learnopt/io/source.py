@@ -8,10 +8,12 @@ Formats without a tool (case files, tables, MATPOWER) have no :class:`SourceTool
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from learnopt.network import Configuration, Network, Scenario, Settings
+from learnopt.network.unbalanced import PhaseCircuit
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class SourceTool(Protocol):
         -------
         SourceState
             Not converged, with a reason, where the tool finds no solution or cannot be set so.
+        """
+        ...
+
+    def circuit(
+        self, network: Network, scenario: Scenario | None = None
+    ) -> AbstractContextManager[PhaseCircuit] | None:
+        """The file in all its phases, open in the tool, with the loads of a scenario where one is given.
+
+        None where the tool has no phases, or the network not all of the switches that act on them.
         """
         ...
 

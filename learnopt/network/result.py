@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from learnopt.network.aliases import Floats
+from learnopt.network.aliases import Floats, Id
 from learnopt.network.controls import Settings
 from learnopt.network.model import Configuration
 from learnopt.network.notebook import fact_table
@@ -137,6 +137,33 @@ class LearnedSummary:
 
 
 @dataclass(frozen=True)
+class PhaseSummary:
+    """What a power flow of all phases says of the answer (key ``phases`` of ``solve --json``).
+
+    Parameters
+    ----------
+    tool
+        Which program computed it, from the user's own file.
+    present
+        Its judgement of the present state, which ``evaluation`` is compared with; None without a power flow.
+    highest_pu, highest_bus
+        Voltage of the highest phase, and where [pu].
+    lowest_bus
+        Where the lowest phase is (its voltage is ``evaluation.min_voltage_pu``).
+    unbalance, unbalance_bus
+        Largest negative- over positive-sequence voltage, and where.
+    """
+
+    tool: str
+    present: Evaluation | None
+    highest_pu: float
+    highest_bus: Id
+    lowest_bus: Id
+    unbalance: float
+    unbalance_bus: Id
+
+
+@dataclass(frozen=True)
 class RiskSummary:
     """What uncertainty costs (key ``risk`` of ``solve --json``); None = not computed or not proven.
 
@@ -246,6 +273,9 @@ class Result:
         steps, on and off are the same in all.
     iterations
         Log of a decomposition, empty for other engines.
+    phases
+        Of an unbalanced file: ``evaluation`` is a power flow of all its phases, voltages those of the lowest phase and
+        currents those of the most loaded one. None: the network is balanced, or its balanced equivalent was solved.
     """
 
     status: Status
@@ -266,6 +296,7 @@ class Result:
     rest_bound_kw: float | None = None
     settings: tuple[Settings, ...] = ()
     iterations: tuple[Iteration, ...] = ()
+    phases: PhaseSummary | None = None
 
     @property
     def loss_kw(self) -> float | None:

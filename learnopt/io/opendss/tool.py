@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.io.opendss.branches import OPEN_END, UNSTATED_AMPERES, source_loss
+from learnopt.io.opendss.branches import UNSTATED_AMPERES, source_loss
 from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.engine import HELD, each, engine
 from learnopt.io.opendss.loads import PRODUCERS, is_shunt
-from learnopt.io.opendss.transformers import tap_of
+from learnopt.io.opendss.phases import opened
+from learnopt.io.opendss.setting import set_loads, set_switches, set_taps, windings
 from learnopt.io.source import SourceState
-from learnopt.io.stations import equipment
 from learnopt.network import Configuration, Network, Scenario, Settings
+from learnopt.network.unbalanced import PhaseCircuit
 
 _DEAD = 1e-3
 """Voltage below which a node is fed by nothing [pu]."""
@@ -40,6 +42,14 @@ class OpenDSSTool:
     def __init__(self, path: Path, hour: float | None = None, root: Path | None = None) -> None:
         self._path, self._hour, self._root = path, hour, root
 
+    def opened(self) -> AbstractContextManager[Any]:
+        """A context of its own with the file read and solved."""
+        return engine(self._path, self._hour, self._root)
+
+    def circuit(self, network: Network, scenario: Scenario | None = None) -> AbstractContextManager[PhaseCircuit]:
+        """The file in all its phases, controls having acted and held."""
+        return opened(self.opened, network, scenario)
+
     def state(
         self,
         network: Network,
@@ -53,50 +63,20 @@ class OpenDSSTool:
         shared evenly by their phases.
         """
         try:
-            with engine(self._path, self._hour, self._root) as dss:
+            with self.opened() as dss:
                 dss.Solution.ControlMode(HELD)
                 closed = configuration.closed if scenario is None else configuration.closed & ~scenario.out_of_service
-                _switch(dss, network, closed)
+                set_switches(dss, network, closed)
                 if settings is not None:
-                    _set_taps(dss, network, settings)
+                    set_taps(dss, network, settings)
                 if scenario is not None:
-                    _load(dss, network, scenario)
+                    set_loads(dss, network, scenario)
                 dss.Solution.Solve()
                 if not dss.Solution.Converged():
                     return SourceState.failed(self.name, "its power flow does not converge")
                 return _measured(dss, network)
         except (DataError, UnsupportedError) as error:
             return SourceState.failed(self.name, " ".join(str(error).split()))
-
-
-def _switch(dss: Any, network: Network, closed: np.ndarray) -> None:
-    """Set every switch of the network: closed at both terminals, or open where it acts."""
-    normal = network.normal_configuration.closed
-    for e in np.flatnonzero(network.switchable | (closed != normal)).tolist():
-        for element in equipment(str(network.branch_ids[e])):
-            if dss.Circuit.SetActiveElement(element) < 0:
-                continue
-            ends = [bus.partition(".")[0].lower() for bus in dss.CktElement.BusNames()[:2]]
-            if closed[e]:
-                if not dss.CktElement.Enabled():
-                    dss.CktElement.Enabled(True)
-                _join_open_end(dss, element, ends)
-                for end in (1, 2):
-                    dss.Text.Command(f'Close "{element}" {end}')
-            elif closed[e] != normal[e] or dss.CktElement.Enabled():
-                acts = {str(network.bus_ids[k]) for k in (network.from_bus[e], network.to_bus[e])}
-                # A switch with a loose end acts at that terminal; any other one parts the branch at both.
-                loose = [end for end in (1, 2) if f"{element} at {ends[end - 1]}" in acts]
-                for end in loose or (1, 2):
-                    dss.Text.Command(f'Open "{element}" {end}')
-
-
-def _join_open_end(dss: Any, element: str, ends: list[str]) -> None:
-    """A tie that ends on a bus ``NAME_OPEN`` ends on bus ``NAME`` once it is closed."""
-    if ends[1].endswith(OPEN_END):
-        _, _, nodes = dss.CktElement.BusNames()[1].partition(".")
-        bus = ends[1].removesuffix(OPEN_END) + ("." + nodes if nodes else "")
-        dss.Text.Command(f'Edit "{element}" bus2={bus}')
 
 
 def tap_windings(
@@ -110,40 +90,7 @@ def tap_windings(
         As :func:`~learnopt.io.opendss.engine.engine`.
     """
     with engine(path, hour) as dss:
-        return dict(_windings(dss, network, settings))
-
-
-def _windings(dss: Any, network: Network, settings: Settings) -> Iterator[tuple[str, tuple[int, float]]]:
-    """Every transformer of a bank with its regulated winding and the tap there."""
-    for tap, value in zip(network.controls.taps, settings.taps, strict=True):
-        for element in equipment(str(network.branch_ids[tap.branch])):
-            yield element, tap_of(dss, element.partition(".")[2], value * float(network.ratio[tap.branch]))
-
-
-def _set_taps(dss: Any, network: Network, settings: Settings) -> None:
-    """Move every transformer of a bank to its tap."""
-    for element, (winding, position) in list(_windings(dss, network, settings)):
-        dss.Transformers.Name(element.partition(".")[2])
-        dss.Transformers.Wdg(winding)
-        dss.Transformers.Tap(position)
-
-
-def _load(dss: Any, network: Network, scenario: Scenario) -> None:
-    """Stand generators of constant power beside what the file has, for the difference to the scenario."""
-    kw = network.base.kw
-    more_p, more_q = kw * (scenario.p - network.p_load), kw * (scenario.q - network.q_load)
-    for k in np.flatnonzero((np.abs(more_p) > 1e-9) | (np.abs(more_q) > 1e-9)).tolist():
-        bus = str(network.bus_ids[k])
-        if dss.Circuit.SetActiveBus(bus) < 0:
-            continue
-        nodes = [n for n in dss.Bus.Nodes() if 1 <= n <= 3]
-        kv = float(network.kv[k]) / math.sqrt(3)
-        for n in nodes:
-            dss.Text.Command(
-                f'New Generator.learnopt_{k}_{n} phases=1 bus1="{bus}.{n}" kv={kv!r} '
-                f"kw={float(-more_p[k]) / len(nodes)!r} kvar={float(-more_q[k]) / len(nodes)!r} model=1 status=fixed "
-                "vminpu=0.5 vmaxpu=1.5"
-            )
+        return dict(windings(dss, network, settings))
 
 
 def _measured(dss: Any, network: Network) -> SourceState:

@@ -54,6 +54,9 @@ class PandapowerTool:
         self._tables = tables
         self._bus_of = {str(bus): str(standing) for bus, standing in bus_of.items()}
 
+    def circuit(self, network: Network, scenario: Scenario | None = None) -> None:
+        """None: unbalanced tables of pandapower are not read phase by phase."""
+
     def state(
         self,
         network: Network,

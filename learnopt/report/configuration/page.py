@@ -92,7 +92,7 @@ def report_html(
     net = problem.network
     operations = plan_of(problem, result) if plan is None else plan
     findings = inspect_network(net, notes).findings
-    story = Story(problem, result, initial_evaluation(problem), operations, tuple(front), findings, origin)
+    story = Story(problem, result, initial_evaluation(problem, result), operations, tuple(front), findings, origin)
     sections = [
         _header(story),
         warnings_html(origin),

@@ -15,6 +15,7 @@ from learnopt.network import (
     Certificate,
     Configuration,
     Evaluation,
+    PhaseSummary,
     ReconfigurationProblem,
     Result,
     RiskSummary,
@@ -33,6 +34,7 @@ from learnopt.studies.inspection.reconcile import Origin
 
 UNKNOWN_ORIGIN = Origin()
 """Of a network that no file is known of."""
+IN_PHASES = "this feeder in all its phases"
 THIS_FEEDER = "this feeder"
 _OPTIMAL_GAP = 1e-6
 """Relative gap below which a bound counts as reached."""
@@ -43,8 +45,13 @@ def proven_bound_kw(result: Result) -> float | None:
     return None if result.certificate is Certificate.NONE else finite(result.dual_bound_kw)
 
 
-def initial_evaluation(problem: ReconfigurationProblem) -> Evaluation:
-    """AC power flow before reconfiguration, branches out of service open, loops closed where they are."""
+def initial_evaluation(problem: ReconfigurationProblem, result: Result | None = None) -> Evaluation:
+    """AC power flow before reconfiguration, branches out of service open, loops closed where they are.
+
+    Of an answer in all phases that of the same tool.
+    """
+    if result is not None and result.phases is not None and result.phases.present is not None:
+        return result.phases.present
     return evaluate_as_it_is(problem, normal_state(problem))
 
 
@@ -82,7 +89,7 @@ def result_to_dict(
         **origin_to_dict(origin),
         "open_branches": None if result.configuration is None else net.open_ids(result.configuration),
         "loss_kw": finite(result.loss_kw),
-        "initial_loss_kw": finite(initial_evaluation(problem).loss_kw),
+        "initial_loss_kw": finite(initial_evaluation(problem, result).loss_kw),
         "objective_kw": finite(result.objective_kw),
         "dual_bound_kw": bound,
         "certificate": result.certificate.value,
@@ -99,7 +106,7 @@ def result_to_dict(
     }
     if result.settings:
         answer |= settings_to_dict(problem, *result.settings)
-    if found is not None and result.configuration is not None:
+    if found is not None and result.configuration is not None and result.phases is None:
         answer |= balance_to_dict(problem, result.configuration, found)
     if result.alternatives:
         answer["alternatives"] = [
@@ -121,12 +128,26 @@ def result_to_dict(
             entry |= settings_to_dict(problem, settings)
     if result.iterations:
         answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
+    if result.phases is not None:
+        answer["phases"] = phases_to_dict(result.phases)
     if result.risk is not None:
         answer["risk"] = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
     if result.learned is not None:
         learned = asdict(result.learned)
         answer["learned"] = {k: finite(v) if isinstance(v, float) else v for k, v in learned.items()}
     return answer
+
+
+def phases_to_dict(phases: PhaseSummary) -> dict[str, Any]:
+    """What a power flow of all phases says besides loss and lowest voltage, which stand in their own keys."""
+    return {
+        "tool": phases.tool,
+        "lowest_bus": phases.lowest_bus,
+        "max_voltage_pu": finite(phases.highest_pu),
+        "highest_bus": phases.highest_bus,
+        "max_unbalance": finite(phases.unbalance),
+        "unbalance_bus": phases.unbalance_bus,
+    }
 
 
 def settings_to_dict(problem: ReconfigurationProblem, *settings: Settings) -> dict[str, list[dict[str, Any]]]:
@@ -250,6 +271,8 @@ class Verdict:
 
 def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UNKNOWN_ORIGIN) -> Verdict:
     """Status and certificate in words; never claims more than the certificate does, nor about another network."""
+    if result.phases is not None:
+        return _verdict(problem, result, IN_PHASES)
     if not origin.equivalent:
         return _verdict(problem, result, THIS_FEEDER)
     found = _verdict(problem, result, EQUIVALENT)
@@ -373,7 +396,7 @@ def _conditions(problem: ReconfigurationProblem) -> str:
 
 def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[str, str, str]]:
     """Figures before and after: (name, before, after)."""
-    before, after = initial_evaluation(problem), result.evaluation
+    before, after = initial_evaluation(problem, result), result.evaluation
 
     def pair(name: str, text: Any) -> tuple[str, str, str]:
         shown = [text(e) if e is not None and e.converged else "–" for e in (before, after)]
@@ -389,7 +412,12 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
 
     rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
     rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
-    loops = len(radiality_faults(net, normal_state(problem).closed)) if before.converged else 0
+    if (phases := result.phases) is not None:
+        rows[1] = ("lowest voltage of a phase", *rows[1][1:])
+        rows.append(("highest voltage of a phase", "–", f"{phases.highest_pu:.4f} pu (bus {phases.highest_bus})"))
+        rows.append(("voltage unbalance", "–", f"{100 * phases.unbalance:.2f} % (bus {phases.unbalance_bus})"))
+    counted = before.converged and result.phases is None
+    loops = len(radiality_faults(net, normal_state(problem).closed)) if counted else 0
     violated = "–" if after is None else str(len(after.violations))
     return [*rows, ("limits violated", str(len(before.violations) - loops), violated)]
 
@@ -439,6 +467,8 @@ def result_table(
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
             parts += [plan_table(operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
+            if result.phases is not None:
+                parts.append(Text(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:
         best = Table(title="best configurations", title_justify="left")
         for column in ("rank", "loss [kW]", "operations", "open branches"):

@@ -9,7 +9,8 @@ where the user accepts it. Answers are set in the tool in the same way, and what
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,6 +29,7 @@ from learnopt.network import (
     Settings,
 )
 from learnopt.network.topology import DisjointSets
+from learnopt.network.unbalanced import PhaseCircuit
 from learnopt.physics import evaluate_as_it_is
 from learnopt.physics.losses import branch_loss_kw
 
@@ -57,15 +59,11 @@ class SourceCheck:
     name
         The tool.
     loss_kw, min_voltage_pu, max_loading
-        Of its own power flow; of several scenarios their loss as the problem counts it, the lowest and the highest.
+        Of its own power flow.
     difference
         Its loss over ours, less 1.
     reason
         Why it has no answer, "" where it has.
-    scenario
-        Name of the scenario that was set; "" where there is one only.
-    scenarios
-        What it says of each of several scenarios.
     """
 
     name: str
@@ -74,8 +72,6 @@ class SourceCheck:
     max_loading: float | None = None
     difference: float | None = None
     reason: str = ""
-    scenario: str = ""
-    scenarios: tuple[SourceCheck, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,18 +118,48 @@ class Imported:
         """What was assumed on the way."""
         return self.loaded.notes
 
+    @contextmanager
+    def circuits(self, problem: ReconfigurationProblem) -> Iterator[tuple[PhaseCircuit, ...]]:
+        """The file in all its phases, open, one circuit per load situation; none where it is balanced.
+
+        None too with controls, and where the tool of the file has no phases.
+        """
+        tool = self.loaded.source
+        with ExitStack() as stack:
+            found = []
+            if tool is not None and self.origin.equivalent and not problem.controls:
+                for member in problem.members:
+                    circuit = tool.circuit(problem.network, None if _as_in_file(member) else member.scenario)
+                    if circuit is not None:
+                        found.append(stack.enter_context(circuit))
+            yield tuple(found)
+
     def answered(self, problem: ReconfigurationProblem, result: Result, check: bool = True) -> Origin:
-        """The origin with a result in the source tool; without, where there is no configuration or none is wanted."""
+        """The origin with a result in the source tool; without, where there is no configuration or none is wanted.
+
+        Of several scenarios the first is set, as it is the one whose settings a result tells.
+        """
+        if result.phases is not None:  # the answer is about the file, not about its balanced equivalent
+            return self._in_phases(result)
         if not check or result.configuration is None or result.evaluation is None:
             return self.origin
-        settings = result.settings or (None,) * len(problem.members)
-        return self._with(problem, result.configuration, settings, result.evaluation)
+        settings = result.settings[0] if result.settings else None
+        return self._with(problem.members[0], result.configuration, settings, result.evaluation.situations[0])
+
+    def _in_phases(self, result: Result) -> Origin:
+        """Of an answer that the tool itself has judged."""
+        found, phases = result.evaluation, result.phases
+        if found is None or phases is None:
+            return Origin()
+        return Origin(source=SourceCheck(phases.tool, found.loss_kw, found.min_voltage_pu, found.max_loading, 0.0))
 
     def judged(
         self, problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation, check: bool = True
     ) -> Origin:
         """The origin with a given configuration in the source tool."""
-        return self._with(problem, configuration, (None,) * len(problem.members), found) if check else self.origin
+        if not check:
+            return self.origin
+        return self._with(problem.members[0], configuration, None, found.situations[0])
 
     def planned(
         self,
@@ -144,58 +170,23 @@ class Imported:
         check: bool = True,
     ) -> Origin:
         """The origin with the last step of a plan in the source tool."""
-        return self._with(problem.steps[-1], configuration, (settings,), found) if check else self.origin
+        return self._with(problem.steps[-1], configuration, settings, found) if check else self.origin
 
     def _with(
         self,
         problem: ReconfigurationProblem,
         configuration: Configuration,
-        settings: Sequence[Settings | None],
+        settings: Settings | None,
         found: Evaluation,
     ) -> Origin:
-        """The origin with each scenario set in the source tool."""
         tool = self.loaded.source
         if tool is None:
             return self.origin
-        each = []
-        for member, own, state in zip(problem.members, settings, found.situations, strict=True):
-            scenario = None if _as_in_file(member) else member.scenario
-            # Settings are those of the controls that were to be set, which may be some of the network's.
-            network = member.network if own is None else replace(member.network, controls=member.controls)
-            each.append(check_answer(tool, network, configuration, own, scenario, state))
-        if len(each) == 1:
-            return replace(self.origin, source=each[0])
-        named = zip(each, problem.situations, strict=True)
-        checks = tuple(replace(one, scenario=scenario.name) for one, scenario in named)
-        return replace(self.origin, source=_together(problem, found.situations, checks))
-
-
-def _together(
-    problem: ReconfigurationProblem, states: Sequence[Evaluation], each: tuple[SourceCheck, ...]
-) -> SourceCheck:
-    """What the source tool says of all scenarios; without a loss where it has none for some of them."""
-    name = each[0].name
-    reasons = [f"scenario {one.scenario!r}: {one.reason}" for one in each if one.reason]
-    reason = "; ".join(reasons[:3]) + (f" and {len(reasons) - 3} more" if len(reasons) > 3 else "")
-    if any(one.loss_kw is None for one in each):
-        return SourceCheck(name, reason=reason, scenarios=each)
-    theirs = problem.total([one.loss_kw for one in each])
-    ours = problem.total([state.loss_kw if state.converged else math.nan for state in states])
-    return SourceCheck(
-        name,
-        loss_kw=theirs,
-        min_voltage_pu=min((one.min_voltage_pu for one in each if one.min_voltage_pu is not None), default=None),
-        max_loading=max((one.max_loading for one in each if one.max_loading is not None), default=None),
-        difference=_difference(theirs, ours),
-        reason=reason,
-        scenarios=each,
-    )
-
-
-def _difference(theirs: float, ours: float) -> float | None:
-    """One loss over another, less 1; None where that is no number."""
-    difference = theirs / ours - 1 if ours > 0 else 0.0 if theirs == ours else math.nan
-    return difference if math.isfinite(difference) else None
+        scenario = None if _as_in_file(problem) else problem.scenario
+        # Settings are those of the controls that were to be set, which may be some of the network's.
+        network = problem.network if settings is None else replace(problem.network, controls=problem.controls)
+        check = check_answer(tool, network, configuration, settings, scenario, found)
+        return replace(self.origin, source=check)
 
 
 def check_answer(
@@ -216,12 +207,14 @@ def check_answer(
     state = tool.state(network, configuration, settings, scenario)
     if not state.converged:
         return SourceCheck(tool.name, reason=state.reason or "its power flow does not converge")
+    ours = found.loss_kw if found.converged else math.nan
+    difference = state.loss_kw / ours - 1 if ours > 0 else 0.0 if state.loss_kw == ours else math.nan
     return SourceCheck(
         tool.name,
         loss_kw=state.loss_kw,
         min_voltage_pu=min(state.vm.values(), default=None),
         max_loading=state.max_loading,
-        difference=_difference(state.loss_kw, found.loss_kw if found.converged else math.nan),
+        difference=difference if math.isfinite(difference) else None,
         reason=state.reason,
     )
 

@@ -1,0 +1,307 @@
+"""The tree search in three phases: hold the currents of an AC state, find the best radial state, solve it, repeat."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from learnopt.engines.base import AGREEMENT, SolveOptions, Stopwatch, conclude
+from learnopt.engines.phases.search import Choice, Leaves, is_radial, search
+from learnopt.errors import DataError, UnsupportedError
+from learnopt.network import (
+    Alternative,
+    Bools,
+    Certificate,
+    Configuration,
+    Evaluation,
+    Ints,
+    ReconfigurationProblem,
+    Result,
+    Status,
+)
+from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
+from learnopt.physics.held_currents import loop_model
+from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of
+
+ROUNDS = 8
+"""Times the currents are held anew; two or three are enough where the circuit is not near collapse."""
+CANDIDATES = 8
+"""Best states of the model that are solved in AC each round."""
+FIRST_NODES = 2000
+"""Nodes by which the speed of the search is measured where the user sets a time limit."""
+
+MODEL = (
+    "Optimum of the three-phase model of held currents: every current that is not in a line or transformer (loads, "
+    "capacitors, generation, charging) as it is in the answer, taps held, resistances with their cross terms."
+)
+
+
+@dataclass
+class _Best:
+    """The best admissible state so far."""
+
+    closed: Bools | None = None
+    evaluation: Evaluation | None = None
+    objective: float = math.inf
+    refused: list[str] = field(default_factory=list)
+
+
+class PhaseTreeEngine:
+    """Branch and bound over the switches of an unbalanced circuit.
+
+    Parameters
+    ----------
+    circuits
+        One per load situation of the problem, open.
+    k_best
+        Number of best configurations to find and to prove in the model.
+    hold
+        Limits that the present state breaks are held at its values.
+    """
+
+    name = "tree"
+
+    def __init__(self, circuits: Sequence[PhaseCircuit], k_best: int = 1, hold: bool = True) -> None:
+        if k_best < 1:
+            raise DataError("options", [f"k_best = {k_best} must be >= 1"])
+        self.circuits, self.k_best, self.hold = circuits, k_best, hold
+
+    def solve(
+        self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
+    ) -> Result:
+        """Prove the optimum of the model whose currents are those of the answer.
+
+        Raises
+        ------
+        UnsupportedError
+            With controls, which the search does not set, and with the worst of several load situations.
+        """
+        if problem.controls:
+            raise UnsupportedError("the search in three phases sets switches only, the problem has controls")
+        if problem.worst_case:
+            raise UnsupportedError("the search in three phases minimises the expected loss of several load situations")
+        watch = Stopwatch()
+        run = _Run(problem, self.circuits, options, watch, max(self.k_best, CANDIDATES), self.hold)
+        try:
+            run.loop(start)
+        except KeyboardInterrupt:
+            run.status, run.said = Status.INTERRUPTED, ["Interrupted; this is the best configuration so far."]
+        return run.result(self.name, self.k_best)
+
+
+class _Run:
+    """One solve."""
+
+    def __init__(
+        self,
+        problem: ReconfigurationProblem,
+        circuits: Sequence[PhaseCircuit],
+        options: SolveOptions,
+        watch: Stopwatch,
+        keep: int,
+        hold: bool,
+    ) -> None:
+        self.problem, self.circuits, self.options, self.watch, self.keep = problem, circuits, options, watch, keep
+        net, out = problem.network, problem.out_of_service
+        self.switches: Ints = np.flatnonzero(net.switchable | out)
+        locked = problem.locked[self.switches]
+        must_open = out[self.switches] | (locked == 0)
+        normal = net.normal_configuration.closed
+        self.base = normal & ~out
+        price = 1e3 * problem.switching_cost
+        self.choice = Choice(
+            must_open | (locked < 0),
+            must_open,
+            (price * normal[self.switches]).astype(np.float64),
+            (price * ~normal[self.switches]).astype(np.float64),
+        )
+        with watch.stage("setup"):
+            self.models = [loop_model(circuit.conductors(self.switches)) for circuit in circuits]
+        self.model = self.models[0]
+        self.present: list[PhaseState] = self._states(self.base) if hold else []
+        self.best, self.bound, self.nodes = _Best(), -math.inf, 0
+        self.leaves: Leaves | None = None
+        self.alternatives: tuple[Alternative, ...] = ()
+        self.rest: float | None = None
+        self.status, self.said = Status.OPTIMAL, [MODEL]
+
+    def closed_with(self, opened: Bools) -> Bools:
+        """State of every branch with these switches open."""
+        closed = self.base.copy()
+        closed[self.switches] = ~opened
+        return closed
+
+    def _solved(self, closed: Bools) -> bool:
+        return all(circuit.solve(closed) for circuit in self.circuits)
+
+    def _states(self, closed: Bools) -> list[PhaseState]:
+        """All phases of a state; empty where there is no power flow."""
+        return [circuit.state() for circuit in self.circuits] if self._solved(closed) else []
+
+    def _radial(self, closed: Bools) -> bool:
+        opened = ~closed[self.switches]
+        return is_radial(self.model, opened)
+
+    def loop(self, start: Configuration | None) -> None:
+        """Hold, search, solve, until the best state of the model is the one whose currents are held."""
+        begin = start.closed if start is not None else self.base
+        opened = self.choice.must_open | (~begin[self.switches] & self.choice.may_open)
+        if self._radial(self.closed_with(opened)):
+            self.offer(opened)
+            held = opened
+        else:
+            held = self.choice.must_open.copy()
+        tried: set[bytes] = set()
+        for _ in range(ROUNDS):
+            if held.tobytes() in tried:
+                break
+            tried.add(held.tobytes())
+            with self.watch.stage("power flow"):
+                if not self._solved(self.closed_with(held)):
+                    self.said.append("A state of the circuit has no power flow in all its phases.")
+                    break
+                base_w, saved, current = self._hold()
+            with self.watch.stage("search"):
+                self.leaves = self._search(current)
+            if not len(self.leaves.cost):
+                if self.leaves.complete:
+                    self.status = Status.INFEASIBLE
+                    self.said = ["No configuration feeds every phase of every load without a loop in some phase."]
+                break
+            self._report_model(base_w - saved)
+            with self.watch.stage("candidates"):
+                for other in self.leaves.opened[: self.keep]:
+                    self.offer(other)
+            wanted = self.best_opened
+            if wanted is None:
+                break
+            if np.array_equal(wanted, held):
+                break
+            held = wanted
+        self._conclude_bound(held)
+
+    def _hold(self) -> tuple[float, float, Complex]:
+        """Loss of the solved state [W], what meshing saves [W], and currents of the meshed circuit by situation."""
+        weights = self.problem.weights
+        total, saved, columns = 0.0, 0.0, []
+        for circuit, model, weight in zip(self.circuits, self.models, weights, strict=True):
+            meshed, gain = model.meshed(circuit.currents())
+            total += weight * 1e3 * circuit.loss_kw
+            saved += weight * gain
+            columns.append(math.sqrt(weight) * meshed)
+        return total, saved, np.stack(columns, axis=1)
+
+    def _search(self, current: Complex) -> Leaves:
+        """The best states of the model, within the limits of nodes and time."""
+        left = max((self.options.node_limit or sys.maxsize) - self.nodes, 1)
+        first = left if self.options.time_limit is None else min(left, FIRST_NODES)
+        watch = Stopwatch()
+        found = search(self.model, current, self.choice, self.keep, first)
+        if not found.complete and found.nodes < left and self.options.time_limit is not None:
+            seconds = max(self.options.time_limit - self.watch.elapsed, 0.0)
+            nodes = min(left, max(int(found.nodes * seconds / max(watch.elapsed, 1e-6)), 1))
+            found = search(self.model, current, self.choice, self.keep, nodes)
+        self.nodes += found.nodes
+        return found
+
+    def offer(self, opened: Bools) -> None:
+        """Solve a radial state in AC and keep it where it is admissible and best."""
+        closed = self.closed_with(opened)
+        configuration = Configuration(closed)
+        cap = self.problem.max_operations
+        if cap is not None and self.problem.operations(configuration) > cap:
+            return
+        if not self._solved(closed):
+            return
+        loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
+        objective = loss + self.problem.switching_cost * self.problem.operations(configuration)
+        if objective >= self.best.objective:
+            return
+        evaluation = evaluation_of(self.problem, [circuit.state() for circuit in self.circuits], self.present)
+        if evaluation.violations:
+            self.best.refused.append(evaluation.violations[0])
+            return
+        self.best.closed, self.best.evaluation, self.best.objective = closed, evaluation, objective
+
+    @property
+    def best_opened(self) -> Bools | None:
+        """The switches that are open in the best state."""
+        return None if self.best.closed is None else ~self.best.closed[self.switches]
+
+    def _report_model(self, meshed_w: float) -> None:
+        assert self.leaves is not None
+        first = meshed_w + float(self.leaves.cost[0])
+        rest = meshed_w + self.leaves.rest
+        self.bound = (first if self.leaves.complete else min(first, rest)) / 1e3
+        self._ranked = [(meshed_w + float(cost)) / 1e3 for cost in self.leaves.cost]
+        self.rest = rest / 1e3
+        if not self.leaves.complete:
+            self.status = Status.FEASIBLE
+
+    def _conclude_bound(self, held: Bools) -> None:
+        """The bound is one of the model whose currents are held at the answer, or it is none."""
+        wanted = self.best_opened
+        if wanted is None or self.leaves is None or not len(self.leaves.cost):
+            return
+        if not np.array_equal(wanted, held):
+            self.said.append("The currents of the model are not those of the answer: it was not held there.")
+            self.bound = -math.inf
+
+    def result(self, name: str, k_best: int) -> Result:
+        """What is known."""
+        closed = self.best.closed
+        found = closed is not None
+        status = self.status
+        if not found and status is not Status.INFEASIBLE:
+            status = Status.NO_SOLUTION
+            self.said = ["No radial state was found that respects the limits in every phase."]
+            self.said += list(dict.fromkeys(self.best.refused))[:3]
+        held = broken_limits(self.problem, self.present)
+        if found and held:
+            more = f" and {len(held) - 3} more" if len(held) > 3 else ""
+            self.said.append(
+                f"Limits that the present state breaks are held at its values: {'; '.join(held[:3])}{more}."
+            )
+        gap = max(self.options.gap or 0.0, AGREEMENT)
+        bound = self.bound if math.isfinite(self.bound) and found else None
+        result = conclude(
+            self.problem,
+            name,
+            self.watch,
+            configuration=None if closed is None else Configuration(closed),
+            status=status,
+            gap=gap,
+            certificate=Certificate.MODEL if bound is not None else Certificate.NONE,
+            dual_bound_kw=bound,
+            message=" ".join(self.said),
+            nodes=self.nodes,
+            judged=self.best.evaluation,
+            in_phases=True,
+        )
+        if closed is None or result.configuration is None:
+            return result
+        ranked = self._best_of(k_best) if k_best > 1 else ()
+        summary = summary_of(self.circuits[0].tool, self.problem.network, self._states(closed), self._before())
+        return replace(result, alternatives=ranked, phases=summary)
+
+    def _before(self) -> Evaluation | None:
+        """The present state by the same judge."""
+        states = self.present or self._states(self.base)
+        return evaluation_of(self.problem, states, []) if states else None
+
+    def _best_of(self, k_best: int) -> tuple[Alternative, ...]:
+        """The best states of the model, solved in AC."""
+        assert self.leaves is not None
+        chosen = []
+        for opened in self.leaves.opened[:k_best]:
+            closed = self.closed_with(opened)
+            if self._solved(closed):
+                loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
+                configuration = Configuration(closed)
+                price = self.problem.switching_cost * self.problem.operations(configuration)
+                chosen.append(Alternative(configuration, loss, loss + price))
+        return tuple(sorted(chosen, key=lambda one: one.objective_kw))

@@ -1,0 +1,458 @@
+r"""Depth-first search for the switches to open, in the loop space of conductors.
+
+The space is that of :mod:`learnopt.physics.held_currents`.
+
+The state of a node is the currents f of all switches in the circuit that is still meshed, and K = F M^-1 F^T. Opening
+one conductor r costs and changes, exactly,
+
+.. math:: \delta = |f_r|^2 / K_{rr}, \qquad f \mathrel{-}= K_{:r} f_r / K_{rr}, \qquad
+          K \mathrel{-}= K_{:r} K_{r:} / K_{rr}
+
+and a switch opens its conductors one after the other, in any order. K_rr = 0 is a conductor in no loop: what it carries
+would be starved, so the switch must stay closed unless it carries nothing. The loss of a node bounds that of every
+radial state below it, since constraints are only added.
+
+Branching: the loop space of a node has a basis with one pivot conductor per loop, so every basis vector is a current
+around a loop; of the switches it flows through at least one must open. The basis with cheap pivots has short loops; of
+its loops the one with the fewest openings that may still be better is taken, and child i opens the i-th of them and
+keeps the cheaper ones closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from learnopt.network.aliases import Bools, Floats, Ints
+from learnopt.network.unbalanced import Complex
+from learnopt.physics.held_currents import LoopModel
+
+NOTHING = 1e-9
+"""Entry of the loop space that is rounding; entries are of the order of 1."""
+STARVED = 1e-6
+"""Share of the largest current below which a conductor in no loop carries nothing."""
+_UNDECIDED, _OPEN, _CLOSED = -1, 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What may be done with each switch.
+
+    Parameters
+    ----------
+    may_open, must_open
+        bool, shape (n_switch,).
+    price_open, price_closed
+        Price of each switch by its state at the end, >= 0, in the unit of the loss.
+    """
+
+    may_open: Bools
+    must_open: Bools
+    price_open: Floats
+    price_closed: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Leaves:
+    """The best radial states of a search.
+
+    Parameters
+    ----------
+    opened
+        bool, shape (n_found, n_switch), best first.
+    cost
+        Loss above that of the meshed circuit plus the price of operations, shape (n_found,).
+    rest
+        Lower bound of the cost of every state that is not among them; ``inf`` where there is none.
+    nodes
+        Nodes visited.
+    complete
+        The search ended by itself.
+    """
+
+    opened: Bools
+    cost: Floats
+    rest: float
+    nodes: int
+    complete: bool
+
+
+class _Data(NamedTuple):
+    """What the compiled search is given, and does not change."""
+
+    rows: Ints
+    of_row: Ints
+    joins: Ints
+    n_part: int
+    price_open: Floats
+    price_closed: Floats
+    least: Floats
+    """The smaller of the two prices where there is a choice, shape (n_switch,)."""
+    starved: float
+    """Square of the current that counts as nothing."""
+    keep: int
+    node_limit: int
+
+
+class _Frames(NamedTuple):
+    """One frame per opened switch on the way down."""
+
+    inverse: Floats
+    current: Complex
+    directions: Floats
+    loops: Ints
+    cost: Floats
+    state: Ints
+    """Of each switch: -1 undecided, 0 open, 1 closed."""
+    child: Ints
+    """Switches to open next, cheapest first."""
+    child_cost: Floats
+    children: Ints
+    done: Ints
+
+
+def search(model: LoopModel, current: Complex, choice: Choice, keep: int, node_limit: int) -> Leaves:
+    """The ``keep`` cheapest radial states.
+
+    Parameters
+    ----------
+    current
+        Of the switches in the meshed circuit, one column per load situation, each times the root of its weight,
+        shape (n_row, n_situation).
+    """
+    n, depth, n_switch = len(model.inverse), model.n_loop + 2, len(model.rows) - 1
+    least = np.where(choice.may_open, np.minimum(choice.price_open, choice.price_closed), choice.price_closed)
+    data = _Data(
+        model.rows.astype(np.int64),
+        np.repeat(np.arange(n_switch), np.diff(model.rows)),
+        model.joins.astype(np.int64),
+        model.n_part,
+        choice.price_open.astype(float),
+        choice.price_closed.astype(float),
+        np.where(choice.must_open, choice.price_open, least).astype(float),
+        float(STARVED**2 * (np.abs(current) ** 2).sum(axis=1).max(initial=0.0)),
+        keep,
+        node_limit,
+    )
+    frames = _Frames(
+        np.zeros((depth, n, n)),
+        np.zeros((depth, n, current.shape[1]), dtype=complex),
+        np.zeros((depth, n, model.n_loop)),
+        np.zeros(depth, dtype=np.int64),
+        np.zeros(depth),
+        np.full((depth, n_switch), _UNDECIDED),
+        np.zeros((depth, n_switch), dtype=np.int64),
+        np.zeros((depth, n_switch)),
+        np.zeros(depth, dtype=np.int64),
+        np.zeros(depth, dtype=np.int64),
+    )
+    frames.inverse[0], frames.current[0], frames.directions[0] = model.inverse, current, model.directions
+    frames.loops[0], frames.cost[0] = model.n_loop, data.least.sum()
+    frames.state[0, ~choice.may_open] = _CLOSED
+    for e in np.flatnonzero(choice.must_open).tolist():
+        frames.state[0, e] = _OPEN
+        more, frames.loops[0] = _open(
+            frames.inverse[0], frames.current[0], frames.directions[0], frames.loops[0], model.rows[e],
+            model.rows[e + 1], data.starved,
+        )  # fmt: skip
+        frames.cost[0] += more
+    if not np.isfinite(frames.cost[0]):
+        return Leaves(np.zeros((0, n_switch), dtype=bool), np.zeros(0), np.inf, 0, True)
+    best, opened = np.full(keep, np.inf), np.zeros((keep, n_switch), dtype=bool)
+    rest, nodes, complete = _search(data, frames, best, opened)
+    order = np.argsort(best, kind="stable")
+    order = order[np.isfinite(best[order])]
+    return Leaves(opened[order], best[order], float(rest), int(nodes), bool(complete))
+
+
+def is_radial(model: LoopModel, opened: Bools) -> bool:
+    """With these switches open, no loop is left in any phase and every part is fed.
+
+    Parameters
+    ----------
+    opened
+        bool, shape (n_switch,).
+    """
+    inverse, directions = model.inverse.copy(), model.directions.copy()
+    current = np.zeros((len(inverse), 1), dtype=complex)
+    n_loop = model.n_loop
+    for e in np.flatnonzero(opened).tolist():
+        _, n_loop = _open(inverse, current, directions, n_loop, model.rows[e], model.rows[e + 1], 1.0)
+    of_row = np.repeat(np.arange(len(opened)), np.diff(model.rows))
+    return n_loop == 0 and bool(_fed(model.joins, model.n_part, of_row, np.where(opened, 0, 1)))
+
+
+@njit(cache=True)
+def _open(inverse, current, directions, n_loop, first, last, starved):  # type: ignore[no-untyped-def]
+    """Open the conductors of one switch in place: cost (inf where something is starved) and loops left."""
+    n = inverse.shape[0]
+    cost = 0.0
+    for r in range(first, last):
+        g = inverse[r, r]
+        carried = 0.0
+        for s in range(current.shape[1]):
+            carried += current[r, s].real ** 2 + current[r, s].imag ** 2
+        pivot, largest = -1, NOTHING
+        for c in range(n_loop):
+            if abs(directions[r, c]) > largest:
+                pivot, largest = c, abs(directions[r, c])
+        if pivot < 0:
+            if carried > starved:
+                return np.inf, n_loop
+            continue
+        cost += carried / g
+        for s in range(current.shape[1]):
+            ratio = current[r, s] / g
+            for k in range(n):
+                current[k, s] -= inverse[k, r] * ratio
+            current[r, s] = 0.0
+        column = inverse[:, r].copy()
+        for k in range(n):
+            if column[k] != 0.0:
+                factor = column[k] / g
+                for m in range(n):
+                    inverse[k, m] -= factor * column[m]
+        inverse[r, :] = 0.0
+        inverse[:, r] = 0.0
+        for c in range(n_loop):
+            if c != pivot and directions[r, c] != 0.0:
+                factor = directions[r, c] / directions[r, pivot]
+                for k in range(n):
+                    directions[k, c] -= factor * directions[k, pivot]
+        n_loop -= 1
+        for k in range(n):
+            directions[k, pivot] = directions[k, n_loop]
+            directions[k, n_loop] = 0.0
+        directions[r, :] = 0.0
+    return cost, n_loop
+
+
+@njit(cache=True)
+def _price(inverse, current, directions, n_loop, first, last, starved):  # type: ignore[no-untyped-def]
+    """Cost of opening one switch; -1 where it is in no loop at all, inf where something would be starved."""
+    size = last - first
+    block = inverse[first:last, first:last].copy()
+    flow = current[first:last].copy()
+    cost, in_loop = 0.0, False
+    scale = 0.0
+    for r in range(size):
+        scale = max(scale, block[r, r])
+    for r in range(size):
+        carried = 0.0
+        for s in range(flow.shape[1]):
+            carried += flow[r, s].real ** 2 + flow[r, s].imag ** 2
+        free = False
+        for c in range(n_loop):
+            if abs(directions[first + r, c]) > NOTHING:
+                free = True
+                break
+        g = block[r, r]
+        if not free or g <= 1e-10 * scale:
+            if carried > starved:
+                return np.inf if in_loop or scale > 0 else -1.0
+            continue
+        in_loop = True
+        cost += carried / g
+        for s in range(flow.shape[1]):
+            ratio = flow[r, s] / g
+            for k in range(size):
+                flow[k, s] -= block[k, r] * ratio
+        column = block[:, r].copy()
+        for k in range(size):
+            for m in range(size):
+                block[k, m] -= column[k] * column[m] / g
+    return cost if in_loop else -1.0
+
+
+@njit(cache=True)
+def _fed(joins, n_part, of_row, state):  # type: ignore[no-untyped-def]
+    """Every part is reached from the sources.
+
+    A part that is cut off may have a loop left in which a regulator stands: on paper its ratio lets the loop swallow
+    the current that is starved, so that no row of the balance is violated.
+    """
+    part = np.arange(n_part)
+    left = n_part - 1
+    for r in range(len(of_row)):
+        if state[of_row[r]] == 0:
+            continue
+        a, b = joins[r, 0], joins[r, 1]
+        while part[a] != a:
+            part[a] = part[part[a]]
+            a = part[a]
+        while part[b] != b:
+            part[b] = part[part[b]]
+            b = part[b]
+        if a != b:
+            part[max(a, b)] = min(a, b)
+            left -= 1
+    return left == 0
+
+
+@njit(cache=True)
+def _loops(directions, n_loop, rank):  # type: ignore[no-untyped-def]
+    """Reduce the loop space in place so that every column has a pivot row of its own, rows tried in this order."""
+    n = directions.shape[0]
+    used = 0
+    for at in range(n):
+        r = rank[at]
+        if used == n_loop:
+            break
+        pivot, largest = -1, 1e-6
+        for c in range(used, n_loop):
+            if abs(directions[r, c]) > largest:
+                pivot, largest = c, abs(directions[r, c])
+        if pivot < 0:
+            continue
+        head = directions[r, pivot]
+        for k in range(n):
+            value = directions[k, pivot] / head
+            directions[k, pivot] = directions[k, used]
+            directions[k, used] = value
+        for c in range(n_loop):
+            if c != used and directions[r, c] != 0.0:
+                factor = directions[r, c]
+                for k in range(n):
+                    directions[k, c] -= factor * directions[k, used]
+        used += 1
+
+
+@njit(cache=True)
+def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
+    """Visit nodes; ``best`` and ``opened`` are filled. Returns bound of the rest, nodes, and whether it is complete."""
+    n, n_switch = len(data.of_row), len(data.rows) - 1
+    reduced = np.zeros((n, frames.directions.shape[2]))
+    price, through = np.zeros(n_switch), np.zeros(n_switch, dtype=np.bool_)
+    rest, nodes, depth, fresh = np.inf, 0, 0, True
+    while depth >= 0:
+        if fresh:
+            nodes += 1
+            fresh = False
+            frames.children[depth] = frames.done[depth] = 0
+            if frames.loops[depth] == 0:
+                rest = min(rest, _leaf(data, frames, depth, best, opened))
+                depth -= 1
+                continue
+            rest = min(rest, _prices(data, frames, depth, price, best.max()))
+            _branch(data, frames, depth, price, reduced, through)
+        if nodes >= data.node_limit:
+            for level in range(depth + 1):
+                if frames.done[level] < frames.children[level]:
+                    rest = min(rest, frames.cost[level] + frames.child_cost[level, frames.done[level]])
+            return rest, nodes, False
+        at = frames.done[depth]
+        if at >= frames.children[depth]:
+            depth -= 1
+            continue
+        cost = frames.cost[depth] + frames.child_cost[depth, at]
+        if not cost < best.max():  # nor will the children after it be, which cost more
+            rest = min(rest, cost)
+            depth -= 1
+            continue
+        frames.done[depth] = at + 1
+        if _descend(data, frames, depth, at):
+            depth += 1
+            frames.cost[depth] = cost
+            fresh = True
+    return rest, nodes, True
+
+
+@njit(cache=True)
+def _leaf(data, frames, depth, best, opened):  # type: ignore[no-untyped-def]
+    """Keep a radial state if it is among the best; returns the cost of what is not kept."""
+    cost = frames.cost[depth]
+    for e in range(len(data.least)):
+        if frames.state[depth, e] != 0:
+            cost += data.price_closed[e] - data.least[e]
+    if not _fed(data.joins, data.n_part, data.of_row, frames.state[depth]):
+        return np.inf
+    worst = best.argmax()
+    if not cost < best[worst]:
+        return cost
+    pushed_out = best[worst]
+    best[worst] = cost
+    for e in range(len(data.least)):
+        opened[worst, e] = frames.state[depth, e] == 0
+    return pushed_out
+
+
+@njit(cache=True)
+def _prices(data, frames, depth, price, bar):  # type: ignore[no-untyped-def]
+    """Price of opening each undecided switch; those too dear are closed. Returns the least cost so excluded."""
+    rest = np.inf
+    for e in range(len(data.least)):
+        price[e] = np.inf
+        if frames.state[depth, e] != -1:
+            continue
+        first, last = data.rows[e], data.rows[e + 1]
+        value = _price(
+            frames.inverse[depth], frames.current[depth], frames.directions[depth], frames.loops[depth], first, last,
+            data.starved,
+        )  # fmt: skip
+        if value >= 0.0:
+            price[e] = value + data.price_open[e] - data.least[e]
+        if not frames.cost[depth] + price[e] < bar:
+            rest = min(rest, frames.cost[depth] + price[e])
+            frames.state[depth, e] = 1
+            price[e] = np.inf
+    return rest
+
+
+@njit(cache=True)
+def _branch(data, frames, depth, price, reduced, through):  # type: ignore[no-untyped-def]
+    """Choose the loop with the fewest openings; the switches it flows through become the children."""
+    n, m = len(data.of_row), frames.loops[depth]
+    key = np.empty(n)
+    for r in range(n):
+        key[r] = price[data.of_row[r]]
+    for r in range(n):
+        for c in range(m):
+            reduced[r, c] = frames.directions[depth, r, c]
+    _loops(reduced, m, np.argsort(key, kind="mergesort"))
+    fewest, chosen, strongest = len(price) + 1, -1, -1.0
+    for c in range(m):
+        through[:] = False
+        count, least = 0, np.inf
+        for r in range(n):
+            e = data.of_row[r]
+            if abs(reduced[r, c]) > 1e-7 and frames.state[depth, e] == -1 and not through[e]:
+                through[e] = True
+                count += 1
+                least = min(least, price[e])
+        if count < fewest or (count == fewest and least > strongest):
+            fewest, chosen, strongest = count, c, least
+    count = 0
+    through[:] = False
+    for r in range(n):
+        e = data.of_row[r]
+        if abs(reduced[r, chosen]) > 1e-7 and frames.state[depth, e] == -1 and not through[e]:
+            through[e] = True
+            at = count  # insertion keeps them sorted by price
+            while at > 0 and frames.child_cost[depth, at - 1] > price[e]:
+                frames.child[depth, at] = frames.child[depth, at - 1]
+                frames.child_cost[depth, at] = frames.child_cost[depth, at - 1]
+                at -= 1
+            frames.child[depth, at], frames.child_cost[depth, at] = e, price[e]
+            count += 1
+    frames.children[depth] = count
+
+
+@njit(cache=True)
+def _descend(data, frames, depth, at):  # type: ignore[no-untyped-def]
+    """Make the frame of a child: its switch open, the cheaper ones of its loop closed. False where a part starves."""
+    below, e = depth + 1, frames.child[depth, at]
+    frames.inverse[below] = frames.inverse[depth]
+    frames.current[below] = frames.current[depth]
+    frames.directions[below] = frames.directions[depth]
+    frames.state[below] = frames.state[depth]
+    for before in range(at):
+        frames.state[below, frames.child[depth, before]] = 1
+    frames.state[below, e] = 0
+    more, frames.loops[below] = _open(
+        frames.inverse[below], frames.current[below], frames.directions[below], frames.loops[depth], data.rows[e],
+        data.rows[e + 1], data.starved,
+    )  # fmt: skip
+    return more < np.inf

@@ -1,0 +1,164 @@
+"""An OpenDSS circuit in all its phases as judge and as model of a search: no reduction to the positive sequence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+
+from learnopt.io.opendss.branches import UNSTATED_AMPERES
+from learnopt.io.opendss.classes import is_off
+from learnopt.io.opendss.conductors import Conductors, conductors
+from learnopt.io.opendss.engine import HELD, each
+from learnopt.io.opendss.loads import is_shunt
+from learnopt.io.opendss.setting import set_loads, set_switches
+from learnopt.io.stations import equipment
+from learnopt.network import Bools, Floats, Ints, Network, Scenario
+from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseState
+
+_LIVE = 1e-3
+"""Voltage below which a node is fed by nothing [pu]."""
+_A = np.exp(2j * np.pi / 3)
+
+
+class OpenDSSCircuit:
+    """One circuit, open; controls have acted when it was read, and are held.
+
+    Made by :func:`opened`.
+    """
+
+    tool = "OpenDSS"
+
+    def __init__(self, dss: Any, read: Callable[[], AbstractContextManager[Any]], network: Network) -> None:
+        self._dss, self._read, self._network = dss, read, network
+        self._conductors: Conductors | None = None
+        self._lossy_shunts = [
+            full
+            for full in dss.Circuit.AllElementNames()
+            if full.lower().partition(".")[0] in ("capacitor", "reactor")
+            and dss.Circuit.SetActiveElement(full) >= 0
+            and is_shunt(dss)
+        ]
+
+    def conductors(self, switches: Ints) -> ConductorCircuit:
+        """What lies in loops when all is closed, with these branches of the network as switches."""
+        names = [equipment(str(self._network.branch_ids[e])) for e in switches.tolist()]
+        with self._read() as dss:
+            set_switches(dss, self._network, np.ones(self._network.n_branch, dtype=bool))
+            dss.Solution.BuildYMatrix(0, 0)  # to be read only
+            self._conductors = conductors(dss, names)
+        return self._conductors.circuit
+
+    def solve(self, closed: Bools) -> bool:
+        """Set every switch and solve; False where OpenDSS finds no solution."""
+        set_switches(self._dss, self._network, closed)
+        self._dss.Solution.Solve()
+        return bool(self._dss.Solution.Converged()) and math.isfinite(self.loss_kw)
+
+    @property
+    def loss_kw(self) -> float:
+        """Loss of the last solution, without what capacitors and shunt reactors draw [kW]."""
+        loss = float(self._dss.Circuit.Losses()[0])
+        for name in self._lossy_shunts:
+            self._dss.Circuit.SetActiveElement(name)
+            if self._dss.CktElement.Enabled() and not is_off(self._dss):
+                loss -= float(self._dss.CktElement.Losses()[0])
+        return loss / 1e3
+
+    def currents(self) -> Complex:
+        """Currents of the conductors in the last solution [A]."""
+        assert self._conductors is not None, "conductors come first"
+        return self._conductors.currents(self._dss)
+
+    def state(self) -> PhaseState:
+        """All of the last solution."""
+        lowest, highest, unbalance = self._voltages()
+        current, loading = self._loading()
+        heads = {f"vsource.{name}": _kva(self._dss) for name in each(self._dss.Vsources)}
+        ids = [str(self._network.bus_ids[k]) for k in self._network.substations]
+        return PhaseState(
+            self.loss_kw, lowest, highest, unbalance, current, loading, np.array([heads.get(bus, 0.0) for bus in ids])
+        )
+
+    def _voltages(self) -> tuple[Floats, Floats, Floats]:
+        """Lowest and highest phase of each bus [pu], and its unbalance."""
+        net = self._network
+        flat = np.array(self._dss.Circuit.AllBusVolts())
+        at: dict[str, dict[int, complex]] = {}
+        for name, volts in zip(self._dss.Circuit.AllNodeNames(), flat[0::2] + 1j * flat[1::2], strict=True):
+            bus, _, node = name.lower().rpartition(".")
+            if node in ("1", "2", "3"):
+                at.setdefault(bus, {})[int(node)] = complex(volts)
+        lowest, highest, unbalance = (np.full(net.n_bus, np.nan) for _ in range(3))
+        for k, bus in enumerate(net.bus_ids):
+            phasors = at.get(str(bus), {})
+            unit = 1e3 * float(net.kv[k]) / math.sqrt(3)
+            live = [pu for volts in phasors.values() if (pu := abs(volts) / unit) > _LIVE]
+            if live:
+                lowest[k], highest[k] = min(live), max(live)
+            if len(live) == 3:
+                a, b, c = (phasors[node] for node in (1, 2, 3))
+                positive, negative = a + _A * b + _A**2 * c, a + _A**2 * b + _A * c
+                unbalance[k] = abs(negative) / max(abs(positive), 1e-12)
+        for k, vm in zip(net.substations, net.substation_vm, strict=True):
+            if np.isnan(lowest[k]):
+                lowest[k] = highest[k] = vm
+        for values in (lowest, highest):  # loose ends and inner nodes, which OpenDSS has not: as at the other end
+            while np.isnan(values).any():
+                tail, head = values[net.from_bus], values[net.to_bus]
+                from_head = np.isnan(tail) & ~np.isnan(head)
+                from_tail = np.isnan(head) & ~np.isnan(tail)
+                if not (from_head.any() or from_tail.any()):
+                    values[np.isnan(values)] = 0.0
+                values[net.from_bus[from_head]] = head[from_head]
+                values[net.to_bus[from_tail]] = tail[from_tail]
+        return lowest, highest, unbalance
+
+    def _loading(self) -> tuple[Floats, Floats]:
+        """Current of the most loaded phase of each branch [A], and over its rating."""
+        dss, net = self._dss, self._network
+        current, loading = np.zeros(net.n_branch), np.zeros(net.n_branch)
+        for e, branch in enumerate(net.branch_ids):
+            for name in equipment(str(branch)):
+                if dss.Circuit.SetActiveElement(name) < 0 or not dss.CktElement.Enabled():
+                    continue
+                amperes = np.array(dss.CktElement.CurrentsMagAng()[0::2]).reshape(dss.CktElement.NumTerminals(), -1)
+                largest = float(amperes[:, : dss.CktElement.NumPhases()].max(initial=0.0))
+                current[e] = max(current[e], largest)
+                rated = dss.CktElement.NormalAmps()
+                if name.startswith("line.") and 0 < rated != UNSTATED_AMPERES:
+                    loading[e] = max(loading[e], largest / rated)
+                elif name.startswith("transformer.") and rated > 0:
+                    loading[e] = max(loading[e], float(amperes[0, : dss.CktElement.NumPhases()].max()) / rated)
+        return current, loading
+
+
+@contextmanager
+def opened(
+    read: Callable[[], AbstractContextManager[Any]], network: Network, scenario: Scenario | None = None
+) -> Iterator[OpenDSSCircuit]:
+    """The circuit of a file, with the loads of a scenario where one is given.
+
+    Parameters
+    ----------
+    read
+        Opens a context of its own with the file read and solved.
+
+    Raises
+    ------
+    DataError, UnsupportedError
+        As :func:`~learnopt.io.opendss.engine.engine`.
+    """
+    with read() as dss:
+        dss.Solution.ControlMode(HELD)
+        if scenario is not None:
+            set_loads(dss, network, scenario)
+        yield OpenDSSCircuit(dss, read, network)
+
+
+def _kva(dss: Any) -> float:
+    p, q = dss.CktElement.TotalPowers()[:2]
+    return math.hypot(p, q)

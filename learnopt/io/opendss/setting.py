@@ -1,0 +1,77 @@
+"""Switches, taps and loads of a circuit in OpenDSS, set as a network of it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from learnopt.io.opendss.branches import OPEN_END
+from learnopt.io.opendss.transformers import tap_of
+from learnopt.io.stations import equipment
+from learnopt.network import Network, Scenario, Settings
+
+
+def set_switches(dss: Any, network: Network, closed: np.ndarray) -> None:
+    """Set every switch of the network: closed at both terminals, or open where it acts."""
+    normal = network.normal_configuration.closed
+    for e in np.flatnonzero(network.switchable | (closed != normal)).tolist():
+        for element in equipment(str(network.branch_ids[e])):
+            if dss.Circuit.SetActiveElement(element) < 0:
+                continue
+            ends = [bus.partition(".")[0].lower() for bus in dss.CktElement.BusNames()[:2]]
+            if closed[e]:
+                if not dss.CktElement.Enabled():
+                    dss.CktElement.Enabled(True)
+                _join_open_end(dss, element, ends)
+                for end in (1, 2):
+                    dss.Text.Command(f'Close "{element}" {end}')
+            elif closed[e] != normal[e] or dss.CktElement.Enabled():
+                acts = {str(network.bus_ids[k]) for k in (network.from_bus[e], network.to_bus[e])}
+                # A switch with a loose end acts at that terminal; any other one parts the branch at both.
+                loose = [end for end in (1, 2) if f"{element} at {ends[end - 1]}" in acts]
+                for end in loose or (1, 2):
+                    dss.Text.Command(f'Open "{element}" {end}')
+
+
+def _join_open_end(dss: Any, element: str, ends: list[str]) -> None:
+    """A tie that ends on a bus ``NAME_OPEN`` ends on bus ``NAME`` once it is closed."""
+    if ends[1].endswith(OPEN_END):
+        _, _, nodes = dss.CktElement.BusNames()[1].partition(".")
+        bus = ends[1].removesuffix(OPEN_END) + ("." + nodes if nodes else "")
+        dss.Text.Command(f'Edit "{element}" bus2={bus}')
+
+
+def windings(dss: Any, network: Network, settings: Settings) -> Iterator[tuple[str, tuple[int, float]]]:
+    """Every transformer of a bank with its regulated winding and the tap there."""
+    for tap, value in zip(network.controls.taps, settings.taps, strict=True):
+        for element in equipment(str(network.branch_ids[tap.branch])):
+            yield element, tap_of(dss, element.partition(".")[2], value * float(network.ratio[tap.branch]))
+
+
+def set_taps(dss: Any, network: Network, settings: Settings) -> None:
+    """Move every transformer of a bank to its tap."""
+    for element, (winding, position) in list(windings(dss, network, settings)):
+        dss.Transformers.Name(element.partition(".")[2])
+        dss.Transformers.Wdg(winding)
+        dss.Transformers.Tap(position)
+
+
+def set_loads(dss: Any, network: Network, scenario: Scenario) -> None:
+    """Stand generators of constant power beside what the file has, for the difference to the scenario."""
+    kw = network.base.kw
+    more_p, more_q = kw * (scenario.p - network.p_load), kw * (scenario.q - network.q_load)
+    for k in np.flatnonzero((np.abs(more_p) > 1e-9) | (np.abs(more_q) > 1e-9)).tolist():
+        bus = str(network.bus_ids[k])
+        if dss.Circuit.SetActiveBus(bus) < 0:
+            continue
+        nodes = [n for n in dss.Bus.Nodes() if 1 <= n <= 3]
+        kv = float(network.kv[k]) / math.sqrt(3)
+        for n in nodes:
+            dss.Text.Command(
+                f'New Generator.learnopt_{k}_{n} phases=1 bus1="{bus}.{n}" kv={kv!r} '
+                f"kw={float(-more_p[k]) / len(nodes)!r} kvar={float(-more_q[k]) / len(nodes)!r} model=1 status=fixed "
+                "vminpu=0.5 vmaxpu=1.5"
+            )

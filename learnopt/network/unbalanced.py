@@ -1,0 +1,105 @@
+"""A network in all its phases: what a search needs of it, what a power flow says of it, and who computes that.
+
+The unbalanced circuit itself stays in the tool of its file, which is its judge; a network of one phase beside it says
+which branches are switches, what they are called, and what limits hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from learnopt.network.aliases import Bools, Floats, Ints
+
+Complex = NDArray[np.complex128]
+
+
+@dataclass(frozen=True, eq=False)
+class ConductorCircuit:
+    """Conductors and coils that lie in loops, with every switch closed.
+
+    Parameters
+    ----------
+    balance
+        Kirchhoff's current law of the currents, shape (n_node, n_current), sparse; ground and sources have no row.
+    resistance
+        Symmetric, positive semidefinite, sparse, shape (n_current, n_current): loss [W] is f^H R f.
+    switch
+        Switch that each current flows through, -1 = none, shape (n_current,).
+    n_switch
+        Number of switches; those in no loop have no current here.
+    joins
+        Parts of the circuit, one per phase as a rule, that the current of a switch joins, shape (n_current, 2); part 0
+        holds the sources, -1 stands for what is no switch.
+    n_part
+        Number of parts.
+    """
+
+    balance: csr_matrix
+    resistance: csr_matrix
+    switch: Ints
+    n_switch: int
+    joins: Ints
+    n_part: int
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseState:
+    """One solution of all phases, by the buses and branches of a network.
+
+    Parameters
+    ----------
+    loss_kw
+        Loss in lines and transformers; what lies inside the sources is not the network's.
+    lowest, highest
+        Voltage of the lowest and highest phase of each bus [pu], shape (n_bus,).
+    unbalance
+        Negative- over positive-sequence voltage, shape (n_bus,); NaN for a bus without three phases.
+    current_a, loading
+        Current of the most loaded phase of each branch [A], and over its rating (0 where none is stated), shape
+        (n_branch,).
+    head_kva
+        Apparent power drawn at each substation [kVA], shape (n_substation,).
+    """
+
+    loss_kw: float
+    lowest: Floats
+    highest: Floats
+    unbalance: Floats
+    current_a: Floats
+    loading: Floats
+    head_kva: Floats
+
+
+class PhaseCircuit(Protocol):
+    """A circuit of all phases in a tool that solves it, one load situation."""
+
+    @property
+    def tool(self) -> str:
+        """Name of the tool, for people."""
+        ...
+
+    def conductors(self, switches: Ints) -> ConductorCircuit:
+        """What lies in loops when all is closed, with these branches of the network as switches."""
+        ...
+
+    def solve(self, closed: Bools) -> bool:
+        """Set every switch and solve, taps held; False where there is no solution."""
+        ...
+
+    @property
+    def loss_kw(self) -> float:
+        """Loss of the last solution."""
+        ...
+
+    def currents(self) -> Complex:
+        """Currents of the conductors in the last solution [A], shape (n_current,)."""
+        ...
+
+    def state(self) -> PhaseState:
+        """All of the last solution."""
+        ...

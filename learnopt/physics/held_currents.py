@@ -1,0 +1,160 @@
+r"""Loss of an unbalanced circuit as a quadratic function of the currents in its loops, load currents held.
+
+Hold every current that is not in a line or transformer (loads of any kind, wye or delta, capacitors, line charging,
+generators) at its value in one AC state. Kirchhoff's current law then says of the currents f in the conductors of
+lines and the coils of transformers that
+
+.. math:: A f = I
+
+with an incidence matrix A that is real (turns ratios and delta connections included) and has a row for every node but
+ground and sources. What is left free is the null space of A: one direction per loop *and phase*, or whatever the
+connections make of it. With f of the AC state itself as particular solution,
+
+.. math:: f = f_0 + N x, \qquad loss(x) = loss_0 + f^H R f - f_0^H R f_0, \qquad M = N^T R N
+
+where R holds the resistance matrices of the lines, cross terms included, and those of the coils. A switch is a set of
+rows of f that are zero together where it is open. (Held currents: Civanlar, Grainger, Yin & Lee 1988,
+doi:10.1109/61.193906, here per conductor; loop space: METHODS of the tree search, ``docs/methods/ac_bound.md``.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import null_space
+from scipy.sparse import coo_matrix, csr_matrix
+
+from learnopt.network.aliases import Floats, Ints
+from learnopt.network.unbalanced import Complex, ConductorCircuit
+
+_NOTHING = 1e-9
+"""Entry of a null space that is rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoopModel:
+    """What a search needs of the circuit: the currents of the switches, and what opening them costs.
+
+    The currents of all loops are free at first; their loss is then least. Opening a switch makes its currents zero.
+
+    Parameters
+    ----------
+    directions
+        F: the null space of the balance at the rows of the switches, shape (n_row, n_loop).
+    inverse
+        K = F M^-1 F^T, shape (n_row, n_row).
+    gain, weight
+        M^-1, shape (n_loop, n_loop), and N^T R, shape (n_loop, n_current).
+    rows
+        Start of the rows of each switch, shape (n_switch + 1,).
+    position
+        Current of each row, shape (n_row,).
+    joins, n_part
+        As in :class:`ConductorCircuit`, by rows.
+    """
+
+    directions: Floats
+    inverse: Floats
+    gain: Floats
+    weight: Floats
+    rows: Ints
+    position: Ints
+    joins: Ints
+    n_part: int
+
+    @property
+    def n_loop(self) -> int:
+        """Independent loops, counted per conductor."""
+        return self.directions.shape[1]
+
+    def meshed(self, current: Complex) -> tuple[Complex, float]:
+        """Currents of the switches in the meshed circuit, shape (n_row,), and the loss that meshing saves [W].
+
+        Parameters
+        ----------
+        current
+            Of an AC state [A], shape (n_current,).
+        """
+        slope = self.weight @ current  # N^T R f
+        saved = float(np.real(slope.conj() @ (self.gain @ slope)))
+        return current[self.position] - self.directions @ (self.gain @ slope), saved
+
+
+def loop_model(circuit: ConductorCircuit) -> LoopModel:
+    """Reduce a circuit to its loops."""
+    basis = _null_space(circuit.balance)
+    weight = np.asarray(circuit.resistance @ basis).T  # N^T R, as R is symmetric
+    gain: Floats = np.linalg.inv(weight @ basis).astype(float)
+    order = np.argsort(circuit.switch, kind="stable")
+    position = order[circuit.switch[order] >= 0]
+    rows = np.searchsorted(circuit.switch[position], np.arange(circuit.n_switch + 1))
+    directions = np.ascontiguousarray(basis[position])
+    inverse = directions @ gain @ directions.T
+    return LoopModel(directions, inverse, gain, weight, rows, position, circuit.joins[position], circuit.n_part)
+
+
+def _null_space(balance: csr_matrix) -> Floats:
+    """Basis of the null space, shape (n_current, n_loop): chains are eliminated first, the rest is dense.
+
+    A row with one entry makes its current zero, a row with two makes one current a multiple of the other.
+    """
+    n_node, n = balance.shape
+    scale, into = np.ones(n), np.arange(n)  # current k = scale[k] * current into[k]; scale 0 = none
+
+    def resolve(k: int) -> tuple[int, float]:
+        factor = 1.0
+        while into[k] != k:
+            factor *= scale[k]
+            k = int(into[k])
+        return k, factor * scale[k]
+
+    start, index, value = balance.indptr, balance.indices, balance.data
+    of_current = balance.tocsc()
+    pending = list(range(n_node))
+    queued = np.ones(n_node, dtype=bool)
+    members: dict[int, list[int]] = {k: [k] for k in range(n)}
+    while pending:
+        row = pending.pop()
+        queued[row] = False
+        terms: dict[int, float] = {}
+        for at in range(start[row], start[row + 1]):
+            k, factor = resolve(int(index[at]))
+            terms[k] = terms.get(k, 0.0) + factor * value[at]
+        terms = {k: factor for k, factor in terms.items() if abs(factor) > _NOTHING}
+        if len(terms) not in (1, 2):
+            continue
+        keys = list(terms)
+        gone = keys[0]
+        if len(keys) == 1:
+            scale[gone] = 0.0
+        else:
+            scale[gone], into[gone] = -terms[keys[1]] / terms[gone], keys[1]
+            members[keys[1]] += members[gone]
+        for k in members[gone]:
+            for other in of_current.indices[of_current.indptr[k] : of_current.indptr[k + 1]]:
+                if not queued[other]:
+                    queued[other] = True
+                    pending.append(int(other))
+        del members[gone]
+    resolved = [resolve(k) for k in range(n)]
+    alive = sorted({k for k, factor in resolved if factor != 0.0})
+    column = {k: c for c, k in enumerate(alive)}
+    expand = coo_matrix(
+        (
+            [factor for k, factor in resolved if factor != 0.0],
+            (
+                [r for r, (k, factor) in enumerate(resolved) if factor != 0.0],
+                [column[k] for k, factor in resolved if factor != 0.0],
+            ),
+        ),
+        shape=(n, len(alive)),
+    ).tocsr()
+    if not alive:
+        return np.zeros((n, 0))
+    left = balance @ expand
+    left.eliminate_zeros()
+    busy = np.flatnonzero(np.diff(left.indptr))
+    rest = left[busy].toarray()
+    rest[np.abs(rest) < _NOTHING] = 0.0
+    return np.asarray(expand @ null_space(rest, rcond=1e-10)) if len(busy) else np.asarray(expand.toarray())

@@ -1,0 +1,105 @@
+"""The tree search in all phases on public feeders whose radial states were all computed by OpenDSS.
+
+Data and licences: ``tests/data/threephase``; loss of every state with taps locked as the base case left them.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from learnopt.engines import SolveOptions
+from learnopt.engines.phases.engine import PhaseTreeEngine
+from learnopt.engines.phases.search import Choice, search
+from learnopt.io import load_with_source
+from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result, Status
+from learnopt.physics.held_currents import loop_model
+
+pytest.importorskip("opendssdirect")
+DATA = Path(__file__).parents[2] / "data" / "threephase"
+OWN, TIES = DATA / "ieee123" / "IEEE123Switches.dss", DATA / "ieee123" / "ieee123_ties.dss"
+IOWA = DATA / "iowa240" / "network.iowa240.dss"
+
+
+def solved(path: Path, options: SolveOptions | None = None, **changes: object) -> tuple[ReconfigurationProblem, Result]:
+    loaded = load_with_source(path)
+    problem = ReconfigurationProblem.of(loaded.network).replace(**changes)
+    assert loaded.source is not None
+    with loaded.source.circuit(loaded.network) as circuit:
+        return problem, PhaseTreeEngine([circuit]).solve(problem, options or SolveOptions())
+
+
+@pytest.mark.parametrize(
+    ("path", "opened", "loss_kw"),
+    [
+        (OWN, "sw5", 94.160),
+        (TIES, "sw5 sw7 t17 t18 t20 t21 t22", 92.7066),
+        (IOWA, "cb_102 cb_301 cb_302", 45.8168),
+    ],
+)
+def test_published_optima_with_the_limits_of_the_files(path: Path, opened: str, loss_kw: float) -> None:
+    """Proven for the model held at the answer, to the loss that enumeration with OpenDSS found."""
+    problem, result = solved(path)
+    assert result.configuration is not None
+    assert result.phases is not None
+    assert sorted(problem.network.open_ids(result.configuration)) == [f"line.{name}" for name in opened.split()]
+    assert result.loss_kw == pytest.approx(loss_kw, rel=2e-4)
+    assert result.dual_bound_kw == pytest.approx(result.loss_kw, rel=1e-9)
+    assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.MODEL)
+    assert result.phases.present is not None
+    assert result.phases.present.loss_kw > result.loss_kw
+
+
+def test_limits_that_no_switch_can_change_are_held_and_said() -> None:
+    """A transformer of Iowa 240 carries 178 % in every state: told, and no reason to give no answer."""
+    _, result = solved(IOWA)
+    assert "transformer.t_3082" in result.message
+    _, strict = solved(OWN, limits=Limits(vm_min=0.99))
+    assert strict.configuration is not None
+    assert "held" in strict.message
+
+
+@pytest.mark.parametrize(("path", "file", "column"), [
+    (TIES, DATA / "ieee123" / "ieee123_ties_all_4710_radial.csv.gz", "open_lines"),
+    (IOWA, DATA / "iowa240" / "iowa240_all_43_radial.csv", "open_breakers"),
+])  # fmt: skip
+def test_radial_states_are_those_that_enumeration_found(path: Path, file: Path, column: str) -> None:
+    """Neither an unfed phase nor a loop in any phase, and none is missing: the same set of states."""
+    packed = file.read_bytes()
+    text = (gzip.decompress(packed) if file.suffix == ".gz" else packed).decode()
+    known = {frozenset(row[column].split()) for row in csv.DictReader(text.splitlines())}
+    names = sorted(set().union(*known))
+    loaded = load_with_source(path)
+    assert loaded.source is not None
+    net = loaded.network
+    switches = net.branches([f"line.{name}" for name in names])
+    with loaded.source.circuit(net) as circuit:
+        model = loop_model(circuit.conductors(switches))
+        assert circuit.solve(net.normal_configuration.closed)
+        meshed, _ = model.meshed(circuit.currents())
+    n = len(names)
+    choice = Choice(np.ones(n, bool), np.zeros(n, bool), np.zeros(n), np.zeros(n))
+    leaves = search(model, meshed[:, None], choice, len(known) + 100, 10**6)
+    found = {
+        frozenset(name for name, is_open in zip(names, opened, strict=True) if is_open) for opened in leaves.opened
+    }
+    assert found == known
+
+
+def test_operations_and_locks() -> None:
+    """A price that no saving repays keeps the present state; so does a cap of none; a lock is respected."""
+    problem, dear = solved(OWN, switching_cost=10.0)
+    assert dear.configuration == problem.network.normal_configuration
+    _, capped = solved(OWN, max_operations=1)
+    assert capped.configuration == problem.network.normal_configuration
+
+
+def test_a_stopped_search_proves_no_more_than_it_knows() -> None:
+    """With one node the bound is that of the meshed circuit, below the optimum, and the answer is not optimal."""
+    _, result = solved(TIES, SolveOptions(node_limit=1))
+    assert result.status is Status.FEASIBLE
+    assert result.dual_bound_kw is None or result.dual_bound_kw < 92.7
