@@ -46,8 +46,9 @@ demo: setup ## the whole loop in small: generate, label, train, track, accelerat
 wheel: setup ## source distribution and wheel in dist/
 	PIP_CONSTRAINT='$(CURDIR)/constraints.txt' $(BIN)/python -m build
 
-pictures: setup ## the pictures of README.md
+pictures: setup ## the pictures of README.md and docs/, and the outputs they show
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/shown.py
 
 docs: setup ## the documentation as a site in site/
 	$(BIN)/python -m pip install -c constraints.txt -e '.[docs]'

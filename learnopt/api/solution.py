@@ -13,11 +13,12 @@ from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from learnopt.api.picture import Picture
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
-from learnopt.io import load_with_source, read_scenarios
+from learnopt.io import Loaded, SourceTool, load_with_source, read_scenarios
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.learned.choice import engine_of
 from learnopt.network import (
@@ -54,6 +55,9 @@ Source = Network | ReconfigurationProblem | str | Path
 Situation = Scenario | Situations | Mapping[str, Any] | str | Path | None
 """Loads and states of the switches: a record, the content of a scenario file, a file, or None for those of the case."""
 
+_read: WeakKeyDictionary[Network, tuple[SourceTool | None, Origin]] = WeakKeyDictionary()
+"""Tool and origin of every network that was read, as long as it lives. Networks do not change: an edited one is
+another, and not that of the file."""
 _EXPLANATION_S = 5.0
 """Most time spent on finding the limits that conflict."""
 
@@ -284,7 +288,15 @@ def load(source: str | Path, accept_differences: bool = False, hour: float | Non
 
 def read_file(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Imported:
     """What :func:`load` reads, with what answers have to say of it."""
-    return reconcile(load_with_source(source, hour), accept_differences)
+    imported = reconcile(load_with_source(source, hour), accept_differences)
+    _read[imported.network] = imported.loaded.source, imported.origin
+    return imported
+
+
+def as_read(network: Network) -> Imported:
+    """A network with the tool and the origin of the file that it was read from; with neither where it is of no file."""
+    source, origin = _read.get(network, (None, Origin()))
+    return Imported(Loaded(network, source=source), origin)
 
 
 def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Situations | None, tuple[str, ...]]:
@@ -341,7 +353,8 @@ def solve(
     accept_differences
         Go on where a file differs in its own tool and nothing explains it; the solution then says so.
     source_check
-        Compute the answer in the tool of the file (``origin.source``), where the file has one.
+        Compute the answer in the tool of the file (``origin.source``), where the network is that of a file with one: as
+        :func:`learnopt.load` gave it, not edited since.
     balanced
         Solve the balanced equivalent of an unbalanced file, not the file in all its phases.
     options
@@ -356,17 +369,12 @@ def solve(
         If the engine does not serve this problem.
     """
     notes: tuple[str, ...] = ()
-    imported = None
     if isinstance(network, ReconfigurationProblem):
         if options:
             raise DataError("solve", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
         asked = network
     else:
-        if isinstance(network, Network):
-            net = network
-        else:
-            imported = read_file(network, accept_differences)
-            net = imported.network
+        net = network if isinstance(network, Network) else read_file(network, accept_differences).network
         loads, notes = read_situation(options.pop("scenario", None), net)
         asked = problem(net, loads, **options)
     wanted = SolveOptions(
@@ -377,14 +385,15 @@ def solve(
     def run(one: ReconfigurationProblem) -> Result:
         return run_solve(one, engine_of(engine, checkpoint), wanted, k_best=k_best)
 
+    read = as_read(asked.network)
     found = None
-    if imported is not None and not balanced:
-        found = solve_in_phases(imported, asked, engine, wanted, k_best=k_best, hold=not strict_limits)
+    if not balanced:
+        found = solve_in_phases(read, asked, engine, wanted, k_best=k_best, hold=not strict_limits)
     if found is not None:
         result = found
     else:
         asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
-    origin = Origin() if imported is None else imported.answered(asked, result, check=source_check)
+    origin = read.answered(asked, result, check=source_check)
     return Solution(asked, result, notes, origin)
 
 

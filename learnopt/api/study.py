@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learnopt.api.picture import Picture
-from learnopt.api.solution import problem, read_file, warm
+from learnopt.api.solution import as_read, problem, read_file, warm
 from learnopt.errors import DataError
 from learnopt.io import Profiles
 from learnopt.network import Certificate, Network, ReconfigurationProblem
@@ -145,7 +145,6 @@ def savings(
     DataError
         If the input is bad.
     """
-    origin = Origin()
     if isinstance(network, ReconfigurationProblem):
         if options:
             raise DataError("savings", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
@@ -153,8 +152,7 @@ def savings(
     elif isinstance(network, Network):
         base = problem(network, **options)
     else:
-        imported = read_file(network, accept_differences)
-        base, origin = problem(imported.network, **options), imported.origin
+        base = problem(read_file(network, accept_differences).network, **options)
     if len(base.situations) > 1:
         raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
     factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
@@ -172,4 +170,4 @@ def savings(
         proof_time=proof_time,
         directory=None if resume is None else Path(resume),
     )
-    return SavingsStudy(result, factors, profiles.notes, origin)
+    return SavingsStudy(result, factors, profiles.notes, as_read(base.network).origin)

@@ -11,6 +11,7 @@ import typer
 from learnopt._version import __version__
 from learnopt.cli import data, feeder, learn
 from learnopt.cli.convert import convert
+from learnopt.cli.example import example
 from learnopt.cli.horizon import horizon
 from learnopt.cli.inspect import inspect
 from learnopt.cli.plan import plan_app
@@ -48,6 +49,7 @@ def root(
 
 
 app.command()(feeder.cases)
+app.command()(example)
 app.command()(solve)
 app.command()(inspect)
 app.command()(convert)

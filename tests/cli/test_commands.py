@@ -17,7 +17,7 @@ from learnopt.learning.checkpoint import load_checkpoint
 
 CapSys = pytest.CaptureFixture[str]
 
-COMMANDS = ("cases", "solve", "check", "draw", "generate", "label", "train", "evaluate")
+COMMANDS = ("cases", "example", "solve", "check", "draw", "generate", "label", "train", "evaluate")
 
 FIELD_CASES = Path(__file__).parents[1] / "data" / "field_cases"
 
@@ -296,3 +296,15 @@ def test_draw_profile_and_loading(capsys: CapSys, tmp_path: Path, what: str):
     assert invoke(capsys, "draw", "case33", "--what", what, "--open", "7,9,14,32,37", "--out", two).code == 0
     assert one.read_bytes() != two.read_bytes()
     assert invoke(capsys, "draw", "case33", "--what", what, "--out", tmp_path / "a.html").code == 2
+
+
+def test_example_writes_files_and_says_what_they_are(capsys: CapSys, tmp_path: Path) -> None:
+    """One line per file that was written; a second time they are refused."""
+    told = invoke(capsys, "example", str(tmp_path / "sample"))
+    assert told.code == 0
+    written = sorted(path.name for path in (tmp_path / "sample").iterdir())
+    assert len(written) == 6
+    assert all(name in told.out for name in written)
+    assert invoke(capsys, "example", str(tmp_path / "sample")).code == 2
+    listed = json.loads(invoke(capsys, "example", str(tmp_path / "other"), "--json").out)["files"]
+    assert sorted(listed) == written

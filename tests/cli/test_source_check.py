@@ -103,3 +103,19 @@ def test_python_refuses_warns_and_checks(case33_as: Callable[..., FakeTool]) -> 
     assert found.to_dict()["source_tool"]["difference"] == pytest.approx(0.5)
     assert "Warning" in found._repr_html_()
     assert learnopt.solve("file", accept_differences=True, source_check=False).origin.source is None
+
+
+def test_a_network_remembers_its_tool(case33_as: Callable[..., FakeTool]) -> None:
+    """What ``load`` gave is checked in the tool and told with its warnings; an edited network is not the file's."""
+    case33_as(lossy)
+    with pytest.warns(UserWarning, match="accepted by the user"):
+        network = learnopt.load("file", accept_differences=True)
+    for asked in (network, learnopt.problem(network)):
+        found = learnopt.solve(asked)
+        assert found.origin.source is not None
+        assert found.to_dict()["source_tool"]["difference"] == pytest.approx(0.5)
+        assert "accepted by the user" in found.to_dict()["warnings"][0]
+    assert learnopt.solve(network, source_check=False).origin.source is None
+    edited = learnopt.solve(replace(network, p_load=0.9 * network.p_load))
+    assert edited.origin.source is None
+    assert edited.to_dict()["warnings"] == []

@@ -1,69 +1,68 @@
-"""What README.md and the how-to pages show, runs."""
+"""What README.md and the pages of the documentation show, runs from top to bottom and prints what stands below it."""
 
 from __future__ import annotations
 
-import itertools
-import json
+import difflib
 import re
-import shlex
-import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from learnopt.cli.app import run
-from learnopt.io.cases import load_case
-from learnopt.io.csv_folder import write_csv_folder
-
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import shown  # noqa: E402
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^\.venv/bin/learnopt .*$", README, re.M)]
-PAGES = ("solve", "days", "planning", "savings")
-"""How-to pages whose commands take seconds; training has its own tests."""
-TEXT = "\n".join((ROOT / "docs" / "howto" / f"{page}.md").read_text(encoding="utf-8") for page in PAGES)
-SHOWN = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^learnopt .*$", TEXT, re.M)]
-LONG = {"synthetic": ["--steps", "48"]}
-"""Words that make a command long, and what shortens it."""
 
 
-@pytest.mark.parametrize("command", COMMANDS + [c for c in SHOWN if c not in COMMANDS], ids=" ".join)
-def test_commands_succeed(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command of the quick start and of the how-to pages ends with exit code 0 and writes the files it names."""
-    shutil.copy(ROOT / "datasets" / "cases" / "case33.json", tmp_path / "grid.json")
-    banked = json.loads((tmp_path / "grid.json").read_text(encoding="utf-8"))
-    banked["capacitors"] = [{"bus": banked["buses"][29]["id"], "steps_kvar": [600]}]
-    (tmp_path / "feeder.json").write_text(json.dumps(banked), encoding="utf-8")
-    if command[:1] != ["convert"]:
-        write_csv_folder(load_case("case33"), tmp_path / "my_feeder")
-    (tmp_path / "now.json").write_text('{"out_of_service": [22]}')
-    (tmp_path / "several.json").write_text('{"scenarios": [{}, {"loads": {"18": {"p_kw": 900, "q_kvar": 300}}}]}')
-    for name in ("day.csv", "year.csv"):
-        (tmp_path / name).write_text("time,scale\n2026-01-05T00:00,0.4\n2026-01-05T01:00,0.9\n")
-    command = command + [part for word, parts in LONG.items() if word in command for part in parts]
+@pytest.mark.parametrize("page", shown.pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_page_runs_and_prints_what_it_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands end as the page says and write the files they name; outputs are those shown, computing times aside."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        run(command)
-    assert ended.value.code == 0
-    for option, value in itertools.pairwise(command):
-        if option in ("--out", "--report"):
-            assert (tmp_path / value).stat().st_size > 0
+    text = page.read_text(encoding="utf-8")
+    renewed, problems = shown.run_page(text, tmp_path)
+    assert problems == []
+    changed = list(difflib.unified_diff(text.splitlines(), renewed.splitlines(), "shown", "printed", lineterm=""))
+    assert changed == [], f"python docs/shown.py {page.relative_to(ROOT)} renews the outputs"
+    options = re.findall(r"^(?:\$ )?learnopt .*?--(?:out|report|export|csv) (\S+)", text, re.M)
+    assert [name for name in options if not (tmp_path / name).exists()] == []
 
 
-def test_quick_start_shows_commands() -> None:
-    """The pattern above finds the commands."""
-    assert len(COMMANDS) >= 5
-    assert len(SHOWN) >= 10
+def test_first_screen_is_one() -> None:
+    """The README stays short, shows outputs, and the table of questions has a page for each."""
+    prose = re.sub(r"```.*?```", "", README, flags=re.S)
+    assert 450 < len(re.findall(r"[A-Za-z][\w'-]+", prose)) < 750
+    assert "certificate ac; 139.551 kW" in README
+    table = README[README.index("## I want to ...") : README.index("## What is proven")]
+    assert len(re.findall(r"\]\(docs/[\w/.-]+\)", table)) >= 13
 
 
-def test_python_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The Python example proves the known optimum of the 33-bus system and draws it."""
-    monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(example, "README.md", "exec"), {})
-    assert "optimal ac [7, 9, 14, 32, 37]" in capsys.readouterr().out
-    assert (tmp_path / "case33.png").stat().st_size > 0
+@pytest.mark.parametrize(
+    ("expected", "printed", "equal"),
+    [
+        ("loss 3 kW\ntree, 0.02 s\n", "loss 3 kW  \ntree, 15 s\n", True),
+        ("loss 3 kW\n", "loss 4 kW\n", False),
+        ("...\nb\n", "a\nb\n", True),
+        ("a\n...\nc\n", "a\nb\nb\nc\n", True),
+        ("a\n...\nc\n", "a\nb\nd\n", False),
+        ("a\n", "a\nb\n", False),
+        ("", "a\n", False),
+    ],
+)
+def test_outputs_are_compared_line_by_line(expected: str, printed: str, equal: bool) -> None:
+    """Times do not count, ``...`` stands for any lines, everything else must be the same."""
+    assert shown.same(expected, printed) is equal
+
+
+def test_wrong_outputs_and_failures_are_found(tmp_path: Path) -> None:
+    """A page that shows another output is renewed; a command that ends otherwise is named."""
+    page = "```console\n$ learnopt --version\nsomething else\n```\n\n```\nlearnopt check nowhere.json\n```\n"
+    renewed, problems = shown.run_page(page, tmp_path)
+    assert "something else" not in renewed
+    assert len(problems) == 1
+    assert "exit code 2" in problems[0]
 
 
 def test_linked_files_exist() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from learnopt.report.kit.numbers import escaped, finite, number, percent
-from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.inspection.reconcile import Origin, SourceCheck
 
 EQUIVALENT = "the balanced equivalent of this feeder"
 """What proofs speak of where the file is unbalanced."""
@@ -21,8 +20,17 @@ def origin_to_dict(origin: Origin) -> dict[str, Any]:
     """Keys ``warnings``, ``balanced_equivalent`` and ``source_tool`` (null without a tool) of ``--json``."""
     source = None
     if origin.source is not None:
-        source = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(origin.source).items()}
+        source = _figures(origin.source) | {
+            "scenarios": [{"scenario": one.scenario, **_figures(one)} for one in origin.source.scenarios]
+        }
     return {"warnings": list(origin.warnings), "balanced_equivalent": origin.equivalent, "source_tool": source}
+
+
+def _figures(found: SourceCheck) -> dict[str, Any]:
+    """What the tool says, of all scenarios or of one."""
+    names = ("name", "loss_kw", "min_voltage_pu", "max_loading", "difference", "reason")
+    values = {name: getattr(found, name) for name in names}
+    return {k: finite(v) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def in_source(origin: Origin) -> str | None:
@@ -31,18 +39,27 @@ def in_source(origin: Origin) -> str | None:
     if found is None:
         return None
     if found.loss_kw is None:
-        return f"In your own model ({found.name}) this answer was not confirmed: {found.reason}."
-    parts = [f"In your own model ({found.name}): {number(found.loss_kw, 5)} kW lost"]
+        return f"In your own model ({found.name}{_several(found)}) this answer was not confirmed: {found.reason}."
+    parts = [f"In your own model ({found.name}{_several(found)}): {number(found.loss_kw, 5)} kW lost"]
     if found.difference is not None:
         side = "above" if found.difference > 0 else "below"
         share = f"{percent(abs(found.difference))} {side} ours"
         parts.append("as here" if abs(found.difference) < AS_HERE else share)
+    apart = [one for one in found.scenarios if one.difference is not None and abs(one.difference) >= AS_HERE]
+    if apart:
+        most = max(apart, key=lambda one: abs(one.difference or 0.0))
+        where = "above" if (most.difference or 0.0) > 0 else "below"
+        parts.append(f"farthest in scenario {most.scenario!r}, {percent(abs(most.difference or 0.0))} {where}")
     if found.min_voltage_pu is not None:
         parts.append(f"lowest voltage {found.min_voltage_pu:.4f} pu")
     if found.max_loading is not None:
         parts.append(f"highest loading {100 * found.max_loading:.0f} %")
     reason = f" Not set there: {found.reason}." if found.reason else ""
     return ", ".join(parts) + "." + reason
+
+
+def _several(found: SourceCheck) -> str:
+    return f", {len(found.scenarios)} scenarios" if found.scenarios else ""
 
 
 def with_origin(origin: Origin, body: RenderableType) -> RenderableType:

@@ -9,7 +9,7 @@ where the user accepts it. Answers are set in the tool in the same way, and what
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -59,11 +59,15 @@ class SourceCheck:
     name
         The tool.
     loss_kw, min_voltage_pu, max_loading
-        Of its own power flow.
+        Of its own power flow; of several scenarios their loss as the problem counts it, the lowest and the highest.
     difference
         Its loss over ours, less 1.
     reason
         Why it has no answer, "" where it has.
+    scenario
+        Name of the scenario that was set; "" where there is one only.
+    scenarios
+        What it says of each of several scenarios.
     """
 
     name: str
@@ -72,6 +76,8 @@ class SourceCheck:
     max_loading: float | None = None
     difference: float | None = None
     reason: str = ""
+    scenario: str = ""
+    scenarios: tuple[SourceCheck, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,16 +141,13 @@ class Imported:
             yield tuple(found)
 
     def answered(self, problem: ReconfigurationProblem, result: Result, check: bool = True) -> Origin:
-        """The origin with a result in the source tool; without, where there is no configuration or none is wanted.
-
-        Of several scenarios the first is set, as it is the one whose settings a result tells.
-        """
+        """The origin with a result in the source tool; without, where there is no configuration or none is wanted."""
         if result.phases is not None:  # the answer is about the file, not about its balanced equivalent
             return self._in_phases(result)
         if not check or result.configuration is None or result.evaluation is None:
             return self.origin
-        settings = result.settings[0] if result.settings else None
-        return self._with(problem.members[0], result.configuration, settings, result.evaluation.situations[0])
+        settings = result.settings or (None,) * len(problem.members)
+        return self._with(problem, result.configuration, settings, result.evaluation)
 
     def _in_phases(self, result: Result) -> Origin:
         """Of an answer that the tool itself has judged."""
@@ -157,9 +160,7 @@ class Imported:
         self, problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation, check: bool = True
     ) -> Origin:
         """The origin with a given configuration in the source tool."""
-        if not check:
-            return self.origin
-        return self._with(problem.members[0], configuration, None, found.situations[0])
+        return self._with(problem, configuration, (None,) * len(problem.members), found) if check else self.origin
 
     def planned(
         self,
@@ -170,23 +171,58 @@ class Imported:
         check: bool = True,
     ) -> Origin:
         """The origin with the last step of a plan in the source tool."""
-        return self._with(problem.steps[-1], configuration, settings, found) if check else self.origin
+        return self._with(problem.steps[-1], configuration, (settings,), found) if check else self.origin
 
     def _with(
         self,
         problem: ReconfigurationProblem,
         configuration: Configuration,
-        settings: Settings | None,
+        settings: Sequence[Settings | None],
         found: Evaluation,
     ) -> Origin:
+        """The origin with each scenario set in the source tool."""
         tool = self.loaded.source
         if tool is None:
             return self.origin
-        scenario = None if _as_in_file(problem) else problem.scenario
-        # Settings are those of the controls that were to be set, which may be some of the network's.
-        network = problem.network if settings is None else replace(problem.network, controls=problem.controls)
-        check = check_answer(tool, network, configuration, settings, scenario, found)
-        return replace(self.origin, source=check)
+        each = []
+        for member, own, state in zip(problem.members, settings, found.situations, strict=True):
+            scenario = None if _as_in_file(member) else member.scenario
+            # Settings are those of the controls that were to be set, which may be some of the network's.
+            network = member.network if own is None else replace(member.network, controls=member.controls)
+            each.append(check_answer(tool, network, configuration, own, scenario, state))
+        if len(each) == 1:
+            return replace(self.origin, source=each[0])
+        named = zip(each, problem.situations, strict=True)
+        checks = tuple(replace(one, scenario=scenario.name) for one, scenario in named)
+        return replace(self.origin, source=_together(problem, found.situations, checks))
+
+
+def _together(
+    problem: ReconfigurationProblem, states: Sequence[Evaluation], each: tuple[SourceCheck, ...]
+) -> SourceCheck:
+    """What the source tool says of all scenarios; without a loss where it has none for some of them."""
+    name = each[0].name
+    reasons = [f"scenario {one.scenario!r}: {one.reason}" for one in each if one.reason]
+    reason = "; ".join(reasons[:3]) + (f" and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+    if any(one.loss_kw is None for one in each):
+        return SourceCheck(name, reason=reason, scenarios=each)
+    theirs = problem.total([one.loss_kw for one in each])
+    ours = problem.total([state.loss_kw if state.converged else math.nan for state in states])
+    return SourceCheck(
+        name,
+        loss_kw=theirs,
+        min_voltage_pu=min((one.min_voltage_pu for one in each if one.min_voltage_pu is not None), default=None),
+        max_loading=max((one.max_loading for one in each if one.max_loading is not None), default=None),
+        difference=_difference(theirs, ours),
+        reason=reason,
+        scenarios=each,
+    )
+
+
+def _difference(theirs: float, ours: float) -> float | None:
+    """One loss over another, less 1; None where that is no number."""
+    difference = theirs / ours - 1 if ours > 0 else 0.0 if theirs == ours else math.nan
+    return difference if math.isfinite(difference) else None
 
 
 def check_answer(
@@ -207,14 +243,12 @@ def check_answer(
     state = tool.state(network, configuration, settings, scenario)
     if not state.converged:
         return SourceCheck(tool.name, reason=state.reason or "its power flow does not converge")
-    ours = found.loss_kw if found.converged else math.nan
-    difference = state.loss_kw / ours - 1 if ours > 0 else 0.0 if state.loss_kw == ours else math.nan
     return SourceCheck(
         tool.name,
         loss_kw=state.loss_kw,
         min_voltage_pu=min(state.vm.values(), default=None),
         max_loading=state.max_loading,
-        difference=difference if math.isfinite(difference) else None,
+        difference=_difference(state.loss_kw, found.loss_kw if found.converged else math.nan),
         reason=state.reason,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from source_tools import Change, FakeTool
 
@@ -11,10 +12,11 @@ from learnopt.errors import DataError
 from learnopt.io.source import Loaded, SourceState
 from learnopt.network import (
     Certificate,
-    Evaluation,
     Generator,
     Network,
     ReconfigurationProblem,
+    Scenario,
+    Situations,
     Status,
     Tap,
 )
@@ -160,11 +162,59 @@ def test_proof_of_an_unbalanced_file_is_about_its_equivalent(case33: Network) ->
     assert "equivalent" in verdict(problem, unproven, origin).sentences[0]
 
 
-def test_evaluation_of_several_scenarios_is_the_first(case33: Network) -> None:
-    """It is the one whose settings a result tells."""
-    problem = ReconfigurationProblem.of(case33)
-    found = evaluate(problem, case33.normal_configuration)
-    several: Evaluation = replace(found, loss_kw=2 * found.loss_kw, scenarios=(found, found))
-    origin = reconcile(loaded(case33)).judged(problem, case33.normal_configuration, several)
+@pytest.mark.parametrize("objective", ["expected", "worst"])
+def test_every_scenario_is_set_in_the_tool(case33: Network, objective: str) -> None:
+    """Each with its own loads; above them the loss as the objective counts it, the extremes and the first failure."""
+    nominal = Scenario.nominal(case33)
+    half = replace(nominal, p_load=0.5 * case33.p_load, q_load=0.5 * case33.q_load, name="half")
+    several = Situations((nominal, half), np.array([1.0, 3.0]))
+    problem = ReconfigurationProblem.of(case33, several, objective=objective)
+    result = solve(problem, "tree")
+    imported = reconcile(loaded(case33))
+    tool = imported.loaded.source
+    assert isinstance(tool, FakeTool)
+    asked = len(tool.asked)
+    origin = imported.answered(problem, result)
+    assert [one[2] if one[2] is None else one[2].name for one in tool.asked[asked:]] == [None, "half"]
     assert origin.source is not None
+    assert origin.source.loss_kw == pytest.approx(result.loss_kw)
     assert origin.source.difference == pytest.approx(0.0, abs=1e-9)
+    assert [one.scenario for one in origin.source.scenarios] == ["nominal", "half"]
+    told = origin_to_dict(origin)["source_tool"]
+    assert [one["scenario"] for one in told["scenarios"]] == ["nominal", "half"]
+    assert told["scenarios"][1]["loss_kw"] < 0.3 * told["scenarios"][0]["loss_kw"]
+    assert told["min_voltage_pu"] == told["scenarios"][0]["min_voltage_pu"]
+    assert "2 scenarios" in (in_source(origin) or "")
+
+
+def test_one_scenario_that_the_tool_does_not_confirm(case33: Network) -> None:
+    """It is named, whichever it is: without a solution there is no loss of all, a difference is told with its name."""
+    nominal = Scenario.nominal(case33)
+    problem = ReconfigurationProblem.of(case33, Situations((nominal, replace(nominal, name="again")), np.ones(2)))
+    state = case33.normal_configuration
+    found = evaluate(problem, state)
+
+    def told(change: Change) -> tuple[Origin, str]:
+        imported = reconcile(loaded(case33))
+        assert isinstance(imported.loaded.source, FakeTool)
+        imported.loaded.source.change = change
+        origin = imported.judged(problem, state, found)
+        return origin, in_source(origin) or ""
+
+    calls: list[int] = []
+
+    def second(change: Change) -> Change:
+        def changed(state: SourceState) -> SourceState:
+            calls.append(1)
+            return change(state) if len(calls) % 2 == 0 else state
+
+        return changed
+
+    origin, words = told(second(lambda _: SourceState.failed("Fake", "no solution")))
+    assert origin.source is not None
+    assert origin.source.loss_kw is None
+    assert "scenario 'again': no solution" in words
+    origin, words = told(second(lambda s: replace(s, loss_kw=1.5 * s.loss_kw)))
+    assert origin.source is not None
+    assert origin.source.difference == pytest.approx(0.25)
+    assert "farthest in scenario 'again', 50 % above" in words
