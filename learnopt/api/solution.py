@@ -34,7 +34,7 @@ from learnopt.network import (
     Situations,
     Status,
 )
-from learnopt.report.configuration.order import operated_by, plan_of, state_after
+from learnopt.report.configuration.order import operated_by, plan_of, state_after, what
 from learnopt.report.configuration.text import (
     initial_evaluation,
     result_table,
@@ -201,9 +201,10 @@ class Solution:
             parts.append(f"<p>open branches: {escape(', '.join(map(str, self.open_branches)))}</p>")
         if self.operations:
             rows = (
-                [str(o.step), str(o.branch_id), o.action.value, operated_by(o), state_after(o)] for o in self.operations
+                [str(o.step), o.action.value, operated_by(o), what(self.problem.network, o), state_after(o)]
+                for o in self.operations
             )
-            parts.append(table(("step", "branch", "action", "by", "loss after"), rows, numeric=(0, 4)))
+            parts.append(table(("step", "action", "by", "what", "state after"), rows, numeric=(0, 4)))
         found = in_source(self.origin)
         parts += [f"<p>{escape(note)}</p>" for note in (*([found] if found else []), *self.notes)]
         return "".join(parts)

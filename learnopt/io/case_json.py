@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from learnopt.errors import DataError
 from learnopt.io.controls_json import ControlsRecord, FileId, Number, controls_from_record, controls_to_dict
 from learnopt.io.files import read_text
-from learnopt.network import Base, Id, Network
+from learnopt.network import Base, Device, Id, Network
 from learnopt.network.topology import merged_nodes, network_blocks
 
 _MOST_BYTES = 256 * 2**20
@@ -79,6 +79,17 @@ class SubstationRecord(_Record):
     s_max_kva: Number | None = None
 
 
+class DeviceRecord(_Record):
+    """A switching device of a branch; without ``bus`` the branch itself is the device."""
+
+    id: FileId
+    branch: FileId
+    bus: FileId | None = None
+    name: StrictStr = ""
+    operation: Literal["remote", "manual"] | None = None
+    normally_open: StrictBool = False
+
+
 class CaseRecord(ControlsRecord):
     """A whole case file. Unknown keys are ignored."""
 
@@ -91,6 +102,7 @@ class CaseRecord(ControlsRecord):
     branches: list[BranchRecord]
     voltage_limits: VoltageLimitsRecord | None = None
     substation_data: dict[str, SubstationRecord] | None = None
+    devices: tuple[DeviceRecord, ...] = ()
 
 
 def describe_validation_error(error: ValidationError, raw: Any) -> list[str]:
@@ -135,6 +147,27 @@ def _duplicates(ids: list[Id]) -> list[str]:
     """Ids that occur twice, or that would be one JSON key."""
     counts = Counter(str(i) for i in ids)
     return [f"{key!r} occurs {count} times" for key, count in counts.items() if count > 1]
+
+
+def _device_faults(case: CaseRecord) -> list[str]:
+    """Devices that stand nowhere, or whose states are not that of their branch."""
+    branches = {str(b.id): b for b in case.branches}
+    bad = [f"device id {d}: ids must be unique" for d in _duplicates([d.id for d in case.devices])]
+    open_of: dict[str, bool] = {}
+    for device in case.devices:
+        what, branch = f"device {device.id!r}", branches.get(str(device.branch))
+        if branch is None:
+            bad.append(f"{what}: branch {device.branch!r} is not in branches")
+            continue
+        if device.bus is not None and str(device.bus) not in (str(branch.from_), str(branch.to)):
+            bad.append(f"{what}: bus {device.bus!r} is not an end of branch {device.branch!r}")
+        key = str(device.branch)
+        open_of[key] = open_of.get(key, False) or device.normally_open
+    for key, is_open in open_of.items():
+        if is_open != branches[key].normally_open:
+            states = "one of its devices is" if is_open else "none of its devices is"
+            bad.append(f"branch {key!r}: normally_open = {branches[key].normally_open}, but {states} normally open")
+    return bad
 
 
 def network_from_record(case: CaseRecord, subject: str) -> Network:
@@ -234,6 +267,7 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
     branch_index = {str(b.id): e for e, b in enumerate(case.branches)}
     controls, wrong = controls_from_record(case, index, branch_index, base)
     bad += wrong
+    bad += _device_faults(case)
     if bad:
         raise DataError(subject, bad)
 
@@ -286,6 +320,9 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         customers=np.array([b.customers or 0 for b in case.buses], dtype=np.int64) if counted else None,
         controls=controls,
         manual=np.array([b.operation == "manual" for b in case.branches], dtype=bool),
+        devices=tuple(
+            Device(d.id, d.name, d.branch, d.bus, d.operation == "manual", not d.normally_open) for d in case.devices
+        ),
     )
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
@@ -307,6 +344,18 @@ def network_from_dict(raw: Any, subject: str) -> Network:
     except ValidationError as error:
         raise DataError(subject, describe_validation_error(error, raw)) from None
     return network_from_record(case, subject)
+
+
+def device_record(device: Device) -> dict[str, Any]:
+    """A device as a case file has it."""
+    record: dict[str, Any] = {"id": device.id, "branch": device.branch}
+    if device.bus is not None:
+        record["bus"] = device.bus
+    if device.name:
+        record["name"] = device.name
+    if device.manual:
+        record["operation"] = "manual"
+    return record | {"normally_open": not device.closed}
 
 
 def read_json(path: Path) -> Any:
@@ -446,4 +495,6 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         }
         for s, k in enumerate(network.substations)
     }
+    if network.devices:
+        case["devices"] = [device_record(device) for device in network.devices]
     return case | controls_to_dict(network)

@@ -1,9 +1,8 @@
 """Switch states back into the tool they came from: pandapower nets, OpenDSS scripts, case files.
 
 ==============  =====================================================================================================
-pandapower      the net as it was read, switches of changed branches moved: those of both ends together, or those of
-                the end that alone has some or alone is open in the file, which is what was computed; one without a
-                switch that the scenario takes out of service is taken out of service. SimBench nets lose their profiles
+pandapower      the net as it was read, with the devices of the switching order moved; equipment that the scenario
+                takes out of service is so in the net, too. SimBench nets lose their profiles
 OpenDSS         taps (regulators are switched off, else they would move them again), capacitors and generators first,
                 then ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and
                 the name of the branch, its id where it has none; an id that starts with its class is taken as it is.
@@ -18,10 +17,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
@@ -31,7 +30,8 @@ from learnopt.io.pandapower.reader import pandapower_net
 from learnopt.io.pandapower.simbench import simbench_net
 from learnopt.io.pandapower.tables import is_pandapower_json, tables_of_json
 from learnopt.io.stations import equipment
-from learnopt.network import Configuration, Controls, Network, Settings
+from learnopt.network import Bools, Configuration, Controls, Network, Settings
+from learnopt.network.names import branch_label, ends_label
 
 _CLASSES = ("line.", "transformer.", "reactor.")
 """Ids that start like this are names of OpenDSS."""
@@ -39,14 +39,45 @@ _QUOTES = (("'", "'"), ('"', '"'), ("{", "}"), ("[", "]"), ("(", ")"))
 """What OpenDSS accepts around a name with blanks."""
 
 
+class Step(NamedTuple):
+    """One step of a switching order as a tool carries it out.
+
+    Parameters
+    ----------
+    branch, close
+        What is switched, True to close and False to open; None for a step that is no switching, a remark only.
+    bus
+        Index of the bus at whose end the device stands; None = the branch itself is the device.
+    both
+        Part the branch from both its buses: it is out of service.
+    remark
+        The step in words.
+    """
+
+    branch: int
+    close: bool | None
+    bus: int | None = None
+    both: bool = False
+    remark: str = ""
+
+
 def network_in_state(
-    network: Network, configuration: Configuration, controls: Controls | None = None, settings: Settings | None = None
+    network: Network,
+    configuration: Configuration,
+    controls: Controls | None = None,
+    settings: Settings | None = None,
+    states: Sequence[bool] | None = None,
 ) -> dict[str, Any]:
     """The case file of a network whose normal state is this configuration with these settings of its controls.
 
     Capacitors and generators that are set become part of the network, and are left out of its controls.
+
+    Parameters
+    ----------
+    states
+        Whether each device of the switchgear is closed; None = as its rules have it.
     """
-    network = replace(network, normally_open=~configuration.closed)
+    network = network.in_state(configuration, states)
     if controls is None or settings is None:
         return network_to_dict(network)
     ratio, b_shunt = network.ratio.copy(), network.b_shunt.copy()
@@ -82,7 +113,12 @@ def pandapower_json(source: str) -> dict[str, Any] | None:
 
 
 def pandapower_in_state(
-    raw: Mapping[str, Any], network: Network, configuration: Configuration, settings: Settings | None = None
+    raw: Mapping[str, Any],
+    network: Network,
+    configuration: Configuration,
+    settings: Settings | None = None,
+    states: Sequence[bool] | None = None,
+    out_of_service: Bools | None = None,
 ) -> dict[str, Any]:
     """A parsed net with the switches of a configuration, and the taps of settings where there are some.
 
@@ -90,12 +126,16 @@ def pandapower_in_state(
     ----------
     raw
         The file that ``network`` was read from; it is not changed.
+    states
+        Whether each device of the switchgear is closed; None = as its rules have it.
+    out_of_service
+        bool, shape (n_branch,): branches that are out of service in the net, too.
     """
     net = copy.deepcopy(dict(raw))
     if isinstance(net["_object"], str):
         net["_object"] = json.loads(net["_object"])
     tables = tables_of_json(net, network.name)
-    for kind, cells in changed_cells(tables, network, configuration, settings).items():
+    for kind, cells in changed_cells(tables, network, configuration, settings, out_of_service, states).items():
         _change(net["_object"][kind], cells)
     return net
 
@@ -116,7 +156,7 @@ def _change(table: dict[str, Any], cells: Iterable[Cell]) -> None:
 
 def opendss_script(
     network: Network,
-    steps: Iterable[tuple[int, bool]],
+    steps: Iterable[tuple[Any, ...]],
     settings: Settings | None = None,
     source: str | Path = "",
     hour: float | None = None,
@@ -126,7 +166,7 @@ def opendss_script(
     Parameters
     ----------
     steps
-        (branch, True to close and False to open).
+        The order, each as a :class:`Step` or the first of its values.
     settings
         Values of the controls of ``network``, in their order.
     source, hour
@@ -141,17 +181,36 @@ def opendss_script(
     lines = [f"! {_one_line(network.name)}: switching order"]
     if settings is not None:
         lines += _dss_settings(network, settings, source, hour, bad)
-    for e, close in steps:
-        elements = _dss_elements(network, e)
+    for given in steps:
+        step = Step(*given)
+        elements = _dss_elements(network, step.branch)
         if elements is None:
-            bad.append(f"branch {network.branch_ids[e]!r}: OpenDSS can read no such name: give it a plain one")
+            bad.append(
+                f"branch {network.branch_ids[step.branch]!r}: OpenDSS can read no such name: give it a plain one"
+            )
             continue
-        ends = f"{network.bus_ids[network.from_bus[e]]} - {network.bus_ids[network.to_bus[e]]}"
-        note = _one_line(f"branch {network.branch_ids[e]} ({ends})")
-        lines += [f"{'close' if close else 'open'} {element} term=1  ! {note}" for element in elements]
+        note = _one_line(
+            step.remark or f"branch {branch_label(network, step.branch)}: {ends_label(network, step.branch)}"
+        )
+        if step.close is None:
+            lines.append(f"! {note}")
+            continue
+        command = "close" if step.close else "open"
+        terminals = (1, 2) if step.both else (_terminal(network, step),)
+        lines += [f"{command} {element} term={t}  ! {note}" for element in elements for t in terminals]
     if bad:
         raise DataError("OpenDSS script", bad)
     return "\n".join(lines) + "\n"
+
+
+def _terminal(network: Network, step: Step) -> int:
+    """Terminal of an element at which a step switches: the first, unless its device stands at the other."""
+    e = step.branch
+    behind = network.switchgear.behind.get(e)
+    if behind is not None:
+        loose = {int(network.from_bus[e]), int(network.to_bus[e])}
+        return 1 if int(network.from_bus[behind]) in loose else 2
+    return 2 if step.bus is not None and step.bus == network.to_bus[e] else 1
 
 
 def _dss_settings(
@@ -191,6 +250,7 @@ def _dss_settings(
 
 def _one_line(text: str) -> str:
     """A comment must not end early."""
+    text = text.replace("–", "-")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
-from learnopt.network import Network, Scenario, Situations
+from learnopt.network import Id, Network, Scenario, Situations
+from learnopt.network.names import find_branch, find_bus, find_device
 
 _LARGEST_WEIGHT = 1e12
 _LARGEST_KW = 1e12
@@ -19,6 +21,7 @@ _LOCKS = {"open": 0, "closed": 1}
 _OTHER_WORDS = {
     **dict.fromkeys(("outages", "outage", "out", "faults", "failed", "in_service", "opened"), "out_of_service"),
     **dict.fromkeys(("locks", "lock", "fixed", "switches", "states", "closed", "open"), "locked"),
+    **dict.fromkeys(("tags", "tag", "do_not_operate"), "tagged"),
     **dict.fromkeys(("demand", "demands", "consumption"), "loads"),
     **dict.fromkeys(("generators", "gen", "pv", "injection", "injections", "sgen"), "generation"),
 }
@@ -49,12 +52,14 @@ class ScenarioRecord(BaseModel):
     generation: dict[str, PowerRecord] = {}
     out_of_service: list[FileId] = []
     locked: dict[str, Literal["open", "closed"]] = {}
+    tagged: list[FileId] = []
 
 
 def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
     """Build a scenario of a network from a parsed scenario file.
 
-    Buses listed in ``loads`` replace the load of the case file, all others keep it; ``generation`` is added.
+    Buses listed in ``loads`` replace the load of the case file, all others keep it; ``generation`` is added. Where an
+    id is asked for, a name that is unique does as well.
 
     Raises
     ------
@@ -68,34 +73,91 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
         record = ScenarioRecord.model_validate(raw)
     except ValidationError as error:
         raise DataError(subject, describe_validation_error(error, raw)) from None
+    place: dict[str, dict[str, int]] = {part: {} for part in ("loads", "generation", "locked")}
     for part, powers in (("loads", record.loads), ("generation", record.generation)):
         for bus, power in powers.items():
-            if bus not in network.bus_index:
-                bad.append(f"{part}: bus {bus!r} is not in network {network.name!r}")
+            _find(find_bus, network, bus, part, place[part], bad)
             for quantity, value in (("p_kw", power.p_kw), ("q_kvar", power.q_kvar)):
                 if not abs(value) <= _LARGEST_KW:
                     bad.append(f"{part}: bus {bus!r}: {quantity} = {value} must be a finite number")
-    for part, branches in (("out_of_service", record.out_of_service), ("locked", record.locked)):
-        bad += [
-            f"{part}: branch {branch!r} is not in network {network.name!r}"
-            for branch in branches
-            if str(branch) not in network.branch_index
-        ]
+    outages: dict[str, int] = {}
+    for branch in record.out_of_service:
+        _find(find_branch, network, branch, "out_of_service", outages, bad, again=True)
+    for name in record.locked:
+        _find(find_branch, network, name, "locked", place["locked"], bad)
+    tags = _tags(network, record, bad)
     if bad:
         raise DataError(subject, sorted(bad))
 
     p_load, q_load = network.p_load.copy(), network.q_load.copy()
     p_gen, q_gen = np.zeros(network.n_bus), np.zeros(network.n_bus)
-    for powers, p, q in ((record.loads, p_load, q_load), (record.generation, p_gen, q_gen)):
+    for part, powers, p, q in (
+        ("loads", record.loads, p_load, q_load),
+        ("generation", record.generation, p_gen, q_gen),
+    ):
         for bus, power in powers.items():
-            p[network.bus_index[bus]] = power.p_kw / network.base.kw
-            q[network.bus_index[bus]] = power.q_kvar / network.base.kw
+            p[place[part][bus]] = power.p_kw / network.base.kw
+            q[place[part][bus]] = power.q_kvar / network.base.kw
+    switch_of = {e: switch for switch, e in network.switchgear.behind.items()}
     out_of_service = np.zeros(network.n_branch, dtype=bool)
-    out_of_service[[network.branch_index[str(b)] for b in record.out_of_service]] = True
+    out_of_service[[switch_of.get(e, e) for e in outages.values()]] = True
     locked = np.full(network.n_branch, -1, dtype=np.int8)
-    for branch, state in record.locked.items():
-        locked[network.branch_index[branch]] = _LOCKS[state]
-    return Scenario(p_load, q_load, p_gen, q_gen, out_of_service, locked, name=record.name or Path(subject).stem)
+    for e in tags.held:
+        locked[e] = 0 if network.normally_open[e] else 1
+    for name, state in record.locked.items():
+        locked[place["locked"][name]] = _LOCKS[state]
+    name = record.name or Path(subject).stem
+    return Scenario(p_load, q_load, p_gen, q_gen, out_of_service, locked, name=name, tagged=tags.devices)
+
+
+def _find(
+    find: Callable[[Network, Id], tuple[int | None, str]],
+    network: Network,
+    text: Id,
+    part: str,
+    found: dict[str, int],
+    bad: list[str],
+    again: bool = False,
+) -> None:
+    """Add the index that an id or name means, or a sentence that says why there is none; ``again``: twice is once."""
+    index, why = find(network, text)
+    if index is None:
+        bad.append(f"{part}: {why}")
+    elif index in found.values() and not again:
+        other = next(name for name, k in found.items() if k == index)
+        bad.append(f"{part}: {text!r} and {other!r} are the same: give it once")
+    else:
+        found[str(text)] = index
+
+
+class _Tags(NamedTuple):
+    """Devices with a tag "do not operate", and the branches that keep their state for it."""
+
+    devices: tuple[Id, ...]
+    held: tuple[int, ...]
+
+
+def _tags(network: Network, record: ScenarioRecord, bad: list[str]) -> _Tags:
+    """What is tagged: a device, or a branch with all its devices.
+
+    A branch keeps its state where a tagged device would have to move: the one that opens it, or one that is open.
+    """
+    gear = network.switchgear
+    devices: list[int] = []
+    held: list[int] = []
+    for text in record.tagged:
+        device, _ = find_device(network, text)
+        branch, why = find_branch(network, text)
+        if branch is None:
+            bad.append(f"tagged: {why}")
+        elif device is None or str(text) in network.branch_index:
+            held.append(branch)
+            devices += gear.of_branch.get(branch, ())
+        else:
+            devices.append(device)
+            if gear.opener(branch) == device or not gear.devices[device].closed:
+                held.append(branch)
+    return _Tags(tuple(gear.devices[k].id for k in dict.fromkeys(devices)), tuple(held))
 
 
 def _unknown_keys(raw: Any) -> list[str]:
@@ -186,4 +248,5 @@ def scenario_to_dict(scenario: Scenario, network: Network) -> dict[str, Any]:
         "locked": {
             str(network.branch_ids[e]): states[int(scenario.locked[e])] for e in np.flatnonzero(scenario.locked >= 0)
         },
+        **({"tagged": list(scenario.tagged)} if scenario.tagged else {}),
     }

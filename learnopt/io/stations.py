@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import UnsupportedError
+from learnopt.io.case_json import device_record
+from learnopt.network.switchgear import BEHIND, Device
 from learnopt.network.topology import DisjointSets, blocks
 
 Bus = Hashable
-BEHIND = " behind its switch"
-"""Ending of the id of what stays energised of a branch whose switch carries the id."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Link:
         Of a transformer with a tap changer: the values of 1 / ratio at its positions, increasing.
     shift_deg
         How far the from end leads the to end without load [degree].
+    devices
+        Its switching devices that the source names, each with the bus of the source at whose end it stands.
     """
 
     id: str
@@ -69,6 +71,12 @@ class Link:
     switch_end: Bus | None = None
     taps: tuple[float, ...] = ()
     shift_deg: float = 0.0
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def device_records(self) -> list[dict[str, Any]]:
+        """Its devices as the case file has them."""
+        return [device_record(replace(device, branch=self.id)) for device in self.devices]
 
     @property
     def tap_record(self) -> list[dict[str, Any]]:
@@ -187,7 +195,10 @@ def energised_from_one_end(
         kv[loose] = kv[at]
         ends.append(LooseEnd(loose, at, far))
         carried = link.ampacity if at == link.from_bus else link.ampacity * link.ratio * kv[far] / kv[at]
+        here = tuple(device for device in link.devices if device.bus == at)
+        there = tuple(device for device in link.devices if device.bus != at)
         fixed = replace(link, id=link.id + BEHIND, switchable=False, is_open=False, manual=False, switch_end=None)
+        fixed = replace(fixed, devices=there)
         result.append(replace(fixed, from_bus=loose) if at == link.from_bus else replace(fixed, to_bus=loose))
         result.append(
             Link(
@@ -201,6 +212,7 @@ def energised_from_one_end(
                 switchable=True,
                 is_open=link.is_open,
                 manual=link.manual,
+                devices=here,
             )
         )
     return result, tuple(ends)
@@ -249,6 +261,7 @@ def contract_stations(
             from_bus=bus_of[link.from_bus],
             to_bus=bus_of[link.to_bus],
             switch_end=None if link.switch_end is None else bus_of[link.switch_end],
+            devices=tuple(replace(d, bus=bus_of.get(d.bus, d.bus)) for d in link.devices),  # type: ignore[arg-type]
         )
         if moved.from_bus != moved.to_bus:
             kept.append(moved)
@@ -333,5 +346,6 @@ def _side_by_side(group: Sequence[Link], subject: str) -> Link:
         ampacity=min(link.ampacity * abs(total) / abs(a) for link, a in zip(group, admittances, strict=True)),
         switchable=False,
         switch_end=None,
+        devices=(),
         taps=first.taps if all(link.taps == first.taps for link in group) else (),
     )

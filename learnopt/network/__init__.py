@@ -18,6 +18,7 @@ from learnopt.network.result import (
     Status,
 )
 from learnopt.network.situations import Scenario, Situations
+from learnopt.network.switchgear import Device, Switchgear
 from learnopt.network.units import Base
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Certificate",
     "Configuration",
     "Controls",
+    "Device",
     "Evaluation",
     "Floats",
     "Generator",
@@ -48,5 +50,6 @@ __all__ = [
     "Settings",
     "Situations",
     "Status",
+    "Switchgear",
     "Tap",
 ]

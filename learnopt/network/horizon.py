@@ -249,7 +249,7 @@ class HorizonProblem:
         opened = np.where(net.switchable & self.counted, ~state.closed, net.normally_open)
         return replace(
             self,
-            network=replace(net, normally_open=opened),
+            network=net.in_state(Configuration(~opened)),
             scenarios=self.scenarios[t : t + window],
             hours=self.hours[t : t + window],
             max_operations=None if self.max_operations is None else self.max_operations - int(used.sum()),

@@ -6,8 +6,8 @@ everything is an index. Balanced network, single-phase equivalent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,9 @@ from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id, Ints
 from learnopt.network.controls import Controls
 from learnopt.network.held import HeldLimit
+from learnopt.network.names import find_branch
 from learnopt.network.notebook import fact_table, listed
+from learnopt.network.switchgear import Device, Switchgear
 from learnopt.network.union_find import loop_closers
 from learnopt.network.units import Base
 
@@ -121,6 +123,8 @@ class Network:
         Customers fed at each bus, shape (n_bus,), None where unknown.
     controls
         Taps, capacitors and generators that the feeder has; a problem says which of them are to be set.
+    devices
+        Switching devices that the file names, in its order; empty where it knows branches only.
     """
 
     name: str
@@ -158,6 +162,7 @@ class Network:
     manual: Bools = field(default_factory=lambda: _NO_FLAGS)
     shift: Floats = field(default_factory=lambda: _ABSENT)
     substation_va: Floats = field(default_factory=lambda: _ABSENT)
+    devices: tuple[Device, ...] = ()
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch
@@ -257,6 +262,11 @@ class Network:
         return self.kv[self.from_bus]
 
     @cached_property
+    def switchgear(self) -> Switchgear:
+        """The devices by branch and end."""
+        return Switchgear(self)
+
+    @cached_property
     def i_base(self) -> Floats:
         """Amperes of one per unit on each branch, shape (n_branch,)."""
         return self.base.i_base * self.base.v_base / self.branch_kv
@@ -284,22 +294,36 @@ class Network:
         """States before reconfiguration."""
         return Configuration(~self.normally_open)
 
+    def in_state(self, configuration: Configuration, states: Sequence[bool] | None = None) -> Network:
+        """The network whose normal state is this configuration, its devices included.
+
+        Parameters
+        ----------
+        states
+            Whether each device of the switchgear is closed; None = as its rules have it.
+        """
+        gear = self.switchgear
+        states = gear.states(configuration) if states is None else states
+        closed = {d.id: state for d, state in zip(gear.devices, states, strict=True)}
+        devices = tuple(replace(d, closed=closed.get(d.id, d.closed)) for d in self.devices)
+        return replace(self, normally_open=~configuration.closed, devices=devices)
+
     def branches(self, ids: Iterable[Id], subject: str = "branch list") -> Ints:
-        """Indices of branch ids, in the order given.
+        """Indices of branches by id or unique name (of a device: of its branch), in the order given.
 
         Raises
         ------
         DataError
-            Listing every id that the network does not have.
+            Listing every id that the network does not have, and every name that is not unique with its candidates.
         """
-        wanted = list(ids)
-        unknown = [i for i in wanted if str(i) not in self.branch_index]
+        found = [find_branch(self, i) for i in ids]
+        unknown = [why for index, why in found if index is None]
         if unknown:
-            raise DataError(subject, [f"branch {i!r} is not in network {self.name!r}" for i in unknown])
-        return np.array([self.branch_index[str(i)] for i in wanted], dtype=np.int64)
+            raise DataError(subject, unknown)
+        return np.array([index for index, _ in found], dtype=np.int64)
 
     def configuration(self, open_branches: Iterable[Id]) -> Configuration:
-        """The configuration in which exactly these branch ids are open."""
+        """The configuration in which exactly these branches, by id or unique name, are open."""
         closed = np.ones(self.n_branch, dtype=bool)
         closed[self.branches(open_branches, "open branches")] = False
         return Configuration(closed)

@@ -96,6 +96,7 @@ class ReconfigurationProblem:
             problems.append(f"switching_cost = {self.switching_cost} must be a finite number >= 0 [kW per operation]")
         if self.max_operations is not None and self.max_operations < 0:
             problems.append(f"max_operations = {self.max_operations} must be >= 0")
+        self._leave_dead_ends()
         net = self.network
         for k in np.flatnonzero(self.vm_min > self.vm_max)[:10]:
             low, high = self.vm_min[k], self.vm_max[k]
@@ -106,6 +107,23 @@ class ReconfigurationProblem:
             problems += unequal_loops(net, self.held, self.chords, _ROUNDING_ANGLE)
         if problems:
             raise DataError("problem", problems)
+
+    def _leave_dead_ends(self) -> None:
+        """What lies behind the switch of a branch out of service is dead too: it draws nothing in any network."""
+        net, out = self.network, self.out_of_service
+        behind = net.switchgear.behind if out.any() else {}
+        dead = [behind[e] for e in np.flatnonzero(out).tolist() if e in behind]
+        if not any(each.b[dead].any() or each.g[dead].any() for each in (net, *self.situations.networks)):
+            return
+
+        def changed(each: Network) -> Network:
+            b, g = each.b.copy(), each.g.copy()
+            b[dead] = g[dead] = 0.0
+            return replace(each, b=b, g=g)
+
+        object.__setattr__(self, "network", changed(net))
+        networks = tuple(map(changed, self.situations.networks))
+        object.__setattr__(self, "situations", replace(self.situations, networks=networks))
 
     @classmethod
     def of(

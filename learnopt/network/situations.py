@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnopt.errors import DataError
-from learnopt.network.aliases import Bools, Floats
+from learnopt.network.aliases import Bools, Floats, Id
 from learnopt.network.model import Network, freeze
 
 OBJECTIVES = ("expected", "worst")
@@ -35,6 +35,8 @@ class Scenario:
         int8, shape (n_branch,): -1 free, 0 locked open, 1 locked closed.
     name
         For people: the instant, the sample.
+    tagged
+        Ids of devices that bear a tag "do not operate".
     """
 
     p_load: Floats
@@ -44,6 +46,7 @@ class Scenario:
     out_of_service: Bools
     locked: NDArray[np.int8]
     name: str = "nominal"
+    tagged: tuple[Id, ...] = ()
 
     def __post_init__(self) -> None:
         freeze(self)
@@ -111,6 +114,8 @@ class Situations:
             for key in ("out_of_service", "locked"):
                 if not np.array_equal(getattr(scenario, key), getattr(first, key)):
                     problems.append(f"scenario {scenario.name!r}: {key} must be the same as in {first.name!r}")
+            if scenario.tagged != first.tagged:
+                problems.append(f"scenario {scenario.name!r}: tagged must be the same as in {first.name!r}")
         if self.objective not in OBJECTIVES:
             problems.append(f"objective = {self.objective!r} must be one of {', '.join(OBJECTIVES)}")
         if self.networks and len(self.networks) != len(self.scenarios):
@@ -151,6 +156,11 @@ class Situations:
         """int8, shape (n_branch,): -1 free, 0 locked open, 1 locked closed, in all of them."""
         return self.scenarios[0].locked
 
+    @property
+    def tagged(self) -> tuple[Id, ...]:
+        """Ids of devices with a tag "do not operate", in all of them."""
+        return self.scenarios[0].tagged
+
     def in_state(self, out_of_service: Bools, locked: NDArray[np.int8]) -> Situations:
         """The same loads under other outages and locks; itself where they are these."""
         if np.array_equal(out_of_service, self.out_of_service) and np.array_equal(locked, self.locked):
@@ -175,4 +185,5 @@ class Situations:
             out_of_service=self.out_of_service,
             locked=self.locked,
             name=f"mean of {len(self)} scenarios",
+            tagged=self.tagged,
         )

@@ -16,6 +16,7 @@ from learnopt.io import network_from_dict
 from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
 from learnopt.io.pandapower.reader import case_from_pandapower_json
 from learnopt.network import Network, ReconfigurationProblem
+from learnopt.network.open_ends import as_operated
 from learnopt.physics import evaluate
 
 OPTIMUM = [7, 9, 14, 32, 37]
@@ -36,7 +37,7 @@ RING = pn.net(
 
 
 def test_pandapower_computes_the_loss_that_we_report() -> None:
-    """Line 1 opens at both ends, line 2 closes at both; nothing else in the file changes."""
+    """Line 1 opens at one end, line 2 closes at both; nothing else in the file changes."""
     before = copy.deepcopy(RING)
     net = case_from_pandapower_json(RING, "net.json").network
     target = net.configuration(["line 1"])
@@ -45,9 +46,11 @@ def test_pandapower_computes_the_loss_that_we_report() -> None:
     again = case_from_pandapower_json(written, "net.json").network
     assert again.open_ids(again.normal_configuration) == ["line 1"]
     loss, lowest = pn.reference(written)
-    judged = evaluate(ReconfigurationProblem.of(net), target)
+    judged = evaluate(*as_operated(ReconfigurationProblem.of(net), target))
     assert judged.loss_kw == pytest.approx(loss, rel=1e-4)
     assert judged.min_voltage_pu == pytest.approx(lowest, abs=2e-5)
+    rows = [json.loads(each["_object"]["switch"]["_object"])["data"] for each in (RING, written)]
+    assert [k for k, (was, now) in enumerate(zip(*rows, strict=True)) if was != now] == [2, 4, 5]
     changed = [kind for kind in RING["_object"] if RING["_object"][kind] != written["_object"][kind]]
     assert changed == ["switch"]
 
@@ -127,7 +130,7 @@ def test_no_name_escapes_its_quotes_or_its_comment() -> None:
     hostile = "1\nclear"
     net = make_network([(0, "a\nclear", 1, 1, {"id": "x y"}), (0, "b", 1, 1, {"id": hostile})], {"b": (1, 0)})
     script = opendss_script(net, [(0, False)])
-    assert script.splitlines()[1:] == ["open 'Line.x y' term=1  ! branch x y (0 - a clear)"]
+    assert script.splitlines()[1:] == ["open 'Line.x y' term=1  ! branch x y: 0 - a clear"]
     with pytest.raises(DataError, match="plain one"):
         opendss_script(net, [(1, True)])
     quotes = replace(net, branch_names=("\"'()[]{}", ""))

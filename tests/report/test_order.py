@@ -64,7 +64,7 @@ def test_order_tells_crew_and_remote_apart(ring: Network) -> None:
     problem = ReconfigurationProblem.of(ring)
     plan = switching_plan(problem, normal_state(problem), ring.configuration([2]))
     assert [o.manual for o in plan] == [False, True]
-    assert travels(ring, plan) == ["1 of 2 steps by a crew on the spot (step 2), 1 place in this order: 2 (1 – 2)."]
+    assert travels(ring, plan) == ["1 of 2 steps by a crew on the spot (step 2), 1 place in this order: 2: 1 – 2."]
     assert travels(ring, []) == []
 
 

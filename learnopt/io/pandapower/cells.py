@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from learnopt.io.pandapower.switches import moving_switches
 from learnopt.io.pandapower.tables import Tables
 from learnopt.io.pandapower.taps import tap_cells
 from learnopt.io.stations import equipment
-from learnopt.network import Configuration, Network, Settings
+from learnopt.network import Bools, Configuration, Network, Settings, Switchgear
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,18 @@ class Cell:
 
 
 def changed_cells(
-    tables: Tables, network: Network, configuration: Configuration, settings: Settings | None = None
+    tables: Tables,
+    network: Network,
+    configuration: Configuration,
+    settings: Settings | None = None,
+    out_of_service: Bools | None = None,
+    states: Sequence[bool] | None = None,
 ) -> dict[str, list[Cell]]:
     """Cells to change, by table, so that the net is in this state.
 
-    Switches of the branches that differ from the present state move: those of both ends together, or those of the end
-    that alone has some or alone is open in the file, which is what was computed. A branch without a switch goes out of
-    service. Taps go to the nearest position; capacitors and generators are no controls that such a net has.
+    Devices move as :meth:`~learnopt.network.switchgear.Switchgear.states` says. A branch without a switch goes out of
+    service, and so does what a scenario takes out of service. Taps go to the nearest position; capacitors and
+    generators are no controls that such a net has.
 
     Parameters
     ----------
@@ -39,18 +44,28 @@ def changed_cells(
         What was read from ``tables``.
     settings
         Values of the controls of ``network``; None = taps stay.
+    out_of_service
+        bool, shape (n_branch,): outages, open in the configuration too.
+    states
+        Whether each device is closed, where that is known better than by rule.
     """
-    rows = moving_switches(tables)
+    gear = network.switchgear
     cells: dict[str, list[Cell]] = defaultdict(list)
-    moved = np.flatnonzero(configuration.closed != network.normal_configuration.closed)
-    for e in moved.tolist():
-        branch, closed = str(network.branch_ids[e]), bool(configuration.closed[e])
+    states = gear.states(configuration, out_of_service) if states is None else states
+    for device, was, closed in zip(gear.devices, gear.normal, states, strict=True):
+        kind, index = str(device.id).split(maxsplit=1)
+        if kind == "switch" and closed != was:
+            cells[kind].append(Cell(index, "closed", closed))
+    moved = configuration.closed != network.normal_configuration.closed
+    out = np.zeros(network.n_branch, dtype=bool) if out_of_service is None else out_of_service
+    for e in np.flatnonzero(moved | out).tolist():
+        branch = str(network.branch_ids[e])
+        if not out[e] and e in gear.of_branch and not _is_equipment(gear, e):
+            continue
         for part in equipment(branch):
-            moving = rows.get(part, []) if part == branch else []
-            cells["switch"] += [Cell(row, "closed", closed) for row in moving]
-            if not moving:
-                kind, index = part.split()[:2]
-                cells[kind].append(Cell(index, "in_service", closed))
+            kind, index = part.split()[:2]
+            if kind != "switch":
+                cells[kind].append(Cell(index, "in_service", bool(configuration.closed[e])))
     if settings is not None:
         asked = {
             part: value
@@ -60,3 +75,9 @@ def changed_cells(
         for kind, index, position in tap_cells(tables, asked):
             cells[kind].append(Cell(index, "tap_pos", position))
     return {kind: changes for kind, changes in cells.items() if changes}
+
+
+def _is_equipment(gear: Switchgear, e: int) -> bool:
+    """The only device of a branch is the branch itself, and that is no switch of the net."""
+    devices = [gear.devices[k] for k in gear.of_branch[e]]
+    return all(d.bus is None and not str(d.id).startswith("switch ") for d in devices)

@@ -3,7 +3,7 @@
 ==================  ====================================================================================
 branches            ``line 12``, ``trafo 3``, ``switch 7`` (bus-bus) after kind and index; ``trafo3w 0 mv`` is a leg
 switches            a line or transformer is switchable if it has a switch, however many; open if one of them is open.
-                    Those of both ends move together, unless one end alone is open in the file
+                    Each is a device of the network; :mod:`learnopt.network.switchgear` says which one opens a branch
 couplers            bus-bus switches are branches of no impedance
 stations            closed couplers and transformers in a loop are contracted: ``trafo 0 + trafo 1``
 open at one end     what lies behind the open switch stays energised from the other end, as in pandapower's power
@@ -284,6 +284,7 @@ def _record(
         "buses": list(buses.values()),
         "branches": [link.record(kv[link.from_bus], link.y) for link in links],
         "taps": [tap for link in links for tap in link.tap_record],
+        "devices": [device for link in links for device in link.device_records],
     }
 
 

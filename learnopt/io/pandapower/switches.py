@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.io.pandapower.tables import Element, Tables
-from learnopt.io.pandapower.trafo3w import SIDES, star_point
-from learnopt.network import Bools
+from learnopt.network import Bools, Device
 
 
 def manual_switches(switch: Element) -> Bools:
@@ -28,6 +27,7 @@ class Switch:
     """A switch at the end of a branch."""
 
     index: str
+    name: str
     end: Any
     closed: bool
     manual: bool
@@ -36,13 +36,14 @@ class Switch:
 class Switches:
     """Switches at the ends of lines and transformers: one decision per branch, however many switches it has.
 
-    In the present state a branch is open at both ends, at one, or at none. The decision of a branch that is open at one
-    end, or has switches at one end only, is at that end; else all its switches move together.
+    In the present state a branch is open at both ends, at one, or at none. What a branch leaves energised that is open
+    at one end, or has switches at one end only, stays in the network behind its switch. Which switch opens a branch
+    that has one at both ends is a rule of :mod:`learnopt.network.switchgear`.
     """
 
     def __init__(self, tables: Tables) -> None:
         switch, bus = tables["switch"], tables["bus"]
-        closed, manual = switch.flags("closed", True), manual_switches(switch)
+        closed, manual, names = switch.flags("closed", True), manual_switches(switch), switch.texts("name")
         self._at: dict[tuple[str, str], list[Switch]] = {}
         for row, (et, element, end) in enumerate(
             zip(switch.texts("et"), switch.texts("element"), switch.references("bus", bus), strict=True)
@@ -50,7 +51,7 @@ class Switches:
             if et in ("l", "t", "t3") and not element:
                 switch.bad.append(f"switch {switch.index[row]}: element has no value (NaN or null): give one")
             elif et in ("l", "t", "t3"):
-                found = Switch(str(switch.index[row]), end, bool(closed[row]), bool(manual[row]))
+                found = Switch(str(switch.index[row]), names[row], end, bool(closed[row]), bool(manual[row]))
                 self._at.setdefault((et, element.removesuffix(".0")), []).append(found)
             elif et != "b":
                 switch.bad.append(f"switch {switch.index[row]}: et = {et!r} must be 'b', 'l', 't' or 't3'")
@@ -65,12 +66,6 @@ class Switches:
             return self._at.get((et, str(index)), [])
         return [switch for switch in self._at.get((et, str(index).split()[0]), []) if switch.end in ends]
 
-    def moving(self, et: str, index: Any, ends: tuple[Any, Any]) -> list[Switch]:
-        """Those that the decision of the branch moves."""
-        found = self.of(et, index, ends)
-        end = _deciding_end(found)
-        return found if end is None else [switch for switch in found if switch.end == end]
-
     def state(self, et: str, element: Element, row: int, ends: tuple[Any, Any]) -> dict[str, Any]:
         """Of a branch: whether it is switchable, open, moved by hand, and the end at which its switch acts."""
         found = self.of(et, element.index[row], ends)
@@ -82,8 +77,11 @@ class Switches:
         return {
             "switchable": bool(found),
             "is_open": not all(switch.closed for switch in found),
-            "manual": any(switch.manual for switch in self.moving(et, element.index[row], ends)),
+            "manual": _manual(found),
             "switch_end": _deciding_end(found),
+            "devices": tuple(
+                Device(f"switch {s.index}", s.name, "", s.end, s.manual, s.closed) for s in found if s.end is not None
+            ),
         }
 
 
@@ -95,19 +93,7 @@ def _deciding_end(found: list[Switch]) -> Any:
     return None
 
 
-def moving_switches(tables: Tables) -> dict[str, list[str]]:
-    """Index of the switches that each branch moves, by the id of the branch; none for one without a switch."""
-    switches, bus, triple, switch = Switches(tables), tables["bus"], tables["trafo3w"], tables["switch"]
-    found = {
-        f"switch {index}": [str(index)] for index, et in zip(switch.index, switch.texts("et"), strict=True) if et == "b"
-    }
-    for et, kind, ends in (("l", "line", ("from_bus", "to_bus")), ("t", "trafo", ("hv_bus", "lv_bus"))):
-        element = tables[kind]
-        pairs = zip(*(element.references(end, bus) for end in ends), strict=True)
-        for index, pair in zip(element.index, pairs, strict=True):
-            found[f"{kind} {index}"] = [s.index for s in switches.moving(et, index, pair)]
-    for side in SIDES:
-        for index, terminal in zip(triple.index, triple.references(f"{side}_bus", bus), strict=True):
-            leg = f"{index} {side}"
-            found[f"trafo3w {leg}"] = [s.index for s in switches.moving("t3", leg, (terminal, star_point(index)))]
-    return found
+def _manual(found: list[Switch]) -> bool:
+    """Somebody has to travel to close a branch, at one of its open switches, or to open it where none is remote."""
+    opened = [switch.manual for switch in found if not switch.closed]
+    return any(opened) if opened else bool(found) and all(switch.manual for switch in found)

@@ -76,8 +76,9 @@ class PandapowerTool:
         with _quiet():
             try:
                 net = net_of_tables(self._tables)
-                closed = configuration.closed if scenario is None else configuration.closed & ~scenario.out_of_service
-                cells = changed_cells(self._tables, network, Configuration(closed), settings)
+                out = None if scenario is None else scenario.out_of_service
+                closed = configuration.closed if out is None else configuration.closed & ~out
+                cells = changed_cells(self._tables, network, Configuration(closed), settings, out)
                 for kind, changes in cells.items():
                     _set(net[kind], changes)
                 if scenario is not None:

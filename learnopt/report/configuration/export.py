@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from learnopt.errors import UnsupportedError
-from learnopt.io.export import network_in_state, opendss_script, pandapower_in_state, pandapower_json
+from learnopt.io.export import Step, network_in_state, opendss_script, pandapower_in_state, pandapower_json
 from learnopt.io.files import check_writable, safe_cell, write_atomically
 from learnopt.network import ReconfigurationProblem, Result, Settings
-from learnopt.report.configuration.order import operation_to_dict
+from learnopt.report.configuration.order import operation_to_dict, what
 from learnopt.report.configuration.text import settings_to_dict
-from learnopt.studies.configuration.switching_order import Action, Operation
+from learnopt.studies.configuration.switching_order import Action, Operation, PlanState
 
 FORMATS = (".json", ".dss", ".csv")
 
@@ -57,29 +57,46 @@ def write_export(
     assert result.configuration is not None, "there is nothing to write without a configuration"
     net = replace(problem.network, controls=problem.controls)
     settings = result.settings[0] if result.settings else None
-    kind = path.suffix.lower()
+    kind, states = path.suffix.lower(), states_after(problem, plan)
     if kind == ".json":
         raw = pandapower_json(source)
         answer = (
-            network_in_state(problem.network, result.configuration, problem.controls, settings)
+            network_in_state(problem.network, result.configuration, problem.controls, settings, states)
             if raw is None
-            else pandapower_in_state(raw, net, result.configuration, settings)
+            else pandapower_in_state(raw, net, result.configuration, settings, states, problem.out_of_service)
         )
         text = json.dumps(answer, indent=1, ensure_ascii=False) + "\n"
     elif kind == ".dss":
-        out = problem.out_of_service & net.normal_configuration.closed
-        steps = [(int(e), False) for e in out.nonzero()[0]]
-        text = opendss_script(
-            net, [*steps, *((o.branch, o.action is Action.CLOSE) for o in plan)], settings, source, hour
-        )
+        text = opendss_script(net, [script_step(problem, o) for o in plan], settings, source, hour)
     else:
         write_atomically(path, lambda partial: _write_csv(partial, problem, plan, settings))
         return
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
+def states_after(problem: ReconfigurationProblem, plan: Sequence[Operation]) -> list[bool]:
+    """Whether each device of the switchgear is closed at the end of an order."""
+    gear = problem.network.switchgear
+    states = dict(zip((str(d.id) for d in gear.devices), gear.normal, strict=True))
+    for o in plan:
+        if o.device is not None:
+            states[str(o.device)] = o.action is Action.CLOSE
+    return list(states.values())
+
+
+def script_step(problem: ReconfigurationProblem, operation: Operation) -> Step:
+    """A step of the order for a tool: earthing and work on the spot are remarks."""
+    o, net = operation, problem.network
+    remark = f"step {o.step}, {o.action.value} {what(net, o)}"
+    if o.action is Action.EARTH:
+        return Step(o.branch, None, remark=remark)
+    isolated = o.state is PlanState.ISOLATING and bool(problem.out_of_service[o.branch])
+    return Step(o.branch, o.action is Action.CLOSE, o.bus, isolated and o.bus is None, remark)
+
+
 _CSV = ("step", "action", "manual", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
-        "customers_interrupted", "interrupted_kw", "reason", "value", "unit")  # fmt: skip
+        "customers_interrupted", "interrupted_kw", "reason", "value", "unit", "device", "branch_name", "bus",
+        "bus_name", "from_name", "to_name", "transferred_kw", "transferred_customers")  # fmt: skip
 
 
 def _write_csv(
@@ -94,7 +111,9 @@ def _write_csv(
             writer.writerow({key: safe_cell(value) for key, value in row.items()})
         for o in plan:
             step: dict[str, Any] = operation_to_dict(problem, o)
-            ends = {"from": net.bus_ids[net.from_bus[o.branch]], "to": net.bus_ids[net.to_bus[o.branch]]}
+            start, end = int(net.from_bus[o.branch]), int(net.to_bus[o.branch])
+            ends = {"from": net.bus_ids[start], "to": net.bus_ids[end]}
+            ends |= {"from_name": net.bus_names[start], "to_name": net.bus_names[end]}
             writer.writerow({key: safe_cell(value) for key, value in (step | ends).items()})
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learnopt.network import Network, ReconfigurationProblem, Result
+from learnopt.network.names import branch_label, bus_label, ends_label
 from learnopt.report.kit.numbers import finite, number
 from learnopt.studies.configuration.switching_order import (
     Operation,
@@ -18,6 +19,11 @@ from learnopt.studies.configuration.switching_order import (
     switching_plan,
 )
 
+ISOLATION_NOTE = (
+    "What is out of service is isolated first: every device around it is opened and secured against closing, then it "
+    "is earthed. Whatever protection has tripped stays open until then."
+)
+"""Said wherever an order begins by isolating."""
 _PLACES = 12
 """Places of a crew that are listed."""
 
@@ -34,10 +40,15 @@ def plan_of(
 
 def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> dict[str, Any]:
     """One step of the switching plan as JSON; null for what is not known."""
+    net = problem.network
     return {
         "step": operation.step,
         "branch": operation.branch_id,
+        "branch_name": net.branch_names[operation.branch],
         "name": operation.name,
+        "device": operation.device,
+        "bus": None if operation.bus is None else net.bus_ids[operation.bus],
+        "bus_name": None if operation.bus is None else net.bus_names[operation.bus],
         "action": operation.action.value,
         "manual": operation.manual,
         "state": operation.state.value,
@@ -46,9 +57,20 @@ def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> 
         "max_loading": finite(operation.max_loading),
         "customers_interrupted": operation.customers,
         "interrupted_kw": operation.interrupted_kw,
-        "interrupted_buses": [problem.network.bus_ids[k] for k in operation.unfed],
+        "interrupted_buses": [net.bus_ids[k] for k in operation.unfed],
+        "transferred_kw": finite(operation.transferred_kw),
+        "transferred_customers": operation.transferred_customers,
         "reason": operation.reason,
     }
+
+
+def what(net: Network, operation: Operation) -> str:
+    """What a step operates: the device by its name, and where it stands."""
+    o = operation
+    if o.bus is not None:
+        device = branch_label(net, o.branch) if o.device is None else o.name or str(o.device)
+        return f"{device} at {bus_label(net, o.bus)}"
+    return f"{branch_label(net, o.branch)}: {ends_label(net, o.branch)}"
 
 
 def operated_by(operation: Operation) -> str:
@@ -63,7 +85,7 @@ def travels(net: Network, operations: Sequence[Operation]) -> list[str]:
         return []
     places: list[str] = []
     for o in steps:
-        place = f"{o.name or o.branch_id} ({net.bus_ids[net.from_bus[o.branch]]} – {net.bus_ids[net.to_bus[o.branch]]})"
+        place = what(net, o)
         if not places or places[-1] != place:
             places.append(place)
     route = ", then ".join(places[:_PLACES]) + (f", and {len(places) - _PLACES} more" if len(places) > _PLACES else "")
@@ -77,49 +99,58 @@ def travels(net: Network, operations: Sequence[Operation]) -> list[str]:
 
 def reasons(operations: Sequence[Operation]) -> list[str]:
     """Sentences on the steps whose order is not the usual one."""
-    return [f"Step {o.step}: {o.reason}." for o in operations if o.reason]
+    isolated = [ISOLATION_NOTE] if any(o.state is PlanState.ISOLATING for o in operations) else []
+    return isolated + [f"Step {o.step}: {o.reason}." for o in operations if o.reason]
 
 
 def state_after(operation: Operation) -> str:
     """The state after an operation in words, with its loss."""
     loss = "no power flow solution" if operation.loss_kw is None else f"{number(operation.loss_kw)} kW"
+    dark = f"{interrupted(operation)} without supply"
     words = {
         PlanState.RADIAL: loss,
         PlanState.LOOPED: "loop closed",
-        PlanState.RESTORING: "restoring supply",
-        PlanState.INTERRUPTED: f"{interrupted(operation)} without supply",
+        PlanState.ISOLATING: f"isolating; {dark}" if operation.unfed else "isolating",
+        PlanState.RESTORING: f"restoring; {dark}",
+        PlanState.INTERRUPTED: dark,
     }
     return words[operation.state]
+
+
+def transferred(operation: Operation) -> str:
+    """Load and customers whose supply the step changes; a dash where there are none."""
+    o = operation
+    if not o.transferred_kw and not o.transferred_customers:
+        return "–"
+    people = "" if o.transferred_customers is None else f", {_customers(o.transferred_customers)}"
+    return f"{number(o.transferred_kw)} kW{people}"
+
+
+def _customers(count: int) -> str:
+    return f"{count} customer{'' if count == 1 else 's'}"
 
 
 def interrupted(operation: Operation) -> str:
     """Who is without supply after an operation: customers where they are known, else load."""
     if operation.customers is not None:
-        return f"{operation.customers} customer{'' if operation.customers == 1 else 's'}"
+        return _customers(operation.customers)
     return f"{number(operation.interrupted_kw)} kW"
 
 
-def plan_table(operations: list[Operation]) -> Table:
+def plan_table(net: Network, operations: list[Operation]) -> Table:
     """The switching plan for the terminal; loadings where they are known."""
     loaded = any(o.max_loading is not None for o in operations)
-    named = any(o.name for o in operations)
     crew = any(o.manual for o in operations)
-    head = [
-        "step",
-        "branch",
-        *(["device"] if named else []),
-        "action",
-        *(["by"] if crew else []),
-        "loss after",
-        "lowest voltage",
-    ]
+    moving = any(o.transferred_kw for o in operations)
+    head = ["step", "action", *(["by"] if crew else []), "what", *(["transfers"] if moving else [])]
+    head += ["state after", "lowest voltage", *(["highest loading"] if loaded else [])]
     table = Table(title="switching plan", title_justify="left")
-    for column in [*head, *(["highest loading"] if loaded else [])]:
-        left = column in ("branch", "device", "action", "by")
-        table.add_column(column, justify="left" if left else "right")
+    for column in head:
+        left = column in ("action", "by", "what")
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
     for o in operations:
-        row = [str(o.step), str(o.branch_id), *([o.name] if named else []), o.action.value]
-        row += [*([operated_by(o)] if crew else []), state_after(o)]
+        row = [str(o.step), o.action.value, *([operated_by(o)] if crew else []), what(net, o)]
+        row += [*([transferred(o)] if moving else []), state_after(o)]
         row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
         if loaded:
             row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")

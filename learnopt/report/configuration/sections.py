@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from learnopt.network.names import bus_label
 from learnopt.report.configuration.feeders import UPSTREAM, feeders
 from learnopt.report.configuration.front import front_figure
-from learnopt.report.configuration.order import interrupted, operated_by, reasons, state_after, travels
+from learnopt.report.configuration.order import (
+    interrupted,
+    operated_by,
+    reasons,
+    state_after,
+    transferred,
+    travels,
+    what,
+)
 from learnopt.report.configuration.story import Story
 from learnopt.report.configuration.text import pareto_point, settings_rows
 from learnopt.report.drawing.loading import branch_label, loading_figure
@@ -26,44 +35,27 @@ def switching_order(story: Story) -> str:
     if not story.operations:
         return "<section><h2>Switching plan</h2><p>None needed: the feeder is in this configuration.</p></section>"
     net, steps = story.problem.network, story.operations
-    named = any(o.name for o in steps)
     loaded = any(o.max_loading is not None for o in steps)
     crew = any(o.manual for o in steps)
-    head = [
-        "step",
-        "action",
-        *(["by"] if crew else []),
-        "branch",
-        *(["device"] if named else []),
-        "between buses",
-        "state after",
-        "lowest voltage",
-    ]
-    head += ["highest loading"] if loaded else []
     dark = any(o.unfed for o in steps)
-    head += ["loaded buses without supply"] if dark else []
+    head = ["step", "action", *(["by"] if crew else []), "what", "transfers", "state after", "lowest voltage"]
+    head += [*(["highest loading"] if loaded else []), *(["loaded buses without supply"] if dark else [])]
     rows = []
     for o in steps:
-        row = [
-            str(o.step),
-            o.action.value,
-            *([operated_by(o)] if crew else []),
-            str(o.branch_id),
-            *([o.name] if named else []),
-        ]
-        row += [f"{net.bus_ids[net.from_bus[o.branch]]} – {net.bus_ids[net.to_bus[o.branch]]}", state_after(o)]
-        row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
+        row = [str(o.step), o.action.value, *([operated_by(o)] if crew else []), what(net, o), transferred(o)]
+        row += [state_after(o), "–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu"]
         if loaded:
             row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
         if dark:
             more = " …" if len(o.unfed) > _BUSES else ""
-            row.append(", ".join(str(net.bus_ids[k]) for k in o.unfed[:_BUSES]) + more)
+            row.append(", ".join(bus_label(net, k) for k in o.unfed[:_BUSES]) + more)
         rows.append(row)
     found = {o.state for o in steps}
     notes = []
     if PlanState.INTERRUPTED in found:
         worst = max(steps, key=lambda o: (o.customers or 0, o.interrupted_kw))
-        why = "Phases that differ are not joined" if any(o.reason for o in steps) else "Paralleling is forbidden"
+        apart = any(o.reason for o in steps if o.state is PlanState.INTERRUPTED)
+        why = "Phases that differ are not joined" if apart else "Paralleling is forbidden"
         notes.append(
             f"{why}: a switch is opened first, and what hangs behind it is without supply until the "
             f"next closing, at most {interrupted(worst)} (step {worst.step})."
@@ -80,7 +72,11 @@ def switching_order(story: Story) -> str:
         set_first = settings_rows(story.problem, *story.result.settings)
         listed = "; ".join(" ".join(row) for row in set_first)
         notes.append(f"Controls are set before the first step: {listed}.")
-    numeric = [k for k, name in enumerate(head) if name in ("step", "state after", "lowest voltage", "highest loading")]
+    numeric = [
+        k
+        for k, name in enumerate(head)
+        if name in ("step", "transfers", "state after", "lowest voltage", "highest loading")
+    ]
     return (
         "<section><h2>Switching plan</h2>"
         + "".join(f"<p class=note>{escaped(note)}</p>" for note in notes)

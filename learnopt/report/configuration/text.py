@@ -466,7 +466,7 @@ def result_table(
             parts.append(controls)
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
-            parts += [plan_table(operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
+            parts += [plan_table(net, operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
             if result.phases is not None:
                 parts.append(Text(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:

@@ -14,8 +14,10 @@ a loop between them, exchanges between equal phases come first, and where there 
 
 Loss, voltages and currents after every operation are those of the independent judge, also while a loop is closed.
 
-A start that does not feed every bus (an outage) is restored first, by closings alone; loops of the start that the
-target does not have are opened next.
+An outage begins by parting what is out of service from everything else (:mod:`.isolation`) and asking to earth it. What
+is without supply then is restored next, by closings alone; loops of the start that the target does not have are opened
+after that. An order that would close onto what is out of service, earthed or tagged is no order, but an error that
+names the step (:mod:`.order_check`).
 
 References
 ----------
@@ -31,11 +33,13 @@ from enum import StrEnum
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.network import Bools, Configuration, Id, Network, ReconfigurationProblem
+from learnopt.network import Bools, Configuration, Evaluation, Id, Network, ReconfigurationProblem
 from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
 from learnopt.physics import evaluate_transition, power_flow_batch
 from learnopt.physics.rooted_tree import rooted
+from learnopt.studies.configuration.isolation import isolation
+from learnopt.studies.configuration.order_check import unsafe_steps
 
 _LOOKED_AT = 8
 """Exchanges whose power flow is computed again before each choice; the others keep the value they had last."""
@@ -43,11 +47,19 @@ _BATCH = 256
 """Power flows per batch, which bounds the memory of the states."""
 
 
+Behind = tuple[int, float]
+"""Customers and load [pu] behind a branch."""
+
+
 class Action(StrEnum):
-    """What is done to a switch."""
+    """What is done to a switch, or to what is out of service."""
 
     CLOSE = "close"
     OPEN = "open"
+    EARTH = "earth"
+    """Earth and short-circuit what is out of service, after the rules of the company."""
+    DISCONNECT = "disconnect"
+    """A crew takes equipment off a bus where no device parts the two."""
 
 
 class PlanState(StrEnum):
@@ -57,6 +69,8 @@ class PlanState(StrEnum):
     """Every bus is fed along one path."""
     LOOPED = "looped"
     """Every bus is fed, a loop is closed until the next opening."""
+    ISOLATING = "isolating"
+    """What is out of service is being parted from the rest; some buses may be without supply."""
     RESTORING = "restoring"
     """Some buses are still without supply, as they were at the start."""
     INTERRUPTED = "interrupted"
@@ -83,13 +97,17 @@ class Operation:
     branch, branch_id
         What is switched: index and id.
     action
-        Close or open.
+        Close or open a device, earth or disconnect the branch.
+    device
+        Id of the device that is operated; None where there is none.
+    bus
+        Index of the bus at whose end it stands, or off which the branch is taken; None = the branch as a whole.
     state
         Topology after the operation.
     name
-        Name of the device, "" where it has none.
+        Name of the device, of the branch where the device is the branch itself; "" where it has none.
     manual
-        A crew carries it out on the spot.
+        A crew carries it out on the spot; so it does what is no switching.
     loss_kw, min_voltage_pu, max_loading
         AC loss [kW], lowest voltage [pu] of the buses that are fed and highest current over ampacity after the
         operation; None where the power flow has no solution, ``max_loading`` also where no ampacity is known.
@@ -101,6 +119,9 @@ class Operation:
         Customers without supply after the operation; None where the network does not know its customers.
     reason
         Why the order is not the usual one; "" where it is.
+    transferred_kw, transferred_customers
+        Load [kW] and customers whose supply the step changes: restored by a closing, interrupted by an opening, or
+        taken over by another path when a loop is opened. None where a loop shares them or customers are not known.
     """
 
     step: int
@@ -117,6 +138,10 @@ class Operation:
     interrupted_kw: float = 0.0
     customers: int | None = None
     reason: str = ""
+    device: Id | None = None
+    bus: int | None = None
+    transferred_kw: float | None = None
+    transferred_customers: int | None = None
 
 
 def normal_state(problem: ReconfigurationProblem) -> Configuration:
@@ -133,14 +158,14 @@ def switching_plan(
     """Order the operations that lead from one configuration to another.
 
     Every bus fed at some moment stays fed, unless paralleling is forbidden or would join unequal phases; from the first
-    radial state on, every second state is radial and feeds all. Branches out of service count as open and are not
-    operated.
+    radial state on, every second state is radial and feeds all. Of branches out of service, the devices around them
+    are opened first, and nothing is closed onto them.
 
     Raises
     ------
     DataError
         Where the target is not radial, holds a loop between unequal phases, uses a branch out of service, or moves one
-        that is locked in its state or has no switch.
+        that is locked in its state or has no switch; where a step is not safe, by its number.
     """
     net = problem.network
     out = problem.out_of_service
@@ -156,9 +181,13 @@ def switching_plan(
     if faults:
         raise DataError("switching plan: target configuration", faults)
     plan = _Plan(problem, start.closed & ~out)
+    _isolate(plan)
     _restore(plan, target.closed)
     _open_loops(plan, target.closed)
     _exchange(plan, target.closed, paralleling)
+    unsafe = unsafe_steps(problem, [(o.action.value, o.branch, o.device, o.bus) for o in plan.operations], start)
+    if unsafe:
+        raise DataError("switching plan: not safe", unsafe)
     return plan.operations
 
 
@@ -167,8 +196,12 @@ class _Plan:
 
     def __init__(self, problem: ReconfigurationProblem, closed: Bools) -> None:
         self.problem = problem
+        self.gear = problem.network.switchgear
         self.closed = closed.copy()
+        standing = closed | (problem.out_of_service & ~problem.network.normally_open)
+        self.states = list(self.gear.states(Configuration(standing)))
         self.operations: list[Operation] = []
+        self._judged: tuple[Bools, Evaluation] | None = None
 
     def scores(self, states: list[Bools]) -> list[tuple[float, float]]:
         """(lowest voltage [pu], -loss [kW]) of states; (-inf, -inf) where the power flow fails. Larger is better.
@@ -191,15 +224,67 @@ class _Plan:
             ]
         return scores
 
-    def add(self, e: int, action: Action, state: PlanState, reason: str = "") -> None:
-        """Carry out one operation and see what the judge says of the state it leads to."""
+    def apart(self, e: int, bus: int, reason: str) -> None:
+        """A crew takes a branch off a bus."""
+        self.add(e, Action.DISCONNECT, PlanState.ISOLATING, None, reason, bus=bus, changes=False)
+
+    def switch(self, e: int, action: Action, state: PlanState, reason: str = "", behind: Behind | None = None) -> None:
+        """Close every open device of a branch, or open the one that its rule names.
+
+        Parameters
+        ----------
+        behind
+            Customers and load [pu] that a loop's opening moves to another path; None = those that the step gives or
+            takes supply.
+        """
+        of_branch = self.gear.of_branch.get(e, ())
+        if action is Action.OPEN:
+            opener = self.gear.opener(e)
+            self.add(e, action, state, opener, reason, behind)
+            return
+        moved: list[int | None] = [k for k in of_branch if not self.states[k]]
+        *first, last = moved or [None]
+        for k in first:
+            self.add(e, action, self.operations[-1].state if self.operations else state, k, reason, changes=False)
+        self.add(e, action, state, last, reason, behind)
+
+    def add(
+        self,
+        e: int,
+        action: Action,
+        state: PlanState,
+        device: int | None = None,
+        reason: str = "",
+        behind: Behind | None = None,
+        *,
+        bus: int | None = None,
+        changes: bool = True,
+    ) -> None:
+        """Carry out one operation and see what the judge says of the state it leads to.
+
+        Parameters
+        ----------
+        device
+            Index in the switchgear.
+        changes
+            The branch changes its state with it.
+        """
         net = self.problem.network
-        self.closed[e] = action is Action.CLOSE
-        found = evaluate_transition(self.problem, Configuration(self.closed))
-        dark = np.flatnonzero(unfed_buses(net, self.closed)) if state in _DARK else np.zeros(0, dtype=np.int64)
+        before = unfed_buses(net, self.closed)
+        if device is not None:
+            self.states[device] = action is Action.CLOSE
+        if changes:
+            self.closed[e] = action is Action.CLOSE
+        if self._judged is None or not np.array_equal(self._judged[0], self.closed):
+            self._judged = self.closed.copy(), evaluate_transition(self.problem, Configuration(self.closed))
+        found = self._judged[1]
+        after = unfed_buses(net, self.closed)
+        dark = np.flatnonzero(after) if state in _DARK else np.zeros(0, dtype=np.int64)
         loaded = dark[(self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
         fed = np.setdiff1d(np.arange(net.n_bus), dark)
         known = found.converged
+        shown = None if device is None else self.gear.devices[device]
+        kw, customers = self._transferred(before != after, behind, shared=state is PlanState.LOOPED)
         self.operations.append(
             Operation(
                 step=len(self.operations) + 1,
@@ -207,8 +292,8 @@ class _Plan:
                 branch_id=net.branch_ids[e],
                 action=action,
                 state=state,
-                name=net.branch_names[e],
-                manual=bool(net.manual[e]),
+                name=net.branch_names[e] if shown is None or shown.bus is None else shown.name,
+                manual=True if action in _ON_THE_SPOT else bool(net.manual[e]) if shown is None else shown.manual,
                 loss_kw=found.loss_kw if known else None,
                 min_voltage_pu=float(found.vm[fed].min()) if known else None,
                 max_loading=found.max_loading if known and np.isfinite(net.i_max).any() else None,
@@ -216,11 +301,48 @@ class _Plan:
                 interrupted_kw=float(np.maximum(self.problem.p[dark], 0).sum()) * net.base.kw,
                 customers=None if net.customers is None else int(net.customers[dark].sum()),
                 reason=reason,
+                device=None if shown is None else shown.id,
+                bus=bus if device is None else self.gear.place[device],
+                transferred_kw=kw,
+                transferred_customers=customers,
             )
         )
 
+    def _transferred(self, changed: Bools, behind: Behind | None, shared: bool) -> tuple[float | None, int | None]:
+        """Load [kW] and customers whose supply a step changes."""
+        net = self.problem.network
+        if behind is not None:
+            customers, load = behind
+            return load * net.base.kw, None if net.customers is None else customers
+        if shared and not changed.any():
+            return None, None
+        load = float(np.maximum(self.problem.p[changed], 0).sum())
+        return load * net.base.kw, None if net.customers is None else int(net.customers[changed].sum())
 
-_DARK = (PlanState.RESTORING, PlanState.INTERRUPTED)
+
+_ON_THE_SPOT = (Action.EARTH, Action.DISCONNECT)
+_DARK = (PlanState.ISOLATING, PlanState.RESTORING, PlanState.INTERRUPTED)
+
+
+def _isolate(plan: _Plan) -> None:
+    """Open every device around what is out of service, earth it, and take it off buses where it has no device."""
+    problem = plan.problem
+    if not problem.out_of_service.any():
+        return
+    net, gear = problem.network, plan.gear
+    found = isolation(problem, tuple(plan.states))
+    for k in found.opened:
+        e = net.branch_index[str(gear.devices[k].branch)]
+        live = e not in found.dead
+        plan.add(e, Action.OPEN, PlanState.ISOLATING, k, changes=live)
+    for e, bus in found.apart:
+        if (e, bus) in found.at_source:
+            plan.apart(e, bus, "no switch is known between it and a source: have it switched off there by its breaker")
+    for e in found.faulted:
+        plan.add(e, Action.EARTH, PlanState.ISOLATING, changes=False)
+    for e, bus in found.apart:
+        if (e, bus) not in found.at_source:
+            plan.apart(e, bus, "it has no switch there")
 
 
 def _restore(plan: _Plan, target: Bools) -> None:
@@ -240,12 +362,12 @@ def _restore(plan: _Plan, target: Bools) -> None:
             if (sets.find(tail[e]) == root) != (sets.find(head[e]) == root)
         )
         if n_parts > 2:
-            plan.add(e, Action.CLOSE, PlanState.RESTORING)
+            plan.switch(e, Action.CLOSE, PlanState.RESTORING)
         else:
             restored = plan.closed.copy()
             restored[e] = True
             radial = np.count_nonzero(without_chords(net, restored)) == int(node.max())
-            plan.add(e, Action.CLOSE, PlanState.RADIAL if radial else PlanState.LOOPED)
+            plan.switch(e, Action.CLOSE, PlanState.RADIAL if radial else PlanState.LOOPED)
 
 
 def _open_loops(plan: _Plan, target: Bools) -> None:
@@ -261,7 +383,7 @@ def _open_loops(plan: _Plan, target: Bools) -> None:
     order = [*np.flatnonzero(kept), *np.flatnonzero(closed & ~kept)]
     surplus = [int(e) for e in order if not sets.join(tail[e], head[e])]
     for k, e in enumerate(surplus, 1):
-        plan.add(e, Action.OPEN, PlanState.RADIAL if k == n_surplus else PlanState.LOOPED)
+        plan.switch(e, Action.OPEN, PlanState.RADIAL if k == n_surplus else PlanState.LOOPED)
 
 
 def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
@@ -289,8 +411,9 @@ def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
         known |= zip(promising, plan.scores([_exchanged(plan.closed, *pair) for pair in promising]), strict=True)
         close, open_ = max(promising, key=lambda pair: (known[pair], -pair[0], -pair[1]))
         if not open_first:
-            plan.add(close, Action.CLOSE, PlanState.LOOPED)
-            plan.add(open_, Action.OPEN, PlanState.RADIAL)
+            behind = _interrupted(plan.problem, plan.closed)[open_]
+            plan.switch(close, Action.CLOSE, PlanState.LOOPED)
+            plan.switch(open_, Action.OPEN, PlanState.RADIAL, behind=behind)
         else:
             reason = ""
             if apart:
@@ -298,8 +421,8 @@ def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
                     f"opened first: branch {net.branch_ids[close]!r} would join phases that are "
                     f"{math.degrees(apart[close]):.4g} degrees apart"
                 )
-            plan.add(open_, Action.OPEN, PlanState.INTERRUPTED, reason)
-            plan.add(close, Action.CLOSE, PlanState.RADIAL)
+            plan.switch(open_, Action.OPEN, PlanState.INTERRUPTED, reason)
+            plan.switch(close, Action.CLOSE, PlanState.RADIAL)
 
 
 def _apart(net: Network, closed: Bools, pairs: list[tuple[int, int]]) -> dict[int, float]:

@@ -69,7 +69,7 @@ def test_plan_between_radial_states(seed: int, n_bus: int, n_loops: int, roots: 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_outage_is_restored_first(seed: int) -> None:
-    """After an outage supply only grows, nothing out of service is operated, and the target is reached."""
+    """What is out of service is opened and earthed, then supply only grows, and the target is reached."""
     rng = np.random.default_rng(seed)
     net = random_network(rng, 15, 5)
     out = np.zeros(net.n_branch, dtype=bool)
@@ -81,13 +81,20 @@ def test_outage_is_restored_first(seed: int) -> None:
     target = random_tree(rng, net, ~out)
     start = normal_state(problem)
     plan = switching_plan(problem, start, target)
-    path = states(start, plan)
+    parted = [o for o in plan if o.state is PlanState.ISOLATING]
+    assert plan[: len(parted)] == parted
+    assert [(o.action, o.branch) for o in parted] == [
+        *((Action.OPEN, e) for e in np.flatnonzero(out & ~net.normally_open)),
+        *((Action.EARTH, e) for e in np.flatnonzero(out)),
+    ]
+    rest = plan[len(parted) :]
+    path = states(start, rest)
     assert np.array_equal(path[-1], target.closed)
-    assert not any(out[o.branch] for o in plan)
-    assert len(plan) == problem.operations(target)
+    assert not any(out[o.branch] for o in rest)
+    assert len(rest) == problem.operations(target)
     without = [len(unfed(net, closed)) > 0 for closed in path]
     assert without == sorted(without, reverse=True), "supply, once complete, stays complete"
-    for operation, closed in zip(plan, path[1:], strict=True):
+    for operation, closed in zip(rest, path[1:], strict=True):
         assert (operation.state is PlanState.RESTORING) == bool(unfed(net, closed))
 
 

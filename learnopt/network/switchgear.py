@@ -1,0 +1,155 @@
+"""Switching devices: which of them a branch has, which one opens it, and what state a configuration leaves each in.
+
+A configuration speaks of branches; people operate devices. A cable may have a load switch at either end. It is opened
+at one of them, chosen by rule: the end that is open in the normal state, a remote one before one operated by hand, the
+one nearest to the feed in the normal state, the first of the file. It is closed by closing all that are open.
+
+A branch whose file names no device, and a coupler, is itself the device, which parts it from both its ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learnopt.network.aliases import Bools, Id
+
+if TYPE_CHECKING:
+    from learnopt.network.model import Configuration, Network
+
+BEHIND = " behind its switch"
+"""Ending of the id of what stays energised of a branch whose switch carries the id."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A switching device.
+
+    Parameters
+    ----------
+    id, name
+        Of the user's file; the name is "" where there is none.
+    branch
+        Id of the branch it stands in.
+    bus
+        Id of the bus at whose end it stands; None = the branch itself is the device.
+    manual
+        Somebody has to travel to operate it.
+    closed
+        Its normal state.
+    """
+
+    id: Id
+    name: str
+    branch: Id
+    bus: Id | None = None
+    manual: bool = False
+    closed: bool = True
+
+    @property
+    def label(self) -> str:
+        """Its name where it has one, else its id."""
+        return self.name or str(self.id)
+
+
+@dataclass(frozen=True, eq=False)
+class Switchgear:
+    """The devices of a network by branch and end; indices of ``devices`` stand for them."""
+
+    network: Network
+
+    @cached_property
+    def devices(self) -> tuple[Device, ...]:
+        """Those of the file, and of each switchable branch without any the branch itself."""
+        net = self.network
+        known = [d for d in net.devices if str(d.branch) in net.branch_index]
+        with_device = {str(d.branch) for d in known}
+        for e in np.flatnonzero(net.switchable):
+            if str(net.branch_ids[e]) not in with_device:
+                closed, manual = not net.normally_open[e], bool(net.manual[e])
+                known.append(Device(net.branch_ids[e], net.branch_names[e], net.branch_ids[e], None, manual, closed))
+        return tuple(known)
+
+    @cached_property
+    def of_branch(self) -> Mapping[int, tuple[int, ...]]:
+        """Devices of every branch that has some."""
+        found: dict[int, list[int]] = {}
+        for k, device in enumerate(self.devices):
+            found.setdefault(self.network.branch_index[str(device.branch)], []).append(k)
+        return {e: tuple(devices) for e, devices in found.items()}
+
+    @cached_property
+    def place(self) -> tuple[int | None, ...]:
+        """Index of the bus at whose end each device stands, None where it parts both."""
+        index = self.network.bus_index
+        return tuple(None if d.bus is None else index.get(str(d.bus)) for d in self.devices)
+
+    def at_end(self, e: int, bus: int) -> tuple[int, ...]:
+        """Devices that part a branch from a bus at its end."""
+        return tuple(k for k in self.of_branch.get(e, ()) if self.place[k] in (None, bus))
+
+    @cached_property
+    def hops(self) -> tuple[float, ...]:
+        """Branches between each bus and the nearest substation in the normal state; ``inf`` without supply."""
+        net = self.network
+        near: list[list[int]] = [[] for _ in range(net.n_bus)]
+        for e in np.flatnonzero(~net.normally_open):
+            a, b = int(net.from_bus[e]), int(net.to_bus[e])
+            near[a].append(b)
+            near[b].append(a)
+        hops = [np.inf] * net.n_bus
+        queue = deque(int(k) for k in net.substations)
+        for k in queue:
+            hops[k] = 0.0
+        while queue:
+            k = queue.popleft()
+            for other in near[k]:
+                if hops[other] == np.inf:
+                    hops[other] = hops[k] + 1
+                    queue.append(other)
+        return tuple(hops)
+
+    def rank(self, k: int) -> tuple[bool, bool, float, int]:
+        """Order of the devices of a branch: the least is the one that opens it."""
+        device, bus = self.devices[k], self.place[k]
+        return device.closed, device.manual, 0.0 if bus is None else self.hops[bus], k
+
+    def opener(self, e: int) -> int | None:
+        """The device that opens a branch; None where it has none."""
+        return min(self.of_branch.get(e, ()), key=self.rank, default=None)
+
+    @cached_property
+    def behind(self) -> Mapping[int, int]:
+        """The fixed part of a branch behind its switch, by the branch that is its switch."""
+        index = self.network.branch_index
+        pairs = ((index.get(name.removesuffix(BEHIND)), e) for name, e in index.items() if name.endswith(BEHIND))
+        return {switch: e for switch, e in pairs if switch is not None}
+
+    @cached_property
+    def normal(self) -> tuple[bool, ...]:
+        """Whether each device is closed in the normal state."""
+        return tuple(d.closed for d in self.devices)
+
+    def states(self, configuration: Configuration, out_of_service: Bools | None = None) -> tuple[bool, ...]:
+        """Whether each device is closed in a configuration; those around a branch out of service are open.
+
+        Devices of a branch that keeps its normal state keep theirs.
+        """
+        normally_open, states = self.network.normally_open, list(self.normal)
+        for e, devices in self.of_branch.items():
+            if configuration.closed[e] and normally_open[e]:
+                for k in devices:
+                    states[k] = True
+            elif not configuration.closed[e] and not normally_open[e]:
+                states[min(devices, key=self.rank)] = False
+        if out_of_service is not None:
+            for e in np.flatnonzero(out_of_service).tolist():
+                for part in (e, self.behind.get(e, e)):
+                    for k in self.of_branch.get(part, ()):
+                        states[k] = False
+        return tuple(states)

@@ -1,0 +1,130 @@
+"""Isolating what is out of service: which devices part it from everything that is or may become live.
+
+From the faulted branch one walks along every connection that no device interrupts. A device on the way that may be
+operated is opened, one that is open stays so. Where the branch itself has no device at an end, what lies there is
+switched off with it until a crew has taken the branch off its bus; where no device lies between that bus and a
+substation either, the branch has to be dead by a breaker that the data do not name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learnopt.network import Network, ReconfigurationProblem
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """How branches out of service are parted from the rest.
+
+    Parameters
+    ----------
+    faulted
+        Branches out of service, as the scenario names them.
+    dead
+        The same with what lies behind their switches.
+    opened
+        Devices to open, in order: remote before manual.
+    kept_open
+        Devices around them that are open, and stay so.
+    apart
+        (branch, bus) of the ends that a crew has to take off their bus.
+    at_source
+        Those of them that no device parts from a substation.
+    """
+
+    faulted: tuple[int, ...]
+    dead: frozenset[int]
+    opened: tuple[int, ...]
+    kept_open: tuple[int, ...]
+    apart: tuple[tuple[int, int], ...]
+    at_source: frozenset[tuple[int, int]]
+
+
+def isolation(problem: ReconfigurationProblem, states: tuple[bool, ...] | None = None) -> Isolation:
+    """Devices to open around what is out of service.
+
+    Parameters
+    ----------
+    states
+        Whether each device of the switchgear is closed; None = the normal state.
+    """
+    walk = _Walk(problem, problem.network.switchgear.normal if states is None else states)
+    net, gear = problem.network, problem.network.switchgear
+    faulted = tuple(np.flatnonzero(problem.out_of_service).tolist())
+    dead = frozenset(faulted) | {gear.behind[e] for e in faulted if e in gear.behind}
+    # Between the switch of a branch and what lies behind it there is no bus of the user's.
+    inside = {bus for e in faulted if e in gear.behind for bus in ({*_ends(net, e)} & {*_ends(net, gear.behind[e])})}
+    opened: set[int] = set()
+    kept: set[int] = set()
+    apart, at_source = [], set()
+    for e in sorted(dead):
+        for bus in _ends(net, e):
+            if bus in inside or not walk.crosses(e, bus, opened, kept):
+                continue
+            around: tuple[set[int], set[int]] = (set(), set())
+            apart.append((e, bus))
+            if walk.reaches_source(bus, dead, *around):
+                at_source.add((e, bus))
+            else:
+                opened |= around[0]
+                kept |= around[1]
+    order = sorted(opened, key=lambda k: (gear.devices[k].manual, k))
+    return Isolation(faulted, dead, tuple(order), tuple(sorted(kept - opened)), tuple(apart), frozenset(at_source))
+
+
+def _ends(net: Network, e: int) -> tuple[int, int]:
+    return int(net.from_bus[e]), int(net.to_bus[e])
+
+
+class _Walk:
+    """Along the connections of a network that no device interrupts."""
+
+    def __init__(self, problem: ReconfigurationProblem, states: tuple[bool, ...]) -> None:
+        self.net: Network = problem.network
+        self.gear, self.states = self.net.switchgear, states
+        self.operable = operable(problem)
+        self.incident: list[list[int]] = [[] for _ in range(self.net.n_bus)]
+        for e in range(self.net.n_branch):
+            self.incident[self.net.from_bus[e]].append(e)
+            self.incident[self.net.to_bus[e]].append(e)
+
+    def crosses(self, e: int, bus: int, opened: set[int], kept: set[int]) -> bool:
+        """Nothing parts a branch from the bus at its end; else what does is added to one of the sets."""
+        devices = self.gear.at_end(e, bus)
+        open_ones = [k for k in devices if not self.states[k]]
+        if open_ones:
+            kept.update(open_ones)
+            return False
+        usable = [k for k in devices if self.operable[k]]
+        if usable:
+            opened.add(min(usable, key=self.gear.rank))
+            return False
+        return not (self.net.normally_open[e] and e not in self.gear.of_branch)
+
+    def reaches_source(self, bus: int, dead: frozenset[int], opened: set[int], kept: set[int]) -> bool:
+        """A walk from a bus gets to a substation; the devices that end it are added to the sets."""
+        seen, queue = {bus}, [bus]
+        found = False
+        while queue:
+            here = queue.pop()
+            found |= bool(self.net.is_substation[here])
+            for e in self.incident[here]:
+                if e in dead or not self.crosses(e, here, opened, kept):
+                    continue
+                far = int(self.net.from_bus[e] + self.net.to_bus[e]) - here
+                if far not in seen and self.crosses(e, far, opened, kept):
+                    seen.add(far)
+                    queue.append(far)
+        return found
+
+
+def operable(problem: ReconfigurationProblem) -> list[bool]:
+    """Whether each device may be opened: not tagged, and its branch not locked closed."""
+    net = problem.network
+    tagged = {str(device) for device in problem.situations.tagged}
+    return [
+        str(d.id) not in tagged and problem.locked[net.branch_index[str(d.branch)]] != 1 for d in net.switchgear.devices
+    ]
