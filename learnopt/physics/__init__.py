@@ -2,7 +2,7 @@
 
 from learnopt.physics.judge import evaluate, evaluate_transition
 from learnopt.physics.loop_space import LoopSpace
-from learnopt.physics.present import evaluate_as_it_is
+from learnopt.physics.present import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.second_opinion import other_solution
 from learnopt.physics.sweep import PowerFlow, PowerFlowBatch, SweepStatus, power_flow, power_flow_batch
 
@@ -13,6 +13,7 @@ __all__ = [
     "SweepStatus",
     "evaluate",
     "evaluate_as_it_is",
+    "evaluate_as_operated",
     "evaluate_transition",
     "other_solution",
     "power_flow",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network.open_ends import as_operated
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.physics.judge import evaluate, evaluate_transition
 
@@ -23,3 +24,12 @@ def evaluate_as_it_is(problem: ReconfigurationProblem, configuration: Configurat
     looped = evaluate_transition(problem, configuration)
     each = tuple(replace(one, violations=(*faults, *one.violations)) for one in looped.scenarios)
     return replace(looped, violations=(*faults, *looped.violations), scenarios=each)
+
+
+def evaluate_as_operated(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation | None:
+    """The same with every cable that is opened at one end energised from the other; None where there is no such cable.
+
+    Its buses are those of the network, and one more for each end.
+    """
+    operated, closed = as_operated(problem, configuration)
+    return None if operated is problem else evaluate_as_it_is(operated, closed)

@@ -59,11 +59,12 @@ def test_exported_net_has_the_tap_that_was_proven(capsys: CapSys, tmp_path: Path
     source, out = FIELD / "pp_tap_export.json", tmp_path / "new.json"
     answer = invoke(capsys, "solve", source, *TAPS, "--export", out, "--json").json
     assert answer["min_voltage_pu"] >= 0.99
-    assert answer["source_tool"]["min_voltage_pu"] == pytest.approx(answer["min_voltage_pu"], abs=1e-6)
+    operated = answer["as_operated"] or answer
+    assert answer["source_tool"]["min_voltage_pu"] == pytest.approx(operated["min_voltage_pu"], abs=1e-6)
     assert answer["source_tool"]["difference"] == pytest.approx(0.0, abs=1e-6)
     again = invoke(capsys, "check", out, "--json").json
-    assert again["loss_kw"] == pytest.approx(answer["loss_kw"], rel=1e-6)
-    assert again["source_tool"]["loss_kw"] == pytest.approx(answer["loss_kw"], rel=1e-6)
+    assert again["loss_kw"] == pytest.approx(operated["loss_kw"], rel=1e-6)
+    assert again["source_tool"]["loss_kw"] == pytest.approx(operated["loss_kw"], rel=1e-6)
     assert invoke(capsys, "check", source, "--json").json["min_voltage_pu"] < 0.99
 
 

@@ -23,8 +23,9 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.held import held_to_dicts
+from learnopt.network.open_ends import open_ends
 from learnopt.network.topology import radiality_faults, unfed_buses
-from learnopt.physics import evaluate_as_it_is
+from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.configuration.order import operation_to_dict, plan_of, plan_table, reasons, travels
 from learnopt.report.kit.numbers import finite, number, percent
@@ -97,6 +98,7 @@ def result_to_dict(
         "min_voltage_pu": None if found is None else finite(found.min_voltage_pu),
         "max_loading": None if found is None or not rated(problem) else finite(found.max_loading),
         "violations": [] if found is None else list(found.violations),
+        "as_operated": operated_to_dict(problem, result),
         "held_limits": held_to_dicts(net, problem.limits),
         "operations": [operation_to_dict(problem, o) for o in plan],
         "manual_operations": sum(o.manual for o in plan),
@@ -296,7 +298,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
         return Verdict(headline, said + rest, good=False)
 
     stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
-    stopped += _about_loops(problem)
+    stopped += _about_loops(problem) + _about_open_ends(problem, result)
     if result.evaluation is not None and result.evaluation.violations:
         stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
     bound, objective = proven_bound_kw(result), finite(result.objective_kw)
@@ -338,6 +340,42 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
         "computed by an independent power flow.",
     )
     return Verdict(headline, stopped + sentences + said, good=True)
+
+
+def operated(problem: ReconfigurationProblem, result: Result) -> Evaluation | None:
+    """The answer with cables opened at one end energised from the other; None where that is no difference."""
+    if result.configuration is None:
+        return None
+    return evaluate_as_operated(problem.applied(result.settings), result.configuration)
+
+
+def operated_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[str, Any] | None:
+    """The same as JSON, with the branches that are opened at one end."""
+    found = operated(problem, result)
+    if found is None or result.configuration is None:
+        return None
+    return {
+        "open_at_one_end": [problem.network.branch_ids[e] for e in open_ends(problem, result.configuration)],
+        "loss_kw": finite(found.loss_kw),
+        "min_voltage_pu": finite(found.min_voltage_pu),
+        "max_loading": finite(found.max_loading) if rated(problem) else None,
+        "violations": list(found.violations),
+    }
+
+
+def _about_open_ends(problem: ReconfigurationProblem, result: Result) -> tuple[str, ...]:
+    """What differs where the order opens one of two switches of a cable."""
+    found = operated(problem, result)
+    if found is None or result.loss_kw is None:
+        return ()
+    n = len(open_ends(problem, result.configuration or normal_state(problem)))
+    some = "1 branch that is" if n == 1 else f"{n} branches that are"
+    broken = f", and limits are violated ({len(found.violations)})" if found.violations else ""
+    loss = "has no power flow" if not found.converged else f"loses {number(found.loss_kw, 6)} kW{broken}"
+    return (
+        f"Computed with open branches dead at both ends. The order opens {some} switched at both ends at one of them: "
+        f"energised from the other, the feeder {loss}.",
+    )
 
 
 def _about_loops(problem: ReconfigurationProblem) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from learnopt.network import (
 )
 from learnopt.network.topology import DisjointSets
 from learnopt.network.unbalanced import PhaseCircuit
-from learnopt.physics import evaluate_as_it_is
+from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.losses import branch_loss_kw
 
 LOAD_TOLERANCE = 1e-3
@@ -184,17 +184,18 @@ class Imported:
         tool = self.loaded.source
         if tool is None:
             return self.origin
-        each = []
+        each, states = [], []
         for member, own, state in zip(problem.members, settings, found.situations, strict=True):
             scenario = None if _as_in_file(member) else member.scenario
             # Settings are those of the controls that were to be set, which may be some of the network's.
             network = member.network if own is None else replace(member.network, controls=member.controls)
-            each.append(check_answer(tool, network, configuration, own, scenario, state))
+            states.append(evaluate_as_operated(member.applied(own), configuration) or state)
+            each.append(check_answer(tool, network, configuration, own, scenario, states[-1]))
         if len(each) == 1:
             return replace(self.origin, source=each[0])
         named = zip(each, problem.situations, strict=True)
         checks = tuple(replace(one, scenario=scenario.name) for one, scenario in named)
-        return replace(self.origin, source=_together(problem, found.situations, checks))
+        return replace(self.origin, source=_together(problem, states, checks))
 
 
 def _together(
