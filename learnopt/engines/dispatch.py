@@ -16,7 +16,7 @@ import numpy as np
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Configuration, Controls, Floats, ReconfigurationProblem, Settings
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
+from learnopt.physics.sweep import order_flow, problem_grid, sweep_tree, tree_flow
 
 GOLDEN = (5**0.5 - 1) / 2
 RESOLUTION = 1e-5
@@ -58,10 +58,9 @@ class Dispatch:
             shunted=grid.shunted or bool(self.controls.capacitors), stepped=grid.stepped or bool(self.controls.taps)
         )
         self._bus_y, self._s = grid.bus_y.copy(), problem.p + 1j * problem.q
-        self._tree = (np.empty(net.n_bus, np.int64), np.empty(net.n_bus, np.int64), np.empty(net.n_bus, np.int64))
-        if not order_tree(self._grid, configuration.closed, *self._tree):
+        self._tree = tree_flow(net.n_bus)
+        if not order_flow(self._grid, configuration.closed, self._tree):
             raise ValueError("the configuration is not radial")
-        self._scratch = tuple(np.empty(net.n_bus, np.complex128) for _ in range(3))
         c = self.controls
         generators = c.generators
         self._choices: list[Floats | None] = [
@@ -86,14 +85,10 @@ class Dispatch:
             grid.bus_y[bank.bus] += 1j * value
         for generator, (p, q) in zip(self.controls.generators, settings.generators, strict=True):
             s[generator.bus] -= p + 1j * q
-        shunt, v, current = self._scratch
-        order, parent, feed = self._tree
-        loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        loss = sweep_tree(grid, s, self._tree)
         if np.isnan(loss):
             return np.inf
-        excess = 0.0
-        if self._limits.active:
-            excess = total_violation(grid, self._limits, s, order, parent, feed, v, current)
+        excess = total_violation(grid, self._limits, self._tree) if self._limits.active else 0.0
         return float(loss + (PENALTY * (1.0 + excess) if excess > 0 else 0.0))
 
     def improve(self, start: Settings | None = None, held: Collection[str] = ()) -> tuple[Settings, float]:

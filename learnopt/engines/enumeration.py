@@ -12,21 +12,23 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible, unsettled
-from learnopt.engines.bounds.trunk import leaf_loss
+from learnopt.engines.bounds.trunk import TrunkData, leaf_loss
+from learnopt.engines.operations import OperationData, count_operations, operation_data
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.errors import UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
+from learnopt.network.problem import Core
 from learnopt.network.union_find import find_set
 from learnopt.physics import evaluate
-from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
+from learnopt.physics.limits import LimitArrays, limit_arrays, total_violation
+from learnopt.physics.sweep import Grid, order_flow, problem_grid, sweep_tree, tree_flow
 
 CHUNK = 20_000
 """Configurations between two looks at the clock."""
@@ -68,30 +70,54 @@ def _connected(label: Ints, tail: Ints, head: Ints, first: int, scratch: Ints, n
     return False
 
 
-@njit(cache=True)
-def next_tree(tail: Ints, head: Ints, n_nodes: int, state: Ints, label: Ints, scratch: Ints, depth: int) -> int:
-    """Step to the next spanning tree; returns its depth, or -1 after the last one.
+class TreeWalk(NamedTuple):
+    """Where a walk through the spanning trees of a graph stands."""
 
-    Parameters
-    ----------
-    state
-        Per branch 0 not tried, 1 included, 2 left out, shape (n_branch + 1,); changed in place. The tree consists of
-        the branches before the depth with state 1.
-    label
-        Sets joined so far at each depth, shape (n_branch + 1, n_nodes); changed in place.
-    scratch
-        shape (n_nodes,).
-    depth
-        What the last call returned; 0 at the start.
-    """
-    m = len(tail)
-    n_sets = n_nodes
+    branches: Ints
+    """Network branch of each edge, shape (m,)."""
+    tail: Ints
+    head: Ints
+    state: Ints
+    """Per edge 0 not tried, 1 included, 2 left out; the tree consists of the edges before the depth with state 1."""
+    depth: Ints
+    """shape (1,); -1 after the last tree."""
+    label: Ints
+    """Sets joined so far at each depth, shape (m + 1, n_nodes)."""
+    scratch: Ints
+    """shape (n_nodes,)."""
+
+
+def tree_walk(core: Core) -> TreeWalk:
+    """The walk through all spanning trees of a core, before its first one."""
+    m = len(core.branches)
+    return TreeWalk(
+        branches=core.branches,
+        tail=core.tail,
+        head=core.head,
+        state=np.zeros(m, dtype=np.int64),
+        depth=np.zeros(1, dtype=np.int64),
+        label=np.tile(np.arange(core.n_nodes), (m + 1, 1)),
+        scratch=np.zeros(core.n_nodes, dtype=np.int64),
+    )
+
+
+@njit(cache=True)
+def next_tree(walk: Any, closed: Bools) -> bool:
+    """Step to the next spanning tree and set the states of its branches in ``closed``; False after the last one."""
+    branches, tail, head, state, place, label, scratch = walk
+    m, n_sets, depth = len(tail), len(scratch), place[0]
+    if depth < 0:
+        return False
+    if n_sets == 1:
+        closed[branches] = False
+        place[0] = -1
+        return True
     for i in range(depth):
         if state[i] == 1:
             n_sets -= 1
-    back = n_sets == 1 and depth > 0
+    back = n_sets == 1
     while True:
-        if not back and n_sets > 1 and depth < m:
+        if not back and depth < m:
             a, b = find_set(label[depth], tail[depth]), find_set(label[depth], head[depth])
             label[depth + 1] = label[depth]
             if a != b:
@@ -101,9 +127,12 @@ def next_tree(tail: Ints, head: Ints, n_nodes: int, state: Ints, label: Ints, sc
             else:
                 state[depth] = 2
             depth += 1
-            if n_sets == 1:
-                return depth
-            continue
+            if n_sets > 1:
+                continue
+            place[0] = depth
+            for i in range(m):
+                closed[branches[i]] = i < depth and state[i] == 1
+            return True
         # Back to the last included branch that may be left out instead.
         back = True
         while depth > 0:
@@ -118,74 +147,68 @@ def next_tree(tail: Ints, head: Ints, n_nodes: int, state: Ints, label: Ints, sc
                     break
             state[depth] = 0
         if back:
-            return -1
+            place[0] = -1
+            return False
+
+
+class EnumerationData(NamedTuple):
+    """What does not change while configurations are evaluated, per unit."""
+
+    grid: Grid
+    limits: LimitArrays
+    trunk: TrunkData
+    """Refutes what has no power flow."""
+    s: NDArray[np.complex128]
+    """Net loads, shape (n_bus,)."""
+    operations: OperationData
+
+
+TREES, FEASIBLE, OPEN = range(3)
+"""Places in :attr:`EnumerationState.counts`: configurations seen, feasible ones, open questions."""
+
+
+class EnumerationState(NamedTuple):
+    """Where an enumeration stands; changed in place."""
+
+    walk: TreeWalk
+    closed: Bools
+    """The configuration looked at, shape (n_branch,)."""
+    counts: Ints
+    """shape (3,)."""
+    best: Bools
+    """The best configuration so far, shape (n_branch,)."""
+    best_value: Floats
+    """Its objective [pu], infinite without one, shape (1,)."""
+    questions: Bools
+    """Configurations whose power flow is not settled, in the first rows, shape (QUESTIONS, n_branch)."""
 
 
 @njit(cache=True)
-def _enumerate(
-    grid: Any,
-    limits: Any,
-    trunk: Any,
-    s: NDArray[np.complex128],
-    closed: Bools,
-    branches: Ints,
-    tail: Ints,
-    head: Ints,
-    n_nodes: int,
-    normally_closed: Bools,
-    counted: Bools,
-    switching_cost: float,
-    max_operations: int,
-    best: Bools,
-    stop_at: int,
-    state: Ints,
-    label: NDArray[np.int64],
-    progress: Ints,
-    best_value: Floats,
-    open_questions: Bools,
-) -> bool:
-    """Search on from ``state`` until done (True), or until ``stop_at`` trees were seen or questions pile up (False).
-
-    ``state[i]``: 0 not tried, 1 included, 2 left out. ``progress`` = (trees, feasible trees, depth, open questions);
-    the states whose power flow is not settled are rows of ``open_questions``.
-    """
-    n, m = len(s), len(branches)
-    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n, np.complex128)
-    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
-    scratch = np.empty(n_nodes, np.int64)
-    while progress[0] < stop_at and progress[3] < len(open_questions):
-        if n_nodes > 1:
-            progress[2] = next_tree(tail, head, n_nodes, state, label, scratch, progress[2])
-            if progress[2] < 0:
-                return True
-        for i in range(m):
-            closed[branches[i]] = i < progress[2] and state[i] == 1
-        progress[0] += 1
-        operations = 0
-        for e in range(len(closed)):
-            if counted[e] and closed[e] != normally_closed[e]:
-                operations += 1
-        if operations <= max_operations:
-            order_tree(grid, closed, order, parent, feed)
-            loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
-            feasible = not np.isnan(loss)
-            if not feasible:
-                most = best_value[0] - switching_cost * operations
-                if not leaf_loss(trunk, closed, most)[1]:
-                    open_questions[progress[3]] = closed
-                    progress[3] += 1
-            if feasible and limits.active:
-                feasible = total_violation(grid, limits, s, order, parent, feed, v, current) == 0.0
-            if feasible:
-                progress[1] += 1
-                value = loss + switching_cost * operations
-                if value < best_value[0]:
-                    best_value[0] = value
-                    best[:] = closed
-        if n_nodes == 1:
+def _enumerate(data: Any, at: Any, stop_at: int) -> bool:
+    """Go on until done (True), or until ``stop_at`` configurations were seen or questions pile up (False)."""
+    tree, closed, counts, operations = tree_flow(len(data.s)), at.closed, at.counts, data.operations
+    while counts[TREES] < stop_at and counts[OPEN] < len(at.questions):
+        if not next_tree(at.walk, closed):
             return True
-    return False
+        counts[TREES] += 1
+        count = count_operations(operations, closed)
+        if count > operations.most:
+            continue
+        order_flow(data.grid, closed, tree)
+        loss = sweep_tree(data.grid, data.s, tree)
+        if np.isnan(loss):
+            if not leaf_loss(data.trunk, closed, at.best_value[0] - operations.cost * count)[1]:
+                at.questions[counts[OPEN]] = closed
+                counts[OPEN] += 1
+            continue
+        if data.limits.active and total_violation(data.grid, data.limits, tree) > 0.0:
+            continue
+        counts[FEASIBLE] += 1
+        value = loss + operations.cost * count
+        if value < at.best_value[0]:
+            at.best_value[0] = value
+            at.best[:] = closed
+    return at.walk.depth[0] < 0
 
 
 @dataclass
@@ -225,6 +248,27 @@ class _Questions:
         return min(least_objective(self.problem, configuration, cutoff_kw) for configuration in self.doubted)
 
 
+def _start(problem: ReconfigurationProblem) -> tuple[EnumerationData, EnumerationState]:
+    """What an enumeration needs, before its first configuration."""
+    data = EnumerationData(
+        grid=problem_grid(problem),
+        limits=limit_arrays(problem),
+        trunk=SearchSpace.of(problem).trunk,
+        s=problem.p + 1j * problem.q,
+        operations=operation_data(problem),
+    )
+    closed = (problem.usable & ~problem.free & (problem.blocks.block >= 0)) | problem.chords
+    at = EnumerationState(
+        walk=tree_walk(problem.core),
+        closed=closed,
+        counts=np.zeros(3, dtype=np.int64),
+        best=closed.copy(),
+        best_value=np.array([np.inf]),
+        questions=np.zeros((QUESTIONS, problem.network.n_branch), dtype=bool),
+    )
+    return data, at
+
+
 class EnumerationEngine:
     """Every radial configuration is evaluated: exact by exhaustion, for small networks.
 
@@ -259,54 +303,24 @@ class EnumerationEngine:
                 f"{self.max_configurations:g} at most: use --engine milp"
             )
         net = problem.network
-        core = problem.core
-        m = len(core.branches)
-        closed = (problem.usable & ~problem.free & (problem.blocks.block >= 0)) | problem.chords
-        best = closed.copy()
-        label = np.tile(np.arange(core.n_nodes), (m + 1, 1))
-        state, progress = np.zeros(m + 1, dtype=np.int64), np.zeros(4, dtype=np.int64)
-        questions = np.zeros((QUESTIONS, net.n_branch), dtype=bool)
+        data, at = _start(problem)
         open_questions = _Questions(problem)
-        trunk = SearchSpace.of(problem).trunk
-        best_value = np.array([np.inf])
-        cap = problem.max_operations
         most = sys.maxsize if options.node_limit is None else options.node_limit
         finished = interrupted = False
         with watch.stage("enumerate"):
             try:
                 while not finished:
-                    finished = _enumerate(
-                        problem_grid(problem),
-                        limit_arrays(problem),
-                        trunk,
-                        problem.p + 1j * problem.q,
-                        closed,
-                        core.branches,
-                        core.tail,
-                        core.head,
-                        core.n_nodes,
-                        np.array(net.normal_configuration.closed),
-                        ~problem.out_of_service,
-                        problem.switching_cost / net.base.kw,
-                        np.iinfo(np.int64).max if cap is None else cap,
-                        best,
-                        min(progress[0] + CHUNK, most),
-                        state,
-                        label,
-                        progress,
-                        best_value,
-                        questions,
-                    )
-                    open_questions.put(questions[: progress[3]], best, best_value)
-                    progress[3] = 0
+                    finished = _enumerate(data, at, min(at.counts[TREES] + CHUNK, most))
+                    open_questions.put(at.questions[: at.counts[OPEN]], at.best, at.best_value)
+                    at.counts[OPEN] = 0
                     late = options.time_limit is not None and watch.elapsed > options.time_limit
-                    if late or progress[0] >= most:
+                    if late or at.counts[TREES] >= most:
                         break
             except KeyboardInterrupt:
                 interrupted = True
-        found = Configuration(best) if np.isfinite(best_value[0]) else None
-        value = float(best_value[0]) * net.base.kw
-        seen = f"{progress[0]} radial configurations evaluated, {progress[1]} feasible."
+        found = Configuration(at.best) if np.isfinite(at.best_value[0]) else None
+        value = float(at.best_value[0]) * net.base.kw
+        seen = f"{at.counts[TREES]} radial configurations evaluated, {at.counts[FEASIBLE]} feasible."
         least = -math.inf if interrupted else open_questions.least_kw(value)
         if least < value:
             seen += f" The power flow of {len(open_questions.doubted) + open_questions.beyond} could not be settled."
@@ -328,5 +342,5 @@ class EnumerationEngine:
             certificate=Certificate.AC,
             dual_bound_kw=min(value, least),
             message=seen,
-            nodes=int(progress[0]),
+            nodes=int(at.counts[TREES]),
         )

@@ -18,18 +18,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.operations import OperationData, count_operations, operation_data, operations_change
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import LoopSpace, power_flow
-from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
+from learnopt.physics.limits import LimitArrays, limit_arrays, total_violation
+from learnopt.physics.sweep import Grid, order_flow, problem_grid, sweep_tree, tree_flow
 
 CHUNK_BUSES = 5e5
 """Buses of all power flows between two looks at the clock: some tenths of a second."""
@@ -39,39 +40,38 @@ PENALTY = 1e3
 """Price [pu] of violating limits at all, and again per unit of relative violation: it outweighs any loss."""
 
 
+class ExchangeData(NamedTuple):
+    """What does not change during exchanges on one problem, per unit."""
+
+    grid: Grid
+    limits: LimitArrays
+    s: NDArray[np.complex128]
+    """Net loads, shape (n_bus,)."""
+    free: Bools
+    """Undecided switches, shape (n_branch,)."""
+    operations: OperationData
+
+
+def _exchange_data(problem: ReconfigurationProblem) -> ExchangeData:
+    return ExchangeData(
+        grid=problem_grid(problem),
+        limits=limit_arrays(problem),
+        s=problem.p + 1j * problem.q,
+        free=np.array(problem.free),
+        operations=operation_data(problem),
+    )
+
+
 @njit(cache=True)
 def _penalty(violation: float) -> float:
     return PENALTY * (1.0 + violation) if violation > 0.0 else 0.0
 
 
 @njit(cache=True)
-def _operations_change(tie: int, cut: int, normally_closed: Bools, counted: Bools) -> int:
-    """Change of the number of operations when ``tie`` closes and ``cut`` opens."""
-    change = 0
-    if counted[tie]:
-        change += -1 if normally_closed[tie] else 1
-    if counted[cut]:
-        change += 1 if normally_closed[cut] else -1
-    return change
-
-
-@njit(cache=True)
-def _rank_exchanges(
-    grid: Any,
-    closed: Bools,
-    tail: Ints,
-    head: Ints,
-    free: Bools,
-    normally_closed: Bools,
-    counted: Bools,
-    switching_cost: float,
-    order: Ints,
-    parent: Ints,
-    feed: Ints,
-    current: NDArray[np.complex128],
-    ceiling: float,
-) -> tuple[Floats, Ints, Ints]:
+def _rank_exchanges(data: Any, closed: Bools, tree: Any, ceiling: float) -> tuple[Floats, Ints, Ints]:
     """Exchanges (tie closes, cut opens) with an estimated change of the objective below ``ceiling``, best first."""
+    grid, free = data.grid, data.free
+    order, parent, feed, _, current = tree
     n, m = len(order), len(closed)
     depth = np.zeros(n, np.int64)
     for position in range(n):
@@ -84,7 +84,7 @@ def _rank_exchanges(
     for e in range(m):
         if closed[e] or not free[e]:
             continue
-        a, b = tail[e], head[e]
+        a, b = grid.tail[e], grid.head[e]
         size = 0
         total = 0j
         resistance = grid.impedance[e].real
@@ -107,7 +107,7 @@ def _rank_exchanges(
                 continue
             c = -loop_flow[i]
             change = 2.0 * (c.real * total.real + c.imag * total.imag) + resistance * (c.real**2 + c.imag**2)
-            change += switching_cost * _operations_change(e, branch, normally_closed, counted)
+            change += data.operations.cost * operations_change(data.operations, e, branch)
             if change < ceiling:
                 if count == len(estimate):
                     estimate = np.concatenate((estimate, np.empty(count)))
@@ -120,22 +120,7 @@ def _rank_exchanges(
 
 
 @njit(cache=True)
-def _improve(
-    grid: Any,
-    limits: Any,
-    s: NDArray[np.complex128],
-    closed: Bools,
-    tail: Ints,
-    head: Ints,
-    free: Bools,
-    normally_closed: Bools,
-    counted: Bools,
-    switching_cost: float,
-    max_operations: int,
-    max_trials: int,
-    first: int,
-    max_flows: int,
-) -> tuple[float, int, int]:
+def _improve(data: Any, closed: Bools, max_trials: int, first: int, max_flows: int) -> tuple[float, int, int]:
     """Improve ``closed`` in place; returns its merit, NaN where the start has no power flow, and where to go on.
 
     Merit is the loss plus switching cost plus penalised limit violations [pu]. After ``max_flows`` power flows of
@@ -143,44 +128,36 @@ def _improve(
     The last number is that of the power flows made.
     """
     flows = 0
-    n = len(s)
-    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n, np.complex128)
-    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
-    operations = 0
-    for e in range(len(closed)):
-        if counted[e] and closed[e] != normally_closed[e]:
-            operations += 1
+    grid, limits, cost = data.grid, data.limits, data.operations.cost
+    tree = tree_flow(len(data.s))
+    operations = count_operations(data.operations, closed)
     while True:
-        if not order_tree(grid, closed, order, parent, feed):
+        if not order_flow(grid, closed, tree):
             return np.nan, -1, flows
-        loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        loss = sweep_tree(grid, data.s, tree)
         if np.isnan(loss):
             return np.nan, -1, flows
-        violation = total_violation(grid, limits, s, order, parent, feed, v, current) if limits.active else 0.0
-        merit = loss + switching_cost * operations + _penalty(violation)
+        violation = total_violation(grid, limits, tree) if limits.active else 0.0
+        merit = loss + cost * operations + _penalty(violation)
         # The estimate errs by the change of voltages; what looks slightly worse is tried too.
         ceiling = 2e-3 * loss if violation == 0.0 else np.inf
-        _, tie, cut = _rank_exchanges(
-            grid, closed, tail, head, free, normally_closed, counted, switching_cost,
-            order, parent, feed, current, ceiling,
-        )  # fmt: skip
+        _, tie, cut = _rank_exchanges(data, closed, tree, ceiling)
         improved = False
         for i in range(first, min(len(tie), max_trials)):
             if flows >= max_flows:
                 return merit, i, flows
             e, k = tie[i], cut[i]
-            trial_operations = operations + _operations_change(e, k, normally_closed, counted)
-            if trial_operations > max_operations and trial_operations >= operations:
+            trial_operations = operations + operations_change(data.operations, e, k)
+            if trial_operations > data.operations.most and trial_operations >= operations:
                 continue
             closed[e], closed[k] = True, False
             flows += 1
-            order_tree(grid, closed, order, parent, feed)
-            trial = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+            order_flow(grid, closed, tree)
+            trial = sweep_tree(grid, data.s, tree)
             if not np.isnan(trial):
                 if limits.active:
-                    trial += _penalty(total_violation(grid, limits, s, order, parent, feed, v, current))
-                if trial + switching_cost * trial_operations < merit * (1 - 1e-10):
+                    trial += _penalty(total_violation(grid, limits, tree))
+                if trial + cost * trial_operations < merit * (1 - 1e-10):
                     operations = trial_operations
                     improved = True
                     break
@@ -194,16 +171,8 @@ class LocalSearch:
     """Branch exchange on one problem, ready for many starts."""
 
     def __init__(self, problem: ReconfigurationProblem) -> None:
-        net = problem.network
         self.problem = problem
-        self._arrays = (np.array(net.from_bus), np.array(net.to_bus), np.array(problem.free))
-        self._grid = problem_grid(problem)
-        self._limits = limit_arrays(problem)
-        self._s = problem.p + 1j * problem.q
-        self._normally_closed = np.array(net.normal_configuration.closed)
-        self._counted = ~problem.out_of_service
-        cap = problem.max_operations
-        self._max_operations = np.iinfo(np.int64).max if cap is None else cap
+        self._data = _exchange_data(problem)
         self.swept = 0
         """Buses of all power flows of trials so far."""
 
@@ -227,20 +196,12 @@ class LocalSearch:
         violated), or None where the start is not radial or has no power flow.
         """
         closed, watch = np.array(start.closed), Stopwatch()
-        fixed = (
-            *self._arrays,
-            self._normally_closed,
-            self._counted,
-            self.problem.switching_cost / self.problem.network.base.kw,
-            self._max_operations,
-            max_trials,
-        )
-        merit, place, n_bus = np.nan, 0, len(self._s)
+        merit, place, n_bus = np.nan, 0, self.problem.network.n_bus
         end = self.swept + buses
         while place >= 0:
             flows = int(min(max(1, CHUNK_BUSES / n_bus), max(0, (end - self.swept) / n_bus)))
             flows = 0 if watch.elapsed >= seconds else flows
-            merit, place, made = _improve(self._grid, self._limits, self._s, closed, *fixed, place, flows)
+            merit, place, made = _improve(self._data, closed, max_trials, place, flows)
             self.swept += made * n_bus
             if flows == 0:
                 break
@@ -280,19 +241,7 @@ class LocalSearch:
         flow = power_flow(self.problem, configuration)
         if not flow.converged:
             return np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        return _rank_exchanges(
-            self._grid,
-            configuration.closed,
-            *self._arrays,
-            self._normally_closed,
-            self._counted,
-            self.problem.switching_cost / self.problem.network.base.kw,
-            flow.order,
-            flow.parent,
-            flow.feed,
-            flow.current,
-            np.inf,
-        )
+        return _rank_exchanges(self._data, np.array(configuration.closed), flow.tree, np.inf)
 
 
 def radial_start(problem: ReconfigurationProblem) -> Configuration:

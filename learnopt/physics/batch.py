@@ -10,24 +10,21 @@ from numpy.typing import NDArray
 
 from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
 from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
+from learnopt.physics.sweep import order_flow, problem_grid, sweep_tree, tree_flow
 
 
 @njit(cache=True)
 def _losses(grid: Any, limits: Any, s: NDArray[np.complex128], closed: Bools, loss: Floats) -> None:
-    n = s.shape[1]
-    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n, np.complex128)
-    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
+    tree = tree_flow(s.shape[1])
     loss[:] = np.inf
     for c in range(len(closed)):
-        if not order_tree(grid, closed[c], order, parent, feed):
+        if not order_flow(grid, closed[c], tree):
             continue
         for k in range(len(s)):
-            value = sweep_tree(grid, s[k], order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+            value = sweep_tree(grid, s[k], tree)
             if np.isnan(value):
                 continue
-            if limits.active and total_violation(grid, limits, s[k], order, parent, feed, v, current) > 0.0:
+            if limits.active and total_violation(grid, limits, tree) > 0.0:
                 continue
             loss[c, k] = value
 

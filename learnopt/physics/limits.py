@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from learnopt.network import Floats, Ints, ReconfigurationProblem
+from learnopt.network import Floats, ReconfigurationProblem
 from learnopt.physics.looped_sweep import chord_loading
 
 
@@ -38,20 +37,12 @@ def limit_arrays(problem: ReconfigurationProblem) -> LimitArrays:
 
 
 @njit(cache=True)
-def total_violation(
-    grid: Any,
-    limits: Any,
-    s: NDArray[np.complex128],
-    order: Ints,
-    parent: Ints,
-    feed: Ints,
-    v: NDArray[np.complex128],
-    current: NDArray[np.complex128],
-) -> float:
+def total_violation(grid: Any, limits: Any, tree: Any) -> float:
     """Sum of relative excesses over all limits of a converged sweep; 0 when every limit is respected.
 
-    A limit counts as respected within 1e-6 relative, as for the judge.
+    ``tree``: :class:`learnopt.physics.sweep.TreeFlow`. A limit counts as respected within 1e-6 relative, as for the judge.
     """
+    order, parent, feed, v, current = tree
     slack = 1e-6
     total = 0.0
     n_roots = len(grid.roots)

@@ -26,6 +26,10 @@ from numpy.typing import NDArray
 
 from learnopt.network.aliases import Floats, Ints
 
+TOLERANCE = 1e-11
+"""Largest change of a voltage in the last sweep [pu]."""
+MAX_SWEEPS = 1000
+"""Sweeps before a power flow counts as not converged."""
 NO_CURRENT = 1e-13
 """Unit currents of the two ends of a chord that cancel up to this have met."""
 
@@ -101,28 +105,18 @@ def _breakpoint_inverse(grid: Any, feed: Ints, start: Ints, bus: Ints, weight: F
 
 @njit(cache=True)
 def sweep_loops(
-    grid: Any,
-    s: NDArray[np.complex128],
-    order: Ints,
-    parent: Ints,
-    feed: Ints,
-    up: Floats,
-    down: Floats,
-    shunt: NDArray[np.complex128],
-    v: NDArray[np.complex128],
-    current: NDArray[np.complex128],
-    tolerance: float,
-    max_sweeps: int,
+    grid: Any, s: NDArray[np.complex128], tree: Any, up: Floats, down: Floats, shunt: NDArray[np.complex128]
 ) -> float:
-    """As :func:`learnopt.physics.sweep.sweep_tree` from a flat start in ``v``, with the chords of the grid closed.
+    """As :func:`learnopt.physics.sweep.sweep_tree` from a flat start in its ``v``, with the chords of the grid closed.
 
     Parameters
     ----------
     up, down
         Factors of the ideal transformers on the way to each bus; empty where every ratio is one.
     shunt
-        Of each bus with all branches but the chords, shape (n_bus,).
+        Of each bus with all branches but the chords, shape (n_bus,); empty where there are none.
     """
+    order, parent, feed, v, current = tree
     n, n_roots, n_chords = len(order), len(grid.roots), len(grid.chords)
     if grid.shunted:
         for c in range(n_chords):
@@ -134,7 +128,7 @@ def sweep_loops(
     inverse = _breakpoint_inverse(grid, feed, start, bus, weight)
     j, gap = np.zeros(n_chords, np.complex128), np.zeros(n_chords, np.complex128)
     load, fresh = np.empty(n, np.complex128), v.copy()
-    for _ in range(max_sweeps):
+    for _ in range(MAX_SWEEPS):
         for k in range(n):
             load[k] = (s[k] / v[k]).conjugate()
             if grid.shunted:
@@ -164,7 +158,7 @@ def sweep_loops(
                 e = grid.chords[c]
                 gap[c] = fresh[grid.tail[e]] / grid.ratio[e] - fresh[grid.head[e]] - grid.impedance[e] * j[c]
                 largest = max(largest, abs(gap[c].real) + abs(gap[c].imag))
-            if attempt == 1 or largest < tolerance:
+            if attempt == 1 or largest < TOLERANCE:
                 break
             for c in range(n_chords):
                 for d in range(n_chords):
@@ -178,7 +172,7 @@ def sweep_loops(
             v[k] = fresh[k]
             if not (abs(v[k].real) + abs(v[k].imag) > 1e-3):
                 return np.nan
-        if change < tolerance:
+        if change < TOLERANCE:
             loss = 0.0
             for position in range(n_roots, n):
                 k = order[position]

@@ -24,12 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnopt.network import Bools, Configuration, Floats, Ints, Network, ReconfigurationProblem
-from learnopt.physics.looped_sweep import sweep_loops
-
-TOLERANCE = 1e-11
-"""Largest change of a voltage in the last sweep [pu]."""
-MAX_SWEEPS = 1000
-"""Sweeps before a power flow counts as not converged."""
+from learnopt.physics.looped_sweep import MAX_SWEEPS, TOLERANCE, sweep_loops
 
 
 class SweepStatus(IntEnum):
@@ -73,6 +68,33 @@ class Grid(NamedTuple):
     """Substation buses."""
     root_vm: Floats
     """Their voltages."""
+
+
+class TreeFlow(NamedTuple):
+    """Room for the power flow of one radial state: its rooted tree, then voltages and currents."""
+
+    order: Ints
+    """Buses, roots first, shape (n_bus,)."""
+    parent: Ints
+    """-1 at roots."""
+    feed: Ints
+    """Branch to the parent, -1 at roots."""
+    v: NDArray[np.complex128]
+    """Voltages [pu]."""
+    current: NDArray[np.complex128]
+    """Series current from the parent towards each bus [pu]; at a root what it delivers to its tree."""
+
+
+@njit(cache=True)
+def tree_flow(n_bus: int) -> TreeFlow:
+    """Room for power flows of so many buses."""
+    return TreeFlow(
+        np.empty(n_bus, np.int64),
+        np.empty(n_bus, np.int64),
+        np.empty(n_bus, np.int64),
+        np.empty(n_bus, np.complex128),
+        np.empty(n_bus, np.complex128),
+    )
 
 
 def grid_of(network: Network, charging: bool = True, chords: Bools | None = None) -> Grid:
@@ -154,24 +176,18 @@ def order_fed(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -
 
 
 @njit(cache=True)
-def sweep_tree(
-    grid: Any,
-    s: NDArray[np.complex128],
-    order: Ints,
-    parent: Ints,
-    feed: Ints,
-    shunt: NDArray[np.complex128],
-    v: NDArray[np.complex128],
-    current: NDArray[np.complex128],
-    tolerance: float,
-    max_sweeps: int,
-) -> float:
-    """Sweep an ordered tree; fills ``v`` and ``current`` (series current towards each bus), returns the loss or NaN.
+def order_flow(grid: Any, closed: Bools, tree: Any) -> bool:
+    """:func:`order_tree` of a :class:`TreeFlow`."""
+    return order_tree(grid, closed, tree.order, tree.parent, tree.feed)
 
-    The chords of the grid are closed besides: the tree is radial but for fixed loops.
 
-    ``shunt`` is scratch space, shape (n_bus,). A start in ``v`` is not used: every call is flat-start.
+@njit(cache=True)
+def sweep_tree(grid: Any, s: NDArray[np.complex128], tree: Any) -> float:
+    """Sweep an ordered :class:`TreeFlow`; fills its voltages and currents, returns the loss or NaN.
+
+    The chords of the grid are closed besides: the tree is radial but for fixed loops. Every call is a flat start.
     """
+    order, parent, feed, v, current = tree
     n = len(order)
     n_roots = len(grid.roots)
     # An ideal transformer multiplies the voltage on its way down: by ``up`` before the impedance, by ``down`` after it.
@@ -184,6 +200,7 @@ def sweep_tree(
                 down[k] = ratio
             else:
                 up[k] = 1.0 / ratio
+    shunt = np.empty(n if grid.shunted else 0, np.complex128)
     if grid.shunted:
         for k in range(n):
             shunt[k] = grid.bus_y[k]
@@ -204,8 +221,8 @@ def sweep_tree(
         if grid.stepped:
             v[k] *= up[k] * down[k]
     if len(grid.chords) > 0:
-        return sweep_loops(grid, s, order, parent, feed, up, down, shunt, v, current, tolerance, max_sweeps)
-    for _ in range(max_sweeps):
+        return sweep_loops(grid, s, tree, up, down, shunt)
+    for _ in range(MAX_SWEEPS):
         for k in range(n):
             current[k] = (s[k] / v[k]).conjugate()
             if grid.shunted:
@@ -232,7 +249,7 @@ def sweep_tree(
             v[k] = fresh
             if not (abs(fresh.real) + abs(fresh.imag) > 1e-3):
                 return np.nan
-        if change < tolerance:
+        if change < TOLERANCE:
             loss = 0.0
             for position in range(n_roots, n):
                 k = order[position]
@@ -249,20 +266,13 @@ def sweep_tree(
 
 
 @njit(cache=True)
-def _sweep_one(
-    grid: Any, s: NDArray[np.complex128], closed: Bools
-) -> tuple[int, float, NDArray[np.complex128], NDArray[np.complex128], Ints, Ints, Ints]:
-    n = len(s)
-    order = np.empty(n, np.int64)
-    parent = np.empty(n, np.int64)
-    feed = np.empty(n, np.int64)
-    v = np.empty(n, np.complex128)
-    current = np.zeros(n, np.complex128)
-    if not order_tree(grid, closed, order, parent, feed):
-        return 2, np.nan, v, current, order, parent, feed
-    shunt = np.empty(n, np.complex128)
-    loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
-    return (1 if np.isnan(loss) else 0), loss, v, current, order, parent, feed
+def _sweep_one(grid: Any, s: NDArray[np.complex128], closed: Bools) -> tuple[int, float, TreeFlow]:
+    tree = tree_flow(len(s))
+    tree.current[:] = 0.0
+    if not order_flow(grid, closed, tree):
+        return 2, np.nan, tree
+    loss = sweep_tree(grid, s, tree)
+    return (1 if np.isnan(loss) else 0), loss, tree
 
 
 @njit(cache=True)
@@ -274,27 +284,21 @@ def _sweep_many(
     status: Ints,
     vm_min: Floats,
 ) -> None:
-    n = s.shape[1]
-    order = np.empty(n, np.int64)
-    parent = np.empty(n, np.int64)
-    feed = np.empty(n, np.int64)
-    shunt = np.empty(n, np.complex128)
-    v = np.empty(n, np.complex128)
-    current = np.empty(n, np.complex128)
+    tree = tree_flow(s.shape[1])
     known = False
     for i in range(len(loss)):
         row = min(i, len(closed) - 1)
         if row == i:
-            known = order_tree(grid, closed[row], order, parent, feed)
+            known = order_flow(grid, closed[row], tree)
         loss[i] = np.nan
         vm_min[i] = np.nan
         if not known:
             status[i] = 2
             continue
-        loss[i] = sweep_tree(grid, s[min(i, len(s) - 1)], order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        loss[i] = sweep_tree(grid, s[min(i, len(s) - 1)], tree)
         status[i] = 1 if np.isnan(loss[i]) else 0
         if status[i] == 0:
-            vm_min[i] = np.min(np.abs(v))
+            vm_min[i] = np.min(np.abs(tree.v))
 
 
 @dataclass(frozen=True)
@@ -329,13 +333,18 @@ class PowerFlow:
         """A solution was found."""
         return self.status is SweepStatus.CONVERGED
 
+    @property
+    def tree(self) -> TreeFlow:
+        """The same for compiled code."""
+        return TreeFlow(self.order, self.parent, self.feed, self.v, self.current)
+
 
 def power_flow(problem: ReconfigurationProblem, configuration: Configuration) -> PowerFlow:
     """AC power flow of one configuration by backward/forward sweep."""
     grid = problem_grid(problem)
     s = problem.p + 1j * problem.q
-    status, loss, v, current, order, parent, feed = _sweep_one(grid, s, configuration.closed)
-    return PowerFlow(SweepStatus(status), loss, v, current, order, parent, feed)
+    status, loss, tree = _sweep_one(grid, s, configuration.closed)
+    return PowerFlow(SweepStatus(status), loss, **tree._asdict())
 
 
 @dataclass(frozen=True)

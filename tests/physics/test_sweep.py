@@ -172,7 +172,5 @@ def test_sweep_and_judge_agree_on_all_equipment(seed):
         assert judged.loss_kw == pytest.approx(flow.loss * problem.network.base.kw, rel=1e-6)
         np.testing.assert_allclose(np.abs(flow.v), judged.vm, rtol=1e-7)
         grid = grid_of(problem.network, problem.charging)
-        s = problem.p + 1j * problem.q
-        order, parent, feed = flow.order, flow.parent, flow.feed
-        excess = total_violation(grid, limit_arrays(problem), s, order, parent, feed, flow.v, flow.current)
+        excess = total_violation(grid, limit_arrays(problem), flow.tree)
         assert (excess == 0) == judged.feasible

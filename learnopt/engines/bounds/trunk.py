@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from learnopt.network import Bools, Floats, Ints
 from learnopt.physics.limits import total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_fed, order_tree, sweep_tree
+from learnopt.physics.sweep import order_fed, order_flow, sweep_tree, tree_flow
 
 TRUNK_SWEEPS = 3
 LEAF_SWEEPS = 500
@@ -204,10 +204,9 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float) -> tuple[float, bool]
     settled where sweeps neither converge nor, where flows are monotone, refute the state.
     """
     n = trunk.s.shape[1]
-    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
-    shunt = np.empty(n, np.complex128)
-    if not order_tree(trunk.grid, closed, order, parent, feed):
+    tree = tree_flow(n)
+    order, parent, feed = tree.order, tree.parent, tree.feed
+    if not order_flow(trunk.grid, closed, tree):
         return np.inf, True
     iron = 0.0
     for k in range(n):
@@ -217,8 +216,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float) -> tuple[float, bool]
         iron += trunk.iron[e]
     total = 0.0
     for scenario in range(len(trunk.weight)):
-        s = trunk.s[scenario]
-        loss = sweep_tree(trunk.grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        loss = sweep_tree(trunk.grid, trunk.s[scenario], tree)
         if np.isnan(loss):
             if not trunk.monotone:
                 return np.inf, False
@@ -229,7 +227,7 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float) -> tuple[float, bool]
             for position in range(len(trunk.grid.roots), n):
                 lower += trunk.r[feed[order[position]]] * work[4, order[position]]
             return np.inf, _with_scenario(trunk, total, scenario, lower) >= threshold
-        if trunk.limits.active and total_violation(trunk.grid, trunk.limits, s, order, parent, feed, v, current) > 0.0:
+        if trunk.limits.active and total_violation(trunk.grid, trunk.limits, tree) > 0.0:
             return np.inf, True
         total = _with_scenario(trunk, total, scenario, loss - iron)
     return total, True

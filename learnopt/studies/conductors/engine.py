@@ -12,13 +12,11 @@ from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.exchange import random_start
 from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.engine import SMALLEST_GAP
-from learnopt.formulations.conductor_selection import current_limit, economic_limit_reason
+from learnopt.formulations.conductor_selection import economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorProblem, Plan
 from learnopt.physics import evaluate, power_flow
-from learnopt.physics.judge import LIMIT_TOLERANCE
-from learnopt.physics.sweep import problem_grid
-from learnopt.studies.conductors.bound import survivors
+from learnopt.studies.conductors.bound import KEPT, SEEN, bound_data, survive, survivors_of
 from learnopt.studies.conductors.search import PlanSearch
 from learnopt.studies.conductors.tree import BranchAndCut, Relaxation
 
@@ -269,43 +267,19 @@ def _prove(
 def _enumerate(search: _Search, gap: float, limit: float, watch: Stopwatch) -> tuple[Status, str] | None:
     """Prove by the bound of every radial configuration; None where too many stay in question."""
     problem, feeder = search.problem, search.problem.feeder
-    net, core = feeder.network, feeder.core
     cutoff = search.cost * (1 - min(0.9 * gap, _ENUMERATION_GAP))  # a tighter bound costs nothing here
-    v_root = np.ones(net.n_bus)
-    v_root[net.substations] = net.substation_vm**2
-    fed = ~net.is_substation
-    # The least of all buses: what respects the limits of each respects this at all.
-    lowest = (float(feeder.vm_min[fed].min(initial=np.inf)) / (1 + LIMIT_TOLERANCE)) ** 2 if fed.any() else 0.0
-    closed = feeder.usable & ~feeder.free & (feeder.blocks.block >= 0)
-    label = np.tile(np.arange(core.n_nodes), (len(core.branches) + 1, 1))
-    state, progress = np.zeros(len(core.branches) + 1, dtype=np.int64), np.zeros(3, dtype=np.int64)
-    kept, bounds = np.zeros((MOST_SURVIVORS, net.n_branch), dtype=bool), np.zeros(MOST_SURVIVORS)
+    data, (grid, found) = bound_data(problem), survivors_of(problem, MOST_SURVIVORS)
     least = math.inf
-    while progress[2] >= 0:
-        found = survivors(
-            problem_grid(feeder),
-            v_root,
-            (np.where(fed, feeder.p, 0.0), np.where(fed, feeder.q, 0.0), lowest),
-            (problem.r, problem.x, current_limit(problem), problem.premium, problem.options),
-            (problem.costs.per_kw * net.base.kw, float(problem.least_investment.sum()), cutoff),
-            (core.branches, core.tail, core.head, core.n_nodes),
-            closed,
-            state,
-            label,
-            progress,
-            int(progress[0]) + _BATCH,
-            kept,
-            bounds,
-        )
-        least = min(least, found)
-        if progress[1] == MOST_SURVIVORS or watch.elapsed >= limit:
+    while found.walk.depth[0] >= 0:
+        least = min(least, float(survive(grid, data, found, cutoff, int(found.counts[SEEN]) + _BATCH)))
+        if found.counts[KEPT] == MOST_SURVIVORS or watch.elapsed >= limit:
             return None
-    search.nodes = int(progress[0])
-    for i in range(int(progress[1])):
-        configuration = Configuration(kept[i])
+    search.nodes = int(found.counts[SEEN])
+    for i in range(int(found.counts[KEPT])):
+        configuration = Configuration(found.kept[i])
         search.offer(search.local.choose(configuration)[0])
         # What stays in question is settled by the linear relaxation of this configuration alone.
-        bound = float(bounds[i])
+        bound = float(found.bounds[i])
         if bound < search.cost * (1 - 0.9 * gap) and feeder.free.any():
             alone = solve_plan(
                 problem.replace(feeder=locked(feeder, configuration)),

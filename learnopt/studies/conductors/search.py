@@ -11,7 +11,7 @@ A local optimum: nothing is proven here.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -21,116 +21,118 @@ from learnopt.engines.clock import Stopwatch
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Bools, Configuration, Floats, Ints
 from learnopt.network.conductors import ConductorProblem, Plan
-from learnopt.physics.limits import limit_arrays, total_violation
-from learnopt.physics.sweep import MAX_SWEEPS, TOLERANCE, order_tree, problem_grid, sweep_tree
+from learnopt.physics.limits import LimitArrays, limit_arrays, total_violation
+from learnopt.physics.sweep import Grid, order_flow, problem_grid, sweep_tree, tree_flow
 
 ECONOMIC_ROUNDS = 4
 """Times that conductors are chosen for the currents of the last sweep."""
 
 
+class ChoiceData(NamedTuple):
+    """What does not change while conductors are chosen, per unit; n_type conductors."""
+
+    grid: Grid
+    """Its impedances become those of the conductors tried."""
+    limits: LimitArrays
+    """Its ampacities likewise."""
+    s: NDArray[np.complex128]
+    """Net loads, shape (n_bus,)."""
+    z: NDArray[np.complex128]
+    """Impedance of each branch with each conductor, shape (n_branch, n_type)."""
+    i_max: Floats
+    investment: Floats
+    """Annual cost [currency], shape (n_branch, n_type)."""
+    options: Bools
+    """Conductors allowed, shape (n_branch, n_type)."""
+    per_unit: float
+    """Annual cost of one unit of loss."""
+    budget: float
+    rule: bool
+    """No branch may be thicker than the one that feeds it."""
+
+
 @njit(cache=True)
-def _merit(
-    grid: Any,
-    limits: Any,
-    s: NDArray[np.complex128],
-    order: Ints,
-    parent: Ints,
-    feed: Ints,
-    shunt: NDArray[np.complex128],
-    v: NDArray[np.complex128],
-    current: NDArray[np.complex128],
-    z: NDArray[np.complex128],
-    i_max: Floats,
-    investment: Floats,
-    per_unit: float,
-    budget: float,
-    rule: bool,
-    kind: Ints,
-) -> float:
+def _merit(data: Any, tree: Any, kind: Ints) -> float:
     """Annual cost of conductors ``kind`` on an ordered tree, plus penalties; infinite without a power flow."""
     cost = 0.0
     for e in range(len(kind)):
-        grid.impedance[e] = z[e, kind[e]]
-        limits.i_max[e] = i_max[e, kind[e]]
-        cost += investment[e, kind[e]]
-    loss = sweep_tree(grid, s, order, parent, feed, shunt, v, current, TOLERANCE, MAX_SWEEPS)
+        data.grid.impedance[e] = data.z[e, kind[e]]
+        data.limits.i_max[e] = data.i_max[e, kind[e]]
+        cost += data.investment[e, kind[e]]
+    loss = sweep_tree(data.grid, data.s, tree)
     if np.isnan(loss):
         return np.inf
-    missed = total_violation(grid, limits, s, order, parent, feed, v, current)
-    if cost > budget:
-        missed += cost / max(budget, 1e-9) - 1.0
-    if rule:
-        for k in order:
+    missed = total_violation(data.grid, data.limits, tree)
+    if cost > data.budget:
+        missed += cost / max(data.budget, 1e-9) - 1.0
+    if data.rule:
+        parent, feed = tree.parent, tree.feed
+        for k in tree.order:
             above = parent[k]
             if above >= 0 and parent[above] >= 0 and kind[feed[k]] > kind[feed[above]]:
                 missed += 1.0
     if missed > 1e-9:
-        cost += PENALTY * per_unit * (1.0 + missed)
-    return cost + per_unit * loss
+        cost += PENALTY * data.per_unit * (1.0 + missed)
+    return cost + data.per_unit * loss
 
 
 @njit(cache=True)
-def _choose(
-    grid: Any,
-    limits: Any,
-    s: NDArray[np.complex128],
-    closed: Bools,
-    z: NDArray[np.complex128],
-    i_max: Floats,
-    investment: Floats,
-    options: Bools,
-    per_unit: float,
-    budget: float,
-    rule: bool,
-    rounds: int,
-    steps: bool,
-    kind: Ints,
-) -> float:
+def _economic(data: Any, closed: Bools, tree: Any, kind: Ints) -> None:
+    """Change ``kind`` to the cheapest conductor of each branch at the currents of the last sweep."""
+    order, parent, feed, _, current = tree
+    options, investment, types = data.options, data.investment, data.options.shape[1]
+    for e in range(len(closed)):
+        if closed[e]:
+            continue
+        for t in range(types):
+            if options[e, t] and (not options[e, kind[e]] or investment[e, t] < investment[e, kind[e]]):
+                kind[e] = t
+    for k in order[::-1]:
+        e = feed[k]
+        if e < 0:
+            continue
+        square = current[k].real ** 2 + current[k].imag ** 2
+        least = np.inf
+        for t in range(types):
+            if options[e, t]:
+                cost = investment[e, t] + data.per_unit * data.z[e, t].real * square
+                if square > data.i_max[e, t] ** 2:
+                    cost += PENALTY * data.per_unit
+                if cost < least:
+                    least, kind[e] = cost, t
+    if data.rule:
+        for k in order[::-1]:
+            above = parent[k]
+            if above >= 0 and feed[above] >= 0 and kind[feed[above]] < kind[feed[k]]:
+                kind[feed[above]] = kind[feed[k]]
+
+
+@njit(cache=True)
+def _step(data: Any, tree: Any, k: int, t: int, kind: Ints) -> None:
+    """Give the branch that feeds bus ``k`` conductor ``t``; with the rule those upstream are no thinner."""
+    parent, feed = tree.parent, tree.feed
+    kind[feed[k]] = t
+    if data.rule:
+        above = parent[k]
+        while above >= 0 and feed[above] >= 0:
+            if kind[feed[above]] < t and data.options[feed[above], t]:
+                kind[feed[above]] = t
+            above = parent[above]
+
+
+@njit(cache=True)
+def _choose(data: Any, closed: Bools, steps: bool, kind: Ints) -> float:
     """Choose conductors for a configuration, in place, from those given; returns the merit."""
-    n, m, types = len(s), len(closed), options.shape[1]
-    order, parent, feed = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
-    shunt = np.empty(n, np.complex128)
-    v, current = np.empty(n, np.complex128), np.empty(n, np.complex128)
-    if not order_tree(grid, closed, order, parent, feed):
+    tree = tree_flow(len(data.s))
+    if not order_flow(data.grid, closed, tree):
         return np.inf
-    merit = _merit(
-        grid, limits, s, order, parent, feed, shunt, v, current, z, i_max, investment, per_unit, budget, rule, kind
-    )
-    best = kind.copy()
-    trial = kind.copy()
-    for _ in range(rounds):
-        if np.isinf(merit) and _ > 0:
+    best, trial = kind.copy(), kind.copy()
+    merit = _merit(data, tree, best)
+    for attempt in range(ECONOMIC_ROUNDS):
+        if np.isinf(merit) and attempt > 0:
             break
-        for e in range(m):
-            if closed[e]:
-                continue
-            trial[e] = best[e]
-            for t in range(types):
-                if options[e, t] and (not options[e, trial[e]] or investment[e, t] < investment[e, trial[e]]):
-                    trial[e] = t
-        for position in range(n - 1, -1, -1):
-            k = order[position]
-            e = feed[k]
-            if e < 0:
-                continue
-            square = current[k].real ** 2 + current[k].imag ** 2
-            least = np.inf
-            for t in range(types):
-                if options[e, t]:
-                    cost = investment[e, t] + per_unit * z[e, t].real * square
-                    if square > i_max[e, t] ** 2:
-                        cost += PENALTY * per_unit
-                    if cost < least:
-                        least, trial[e] = cost, t
-        if rule:
-            for position in range(n - 1, -1, -1):
-                k = order[position]
-                above = parent[k]
-                if above >= 0 and feed[above] >= 0 and trial[feed[above]] < trial[feed[k]]:
-                    trial[feed[above]] = trial[feed[k]]
-        found = _merit(
-            grid, limits, s, order, parent, feed, shunt, v, current, z, i_max, investment, per_unit, budget, rule, trial
-        )
+        _economic(data, closed, tree, trial)
+        found = _merit(data, tree, trial)
         if found < merit:
             merit = found
             best[:] = trial
@@ -139,26 +141,16 @@ def _choose(
     improved = steps
     while improved:
         improved = False
-        for position in range(n):
-            k = order[position]
-            if feed[k] < 0:
+        for k in tree.order:
+            e = tree.feed[k]
+            if e < 0:
                 continue
-            e = feed[k]
-            for t in range(types):
-                if t == best[e] or not options[e, t]:
+            for t in range(data.options.shape[1]):
+                if t == best[e] or not data.options[e, t]:
                     continue
                 trial[:] = best
-                trial[e] = t
-                if rule:
-                    above = parent[k]
-                    while above >= 0 and feed[above] >= 0:
-                        if trial[feed[above]] < t and options[feed[above], t]:
-                            trial[feed[above]] = t
-                        above = parent[above]
-                found = _merit(
-                    grid, limits, s, order, parent, feed, shunt, v, current,
-                    z, i_max, investment, per_unit, budget, rule, trial,
-                )  # fmt: skip
+                _step(data, tree, k, t, trial)
+                found = _merit(data, tree, trial)
                 if found < merit * (1 - 1e-10):
                     merit = found
                     best[:] = trial
@@ -173,18 +165,17 @@ class PlanSearch:
     def __init__(self, problem: ConductorProblem) -> None:
         self.problem = problem
         feeder = problem.feeder
-        self._grid = problem_grid(feeder)
-        limits = limit_arrays(feeder)
-        self._limits = limits._replace(i_max=limits.i_max.copy())
-        self._s = feeder.p + 1j * feeder.q
-        self._tables = (
-            np.ascontiguousarray(problem.r + 1j * problem.x),
-            np.ascontiguousarray(problem.i_max),
-            np.ascontiguousarray(problem.investment),
-            np.ascontiguousarray(problem.options),
-            problem.costs.per_kw * feeder.network.base.kw,
-            np.inf if problem.budget is None else problem.budget,
-            problem.no_thicker_downstream,
+        self._data = ChoiceData(
+            grid=problem_grid(feeder),
+            limits=limit_arrays(feeder),
+            s=feeder.p + 1j * feeder.q,
+            z=np.ascontiguousarray(problem.r + 1j * problem.x),
+            i_max=np.ascontiguousarray(problem.i_max),
+            investment=np.ascontiguousarray(problem.investment),
+            options=np.ascontiguousarray(problem.options),
+            per_unit=problem.costs.per_kw * feeder.network.base.kw,
+            budget=np.inf if problem.budget is None else problem.budget,
+            rule=problem.no_thicker_downstream,
         )
 
     def choose(self, configuration: Configuration, start: Ints | None = None, steps: bool = True) -> tuple[Plan, float]:
@@ -205,9 +196,7 @@ class PlanSearch:
         thickest = problem.options.shape[1] - 1 - problem.options[:, ::-1].argmax(axis=1)
         kind = thickest if start is None else np.where(problem.routed, start, 0)
         kind = np.array(kind, dtype=np.int64)
-        merit = _choose(
-            self._grid, self._limits, self._s, configuration.closed, *self._tables, ECONOMIC_ROUNDS, steps, kind
-        )
+        merit = _choose(self._data, np.array(configuration.closed), steps, kind)
         return Plan(configuration, np.where(problem.routed, kind, -1)), float(merit)
 
     def improve(self, start: Plan, seconds: float = math.inf) -> tuple[Plan, float]:

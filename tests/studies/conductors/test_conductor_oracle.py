@@ -12,7 +12,7 @@ from learnopt.formulations.conductor_selection import economic_limit, economic_l
 from learnopt.network import Status
 from learnopt.physics import power_flow
 from learnopt.physics.sweep import grid_of, order_tree
-from learnopt.studies.conductors.bound import configuration_bound
+from learnopt.studies.conductors.bound import bound_data, configuration_bound, ranges_of
 from learnopt.studies.conductors.engine import PlanParams, solve_plan
 
 BRANCH_AND_CUT = PlanParams(most_configurations=0)
@@ -55,22 +55,16 @@ def test_bound_of_a_configuration(seed: int) -> None:
     """Never above the least cost of the configuration while that is below the cutoff, and tight just above it."""
     rng = np.random.default_rng(100 + seed)
     problem = small_problem(rng, n_bus=5, vm_min=[0.93, 0.98, None][seed % 3])
-    feeder, net = problem.feeder, problem.network
-    limit = np.minimum(problem.i_max**2 * (1 + 2e-6), economic_limit(problem))
-    lowest = 0.0 if feeder.limits.vm_min is None else (feeder.limits.vm_min / (1 + 1e-6)) ** 2
+    data, grid = bound_data(problem), grid_of(problem.network)
+    at = ranges_of(problem.network.n_bus, problem.r.shape[1])
     for configuration, truth in least_costs(problem):
-        order, parent, feed = (np.empty(net.n_bus, dtype=np.int64) for _ in range(3))
-        assert order_tree(grid_of(net), configuration.closed, order, parent, feed)
+        assert order_tree(grid, configuration.closed, at.order, at.parent, at.feed)
         slack = []
         for cutoff in (math.inf, 2 * truth, 1.01 * truth, 1.0001 * truth):
-            bound = configuration_bound(
-                order, parent, feed, np.where(net.is_substation, 0, feeder.p), np.where(net.is_substation, 0, feeder.q),
-                np.ones(net.n_bus), lowest, problem.r, problem.x, limit, problem.premium, problem.options,
-                problem.costs.per_kw * net.base.kw, float(problem.least_investment.sum()), cutoff,
-            )  # fmt: skip
+            bound = configuration_bound(data, at, cutoff)
             assert bound <= truth * (1 + 1e-9)
             slack.append(truth - bound)
-        if math.isfinite(truth) and lowest == 0.0:
+        if math.isfinite(truth) and data.v_low == 0.0:
             assert slack[-1] <= 1e-3 * truth
 
 
