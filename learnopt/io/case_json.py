@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from learnopt.errors import DataError
 from learnopt.io.controls_json import ControlsRecord, FileId, Number, controls_from_record, controls_to_dict
 from learnopt.io.files import read_text
-from learnopt.network import Base, Device, Id, Network
+from learnopt.io.violations import FINITE, Rule, Violations, at_least_zero, positive
+from learnopt.network import Base, Controls, Device, Floats, Network
 from learnopt.network.topology import merged_nodes, network_blocks
 
 _MOST_BYTES = 256 * 2**20
-_LARGEST = 1e12
-"""Largest number in the unit of its key: what is beyond is a slip, and overflows."""
 _UNION_MEMBERS = {"int", "str", "float", "bool"}
 
 
@@ -143,31 +143,30 @@ def _written(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
-def _duplicates(ids: list[Id]) -> list[str]:
-    """Ids that occur twice, or that would be one JSON key."""
-    counts = Counter(str(i) for i in ids)
-    return [f"{key!r} occurs {count} times" for key, count in counts.items() if count > 1]
-
-
-def _device_faults(case: CaseRecord) -> list[str]:
-    """Devices that stand nowhere, or whose states are not that of their branch."""
-    branches = {str(b.id): b for b in case.branches}
-    bad = [f"device id {d}: ids must be unique" for d in _duplicates([d.id for d in case.devices])]
-    open_of: dict[str, bool] = {}
-    for device in case.devices:
-        what, branch = f"device {device.id!r}", branches.get(str(device.branch))
-        if branch is None:
-            bad.append(f"{what}: branch {device.branch!r} is not in branches")
-            continue
-        if device.bus is not None and str(device.bus) not in (str(branch.from_), str(branch.to)):
-            bad.append(f"{what}: bus {device.bus!r} is not an end of branch {device.branch!r}")
-        key = str(device.branch)
-        open_of[key] = open_of.get(key, False) or device.normally_open
-    for key, is_open in open_of.items():
-        if is_open != branches[key].normally_open:
-            states = "one of its devices is" if is_open else "none of its devices is"
-            bad.append(f"branch {key!r}: normally_open = {branches[key].normally_open}, but {states} normally open")
-    return bad
+_KV = Rule(" > 0 [kV line-to-line], from 0.001 to 10000", 1e-3, 1e4)
+_BUS = {
+    "p_kw": FINITE,
+    "q_kvar": FINITE,
+    "shunt_p_kw": at_least_zero("kW at 1 pu"),
+    "shunt_q_kvar": FINITE,
+    "x": FINITE,
+    "y": FINITE,
+    "kv": Rule(" [kV line-to-line], from 0.001 to 10000", 1e-3, 1e4),
+    "vm_min_pu": positive("pu"),
+    "vm_max_pu": positive("pu"),
+}
+_BRANCH = {
+    "r_ohm": at_least_zero("ohm"),
+    "x_ohm": at_least_zero("ohm", " (series capacitors are not modelled)"),
+    "g_us": at_least_zero("microsiemens"),
+    "shift_deg": FINITE,
+}
+_CHARGING = at_least_zero("microsiemens", " (only a transformer may have less)")
+_SUBSTATION = {
+    "v_pu": Rule(" > 0, from 0.01 to 100 [pu]", 1e-2, 1e2),
+    "va_deg": FINITE,
+    "s_min_kva": at_least_zero("kVA"),
+}
 
 
 def network_from_record(case: CaseRecord, subject: str) -> Network:
@@ -179,156 +178,167 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         With every violation: duplicate or unknown ids, numbers that are not finite or have the wrong sign, no
         substation, buses without a path to a substation.
     """
-    bad: list[str] = []
-
-    def finite(value: float | None, what: str, low: float = -math.inf, expected: str = "") -> None:
-        if value is not None and not (abs(value) <= _LARGEST and value >= low):
-            bad.append(f"{what} = {value} must be a finite number{expected}")
-
-    if not 1e-3 <= case.base_kv <= 1e4:
-        bad.append(f"base_kv = {case.base_kv} must be a finite number > 0 [kV line-to-line], from 0.001 to 10000")
-    for what, ids in (("bus", [b.id for b in case.buses]), ("branch", [b.id for b in case.branches])):
-        bad += [f"{what} id {i} must be a finite number or text" for i in ids if str(i) in ("nan", "inf", "-inf")]
-    bad += [f"bus id {d}: ids must be unique" for d in _duplicates([b.id for b in case.buses])]
-    bad += [f"branch id {d}: ids must be unique" for d in _duplicates([b.id for b in case.branches])]
-    bad += [f"substation {d}: list each substation once" for d in _duplicates(list(case.substations))]
-    index = {str(b.id): k for k, b in enumerate(case.buses)}
-    if not case.buses:
-        bad.append("buses is empty: a network needs at least one bus")
-    if not case.substations:
-        bad.append("substations is empty: at least one bus must be a substation")
-    bad += [f"substation {s!r} is not a bus" for s in case.substations if str(s) not in index]
+    wrong = Violations(subject)
+    buses = {str(b.id): k for k, b in enumerate(case.buses)}
+    wrong.number(case.base_kv, "base_kv", _KV)
+    _check_ids(case, buses, wrong)
     for bus in case.buses:
-        finite(bus.p_kw, f"bus {bus.id!r}: p_kw")
-        finite(bus.q_kvar, f"bus {bus.id!r}: q_kvar")
-        finite(bus.shunt_p_kw, f"bus {bus.id!r}: shunt_p_kw", 0.0, " >= 0 [kW at 1 pu]")
-        finite(bus.shunt_q_kvar, f"bus {bus.id!r}: shunt_q_kvar")
-        finite(bus.x, f"bus {bus.id!r}: x")
-        finite(bus.y, f"bus {bus.id!r}: y")
-        if bus.kv is not None and not 1e-3 <= bus.kv <= 1e4:
-            bad.append(f"bus {bus.id!r}: kv = {bus.kv} must be a finite number [kV line-to-line], from 0.001 to 10000")
+        wrong.numbers(bus, f"bus {bus.id!r}", _BUS)
         if bus.customers is not None and bus.customers < 0:
-            bad.append(f"bus {bus.id!r}: customers = {bus.customers} must be >= 0")
-        for key in ("vm_min_pu", "vm_max_pu"):
-            own = getattr(bus, key)
-            if own is not None and not (math.isfinite(own) and own > 0):
-                bad.append(f"bus {bus.id!r}: {key} = {own} must be a finite number > 0 [pu]")
+            wrong.add(f"bus {bus.id!r}: customers = {bus.customers} must be >= 0")
     for branch in case.branches:
-        what = f"branch {branch.id!r}"
-        for end, value in (("from", branch.from_), ("to", branch.to)):
-            if str(value) not in index:
-                bad.append(f"{what}: {end} = {value!r} is not a bus")
-        if branch.from_ == branch.to:
-            bad.append(f"{what}: from and to are both {branch.to!r}")
-        finite(branch.r_ohm, f"{what}: r_ohm", 0.0, " >= 0 [ohm]")
-        finite(branch.x_ohm, f"{what}: x_ohm", 0.0, " >= 0 [ohm] (series capacitors are not modelled)")
-        finite(branch.g_us, f"{what}: g_us", 0.0, " >= 0 [microsiemens]")
-        if branch.ratio is None and branch.g_us is None:
-            finite(branch.b_us, f"{what}: b_us", 0.0, " >= 0 [microsiemens] (only a transformer may have less)")
-        else:
-            finite(branch.b_us, f"{what}: b_us")
-        if branch.ratio is not None and not 0.1 <= branch.ratio <= 10:
-            bad.append(
-                f"{what}: ratio = {branch.ratio} must be from 0.1 to 10: it is off-nominal, 1 at the neutral tap"
-            )
-        finite(branch.shift_deg, f"{what}: shift_deg")
-        if branch.ampacity_a is not None and not branch.ampacity_a >= 1e-12:
-            bad.append(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
-    limits = case.voltage_limits or VoltageLimitsRecord()
-    for limit, bound in (("vmin_pu", limits.vmin_pu), ("vmax_pu", limits.vmax_pu)):
-        if bound is not None and not (math.isfinite(bound) and bound > 0):
-            bad.append(f"voltage_limits: {limit} = {bound} must be a finite number > 0 [pu]")
-    if limits.vmin_pu and limits.vmax_pu and limits.vmin_pu > limits.vmax_pu:
-        bad.append(f"voltage_limits: vmin_pu = {limits.vmin_pu} exceeds vmax_pu = {limits.vmax_pu}")
-    lowest = [limits.vmin_pu if b.vm_min_pu is None else b.vm_min_pu for b in case.buses]
-    highest = [limits.vmax_pu if b.vm_max_pu is None else b.vm_max_pu for b in case.buses]
-    for bus, low, high in zip(case.buses, lowest, highest, strict=True):
-        own = bus.vm_min_pu is not None or bus.vm_max_pu is not None
-        if own and low and high and low > high:
-            bad.append(f"bus {bus.id!r}: its lower voltage limit {low} pu exceeds the upper, {high} pu")
-    roots = {str(s) for s in case.substations}
-    data = case.substation_data or {}
-    for key, record in data.items():
-        if key not in roots:
-            bad.append(f"substation_data: {key!r} is not in substations")
-        if not 1e-2 <= record.v_pu <= 1e2:
-            bad.append(
-                f"substation_data {key!r}: v_pu = {record.v_pu} must be a finite number > 0, from 0.01 to 100 [pu]"
-            )
-        finite(record.va_deg, f"substation_data {key!r}: va_deg")
-        finite(record.s_min_kva, f"substation_data {key!r}: s_min_kva", 0.0, " >= 0 [kVA]")
-        if record.s_max_kva is not None and not record.s_max_kva > 0:
-            bad.append(f"substation_data {key!r}: s_max_kva = {record.s_max_kva} must be > 0 [kVA]")
-        elif record.s_min_kva and record.s_max_kva and record.s_min_kva > record.s_max_kva:
-            bad.append(
-                f"substation_data {key!r}: s_min_kva = {record.s_min_kva} exceeds s_max_kva = {record.s_max_kva}"
-            )
+        _check_branch(branch, buses, wrong)
+    lowest, highest = _voltage_limits(case, wrong)
+    _check_substations(case, wrong)
     base = Base(v_base=case.base_kv)
-    branch_index = {str(b.id): e for e, b in enumerate(case.branches)}
-    controls, wrong = controls_from_record(case, index, branch_index, base)
-    bad += wrong
-    bad += _device_faults(case)
-    if bad:
-        raise DataError(subject, bad)
-
-    kv = np.array([case.base_kv if b.kv is None else b.kv for b in case.buses])
-    from_bus = np.array([index[str(b.from_)] for b in case.branches], dtype=np.int64)
-    z_base = kv[from_bus] ** 2 / base.s_base
-    i_base = base.i_base * base.v_base / kv[from_bus]
-    rated = [data.get(str(s), SubstationRecord()) for s in case.substations]
-
-    def per_unit(values: list[float | None], unit: float | np.ndarray, absent: float = 0.0) -> np.ndarray:
-        units = np.broadcast_to(unit, len(values))
-        return np.array([absent if v is None else v / u for v, u in zip(values, units, strict=True)], dtype=float)
-
-    located = [(b.x, b.y) for b in case.buses if b.x is not None and b.y is not None]
-    counted = [b.customers for b in case.buses if b.customers is not None]
-
-    network = Network(
-        name=case.name,
-        title=case.title,
-        source=case.source,
-        base=base,
-        bus_ids=tuple(b.id for b in case.buses),
-        p_load=per_unit([b.p_kw for b in case.buses], base.kw),
-        q_load=per_unit([b.q_kvar for b in case.buses], base.kw),
-        branch_ids=tuple(b.id for b in case.branches),
-        from_bus=from_bus,
-        to_bus=np.array([index[str(b.to)] for b in case.branches], dtype=np.int64),
-        r=per_unit([b.r_ohm for b in case.branches], z_base),
-        x=per_unit([b.x_ohm for b in case.branches], z_base),
-        b=per_unit([b.b_us for b in case.branches], 1e6 / z_base),
-        i_max=per_unit([b.ampacity_a for b in case.branches], i_base, math.inf),
-        switchable=np.array([b.switchable is not False for b in case.branches], dtype=bool),
-        normally_open=np.array([b.normally_open for b in case.branches], dtype=bool),
-        substations=np.array([index[str(s)] for s in case.substations], dtype=np.int64),
-        substation_vm=np.array([r.v_pu for r in rated], dtype=float),
-        substation_va=np.radians([r.va_deg for r in rated]),
-        substation_s_min=per_unit([r.s_min_kva for r in rated], base.kw),
-        substation_s_max=per_unit([r.s_max_kva for r in rated], base.kw, math.inf),
-        vm_min=per_unit(lowest, 1.0),
-        vm_max=per_unit(highest, 1.0, math.inf),
-        g=per_unit([b.g_us for b in case.branches], 1e6 / z_base),
-        ratio=per_unit([b.ratio for b in case.branches], 1.0, 1.0),
-        shift=np.radians([b.shift_deg or 0.0 for b in case.branches]),
-        g_shunt=per_unit([b.shunt_p_kw for b in case.buses], base.kw),
-        b_shunt=per_unit([-b.shunt_q_kvar for b in case.buses], base.kw),
-        kv=kv,
-        bus_names=tuple(b.name for b in case.buses),
-        branch_names=tuple(b.name for b in case.branches),
-        coordinates=np.array(located, dtype=float) if len(located) == len(case.buses) else None,
-        customers=np.array([b.customers or 0 for b in case.buses], dtype=np.int64) if counted else None,
-        controls=controls,
-        manual=np.array([b.operation == "manual" for b in case.branches], dtype=bool),
-        devices=tuple(
-            Device(d.id, d.name, d.branch, d.bus, d.operation == "manual", not d.normally_open) for d in case.devices
-        ),
-    )
+    controls = controls_from_record(case, buses, {str(b.id): e for e, b in enumerate(case.branches)}, base, wrong)
+    _check_devices(case, wrong)
+    wrong.stop()
+    network = _build(case, base, buses, lowest, highest, controls)
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
         names = ", ".join(repr(network.bus_ids[k]) for k in islanded[:10]) + (" ..." if len(islanded) > 10 else "")
         raise DataError(subject, [f"island: {len(islanded)} buses have no path to a substation: bus {names}"])
     return network
+
+
+def _check_ids(case: CaseRecord, buses: Mapping[str, int], wrong: Violations) -> None:
+    """Ids are unique and can be written; there are buses and substations."""
+    lists = {"bus": [b.id for b in case.buses], "branch": [b.id for b in case.branches]}
+    for what, ids in lists.items():
+        wrong.add(*(f"{what} id {i} must be a finite number or text" for i in ids if str(i) in ("nan", "inf", "-inf")))
+        wrong.unique(f"{what} id", ids)
+    wrong.unique("substation", case.substations, "list each substation once")
+    wrong.require(bool(case.buses), "buses is empty: a network needs at least one bus")
+    wrong.require(bool(case.substations), "substations is empty: at least one bus must be a substation")
+    for substation in case.substations:
+        wrong.known(substation, buses, "substation", "a bus")
+
+
+def _check_branch(branch: BranchRecord, buses: Mapping[str, int], wrong: Violations) -> None:
+    what = f"branch {branch.id!r}"
+    wrong.known(branch.from_, buses, f"{what}: from =", "a bus")
+    wrong.known(branch.to, buses, f"{what}: to =", "a bus")
+    wrong.require(branch.from_ != branch.to, f"{what}: from and to are both {branch.to!r}")
+    wrong.numbers(branch, what, _BRANCH)
+    passive = branch.ratio is None and branch.g_us is None
+    wrong.number(branch.b_us, f"{what}: b_us", _CHARGING if passive else FINITE)
+    if branch.ratio is not None and not 0.1 <= branch.ratio <= 10:
+        wrong.add(f"{what}: ratio = {branch.ratio} must be from 0.1 to 10: it is off-nominal, 1 at the neutral tap")
+    if branch.ampacity_a is not None and not branch.ampacity_a >= 1e-12:
+        wrong.add(f"{what}: ampacity_a = {branch.ampacity_a} must be > 0 [A], or null where unknown")
+
+
+def _voltage_limits(case: CaseRecord, wrong: Violations) -> tuple[list[float | None], list[float | None]]:
+    """Lower and upper limit of each bus: its own, or that of all."""
+    limits = case.voltage_limits or VoltageLimitsRecord()
+    wrong.numbers(limits, "voltage_limits", {"vmin_pu": positive("pu"), "vmax_pu": positive("pu")})
+    if limits.vmin_pu and limits.vmax_pu and limits.vmin_pu > limits.vmax_pu:
+        wrong.add(f"voltage_limits: vmin_pu = {limits.vmin_pu} exceeds vmax_pu = {limits.vmax_pu}")
+    lowest = [limits.vmin_pu if b.vm_min_pu is None else b.vm_min_pu for b in case.buses]
+    highest = [limits.vmax_pu if b.vm_max_pu is None else b.vm_max_pu for b in case.buses]
+    for bus, low, high in zip(case.buses, lowest, highest, strict=True):
+        own = bus.vm_min_pu is not None or bus.vm_max_pu is not None
+        if own and low and high and low > high:
+            wrong.add(f"bus {bus.id!r}: its lower voltage limit {low} pu exceeds the upper, {high} pu")
+    return lowest, highest
+
+
+def _check_substations(case: CaseRecord, wrong: Violations) -> None:
+    roots = {str(s) for s in case.substations}
+    for key, record in (case.substation_data or {}).items():
+        what = f"substation_data {key!r}"
+        wrong.known(key, roots, "substation_data:", "in substations")
+        wrong.numbers(record, what, _SUBSTATION)
+        if record.s_max_kva is not None and not record.s_max_kva > 0:
+            wrong.add(f"{what}: s_max_kva = {record.s_max_kva} must be > 0 [kVA]")
+        elif record.s_min_kva and record.s_max_kva and record.s_min_kva > record.s_max_kva:
+            wrong.add(f"{what}: s_min_kva = {record.s_min_kva} exceeds s_max_kva = {record.s_max_kva}")
+
+
+def _check_devices(case: CaseRecord, wrong: Violations) -> None:
+    """Devices that stand nowhere, or whose states are not that of their branch."""
+    branches = {str(b.id): b for b in case.branches}
+    wrong.unique("device id", (d.id for d in case.devices))
+    open_of: dict[str, bool] = {}
+    for device in case.devices:
+        what, branch = f"device {device.id!r}", branches.get(str(device.branch))
+        if branch is None:
+            wrong.add(f"{what}: branch {device.branch!r} is not in branches")
+            continue
+        if device.bus is not None and str(device.bus) not in (str(branch.from_), str(branch.to)):
+            wrong.add(f"{what}: bus {device.bus!r} is not an end of branch {device.branch!r}")
+        key = str(device.branch)
+        open_of[key] = open_of.get(key, False) or device.normally_open
+    for key, is_open in open_of.items():
+        if is_open != branches[key].normally_open:
+            states = "one of its devices is" if is_open else "none of its devices is"
+            wrong.add(f"branch {key!r}: normally_open = {branches[key].normally_open}, but {states} normally open")
+
+
+def _per_unit(values: Iterable[float | None], unit: float | Floats = 1.0, absent: float = 0.0) -> Floats:
+    """Values in units, shape (n,)."""
+    return np.array([absent if v is None else v for v in values], dtype=float) / unit
+
+
+def _build(
+    case: CaseRecord,
+    base: Base,
+    index: Mapping[str, int],
+    lowest: list[float | None],
+    highest: list[float | None],
+    controls: Controls,
+) -> Network:
+    """The network of a case without faults."""
+    buses, branches = case.buses, case.branches
+    kv = np.array([case.base_kv if b.kv is None else b.kv for b in buses])
+    from_bus = np.array([index[str(b.from_)] for b in branches], dtype=np.int64)
+    z_base = kv[from_bus] ** 2 / base.s_base
+    i_base = base.i_base * base.v_base / kv[from_bus]
+    data = case.substation_data or {}
+    rated = [data.get(str(s), SubstationRecord()) for s in case.substations]
+    located = [(b.x, b.y) for b in buses if b.x is not None and b.y is not None]
+    counted = any(b.customers is not None for b in buses)
+    return Network(
+        name=case.name,
+        title=case.title,
+        source=case.source,
+        base=base,
+        bus_ids=tuple(b.id for b in buses),
+        p_load=_per_unit((b.p_kw for b in buses), base.kw),
+        q_load=_per_unit((b.q_kvar for b in buses), base.kw),
+        branch_ids=tuple(b.id for b in branches),
+        from_bus=from_bus,
+        to_bus=np.array([index[str(b.to)] for b in branches], dtype=np.int64),
+        r=_per_unit((b.r_ohm for b in branches), z_base),
+        x=_per_unit((b.x_ohm for b in branches), z_base),
+        b=_per_unit((b.b_us for b in branches), 1e6 / z_base),
+        i_max=_per_unit((b.ampacity_a for b in branches), i_base, math.inf),
+        switchable=np.array([b.switchable is not False for b in branches], dtype=bool),
+        normally_open=np.array([b.normally_open for b in branches], dtype=bool),
+        substations=np.array([index[str(s)] for s in case.substations], dtype=np.int64),
+        substation_vm=_per_unit(r.v_pu for r in rated),
+        substation_va=np.radians([r.va_deg for r in rated]),
+        substation_s_min=_per_unit((r.s_min_kva for r in rated), base.kw),
+        substation_s_max=_per_unit((r.s_max_kva for r in rated), base.kw, math.inf),
+        vm_min=_per_unit(lowest),
+        vm_max=_per_unit(highest, absent=math.inf),
+        g=_per_unit((b.g_us for b in branches), 1e6 / z_base),
+        ratio=_per_unit((b.ratio for b in branches), absent=1.0),
+        shift=np.radians([b.shift_deg or 0.0 for b in branches]),
+        g_shunt=_per_unit((b.shunt_p_kw for b in buses), base.kw),
+        b_shunt=_per_unit((-b.shunt_q_kvar for b in buses), base.kw),
+        kv=kv,
+        bus_names=tuple(b.name for b in buses),
+        branch_names=tuple(b.name for b in branches),
+        coordinates=np.array(located, dtype=float) if len(located) == len(buses) else None,
+        customers=np.array([b.customers or 0 for b in buses], dtype=np.int64) if counted else None,
+        controls=controls,
+        manual=np.array([b.operation == "manual" for b in branches], dtype=bool),
+        devices=tuple(
+            Device(d.id, d.name, d.branch, d.bus, d.operation == "manual", not d.normally_open) for d in case.devices
+        ),
+    )
 
 
 def network_from_dict(raw: Any, subject: str) -> Network:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from learnopt.errors import DataError
 from learnopt.io.case_json import Number, describe_validation_error, read_json
 from learnopt.io.resources import data_root
+from learnopt.io.violations import Rule, Violations
 from learnopt.network.conductors import Conductor, EnergyCosts
 
 CATALOGUE, COSTS = "acsr20.json", "costs.json"
@@ -51,6 +52,22 @@ class _CostRecord(BaseModel):
     conductors: list[_ConductorRecord] | None = None
 
 
+_NOT_NEGATIVE, _POSITIVE = Rule(" >= 0", 0.0), Rule(" > 0", 0.0, above=True)
+_PRICES = {
+    "energy_price_per_kwh": _NOT_NEGATIVE,
+    "loss_factor": Rule(" above 0 and at most 1", 0.0, 1.0, above=True),
+    "hours_per_year": Rule(" above 0 and at most 8784", 0.0, 8784.0, above=True),
+    "interest_rate": Rule(" from 0 to below 1 (0.08 is 8 %)", 0.0, math.nextafter(1, 0)),
+    "lifetime_years": _POSITIVE,
+    "aluminium_price_per_kg": _NOT_NEGATIVE,
+    "steel_price_per_kg": _NOT_NEGATIVE,
+    "phases": _POSITIVE,
+}
+_CONDUCTOR = dict.fromkeys(("r_ohm_per_km", "x_ohm_per_km", "ampacity_a"), _POSITIVE) | dict.fromkeys(
+    ("al_kg_per_km", "steel_kg_per_km", "cost_per_km"), _NOT_NEGATIVE
+)
+
+
 def default_costs() -> Path:
     """The cost file used where none is given: a proxy from conductor masses."""
     return data_root("conductors") / COSTS
@@ -74,30 +91,16 @@ def read_conductors(costs: Path | None = None) -> tuple[tuple[Conductor, ...], E
     table = prices.conductors
     if table is None:
         table = _validated(data_root("conductors") / CATALOGUE, _CatalogueRecord).conductors
-    problems = [
-        f"{key} = {getattr(prices, key)} must be a finite number {rule}"
-        for key, holds, rule in (
-            ("energy_price_per_kwh", lambda v: v >= 0, ">= 0"),
-            ("loss_factor", lambda v: 0 < v <= 1, "above 0 and at most 1"),
-            ("hours_per_year", lambda v: 0 < v <= 8784, "above 0 and at most 8784"),
-            ("interest_rate", lambda v: 0 <= v < 1, "from 0 to below 1 (0.08 is 8 %)"),
-            ("lifetime_years", lambda v: v > 0, "> 0"),
-            ("aluminium_price_per_kg", lambda v: v >= 0, ">= 0"),
-            ("steel_price_per_kg", lambda v: v >= 0, ">= 0"),
-            ("phases", lambda v: v > 0, "> 0"),
-        )
-        if not (math.isfinite(getattr(prices, key)) and holds(getattr(prices, key)))
-    ]
-    if not table:
-        problems.append("conductors is empty: give at least one, or leave the key out")
+    wrong = Violations(str(path))
+    wrong.numbers(prices, "", _PRICES)
+    wrong.require(bool(table), "conductors is empty: give at least one, or leave the key out")
     for record in table:
-        problems += _conductor_problems(record)
-    names = [record.name for record in table]
-    problems += [
-        f"conductor {name!r} occurs {names.count(name)} times" for name in sorted({*names}) if names.count(name) > 1
-    ]
-    if problems:
-        raise DataError(str(path), problems)
+        what = f"conductor {record.name!r}"
+        wrong.numbers(record, what, _CONDUCTOR)
+        if record.cost_per_km is None and (record.al_kg_per_km is None or record.steel_kg_per_km is None):
+            wrong.add(f"{what}: give cost_per_km, or al_kg_per_km and steel_kg_per_km")
+    wrong.unique("conductor", (record.name for record in table))
+    wrong.stop()
     catalogue = [
         Conductor(**{key: getattr(record, key) for key in _KEPT}, cost_per_km=_cost_per_km(record, prices))
         for record in table
@@ -125,23 +128,6 @@ def _validated(path: Path, kind: Any) -> Any:
         return kind.model_validate(raw)
     except ValidationError as error:
         raise DataError(str(path), describe_validation_error(error, raw)) from None
-
-
-def _conductor_problems(record: _ConductorRecord) -> list[str]:
-    name = f"conductor {record.name!r}"
-    problems = [
-        f"{name}: {key} = {getattr(record, key)} must be a finite number > 0"
-        for key in ("r_ohm_per_km", "x_ohm_per_km", "ampacity_a")
-        if not 0 < getattr(record, key) < math.inf
-    ]
-    problems += [
-        f"{name}: {key} = {value} must be a finite number >= 0"
-        for key in ("al_kg_per_km", "steel_kg_per_km", "cost_per_km")
-        if (value := getattr(record, key)) is not None and not 0 <= value < math.inf
-    ]
-    if record.cost_per_km is None and (record.al_kg_per_km is None or record.steel_kg_per_km is None):
-        problems.append(f"{name}: give cost_per_km, or al_kg_per_km and steel_kg_per_km")
-    return problems
 
 
 def _cost_per_km(record: _ConductorRecord, prices: _CostRecord) -> float:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from learnopt.io.violations import Violations
 from learnopt.network import Base, Capacitor, Controls, Generator, Network, Tap
 from learnopt.network.controls import FIXED_FACTOR, FREE, MODES
 
@@ -65,44 +66,37 @@ class ControlsRecord(_Record):
 
 
 def controls_from_record(
-    record: ControlsRecord, buses: Mapping[str, int], branches: Mapping[str, int], base: Base
-) -> tuple[Controls, list[str]]:
-    """Controls, and every violation by name of the control."""
-    bad: list[str] = []
-
-    def known(what: str, value: Any, index: Mapping[str, int], kind: str) -> int:
-        if str(value) not in index:
-            bad.append(f"{what}: {value!r} is not a {kind}")
-        return index.get(str(value), 0)
-
+    record: ControlsRecord, buses: Mapping[str, int], branches: Mapping[str, int], base: Base, wrong: Violations
+) -> Controls:
+    """Controls; every violation by name of the control."""
     capacitors = []
     for c in record.capacitors:
         what = f"capacitor at bus {c.bus!r}"
         if not c.steps_kvar or not all(math.isfinite(s) and s > 0 for s in c.steps_kvar):
-            bad.append(
-                f"{what}: steps_kvar = {c.steps_kvar} must be numbers > 0 [kvar at 1 pu]; off is always possible"
-            )
-        capacitors.append(Capacitor(known(what, c.bus, buses, "bus"), tuple(s / base.kw for s in c.steps_kvar)))
+            wrong.add(f"{what}: steps_kvar = {c.steps_kvar} must be numbers > 0 [kvar at 1 pu]; off is always possible")
+        wrong.known(c.bus, buses, f"{what}:", "a bus")
+        capacitors.append(Capacitor(buses.get(str(c.bus), 0), tuple(s / base.kw for s in c.steps_kvar)))
     taps = []
     for t in record.taps:
         what = f"tap of branch {t.branch!r}"
         values = tuple(t.positions_pu)
         low, high = (values[0], values[-1]) if values else (t.min_pu, t.max_pu)
         if values and (t.min_pu, t.max_pu, t.step_pu) != (None, None, None):
-            bad.append(f"{what}: give min_pu, max_pu and step_pu, or positions_pu, not both")
+            wrong.add(f"{what}: give min_pu, max_pu and step_pu, or positions_pu, not both")
         if any(not a < b for a, b in pairwise(values)):
-            bad.append(f"{what}: positions_pu = {t.positions_pu} must increase")
+            wrong.add(f"{what}: positions_pu = {t.positions_pu} must increase")
         if low is None or high is None or not 0.5 <= low <= high <= 2.0:
-            bad.append(f"{what}: min_pu = {low} and max_pu = {high} must increase and lie from 0.5 to 2 [pu]")
+            wrong.add(f"{what}: min_pu = {low} and max_pu = {high} must increase and lie from 0.5 to 2 [pu]")
             low = high = 1.0
         if t.step_pu is not None and not 1e-4 <= t.step_pu < math.inf:
-            bad.append(f"{what}: step_pu = {t.step_pu} must be >= 0.0001 [pu], or null for any value between")
-        taps.append(Tap(known(what, t.branch, branches, "branch"), low, high, t.step_pu, values))
+            wrong.add(f"{what}: step_pu = {t.step_pu} must be >= 0.0001 [pu], or null for any value between")
+        wrong.known(t.branch, branches, f"{what}:", "a branch")
+        taps.append(Tap(branches.get(str(t.branch), 0), low, high, t.step_pu, values))
     generators = []
     for g in record.generators:
-        bus = known(f"generator {g.id!r}", g.bus, buses, "bus")
-        generator, wrong = _generator(g, bus, base)
-        bad += wrong
+        wrong.known(g.bus, buses, f"generator {g.id!r}:", "a bus")
+        generator, bad = _generator(g, buses.get(str(g.bus), 0), base)
+        wrong.add(*bad)
         generators.append(generator)
     for kind, keys in (
         ("capacitor at bus", [c.bus for c in record.capacitors]),
@@ -110,8 +104,8 @@ def controls_from_record(
         ("generator", [g.id for g in record.generators]),
     ):
         names = [str(k) for k in keys]
-        bad += [f"{kind} {k!r} is there twice" for k in dict.fromkeys(names) if names.count(k) > 1]
-    return Controls(tuple(taps), tuple(capacitors), tuple(generators)), bad
+        wrong.add(*(f"{kind} {k!r} is there twice" for k in dict.fromkeys(names) if names.count(k) > 1))
+    return Controls(tuple(taps), tuple(capacitors), tuple(generators))
 
 
 def _generator(g: GeneratorRecord, bus: int, base: Base) -> tuple[Generator, list[str]]:

@@ -15,13 +15,13 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict, network_to_dict
 from learnopt.io.files import TEXT_MARK, read_text, safe_cell
+from learnopt.io.violations import near_miss
 from learnopt.network import Network
 
 Row = dict[str, Any]
@@ -252,8 +252,8 @@ def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:
     bad.extend(f"{path.name}: column {name!r} is missing" for name in _NEEDED.get(table, ()) if name not in header)
     bad.extend(f"{path.name}: column {name!r} is there twice" for name, n in Counter(header).items() if n > 1 and name)
     for name in header:
-        meant = [] if name in columns else get_close_matches(name.lower(), columns, n=1, cutoff=0.8)
-        bad.extend(f"{path.name}: {name!r} is not a column; {other!r} is" for other in meant)
+        if name not in columns and (meant := near_miss(name, columns, 0.8)):
+            bad.append(f"{path.name}: {name!r} is not a column; {meant!r} is")
     rows = []
     for number, cells in enumerate(lines, start=2):
         if not any(cell.strip() for cell in cells):

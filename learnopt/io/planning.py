@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from learnopt.errors import DataError
 from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
 from learnopt.io.resources import data_root
-from learnopt.network import Id
+from learnopt.io.violations import Rule, Violations, at_least_zero, positive, refused_keys
 from learnopt.network.costs import annual_factor, discount
 from learnopt.network.expansion import (
     ExpansionProblem,
@@ -168,86 +165,58 @@ def planning_from_dict(raw: Any, subject: str) -> ExpansionProblem:
     try:
         record = PlanningRecord.model_validate(raw)
     except ValidationError as error:
-        sentences = describe_validation_error(error, raw)
-        known = sorted(PlanningRecord.model_fields)
-        for key in raw if isinstance(raw, dict) else ():
-            close = get_close_matches(key, known, n=1) if key not in known else []
-            sentences += [f"{key!r} looks like {close[0]!r}"] if close else []
-        raise DataError(subject, sentences) from None
-    return _Reader(record, subject).problem()
+        hints = refused_keys(raw, sorted(PlanningRecord.model_fields))
+        raise DataError(subject, [*describe_validation_error(error, raw), *hints]) from None
+    return _Reader(record, Violations(subject)).problem()
+
+
+_LINE = {
+    "capacity_mva": positive("MVA"),
+    "r_ohm_per_km": at_least_zero("ohm/km"),
+    "x_ohm_per_km": at_least_zero("ohm/km"),
+}
+_NODE = {"x_km": Rule(" [km]"), "y_km": Rule(" [km]")}
+_STAGE = {"years": positive("years"), "start_year": at_least_zero("years"), "growth": at_least_zero("per unit")}
+_GENERAL = {
+    "base_kv": positive("kV line-to-line"),
+    "loss_limit_percent": at_least_zero("percent"),
+    "interest_percent": at_least_zero("percent"),
+    "emergency_loading": Rule(" >= 1 [per unit]", 1.0),
+}
+_VOLTAGE = {"vmin_pu": positive("pu"), "vmax_pu": positive("pu")}
 
 
 class _Reader:
     """Checks the meaning of a record, collects every violation, then builds the problem."""
 
-    def __init__(self, record: PlanningRecord, subject: str) -> None:
-        self.record, self.subject = record, subject
-        self.bad: list[str] = []
-
-    def number(self, value: float | None, what: str, unit: str, above: float | None = None) -> None:
-        """A finite number >= 0, or > ``above``."""
-        if value is None:
-            return
-        if not math.isfinite(value) or (value < 0 if above is None else value <= above):
-            wanted = ">= 0" if above is None else f"> {above:g}"
-            self.bad.append(f"{what} = {value} must be a finite number {wanted} [{unit}]")
-
-    def unique(self, what: str, ids: Iterable[Id]) -> None:
-        counts = Counter(str(i) for i in ids)
-        self.bad += [f"{what} {key!r} occurs {n} times: ids must be unique" for key, n in counts.items() if n > 1]
+    def __init__(self, record: PlanningRecord, wrong: Violations) -> None:
+        self.record, self.wrong = record, wrong
+        self.nodes: list[NodeRecord] = [*record.sites, *record.demands]
+        self.coordinates = np.array([(node.x_km, node.y_km) for node in self.nodes]).reshape(-1, 2)
+        self.sizes, self.lines = [s.name for s in record.substation_sizes], [k.name for k in record.line_types]
 
     def chosen(self, names: list[str] | None, known: list[str], what: str, kind: str) -> tuple[int, ...]:
         """Indices of names; all where none are listed."""
         if names is None:
             return tuple(range(len(known)))
-        if not names:
-            self.bad.append(f"{what}: its list of {kind}s is empty; leave it out to allow all")
-        self.bad += [
-            f"{what}: there is no {kind} {name!r}, there are {', '.join(known)}" for name in names if name not in known
-        ]
+        self.wrong.require(bool(names), f"{what}: its list of {kind}s is empty; leave it out to allow all")
+        for name in names:
+            self.wrong.require(name in known, f"{what}: there is no {kind} {name!r}, there are {', '.join(known)}")
         return tuple(sorted({known.index(name) for name in names if name in known}))
 
     def problem(self) -> ExpansionProblem:
+        """The problem, where nothing is wrong."""
         r = self.record
         self._general()
-        sizes, lines = [s.name for s in r.substation_sizes], [k.name for k in r.line_types]
-        self.unique("substation size", sizes)
-        self.unique("line type", lines)
-        self.unique("node", [*(s.id for s in r.sites), *(d.id for d in r.demands)])
-        self.unique("route", [route.id for route in r.routes])
-        for size in r.substation_sizes:
-            what = f"substation size {size.name!r}"
-            self.number(size.capacity_mva, f"{what}: capacity_mva", "MVA", 0.0)
-            for key in ("fixed_cost", "variable_cost_per_mva", "loss_cost_per_mva2"):
-                self.number(getattr(size, key), f"{what}: {key}", r.currency)
-            if size.transformers < 1:
-                self.bad.append(f"{what}: transformers = {size.transformers} must be at least 1")
-        for line in r.line_types:
-            what = f"line type {line.name!r}"
-            self.number(line.capacity_mva, f"{what}: capacity_mva", "MVA", 0.0)
-            for key in ("fixed_cost_per_km", "variable_cost_per_mva_km", "loss_cost_per_mva2_km"):
-                self.number(getattr(line, key), f"{what}: {key}", r.currency)
-            self.number(line.r_ohm_per_km, f"{what}: r_ohm_per_km", "ohm/km")
-            self.number(line.x_ohm_per_km, f"{what}: x_ohm_per_km", "ohm/km")
-        most = r.max_exits if r.max_exits is not None else len(r.routes)
-        sites = []
-        for site in r.sites:
-            exits = most if site.exits is None else site.exits
-            if exits < 0:
-                self.bad.append(f"site {site.id!r}: exits = {exits} must be >= 0")
-            sites.append(Site(site.id, self.chosen(site.sizes, sizes, f"site {site.id!r}", "substation size"), exits))
-        nodes: list[NodeRecord] = [*r.sites, *r.demands]
-        for node in nodes:
-            for key in ("x_km", "y_km"):
-                if not math.isfinite(getattr(node, key)):
-                    self.bad.append(f"node {node.id!r}: {key} = {getattr(node, key)} must be a finite number [km]")
+        self._equipment()
+        sites = self._sites()
+        for node in self.nodes:
+            self.wrong.numbers(node, f"node {node.id!r}", _NODE)
         for demand in r.demands:
-            self.number(demand.mva, f"demand {demand.id!r}: mva", "MVA")
-        coordinates = np.array([(node.x_km, node.y_km) for node in nodes]).reshape(-1, 2)
-        routes = self._routes(coordinates, lines)
-        stages = self._stages()
-        if self.bad:
-            raise DataError(self.subject, self.bad)
+            self.wrong.numbers(demand, f"demand {demand.id!r}", {"mva": at_least_zero("MVA")})
+        routes, stages = self._routes(), self._stages()
+        self.wrong.stop()
+        tangent = r.loss_tangent
         return ExpansionProblem(
             name=r.name,
             title=r.title,
@@ -261,9 +230,9 @@ class _Reader:
                 )
                 for s in r.substation_sizes
             ),
-            sites=tuple(sites),
+            sites=sites,
             demand_ids=tuple(d.id for d in r.demands),
-            coordinates=coordinates,
+            coordinates=self.coordinates,
             line_types=tuple(
                 LineType(
                     k.name,
@@ -280,9 +249,7 @@ class _Reader:
             stages=stages,
             max_substations=len(sites) if r.max_substations is None else r.max_substations,
             loss_limit_percent=r.loss_limit_percent,
-            loss_tangent=None
-            if r.loss_tangent is None
-            else LossTangent(r.loss_tangent.fixed_mw, r.loss_tangent.per_mva),
+            loss_tangent=None if tangent is None else LossTangent(tangent.fixed_mw, tangent.per_mva),
             radial=r.radial,
             n_minus_1=r.n_minus_1,
             emergency_loading=r.emergency_loading,
@@ -291,85 +258,91 @@ class _Reader:
         )
 
     def _general(self) -> None:
-        r = self.record
-        self.number(r.base_kv, "base_kv", "kV line-to-line", 0.0)
-        if not 0 < r.power_factor <= 1:
-            self.bad.append(f"power_factor = {r.power_factor} must be > 0 and <= 1")
-        for what, entries in (
-            ("substation_sizes", r.substation_sizes),
-            ("sites", r.sites),
-            ("demands", r.demands),
-            ("line_types", r.line_types),
-            ("routes", r.routes),
-        ):
-            if not entries:
-                self.bad.append(f"{what} is empty: give at least one")
-        if r.max_substations is not None and r.max_substations < 1:
-            self.bad.append(f"max_substations = {r.max_substations} must be at least 1")
-        if r.max_exits is not None and r.max_exits < 1:
-            self.bad.append(f"max_exits = {r.max_exits} must be at least 1")
-        self.number(r.loss_limit_percent, "loss_limit_percent", "percent")
-        self.number(r.interest_percent, "interest_percent", "percent")
-        if not (math.isfinite(r.emergency_loading) and r.emergency_loading >= 1):
-            self.bad.append(f"emergency_loading = {r.emergency_loading} must be a finite number >= 1 [per unit]")
+        r, wrong = self.record, self.wrong
+        wrong.numbers(r, "", _GENERAL)
+        wrong.require(0 < r.power_factor <= 1, f"power_factor = {r.power_factor} must be > 0 and <= 1")
+        for what in ("substation_sizes", "sites", "demands", "line_types", "routes"):
+            wrong.require(bool(getattr(r, what)), f"{what} is empty: give at least one")
+        for what in ("max_substations", "max_exits"):
+            most = getattr(r, what)
+            wrong.require(most is None or most >= 1, f"{what} = {most} must be at least 1")
+        wrong.numbers(r.voltage_limits, "voltage_limits", _VOLTAGE)
         low, high = r.voltage_limits.vmin_pu, r.voltage_limits.vmax_pu
-        self.number(low, "voltage_limits: vmin_pu", "pu", 0.0)
-        self.number(high, "voltage_limits: vmax_pu", "pu", 0.0)
         if low is not None and high is not None and low > high:
-            self.bad.append(f"voltage_limits: vmin_pu = {low} exceeds vmax_pu = {high}")
+            wrong.add(f"voltage_limits: vmin_pu = {low} exceeds vmax_pu = {high}")
         tangent = r.loss_tangent
         if tangent is not None and not (math.isfinite(tangent.fixed_mw) and math.isfinite(tangent.per_mva)):
-            self.bad.append(f"loss_tangent = {tangent.fixed_mw}, {tangent.per_mva} must be finite numbers [MW, MW/MVA]")
+            wrong.add(f"loss_tangent = {tangent.fixed_mw}, {tangent.per_mva} must be finite numbers [MW, MW/MVA]")
 
-    def _routes(self, coordinates: np.ndarray, lines: list[str]) -> tuple[Route, ...]:
+    def _equipment(self) -> None:
+        """Substations and lines that can be bought, and ids of all."""
+        r, wrong = self.record, self.wrong
+        wrong.unique("substation size", self.sizes)
+        wrong.unique("line type", self.lines)
+        wrong.unique("node", (node.id for node in self.nodes))
+        wrong.unique("route", (route.id for route in r.routes))
+        price = at_least_zero(r.currency)
+        size_rules = {"capacity_mva": positive("MVA"), "fixed_cost": price, "variable_cost_per_mva": price}
+        line_prices = ("fixed_cost_per_km", "variable_cost_per_mva_km", "loss_cost_per_mva2_km")
+        for size in r.substation_sizes:
+            what = f"substation size {size.name!r}"
+            wrong.numbers(size, what, size_rules | {"loss_cost_per_mva2": price})
+            wrong.require(size.transformers >= 1, f"{what}: transformers = {size.transformers} must be at least 1")
+        for line in r.line_types:
+            wrong.numbers(line, f"line type {line.name!r}", _LINE | dict.fromkeys(line_prices, price))
+
+    def _sites(self) -> tuple[Site, ...]:
         r = self.record
-        node = {str(i): k for k, i in enumerate([*(s.id for s in r.sites), *(d.id for d in r.demands)])}
+        most = r.max_exits if r.max_exits is not None else len(r.routes)
+        sites = []
+        for site in r.sites:
+            what, exits = f"site {site.id!r}", most if site.exits is None else site.exits
+            self.wrong.require(exits >= 0, f"{what}: exits = {exits} must be >= 0")
+            sites.append(Site(site.id, self.chosen(site.sizes, self.sizes, what, "substation size"), exits))
+        return tuple(sites)
+
+    def _routes(self) -> tuple[Route, ...]:
+        wrong, node = self.wrong, {str(n.id): k for k, n in enumerate(self.nodes)}
         routes = []
-        for route in r.routes:
+        for route in self.record.routes:
             what = f"route {route.id!r}"
-            unknown = [end for end in (route.from_, route.to) if str(end) not in node]
-            self.bad += [f"{what}: {end!r} is neither a site nor a demand" for end in unknown]
-            types = self.chosen(route.line_types, lines, what, "line type")
-            self.number(route.length_km, f"{what}: length_km", "km", 0.0)
-            if unknown:
+            for end in (route.from_, route.to):
+                wrong.known(end, node, f"{what}:", "neither a site nor a demand")
+            types = self.chosen(route.line_types, self.lines, what, "line type")
+            wrong.number(route.length_km, f"{what}: length_km", positive("km"))
+            a, b = node.get(str(route.from_)), node.get(str(route.to))
+            if a is None or b is None:
                 continue
-            a, b = node[str(route.from_)], node[str(route.to)]
             if a == b:
-                self.bad.append(f"{what}: from and to are both {route.to!r}")
+                wrong.add(f"{what}: from and to are both {route.to!r}")
                 continue
             length = route.length_km
             if length is None:
-                length = float(np.hypot(*(coordinates[a] - coordinates[b])))
-                if not length > 0:
-                    self.bad.append(f"{what}: give length_km, its ends have one place on the map")
+                length = float(np.hypot(*(self.coordinates[a] - self.coordinates[b])))
+                wrong.require(length > 0, f"{what}: give length_km, its ends have one place on the map")
             routes.append(Route(route.id, (a, b), length, types))
         return tuple(routes)
 
     def _stages(self) -> tuple[Stage, ...]:
-        r = self.record
+        r, wrong = self.record, self.wrong
         own = np.array([d.mva for d in r.demands])
         if not r.stages:
             return (Stage("all years", own),)
-        self.unique("stage", [stage.name for stage in r.stages])
+        wrong.unique("stage", (stage.name for stage in r.stages))
         index = {str(d.id): k for k, d in enumerate(r.demands)}
         interest = r.interest_percent / 100 if math.isfinite(r.interest_percent) and r.interest_percent >= 0 else 0.0
         stages, end = [], 0.0
         for stage in r.stages:
             what = f"stage {stage.name!r}"
-            self.number(stage.years, f"{what}: years", "years", 0.0)
-            self.number(stage.start_year, f"{what}: start_year", "years")
-            self.number(stage.growth, f"{what}: growth", "per unit")
+            wrong.numbers(stage, what, _STAGE)
             if stage.start_year < end:
-                self.bad.append(
-                    f"{what}: start_year = {stage.start_year:g} lies before the end of the stage before, {end:g}"
-                )
+                wrong.add(f"{what}: start_year = {stage.start_year:g} lies before the end of the stage before, {end:g}")
             end = stage.start_year + stage.years
             demand = own * stage.growth
             for key, mva in stage.demands.items():
-                self.number(mva, f"{what}: demand {key!r}", "MVA")
-                if key not in index:
-                    self.bad.append(f"{what}: {key!r} is not a demand")
-                else:
+                wrong.number(mva, f"{what}: demand {key!r}", at_least_zero("MVA"))
+                wrong.known(key, index, f"{what}:", "a demand")
+                if key in index:
                     demand[index[key]] = mva
             if math.isfinite(end):
                 paid = discount(interest, stage.start_year)

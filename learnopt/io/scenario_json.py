@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,11 +11,10 @@ from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
+from learnopt.io.violations import LARGEST, near_miss
 from learnopt.network import Id, Network, Scenario, Situations
 from learnopt.network.names import find_branch, find_bus, find_device
 
-_LARGEST_WEIGHT = 1e12
-_LARGEST_KW = 1e12
 _LOCKS = {"open": 0, "closed": 1}
 _OTHER_WORDS = {
     **dict.fromkeys(("outages", "outage", "out", "faults", "failed", "in_service", "opened"), "out_of_service"),
@@ -78,7 +76,7 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
         for bus, power in powers.items():
             _find(find_bus, network, bus, part, place[part], bad)
             for quantity, value in (("p_kw", power.p_kw), ("q_kvar", power.q_kvar)):
-                if not abs(value) <= _LARGEST_KW:
+                if not abs(value) <= LARGEST:
                     bad.append(f"{part}: bus {bus!r}: {quantity} = {value} must be a finite number")
     outages: dict[str, int] = {}
     for branch in record.out_of_service:
@@ -170,7 +168,7 @@ def _unknown_keys(raw: Any) -> list[str]:
         if key in ScenarioRecord.model_fields:
             continue
         name = str(key)
-        meant = _OTHER_WORDS.get(name.lower()) or next(iter(get_close_matches(name.lower(), known, n=1)), "")
+        meant = _OTHER_WORDS.get(name.lower()) or near_miss(name, known)
         hint = f"{meant!r} is" if meant else f"these are {', '.join(known)}, and notes for people"
         bad.append(f"{name!r} is not a key of a scenario file; {hint}")
     for part in ("loads", "generation"):
@@ -209,7 +207,7 @@ def scenario_set_from_dict(raw: Any, network: Network, subject: str) -> Scenario
     scenarios, weights = [], []
     for k, entry in enumerate(listed):
         weight = entry.get("weight", 1.0) if isinstance(entry, dict) else 1.0
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not abs(weight) <= _LARGEST_WEIGHT:
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not abs(weight) <= LARGEST:
             bad.append(f"scenarios[{k}]: weight = {repr(weight)[:60]} must be a number, finite and at most 1e12")
         weights.append(weight)
         try:

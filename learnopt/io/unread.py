@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from learnopt.errors import DataError
 from learnopt.io.case_json import BranchRecord, BusRecord, CaseRecord, SubstationRecord, VoltageLimitsRecord
 from learnopt.io.controls_json import CapacitorRecord, GeneratorRecord, TapRecord
+from learnopt.io.violations import near_miss
 
 _LISTS: dict[str, type[BaseModel]] = {
     "buses": BusRecord,
@@ -51,9 +51,9 @@ def unread_keys(raw: Any, subject: str) -> tuple[str, ...]:
         keys = dict.fromkeys(key for one in objects if isinstance(one, dict) for key in one if key not in known)
         place = f"{name}: " if name else ""
         for key in keys:
-            meant = get_close_matches(str(key).lower(), known, n=1, cutoff=_ALIKE)
+            meant = near_miss(key, known, _ALIKE)
             if meant:
-                bad.append(f"{place}{key!r} is not a key; {meant[0]!r} is")
+                bad.append(f"{place}{key!r} is not a key; {meant!r} is")
             elif _CHANGES_THE_NETWORK.fullmatch(str(key).lower()):
                 bad.append(f"{place}{key!r} is not a key, but would change the network: remove it, or say it by a key")
         if keys:

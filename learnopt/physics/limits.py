@@ -40,7 +40,8 @@ def limit_arrays(problem: ReconfigurationProblem) -> LimitArrays:
 def total_violation(grid: Any, limits: Any, tree: Any) -> float:
     """Sum of relative excesses over all limits of a converged sweep; 0 when every limit is respected.
 
-    ``tree``: :class:`learnopt.physics.sweep.TreeFlow`. A limit counts as respected within 1e-6 relative, as for the judge.
+    ``tree``: :class:`learnopt.physics.sweep.TreeFlow`. A limit counts as respected within 1e-6 relative, as for the
+    judge.
     """
     order, parent, feed, v, current = tree
     slack = 1e-6
