@@ -212,13 +212,13 @@ def _check_ids(case: CaseRecord, buses: Mapping[str, int], wrong: Violations) ->
     wrong.require(bool(case.buses), "buses is empty: a network needs at least one bus")
     wrong.require(bool(case.substations), "substations is empty: at least one bus must be a substation")
     for substation in case.substations:
-        wrong.known(substation, buses, "substation", "a bus")
+        wrong.known(substation, buses, "substation", "is not a bus")
 
 
 def _check_branch(branch: BranchRecord, buses: Mapping[str, int], wrong: Violations) -> None:
     what = f"branch {branch.id!r}"
-    wrong.known(branch.from_, buses, f"{what}: from =", "a bus")
-    wrong.known(branch.to, buses, f"{what}: to =", "a bus")
+    wrong.known(branch.from_, buses, f"{what}: from =", "is not a bus")
+    wrong.known(branch.to, buses, f"{what}: to =", "is not a bus")
     wrong.require(branch.from_ != branch.to, f"{what}: from and to are both {branch.to!r}")
     wrong.numbers(branch, what, _BRANCH)
     passive = branch.ratio is None and branch.g_us is None
@@ -248,7 +248,7 @@ def _check_substations(case: CaseRecord, wrong: Violations) -> None:
     roots = {str(s) for s in case.substations}
     for key, record in (case.substation_data or {}).items():
         what = f"substation_data {key!r}"
-        wrong.known(key, roots, "substation_data:", "in substations")
+        wrong.known(key, roots, "substation_data:", "is not in substations")
         wrong.numbers(record, what, _SUBSTATION)
         if record.s_max_kva is not None and not record.s_max_kva > 0:
             wrong.add(f"{what}: s_max_kva = {record.s_max_kva} must be > 0 [kVA]")

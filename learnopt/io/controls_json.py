@@ -74,7 +74,7 @@ def controls_from_record(
         what = f"capacitor at bus {c.bus!r}"
         if not c.steps_kvar or not all(math.isfinite(s) and s > 0 for s in c.steps_kvar):
             wrong.add(f"{what}: steps_kvar = {c.steps_kvar} must be numbers > 0 [kvar at 1 pu]; off is always possible")
-        wrong.known(c.bus, buses, f"{what}:", "a bus")
+        wrong.known(c.bus, buses, f"{what}:", "is not a bus")
         capacitors.append(Capacitor(buses.get(str(c.bus), 0), tuple(s / base.kw for s in c.steps_kvar)))
     taps = []
     for t in record.taps:
@@ -90,11 +90,11 @@ def controls_from_record(
             low = high = 1.0
         if t.step_pu is not None and not 1e-4 <= t.step_pu < math.inf:
             wrong.add(f"{what}: step_pu = {t.step_pu} must be >= 0.0001 [pu], or null for any value between")
-        wrong.known(t.branch, branches, f"{what}:", "a branch")
+        wrong.known(t.branch, branches, f"{what}:", "is not a branch")
         taps.append(Tap(branches.get(str(t.branch), 0), low, high, t.step_pu, values))
     generators = []
     for g in record.generators:
-        wrong.known(g.bus, buses, f"generator {g.id!r}:", "a bus")
+        wrong.known(g.bus, buses, f"generator {g.id!r}:", "is not a bus")
         generator, bad = _generator(g, buses.get(str(g.bus), 0), base)
         wrong.add(*bad)
         generators.append(generator)

@@ -307,7 +307,7 @@ class _Reader:
         for route in self.record.routes:
             what = f"route {route.id!r}"
             for end in (route.from_, route.to):
-                wrong.known(end, node, f"{what}:", "neither a site nor a demand")
+                wrong.known(end, node, f"{what}:", "is neither a site nor a demand")
             types = self.chosen(route.line_types, self.lines, what, "line type")
             wrong.number(route.length_km, f"{what}: length_km", positive("km"))
             a, b = node.get(str(route.from_)), node.get(str(route.to))
@@ -341,7 +341,7 @@ class _Reader:
             demand = own * stage.growth
             for key, mva in stage.demands.items():
                 wrong.number(mva, f"{what}: demand {key!r}", at_least_zero("MVA"))
-                wrong.known(key, index, f"{what}:", "a demand")
+                wrong.known(key, index, f"{what}:", "is not a demand")
                 if key in index:
                     demand[index[key]] = mva
             if math.isfinite(end):

@@ -80,9 +80,9 @@ class Violations:
         counts = Counter(str(i) for i in ids)
         self.found += [f"{what} {key!r} occurs {n} times: {advice}" for key, n in counts.items() if n > 1]
 
-    def known(self, value: Any, among: Collection[str], what: str, kind: str) -> None:
-        """An id that is one of those known; ``what`` stands before it in the sentence."""
-        self.require(str(value) in among, f"{what} {value!r} is not {kind}")
+    def known(self, value: Any, among: Collection[str], what: str, fault: str) -> None:
+        """An id that is one of those known; ``what`` and ``fault`` stand before and behind it in the sentence."""
+        self.require(str(value) in among, f"{what} {value!r} {fault}")
 
     def stop(self) -> None:
         """End reading where something is wrong.
