@@ -36,7 +36,7 @@ from learnopt.learned.engine import LearnedEngine
 from learnopt.learned.policy import DEFAULT_ALPHA as ALPHA
 from learnopt.learned.policy import Decision, FixingPolicy, consistent
 from learnopt.learned.reduction import Reduction
-from learnopt.learned.starts import ROUNDS, SURE, anytime, judge, settled
+from learnopt.learned.starts import ROUNDS, SURE, anytime, confidence_for_fixing, settled
 from learnopt.learned.training import proven_pairs
 from learnopt.learning.baselines import BoostedTrees, OpeningCostTree
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
@@ -262,7 +262,7 @@ def decoding(chosen: list[Instance], predictor: Predictor, boosted: BoostedTrees
         "learned, step by step": stepwise,
         "the same, then exchange with currents held": lambda p: settled(p, stepwise(p)),
         "sequential opening, then the same": lambda p: settled(p, sequential_opening(p)),
-        "what fixing starts from": lambda p: judge(p, predictor.predict(p)).configuration,
+        "what fixing starts from": lambda p: confidence_for_fixing(p, predictor.predict(p)).configuration,
     }
     if boosted is not None:
         methods["gradient boosting per switch"] = boosted.predict
@@ -308,7 +308,7 @@ def fixing(chosen: list[Instance], predictor: Predictor, answers: list[Configura
     """Coverage and mistakes against the best known configuration."""
     rows = []
     predictions = [predictor.predict(i.problem) for i in chosen]
-    confidences = [judge(i.problem, p) for i, p in zip(chosen, predictions, strict=True)]
+    confidences = [confidence_for_fixing(i.problem, p) for i, p in zip(chosen, predictions, strict=True)]
     for group in groups_of(chosen):
         inside = [k for k, i in enumerate(chosen) if group in (i.group, "all")]
         feeders = [chosen[k].feeder for k in inside]
@@ -343,7 +343,7 @@ def reducing(
     for k, instance in enumerate(chosen):
         problem, before = instance.problem, time.process_time()
         prediction = predictor.predict(problem)
-        confidence = judge(problem, prediction)
+        confidence = confidence_for_fixing(problem, prediction)
         decisions = consistent(problem, FixingPolicy(ALPHA).decide(prediction, confidence), prediction.p_closed)
         reduction = Reduction.apply(problem, decisions)
         decided = time.process_time() - before

@@ -1,38 +1,42 @@
-"""The learned engine: predict, decide, reduce, start, solve the rest exactly, audit.
+"""The learned engine: predict, start, decide, reduce, solve the rest exactly, audit.
 
 *Fast mode* (``certify none``) returns the exact solution of the reduced problem; its bound is labelled as one of the
 reduced problem and proves nothing about the full one. *Certified mode* frees every switch again and proves the answer
 against the full problem, with the fast answer as incumbent; a better configuration replaces it. Where nothing was fixed
 there is no reduced problem, and certified mode solves once.
+
+One load situation or several, with controls or without, go the same way. Belief and starts are those of all situations;
+in the reduced problem controls are held where the best start has them. Where no calibration covers the class of the
+problem no switch is fixed.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learnopt._version import __version__
 from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
-from learnopt.engines.exchange import find_incumbent, radial_start
+from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
-from learnopt.learned.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, surest_half
+from learnopt.learned.answers import Best
+from learnopt.learned.belief import Belief
+from learnopt.learned.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, ladder
 from learnopt.learned.problem_class import ProblemClass
 from learnopt.learned.reduction import Reduction, undecided
-from learnopt.learned.sets import solve_together
 from learnopt.learned.starts import LARGE, SAMPLES, confidence_in, learned_start
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
-from learnopt.learning.predict import Prediction, Predictor
+from learnopt.learning.predict import Predictor
 from learnopt.network import (
     Certificate,
     Configuration,
-    Floats,
     LearnedSummary,
     Limits,
     ReconfigurationProblem,
@@ -40,10 +44,6 @@ from learnopt.network import (
     Status,
 )
 from learnopt.physics import evaluate
-
-UNFIXING_ROUNDS = 2
-"""Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
-
 
 REDUCED_WORK, LEAST_NODES = 4e8, 1000
 """Work of the tree search in a reduced problem where the user sets no limit: buses times loops in all nodes, some
@@ -54,21 +54,24 @@ BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 
 
-def proving_engine(problem: ReconfigurationProblem) -> str:
-    """The engine that proves a problem in AC: the tree search where its tight bound covers it, else the MILP."""
-    return "milp" if tight_obstacles(problem) else "tree"
+@dataclass(frozen=True)
+class _Task:
+    """One call of :meth:`LearnedEngine.solve` once the model was asked."""
 
+    options: SolveOptions
+    watch: Stopwatch
+    belief: Belief
+    best: Best
 
-@dataclass
-class _Best:
-    """Best configuration so far, by the compiled AC power flow [kW]; limit violations count as heavy losses."""
+    @property
+    def certify(self) -> Certificate:
+        return self.options.certify or Certificate.NONE
 
-    configuration: Configuration | None = None
-    merit: float = math.inf
-
-    def offer(self, found: tuple[Configuration, float] | None) -> None:
-        if found is not None and found[1] < self.merit:
-            self.configuration, self.merit = found
+    def remaining(self, share: float) -> float | None:
+        """A share of the seconds left; None = no limit."""
+        if self.options.time_limit is None:
+            return None
+        return max(share * (self.options.time_limit - self.watch.elapsed), 1e-3)
 
 
 class LearnedEngine:
@@ -110,234 +113,188 @@ class LearnedEngine:
         A radial configuration with an AC power flow is returned whenever prediction, exchange or an exact engine
         finds one that respects the limits.
         """
-        if problem.chords.any():
-            return solve_without_loops(self.name, self.solve, problem, options, start)
-        if problem.controls or len(problem.situations) > 1:
-            return solve_together(self.predictor, problem, options, start, fast_nodes(problem), FIRST_LIMIT)
         for engine in {"tree", proving_engine(problem), *({self.exact} - {"auto"})}:
             load_engine(engine)  # before the clock starts: the first call imports a solver
-        watch = Stopwatch()
-        if (failure := infeasible(problem, self.name, watch)) is not None:
+        watch, serves = Stopwatch(), {"several_scenarios": True, "controls": True, "fixed_loops": True}
+        if (failure := infeasible(problem, self.name, watch, **serves)) is not None:
             return failure
-        best = _Best()
-        summary: LearnedSummary | None = None
-        nodes = 0
+        if problem.chords.any():
+            return solve_without_loops(self.name, self.solve, problem, options, start)
+        best, answer, reason = Best(problem), Result(Status.NO_SOLUTION, self.name, __version__), ""
         try:
             with watch.stage("predict"):
-                prediction = self.predictor.predict(problem)
+                belief = Belief.of(self.predictor, problem)
             with watch.stage("start"):
-                binding = self._starts(problem, prediction, start, options, best)
-            with watch.stage("decide"):
-                kind = ProblemClass.of(problem, self.predictor.coverage, binding)
-                decisions = self._decisions(problem, prediction, kind, best)
-            certify = options.certify or Certificate.NONE
-            # Limits that no calibration had and that do not bind are left out, as the calibration would have.
-            posed = problem if not kind.calibrated or binding else problem.replace(limits=Limits())
-            result, summary = self._reduced(posed, prediction, kind, decisions, certify, options, best, watch)
-            if posed is not problem and not _within(problem, result.configuration):  # one binds after all
-                kind = ProblemClass.of(problem, self.predictor.coverage, binding=True)
-                decisions = self._decisions(problem, prediction, kind, best)
-                result, summary = self._reduced(problem, prediction, kind, decisions, certify, options, best, watch)
-            nodes = result.nodes
-            self._keep(problem, result, best)
-            if result.status is Status.INTERRUPTED:
+                binding = self._starts(problem, belief, start, options, best)
+            task = _Task(options, watch, belief, best)
+            answer, reason = self._reduced(task, binding)
+            best.offer(answer.configuration, answer.settings, answer.objective_kw)
+            if answer.status is Status.INTERRUPTED:
                 raise KeyboardInterrupt  # engines turn Ctrl-C into a result, but it was meant for all of this
-            if result.status is Status.INFEASIBLE:  # nothing was fixed any more, so this is the full problem
-                return replace(
-                    result,
-                    engine=self.name,
-                    learned=summary,
-                    solve_time_s=watch.elapsed,
-                    stage_times_s=dict(watch.stages),
-                )
-            if certify is not Certificate.NONE:
+            if answer.status is Status.INFEASIBLE:  # nothing was fixed any more, so this is the full problem
+                return self._timed(answer, watch)
+            if task.certify is not Certificate.NONE:
                 with watch.stage("audit"):
-                    audit = self._audit(problem, certify, options, best, watch)
-                return replace(
-                    audit,
-                    engine=self.name,
-                    learned=summary,
-                    nodes=nodes + audit.nodes,
-                    solve_time_s=watch.elapsed,
-                    stage_times_s=dict(watch.stages),
-                    message=f"{kind.sentence} Audited by {audit.engine}: {audit.message}".strip(),
-                )
+                    audit = self._audit(task)
+                message = f"{reason} Audited by {audit.engine}: {audit.message}".strip()
+                proof = replace(audit, learned=answer.learned, nodes=answer.nodes + audit.nodes, message=message)
+                return self._timed(proof, watch)
         except KeyboardInterrupt:
-            interrupted = self._fast(problem, best, watch, nodes)
-            return replace(interrupted, status=Status.INTERRUPTED, learned=summary)
-        return replace(self._fast(problem, best, watch, nodes, kind.sentence), learned=summary)
+            return replace(self._fast(best, watch, answer), status=Status.INTERRUPTED)
+        return self._fast(best, watch, answer, reason)
 
     def _starts(
         self,
         problem: ReconfigurationProblem,
-        prediction: Prediction,
+        belief: Belief,
         start: Configuration | None,
         options: SolveOptions,
-        best: _Best,
+        best: Best,
     ) -> bool:
         """Branch exchange and guided kicks from predicted starts and a given one; whether a limit binds.
 
-        Without limits first: what respects them all the same is as good with them, and none of them binds.
+        Exchange sees the mean loads, controls neutral. Without limits first: what respects them all the same is as good
+        with them, and none of them binds.
         """
+        plain = problem.applied(None).mean
         further = [] if start is None else [start]
         rng = np.random.default_rng(options.seed)
-        if prediction.graph.n_undecided < LARGE:  # never worse than what needs no model
-            plain = find_incumbent(problem, None, np.random.default_rng(options.seed))
-            further += [] if plain is None else [plain]
-        found = learned_start(problem.replace(limits=Limits()), prediction, rng, self.samples, further)
-        if found is None or evaluate(problem, found[0]).feasible:
-            best.offer(found)
-            return False
-        best.offer(learned_start(problem, prediction, rng, self.samples, [found[0], *further]))
-        return True
+        if belief.graph.n_undecided < LARGE:  # never worse than what needs no model
+            rival = find_incumbent(plain, None, np.random.default_rng(options.seed))
+            further += [] if rival is None else [rival]
+        found = learned_start(plain.replace(limits=Limits()), belief, rng, self.samples, further)
+        best.offer(None if found is None else found[0])
+        binding = found is not None and not best.feasible
+        if found is not None and binding:
+            found = learned_start(plain, belief, rng, self.samples, [found[0], *further])
+            best.offer(None if found is None else found[0])
+        for each in further:
+            best.offer(each if problem.admits(each) else None)
+        return binding
 
     def _decisions(
-        self, problem: ReconfigurationProblem, prediction: Prediction, kind: ProblemClass, best: _Best
+        self, problem: ReconfigurationProblem, belief: Belief, kind: ProblemClass, best: Best
     ) -> NDArray[np.int8]:
         """Decision per branch, shape (n_branch,): free where the class of the problem is not calibrated."""
         if not kind.calibrated:
             return np.full(problem.network.n_branch, Decision.FREE, dtype=np.int8)
+        (prediction,) = belief.predictions  # no calibration has several situations
         found = None if best.configuration is None else (best.configuration, best.merit)
         confidence = confidence_in(problem, prediction, found)
         return consistent(problem, self.policy.decide(prediction, confidence), prediction.p_closed)
 
-    def _reduced(
-        self,
-        problem: ReconfigurationProblem,
-        prediction: Prediction,
-        kind: ProblemClass,
-        decisions: NDArray[np.int8],
-        certify: Certificate,
-        options: SolveOptions,
-        best: _Best,
-        watch: Stopwatch,
-    ) -> tuple[Result, LearnedSummary]:
+    def _reduced(self, task: _Task, binding: bool) -> tuple[Result, str]:
+        """The answer of the reduced problem, and why nothing was fixed.
+
+        Limits that no calibration had and that do not bind are left out, as the calibration would have; where one binds
+        after all the problem is of another class.
+        """
+        problem = task.best.problem
+        while True:
+            with task.watch.stage("decide"):
+                kind = ProblemClass.of(problem, self.predictor.coverage, binding)
+                decisions = self._decisions(problem, task.belief, kind, task.best)
+            posed = problem if binding or not kind.calibrated else problem.replace(limits=Limits())
+            result = self._unfixing(task, posed, kind, decisions)
+            if posed is problem or result.configuration is None or evaluate(problem, result.configuration).feasible:
+                return result, kind.sentence
+            binding = True
+
+    def _unfixing(
+        self, task: _Task, posed: ReconfigurationProblem, kind: ProblemClass, decisions: NDArray[np.int8]
+    ) -> Result:
         """Solve the problem with confident switches fixed; free the less sure ones where that is infeasible.
 
         By tree search, in the calibrated-current model where its AC bound does not reach: milliseconds either way.
-        Nothing is solved in certified mode once no switch is fixed: the audit does that.
+        Without a start within the limits it has nothing to prune by. Nothing is solved in certified mode once no switch
+        is fixed: the audit does that.
         """
-        # Without a start within the limits the tree search has nothing to prune by.
-        within = best.configuration is not None and evaluate(problem, best.configuration).feasible
-        engine = self.exact if self.exact != "auto" else "tree" if within else proving_engine(problem)
-        proven = problem
+        best, watch, p_closed = task.best, task.watch, task.belief.p_closed
+        within = best.feasible
+        rest = best.held(posed) if within else posed
+        engine = "tree" if within else proving_engine(rest)
+        if self.exact != "auto" and not rest.controls:
+            engine = self.exact
+        proven = rest
         if engine == "milp" and within and best.configuration is not None:
             with watch.stage("bounds"):
-                proven = _proven(problem, best.configuration)
-        for attempt in range(UNFIXING_ROUNDS + 2):
-            fixed = bool(np.any(decisions != Decision.FREE))
+                proven = fix_by_bounds(rest, best.configuration, best.merit * (1 + BOUND_MARGIN) / rest.network.base.kw)
+        for chosen in ladder(decisions, p_closed):
+            fixed = bool((chosen != Decision.FREE).any())
             with watch.stage("reduce"):
-                reduction = _union(problem, proven if fixed else problem, decisions, prediction.p_closed)
-            summary = LearnedSummary(
-                checkpoint=self.predictor.name,
-                alpha=self.policy.alpha if kind.calibrated else None,
-                fixed_closed=int(reduction.fixed_closed.sum()),
-                fixed_open=int(reduction.fixed_open.sum()),
-                free=reduction.n_free,
-                reduced_bound_kw=None,
-                used_alpha=self.policy.used_alpha(prediction) if kind.calibrated else None,
-                novelty=prediction.novelty,
-                proven=int(np.count_nonzero(undecided(problem) & ~undecided(proven))),
-                problem_class=kind.name,
-            )
-            if not fixed and certify is not Certificate.NONE:
-                return conclude(problem, self.name, watch, configuration=None, status=Status.NO_SOLUTION), summary
+                reduction = Reduction.with_proven(rest, proven if fixed else rest, chosen, p_closed)
+            summary = self._summary(task.belief, kind, reduction, proven)
+            if not fixed and task.certify is not Certificate.NONE:
+                nothing = conclude(posed, self.name, watch, configuration=None, status=Status.NO_SOLUTION)
+                return replace(nothing, learned=summary)
             with watch.stage("solve"):
-                begin = None if best.configuration is None else prediction.graph.canonical(best.configuration)
-                if begin is None or not reduction.reduced.admits(begin):
-                    begin = prediction.most_probable if reduction.reduced.admits(prediction.most_probable) else None
-                inner = replace(options, certify=Certificate.AC, time_limit=self._remaining(options, watch, 0.5))
-                if options.time_limit is None and engine == "milp":
-                    inner = replace(inner, time_limit=FIRST_LIMIT)
-                elif options.time_limit is None:
-                    nodes = fast_nodes(problem)
-                    inner = replace(inner, node_limit=min(nodes, options.node_limit or nodes))
-                if fixed and reduction.n_free == 0:
-                    result = _only(reduction.reduced, watch)
-                else:
-                    result = load_engine(engine).solve(reduction.reduced, inner, begin)
-            if result.configuration is not None or result.status is Status.INTERRUPTED or not fixed:
+                result = self._rest(task, reduction, engine)
+            if result.configuration is not None or result.status is Status.INTERRUPTED:
                 break
-            decisions = surest_half(decisions, prediction.p_closed)
-            if attempt == UNFIXING_ROUNDS:
-                decisions = np.full_like(decisions, Decision.FREE)
         bound = result.dual_bound_kw if result.certificate is Certificate.AC else None
-        return reduction.invert(result), replace(summary, reduced_bound_kw=bound)
+        if posed.controls and not rest.controls:
+            result = best.of_held(result)
+        return replace(reduction.invert(result), learned=replace(summary, reduced_bound_kw=bound))
 
-    def _audit(
-        self,
-        problem: ReconfigurationProblem,
-        certify: Certificate,
-        options: SolveOptions,
-        best: _Best,
-        watch: Stopwatch,
-    ) -> Result:
+    def _rest(self, task: _Task, reduction: Reduction, engine: str) -> Result:
+        """What is left after fixing, solved from the best answer known."""
+        reduced, options, best = reduction.reduced, task.options, task.best
+        starts = [] if best.configuration is None else [task.belief.canonical(best.configuration)]
+        begin = next((each for each in (*starts, task.belief.most_probable) if reduced.admits(each)), None)
+        inner = replace(options, certify=Certificate.AC, time_limit=task.remaining(0.5))
+        if options.time_limit is None and engine == "milp":
+            inner = replace(inner, time_limit=FIRST_LIMIT)
+        elif options.time_limit is None:
+            loops = max(len(reduction.problem.core.branches) - reduction.problem.core.n_nodes + 1, 1)
+            nodes = max(int(REDUCED_WORK / (reduced.network.n_bus * loops)), LEAST_NODES)
+            inner = replace(inner, node_limit=min(nodes, options.node_limit or nodes))
+        engine = engine if reduction.n_free or reduced.controls else "tree"
+        return load_engine(engine).solve(reduced, inner, begin)
+
+    def _summary(
+        self, belief: Belief, kind: ProblemClass, reduction: Reduction, proven: ReconfigurationProblem
+    ) -> LearnedSummary:
+        return LearnedSummary(
+            checkpoint=self.predictor.name,
+            alpha=self.policy.alpha if kind.calibrated else None,
+            fixed_closed=int(reduction.fixed_closed.sum()),
+            fixed_open=int(reduction.fixed_open.sum()),
+            free=reduction.n_free,
+            reduced_bound_kw=None,
+            used_alpha=self.policy.used_alpha(belief.predictions[0]) if kind.calibrated else None,
+            novelty=belief.novelty,
+            proven=int(np.count_nonzero(undecided(reduction.problem) & ~undecided(proven))),
+            problem_class=kind.name,
+        )
+
+    def _audit(self, task: _Task) -> Result:
         """Prove the full problem from the best configuration found."""
-        engine = proving_engine(problem) if certify is Certificate.AC else "tree"
-        inner = replace(options, certify=certify, time_limit=self._remaining(options, watch, 1.0))
-        return load_engine(engine).solve(problem, inner, best.configuration)
+        problem = task.best.problem
+        engine = "tree" if task.certify is Certificate.MODEL and not problem.controls else proving_engine(problem)
+        certify = Certificate.AC if engine == "milp" else task.certify
+        inner = replace(task.options, certify=certify, time_limit=task.remaining(1.0))
+        return load_engine(engine).solve(problem, inner, task.best.configuration)
 
-    @staticmethod
-    def _remaining(options: SolveOptions, watch: Stopwatch, share: float) -> float | None:
-        if options.time_limit is None:
-            return None
-        return max(share * (options.time_limit - watch.elapsed), 1e-3)
-
-    @staticmethod
-    def _keep(problem: ReconfigurationProblem, result: Result, best: _Best) -> None:
-        if result.configuration is not None and result.objective_kw is not None:
-            best.offer((result.configuration, result.objective_kw))
-
-    def _fast(
-        self, problem: ReconfigurationProblem, best: _Best, watch: Stopwatch, nodes: int, reason: str = ""
-    ) -> Result:
-        found = best.configuration
+    def _fast(self, best: Best, watch: Stopwatch, reduced: Result, reason: str = "") -> Result:
+        """The best answer of fast mode, as the judge sees it."""
         exact = "Fast mode: exact for the reduced problem only; nothing is proven for the full problem."
-        message = f"{reason} {exact}".strip()
-        status = Status.NO_SOLUTION if found is None else Status.FEASIBLE
-        return conclude(problem, self.name, watch, configuration=found, status=status, message=message, nodes=nodes)
+        result = conclude(
+            best.problem,
+            self.name,
+            watch,
+            configuration=best.configuration,
+            status=Status.NO_SOLUTION if best.configuration is None else Status.FEASIBLE,
+            message=f"{reason} {exact}".strip(),
+            nodes=reduced.nodes,
+            settings=best.settings,
+        )
+        return replace(result, learned=reduced.learned)
+
+    def _timed(self, result: Result, watch: Stopwatch) -> Result:
+        """A result of another engine as one of this."""
+        return replace(result, engine=self.name, solve_time_s=watch.elapsed, stage_times_s=dict(watch.stages))
 
 
-def fast_nodes(problem: ReconfigurationProblem) -> int:
-    """Nodes of the tree search in fast mode."""
-    core = problem.core
-    loops = max(len(core.branches) - core.n_nodes + 1, 1)
-    return max(int(REDUCED_WORK / (problem.network.n_bus * loops)), LEAST_NODES)
-
-
-def _within(problem: ReconfigurationProblem, configuration: Configuration | None) -> bool:
-    """A configuration, where there is one, respects the limits of the problem."""
-    return configuration is None or evaluate(problem, configuration).feasible
-
-
-def _proven(problem: ReconfigurationProblem, incumbent: Configuration) -> ReconfigurationProblem:
-    """The problem with the switches locked whose other state costs more than the incumbent; it keeps that one."""
-    kw = problem.network.base.kw
-    ceiling = evaluate(problem, incumbent).loss_kw + problem.switching_cost * problem.operations(incumbent)
-    return fix_by_bounds(problem, incumbent, ceiling * (1 + BOUND_MARGIN) / kw)
-
-
-def _only(problem: ReconfigurationProblem, watch: Stopwatch) -> Result:
-    """Answer of a reduced problem that leaves one configuration."""
-    only = radial_start(problem)
-    return conclude(
-        problem,
-        "learned",
-        watch,
-        configuration=only,
-        status=Status.OPTIMAL,
-        certificate=Certificate.AC,
-        dual_bound_kw=math.inf,
-    )
-
-
-def _union(
-    problem: ReconfigurationProblem, proven: ReconfigurationProblem, decisions: NDArray[np.int8], p_closed: Floats
-) -> Reduction:
-    """The reduction by decisions and by proven fixings; a decision that contradicts those is dropped."""
-    if proven is problem:
-        return Reduction.apply(problem, decisions)
-    left = np.where(proven.free, decisions, Decision.FREE).astype(np.int8)
-    union = consistent(proven, left, p_closed)
-    locked = proven.locked
-    return Reduction.apply(problem, np.where(proven.free, union, np.where(problem.free, locked, Decision.FREE)))
+def proving_engine(problem: ReconfigurationProblem) -> str:
+    """The engine that proves a problem in AC: the tree search where its tight bound covers it, else the MILP."""
+    return "milp" if tight_obstacles(problem) else "tree"

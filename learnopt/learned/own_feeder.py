@@ -23,7 +23,7 @@ from learnopt.dataset.store import read_labels, read_manifest
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration
-from learnopt.learned.starts import judge
+from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import TrainingOutcome, proven_pairs
 from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
 from learnopt.learning.calibration import calibrate, reliability
@@ -105,11 +105,11 @@ def tune(
     model = fit(config, training, validation, logger, callbacks, progress, start=before.model)
     config = replace(config, model=before.model.config)
     raw = Predictor(model.model, name=config.name)
-    calibration = calibrate(raw, validation, thresholds, [_day(times[i]) for i in sides[2]], judge)
+    calibration = calibrate(raw, validation, thresholds, [_day(times[i]) for i in sides[2]], confidence_for_fixing)
     predictor = calibration.apply(raw)
     problems, labels = [p for p, _ in test], [y for _, y in test]
     predictions = [predictor.predict(p) for p in problems]
-    confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+    confidences = [confidence_for_fixing(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
     measured: dict[str, Any] = {
         "test": evaluate_predictions(problems, labels, predictions, confidences).as_dict(),
         "best_epoch": model.best_epoch,
@@ -154,7 +154,9 @@ def evaluate_snapshots(checkpoint: Path | str, data: Path, baselines: bool = Tru
     if baselines:
         reference = load_checkpoint(REFERENCE) if str(checkpoint) != REFERENCE else None
         methods |= _rivals(pairs, times, last, [pairs[i] for i in earlier], reference)
-    confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    confidences = [
+        confidence_for_fixing(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)
+    ]
     return {
         name: evaluate_predictions(problems, labels, found, confidences if name == "model" else None)
         for name, found in methods.items()

@@ -8,6 +8,7 @@ every bus feedable.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -32,6 +33,8 @@ class Decision(IntEnum):
 DEFAULT_ALPHA = 0.01
 FOREIGN = 2.0
 """Novelty from which on no stated risk is believed."""
+UNFIXING_ROUNDS = 2
+"""Times the surer half of the decisions is tried after an infeasible reduced problem, before nothing is fixed."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,16 @@ def consistent(problem: ReconfigurationProblem, decisions: NDArray[np.int8], p_c
         if is_open[i] and not needed:
             result[core.branches[i]] = Decision.FIX_OPEN
     return result
+
+
+def ladder(decisions: NDArray[np.int8], p_closed: Floats) -> Iterator[NDArray[np.int8]]:
+    """What to fix, in turn while nothing is found: the decisions, :data:`UNFIXING_ROUNDS` surer halves, nothing."""
+    for _ in range(UNFIXING_ROUNDS + 1):
+        yield decisions
+        if not (decisions != Decision.FREE).any():
+            return
+        decisions = surest_half(decisions, p_closed)
+    yield np.full_like(decisions, Decision.FREE)
 
 
 def surest_half(decisions: NDArray[np.int8], p_closed: Floats) -> NDArray[np.int8]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
-from learnopt.learned.starts import judge
+from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import AC_LABELS, manifests_of, measure, of_ac, proven_pairs, summary_of
 from learnopt.learning.calibration import calibrate
 from learnopt.learning.card import ModelCard
@@ -74,7 +74,7 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
         [pairs[k] for k in warming],
         [pairs[k] for k in thresholds],
         [" ".join(origins[k]) for k in thresholds],
-        judge,
+        confidence_for_fixing,
     )
     predictor = calibration.apply(Predictor(model, name=card.name))
     subsets = {AC_LABELS: of_ac([certificates[k] for k in test])}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from learnopt.learned.policy import Decision
-from learnopt.network import Bools, Certificate, ReconfigurationProblem, Result
+from learnopt.learned.policy import Decision, consistent
+from learnopt.network import Bools, Certificate, Floats, ReconfigurationProblem, Result
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,28 @@ class Reduction:
         settled = undecided(problem) & ~undecided(reduced)
         joined = settled & reduced.usable & ~reduced.free & (reduced.blocks.block >= 0)
         return cls(problem, reduced, joined, settled & ~joined)
+
+    @classmethod
+    def with_proven(
+        cls,
+        problem: ReconfigurationProblem,
+        proven: ReconfigurationProblem,
+        decisions: NDArray[np.int8],
+        p_closed: Floats,
+    ) -> Reduction:
+        """Lock the decided switches and those that are proven; a decision that contradicts these is dropped.
+
+        Parameters
+        ----------
+        proven
+            The problem with what bounds exclude locked; the problem itself where that is nothing.
+        """
+        if proven is problem:
+            return cls.apply(problem, decisions)
+        left = np.where(proven.free, decisions, Decision.FREE).astype(np.int8)
+        union = consistent(proven, left, p_closed)
+        locked = np.where(problem.free, proven.locked, Decision.FREE)
+        return cls.apply(problem, np.where(proven.free, union, locked))
 
     @property
     def n_free(self) -> int:

@@ -10,6 +10,7 @@ from learnopt.engines import SolveOptions
 from learnopt.errors import DataError
 from learnopt.io import network_from_dict
 from learnopt.io.scenario_json import scenario_set_from_dict
+from learnopt.learned.belief import Belief
 from learnopt.learned.engine import LearnedEngine
 from learnopt.network import Limits, ReconfigurationProblem
 from learnopt.studies.configuration.held import solve_holding
@@ -42,7 +43,7 @@ def answer(engine: LearnedEngine, feeder: str, scenario: str | None = None) -> d
     options = SolveOptions(time_limit=SECONDS)
     problem, result = solve_holding(problem, lambda one: engine.solve(one, options))
     opened = None if result.configuration is None else network.open_ids(result.configuration)
-    belief = {} if problem.contradictions else engine.predictor.predict(problem).p_closed.tolist()
+    belief = [] if problem.contradictions else Belief.of(engine.predictor, problem).p_closed.tolist()
     return {
         "status": str(result.status),
         "open_branches": opened,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
 from learnopt.engines.exchange import LocalSearch, radial_start
 from learnopt.learning.confidence import Confidence
+from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.predict import Prediction
-from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.network import Configuration, Floats, ReconfigurationProblem
 from learnopt.physics import power_flow
 
 SAMPLES = 4
@@ -43,9 +45,32 @@ Found = tuple[Configuration, float]
 """A configuration and its merit [kW]: objective, plus a penalty for limits that it violates."""
 
 
+class Guide(Protocol):
+    """What exchange is guided by: a prediction, or the belief about several load situations."""
+
+    @property
+    def graph(self) -> DecisionGraph:
+        """What is undecided."""
+        ...
+
+    @property
+    def p_closed(self) -> Floats:
+        """Probability that a branch is closed, shape (n_branch,)."""
+        ...
+
+    @property
+    def most_probable(self) -> Configuration:
+        """The configuration of largest probability."""
+        ...
+
+    def sample(self, n: int, rng: np.random.Generator) -> list[Configuration]:
+        """Independent draws."""
+        ...
+
+
 def learned_start(
     problem: ReconfigurationProblem,
-    prediction: Prediction,
+    prediction: Guide,
     rng: np.random.Generator,
     samples: int = SAMPLES,
     further: Iterable[Configuration] = (),
@@ -93,7 +118,7 @@ def _best_of(problem: ReconfigurationProblem, configurations: Iterable[Configura
 
 
 def guided_kicks(
-    problem: ReconfigurationProblem, prediction: Prediction, start: Configuration, rng: np.random.Generator, kicks: int
+    problem: ReconfigurationProblem, prediction: Guide, start: Configuration, rng: np.random.Generator, kicks: int
 ) -> Configuration:
     """Iterated exchange from a configuration with a power flow, its load currents held.
 
@@ -105,7 +130,7 @@ def guided_kicks(
 
 
 def anytime(
-    problem: ReconfigurationProblem, predict: Callable[[ReconfigurationProblem], Prediction], rng: np.random.Generator
+    problem: ReconfigurationProblem, predict: Callable[[ReconfigurationProblem], Guide], rng: np.random.Generator
 ) -> Iterator[Configuration]:
     """Ever more configurations for large networks, from exchange with load currents held; the caller judges by AC.
 
@@ -136,7 +161,7 @@ def held_currents(
     problem: ReconfigurationProblem,
     start: Configuration,
     v: NDArray[np.complex128],
-    prediction: Prediction | None = None,
+    prediction: Guide | None = None,
 ) -> IteratedExchange:
     """Iterated exchange with the load currents of voltages ``v`` [pu], shape (n_bus,), guided by a prediction."""
     net = problem.network
@@ -161,6 +186,6 @@ def confidence_in(problem: ReconfigurationProblem, prediction: Prediction, found
     return Confidence.of(prediction, configuration, rise / max(found[1], 1e-12))
 
 
-def judge(problem: ReconfigurationProblem, prediction: Prediction) -> Confidence:
+def confidence_for_fixing(problem: ReconfigurationProblem, prediction: Prediction) -> Confidence:
     """Confidence as fixing uses it, the same for the same problem and prediction."""
     return confidence_in(problem, prediction, learned_start(problem, prediction, np.random.default_rng(0)))

@@ -17,7 +17,7 @@ from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import labelled_feeders, read_labels, read_manifest
 from learnopt.errors import DataError
 from learnopt.learned.baselines import solving_baselines
-from learnopt.learned.starts import ROUNDS, SURE, judge, settled
+from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
 from learnopt.learning.baselines import Baseline, all_baselines
 from learnopt.learning.calibration import Reliability, calibrate, reliability
 from learnopt.learning.card import ModelCard
@@ -143,7 +143,7 @@ def train(
     drawn_pairs = _training_pairs(_by_dataset(feeders[i] for i in split[0]), config.label_gap, drawn)
     model = fit(config, drawn_pairs, validation, logger, callbacks, progress)
     raw = Predictor(model.model, name=config.name)
-    calibration = calibrate(raw, validation, thresholds, [owners[k] for k in sides[1]], judge)
+    calibration = calibrate(raw, validation, thresholds, [owners[k] for k in sides[1]], confidence_for_fixing)
     predictor = calibration.apply(raw)
     measured, diagram = measure(predictor, test, {AC_LABELS: of_ac([certificates[k] for k in sides[2]])})
     measured["best_epoch"] = model.best_epoch
@@ -169,7 +169,7 @@ def measure(
     """Metrics of a card on test pairs, once more on subsets of them where not empty, and the reliability."""
     problems, labels = [p for p, _ in test], [y for _, y in test]
     predictions = [predictor.predict(p) for p in problems]
-    confidences = [judge(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+    confidences = [confidence_for_fixing(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
 
     def metrics(chosen: Sequence[int]) -> dict[str, Any]:
         return evaluate_predictions(
@@ -239,7 +239,9 @@ def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int
         "model, step by step": decoded,
         "model, step by step, exchange": [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
     }
-    confidences = [judge(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)]
+    confidences = [
+        confidence_for_fixing(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)
+    ]
     methods["model and exchange"] = [confidence.configuration for confidence in confidences]
     methods.update({rival.name: [rival.predict(p) for p in problems] for rival in rivals})
     return {

@@ -16,10 +16,11 @@ from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.engines.tree.proof import AcProof
 from learnopt.errors import DataError
 from learnopt.learned import engine as accelerate
+from learnopt.learned.answers import Best
+from learnopt.learned.belief import Belief
 from learnopt.learned.engine import LearnedEngine
 from learnopt.learning.predict import Prediction
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Result, Status
-from learnopt.physics import power_flow
 
 FAST, PROOF = SolveOptions(), SolveOptions(certify=Certificate.AC)
 STAGES = {"predict", "start", "decide", "reduce", "solve"}
@@ -31,13 +32,13 @@ def solve(problem: ReconfigurationProblem, predictor: str, options: SolveOptions
 
 def only_predicted(
     problem: ReconfigurationProblem,
-    prediction: Prediction,
+    belief: Belief,
     start: Configuration | None,
     options: SolveOptions,
-    best: accelerate._Best,
+    best: Best,
 ) -> None:
     """Instead of exchange: the most probable tree as it is."""
-    best.offer((prediction.most_probable, power_flow(problem, prediction.most_probable).loss * problem.network.base.kw))
+    best.offer(belief.most_probable)
 
 
 def assert_sound(problem: ReconfigurationProblem, result: Result) -> None:

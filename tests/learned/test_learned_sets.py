@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from instances import random_problem
+from instances import random_problem, several
 from oracles import PREDICTORS, certain, optimum, sure_of, untrained, worst_of_many
 
 from learnopt.engines import SolveOptions
@@ -86,6 +86,17 @@ def test_sound_whatever_is_believed(seed: int, predictor: str) -> None:
         assert proof.dual_bound_kw <= oracle.objective_kw * (1 + 1e-6) + 1e-9
     if proof.status is Status.OPTIMAL:
         assert proof.objective_kw <= oracle.objective_kw * (1 + 1.1e-4) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_exact_engines_agree_on_several_situations(seed: int) -> None:
+    """Which engine solves what is left makes no difference to the answer, nor to what is claimed."""
+    base = random_problem(seed, [], n_bus=(6, 9), n_loops=(2, 3), load=(0.2, 0.9))
+    problem = several(base, seed)
+    tree, milp = (LearnedEngine(PREDICTORS["wrong"], exact=name).solve(problem, FAST) for name in ("tree", "milp"))
+    assert tree.objective_kw == pytest.approx(milp.objective_kw, rel=2e-4)
+    assert tree.status is milp.status is Status.FEASIBLE
+    assert tree.dual_bound_kw is milp.dual_bound_kw is None
 
 
 def test_probabilities_of_scenarios_are_averaged() -> None:

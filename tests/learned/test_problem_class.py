@@ -115,7 +115,7 @@ def test_limit_that_binds_after_fixing(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = LearnedEngine(sure_of(optimum, "sure"))
 
     def only(_problem, _prediction, _start, _options, found) -> bool:
-        found.offer((start, evaluate(problem, start).loss_kw))
+        found.offer(start)
         return False
 
     monkeypatch.setattr(engine, "_starts", only)

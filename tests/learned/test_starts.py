@@ -17,9 +17,9 @@ from learnopt.learned.starts import (
     ROUNDS,
     SURE,
     anytime,
+    confidence_for_fixing,
     confidence_in,
     guided_kicks,
-    judge,
     learned_start,
     settled,
 )
@@ -52,7 +52,7 @@ def test_start_beats_its_starts(predictor: str) -> None:
 def test_same_bytes_for_the_same_seed(case33: Network) -> None:
     """Confidence is a function of problem and prediction."""
     problem = ReconfigurationProblem.of(case33)
-    a, b = (judge(problem, untrained().predict(problem)) for _ in range(2))
+    a, b = (confidence_for_fixing(problem, untrained().predict(problem)) for _ in range(2))
     assert a.configuration == b.configuration
     assert np.array_equal(a.value, b.value)
 

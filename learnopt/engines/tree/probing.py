@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
+from learnopt.engines.tree.currents import power_flows
 from learnopt.engines.tree.depth_first import DepthFirst
 from learnopt.engines.tree.frames import CLOSED, OPEN
 from learnopt.engines.tree.kernel import FINISHED
 from learnopt.engines.tree.relaxation import Relaxation, ac_relaxation
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.network import Configuration, ReconfigurationProblem
-from learnopt.physics import power_flow
 
 PROBE_NODES = 200
 """Nodes of one probe: more refute more, each costs microseconds; what they leave is for the engine that asked."""
@@ -42,7 +42,7 @@ def fix_by_bounds(
     Parameters
     ----------
     incumbent
-        A configuration with a power flow, where the bound touches.
+        A configuration with a power flow in every situation, where the bound touches.
     cutoff_pu
         Objective that configurations of interest stay below [pu].
     probes
@@ -50,8 +50,8 @@ def fix_by_bounds(
     """
     if ac_obstacles(problem) or not problem.free.any():
         return problem
-    flow = power_flow(problem, incumbent)
-    if not flow.converged:
+    flows = power_flows(problem, incumbent)
+    if not all(flow.converged for flow in flows):
         return problem
     mixed = bool(mixed_signs(problem))
     metric: Relaxation | None = None
@@ -60,7 +60,7 @@ def fix_by_bounds(
         """Nothing of the candidate is below the cutoff, as far as so many nodes tell; and its root decisions."""
         space = SearchSpace.of(candidate)
         if metric is None:
-            relaxation = ac_relaxation(space, [flow], cutoff_pu)
+            relaxation = ac_relaxation(space, flows, cutoff_pu)
         else:
             relaxation = metric.on(space)
         search = DepthFirst(relaxation, cutoff_pu, 0.0)
@@ -78,7 +78,7 @@ def fix_by_bounds(
         before = np.count_nonzero(reduced.free)
         if mixed:
             # Valid for everything that the reduced problem admits, so for every probe of it.
-            metric = ac_relaxation(SearchSpace.of(reduced), [flow], cutoff_pu)
+            metric = ac_relaxation(SearchSpace.of(reduced), flows, cutoff_pu)
             if not metric.proves:
                 return reduced
         settled, state = refuted(reduced, 1)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import random_network
-from instances import random_problem
+from instances import all_configurations, random_problem, several
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.exchange import radial_start
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.network import Certificate, Limits, ReconfigurationProblem, Status
-from learnopt.physics import power_flow
+from learnopt.physics import evaluate, power_flow
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -30,6 +30,23 @@ def test_optimum_survives_below_the_cutoff(seed: int) -> None:
         pytest.skip("the present configuration is no poor incumbent here")
     reduced = fix_by_bounds(problem, start, flow.loss)
     assert reduced.admits(optimum.configuration)
+
+
+@pytest.mark.parametrize("features", [(), ("generation",)])
+@pytest.mark.parametrize("objective", ["expected", "worst"])
+@pytest.mark.parametrize("seed", range(6))
+def test_optimum_of_several_situations_survives(seed: int, objective: str, features: tuple[str, ...]) -> None:
+    """Whatever costs less than the cutoff in all situations together stays admissible."""
+    problem = several(random_problem(seed, features, n_bus=(6, 9), n_loops=(2, 4), load=(0.1, 0.8)), seed)
+    problem = problem.replace(situations=replace(problem.situations, objective=objective))
+    judged = [(evaluate(problem, tree), tree) for tree in all_configurations(problem)]
+    ranked = sorted(((e.loss_kw, k) for k, (e, _) in enumerate(judged) if e.feasible))
+    incumbent = judged[ranked[len(ranked) // 2][1]][1]
+    cutoff_kw = ranked[len(ranked) // 2][0]
+    reduced = fix_by_bounds(problem, incumbent, cutoff_kw / problem.network.base.kw)
+    cheaper = [judged[k][1] for loss, k in ranked if loss < cutoff_kw * (1 - 1e-9)]
+    assert cheaper
+    assert all(reduced.admits(tree) for tree in cheaper)
 
 
 def test_fixes_most_of_the_33_bus_feeder(case33) -> None:
