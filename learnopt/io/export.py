@@ -4,9 +4,10 @@
 pandapower      the net as it was read, with the devices of the switching order moved; equipment that the scenario
                 takes out of service is so in the net, too. SimBench nets lose their profiles
 OpenDSS         taps (regulators are switched off, else they would move them again), capacitors and generators first,
-                then ``open`` and ``close`` commands in switching order. An element is ``Line.`` or ``Transformer.`` and
-                the name of the branch, its id where it has none; an id that starts with its class is taken as it is.
-                Ties that the file models by a bus ``NAME_OPEN`` have to be joined to bus ``NAME`` by hand
+                then ``open`` and ``close`` commands in switching order. Of a master file each switch opens at the
+                terminal where it acts and closes wherever it is open; ties to a bus ``NAME_OPEN`` are joined to bus
+                ``NAME``. Of other files an element is ``Line.`` or ``Transformer.`` and the name of the branch, its id
+                where it has none; an id that starts with its class is taken as it is
 case file       ``normally_open`` is the new state, nominal loads stay; taps have their new ratio, capacitors that were
                 set are shunts and generators that were set are negative load, and both are no controls any more
 CSV             the steps, and before them the controls with their values (:mod:`learnopt.report.configuration.export`)
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
-from learnopt.io.opendss.tool import tap_windings
+from learnopt.io.opendss.tool import switching_commands, tap_windings
 from learnopt.io.pandapower.cells import Cell, changed_cells
 from learnopt.io.pandapower.reader import pandapower_net
 from learnopt.io.pandapower.simbench import simbench_net
@@ -170,7 +171,8 @@ def opendss_script(
     settings
         Values of the controls of ``network``, in their order.
     source, hour
-        What the network was read from: in a master file of OpenDSS itself, taps are those of its windings.
+        What the network was read from: in a master file of OpenDSS itself, taps are those of its windings, and switches
+        act at their own terminals.
 
     Raises
     ------
@@ -181,9 +183,13 @@ def opendss_script(
     lines = [f"! {_one_line(network.name)}: switching order"]
     if settings is not None:
         lines += _dss_settings(network, settings, source, hour, bad)
-    for given in steps:
-        step = Step(*given)
+    asked = [Step(*given) for given in steps]
+    own = Path(source).suffix.lower() == ".dss"
+    moved = [(step.branch, step.close) for step in asked if step.close is not None and not step.both]
+    known = iter(switching_commands(Path(source), network, moved, hour) if own and moved else [[]] * len(moved))
+    for step in asked:
         elements = _dss_elements(network, step.branch)
+        commands = [] if step.close is None or step.both else next(known)
         if elements is None:
             bad.append(
                 f"branch {network.branch_ids[step.branch]!r}: OpenDSS can read no such name: give it a plain one"
@@ -197,7 +203,8 @@ def opendss_script(
             continue
         command = "close" if step.close else "open"
         terminals = (1, 2) if step.both else (_terminal(network, step),)
-        lines += [f"{command} {element} term={t}  ! {note}" for element in elements for t in terminals]
+        commands = commands or [f"{command} {element} term={t}" for element in elements for t in terminals]
+        lines += [f"{one}  ! {note}" for one in commands]
     if bad:
         raise DataError("OpenDSS script", bad)
     return "\n".join(lines) + "\n"

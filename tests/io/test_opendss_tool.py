@@ -97,3 +97,53 @@ def test_taps_are_set_as_the_network_has_them(tmp_path: Path):
         dss.Solution.Solve()
         dss.Circuit.SetActiveBus("a")
         assert dss.Bus.puVmagAngle()[0] == pytest.approx(theirs.vm["a"], abs=1e-5)
+
+
+TERMINALS = """clear
+new circuit.c bus1=s basekv=10 r1=0 x1=1e-6 r0=0 x0=1e-6
+new line.a bus1=s bus2=m r1=1 x1=1 r0=1 x0=1 c1=0 c0=0 length=1 switch=no
+new line.b bus1=m bus2=e r1=0.5 x1=0.5 r0=0.5 x0=0.5 c1={c} c0={c} length=1
+new line.t bus1=s bus2={end} r1=0.4 x1=0.4 r0=0.4 x0=0.4 c1={c} c0={c} length=1
+new load.m bus1=m kv=10 kw=300 kvar=100 model=1
+new load.e bus1=e kv=10 kw=900 kvar=300 model=1
+new swtcontrol.b SwitchedObj=line.b SwitchedTerm=2
+{state}
+set voltagebases=[10]
+calcvoltagebases
+solve
+"""
+STATES = {
+    "open at its end": ("new swtcontrol.t SwitchedObj=line.t SwitchedTerm=1\nopen line.t 2", "e"),
+    "open at both ends": ("new swtcontrol.t SwitchedObj=line.t\nopen line.t 1\nopen line.t 2", "e"),
+    "control at its end": ("new swtcontrol.t SwitchedObj=line.t SwitchedTerm=2 action=open", "e"),
+    "disabled": ("new swtcontrol.t SwitchedObj=line.t\nline.t.enabled=no", "e"),
+    "a bus of its own": ("new line.z bus1=e_open bus2=e_open.0 r1=1e6 enabled=no\nline.t.switch=yes", "e_open"),
+}
+
+
+@pytest.mark.parametrize("capacitance", [0.0, 400.0])
+@pytest.mark.parametrize("state", STATES)
+def test_exported_switches_act_where_they_are(tmp_path: Path, state: str, capacitance: float) -> None:
+    """The tie closes at whatever terminal it is open, the other opens at its second one, and OpenDSS agrees."""
+    commands, end = STATES[state]
+    master = tmp_path / "terminals.dss"
+    master.write_text(TERMINALS.format(state=commands, end=end, c=0.0 if end == "e_open" else capacitance))
+    read = load_with_source(master)
+    network = read.network
+    index = {str(name): e for e, name in enumerate(network.branch_ids)}
+    tie, section = index["line.t"], index["line.b"]
+    assert not network.normal_configuration.closed[tie]
+    closed = network.normal_configuration.closed.copy()
+    closed[[tie, section]] = True, False
+    ours = evaluate(ReconfigurationProblem.of(network), Configuration(closed))
+    assert ours.converged
+    script = opendss_script(network, [(tie, True), (section, False)], source=master)
+    opened = [line for line in script.splitlines() if line.lower().startswith("open")]
+    assert [line.split("  !")[0] for line in opened] == ['Open "line.b" 2']
+    with engine(master) as dss:
+        for command in script.splitlines():
+            dss.Text.Command(command)
+        dss.Solution.Solve()
+        assert dss.Circuit.Losses()[0] / 1e3 == pytest.approx(ours.loss_kw, rel=1e-5)
+        dss.Circuit.SetActiveBus("e")
+        assert dss.Bus.puVmagAngle()[0] == pytest.approx(ours.vm[network.bus_index["e"]], abs=1e-6)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.io.opendss.branches import OPEN_END
+from learnopt.io.opendss.engine import each
 from learnopt.io.opendss.transformers import tap_of
 from learnopt.io.stations import equipment
 from learnopt.network import Network, Scenario, Settings
@@ -21,27 +22,46 @@ def set_switches(dss: Any, network: Network, closed: np.ndarray) -> None:
         for element in equipment(str(network.branch_ids[e])):
             if dss.Circuit.SetActiveElement(element) < 0:
                 continue
-            ends = [bus.partition(".")[0].lower() for bus in dss.CktElement.BusNames()[:2]]
             if closed[e]:
-                if not dss.CktElement.Enabled():
-                    dss.CktElement.Enabled(True)
-                _join_open_end(dss, element, ends)
-                for end in (1, 2):
-                    dss.Text.Command(f'Close "{element}" {end}')
+                commands = closing_commands(dss, element)
             elif closed[e] != normal[e] or dss.CktElement.Enabled():
-                acts = {str(network.bus_ids[k]) for k in (network.from_bus[e], network.to_bus[e])}
                 # A switch with a loose end acts at that terminal; any other one parts the branch at both.
-                loose = [end for end in (1, 2) if f"{element} at {ends[end - 1]}" in acts]
-                for end in loose or (1, 2):
-                    dss.Text.Command(f'Open "{element}" {end}')
+                commands = [f'Open "{element}" {end}' for end in loose_terminals(dss, element, network, e) or (1, 2)]
+            else:
+                continue
+            for command in commands:
+                dss.Text.Command(command)
 
 
-def _join_open_end(dss: Any, element: str, ends: list[str]) -> None:
-    """A tie that ends on a bus ``NAME_OPEN`` ends on bus ``NAME`` once it is closed."""
-    if ends[1].endswith(OPEN_END):
-        _, _, nodes = dss.CktElement.BusNames()[1].partition(".")
-        bus = ends[1].removesuffix(OPEN_END) + ("." + nodes if nodes else "")
-        dss.Text.Command(f'Edit "{element}" bus2={bus}')
+def closing_commands(dss: Any, element: str) -> list[str]:
+    """Commands that close the active element at every terminal that is open; a tie to ``NAME_OPEN`` is joined."""
+    phases, commands = range(1, dss.CktElement.NumPhases() + 1), []
+    opened = [end for end in (1, 2) if any(dss.CktElement.IsOpen(end, k) for k in phases)]
+    bus, _, nodes = dss.CktElement.BusNames()[1].partition(".")
+    if not dss.CktElement.Enabled():
+        commands.append(f'Enable "{element}"')
+        opened = [1, 2]
+    if bus.lower().endswith(OPEN_END):
+        joined = bus[: -len(OPEN_END)] + ("." + nodes if nodes else "")
+        commands.append(f'Edit "{element}" bus2={joined}')
+    return commands + [f'Close "{element}" {end}' for end in opened or (1,)]
+
+
+def loose_terminals(dss: Any, element: str, network: Network, e: int) -> list[int]:
+    """Terminals of the active element beyond which its other end stays energised, as buses of the network say."""
+    ends = [bus.partition(".")[0].lower() for bus in dss.CktElement.BusNames()[:2]]
+    acts = {str(network.bus_ids[k]) for k in (network.from_bus[e], network.to_bus[e])}
+    return [end for end in (1, 2) if f"{element} at {ends[end - 1]}" in acts]
+
+
+def acting_terminals(dss: Any) -> dict[str, int]:
+    """Terminal at which each switch acts that does so at its second: the one that is open, else its SwtControl's."""
+    acting = {dss.SwtControls.SwitchedObj().lower(): dss.SwtControls.SwitchedTerm() for _ in each(dss.SwtControls)}
+    for name in each(dss.Lines):
+        opened = [any(dss.CktElement.IsOpen(end, k + 1) for k in range(dss.CktElement.NumPhases())) for end in (1, 2)]
+        if any(opened):
+            acting[f"line.{name.lower()}"] = 1 + opened.index(True)
+    return acting
 
 
 def windings(dss: Any, network: Network, settings: Settings) -> Iterator[tuple[str, tuple[int, float]]]:

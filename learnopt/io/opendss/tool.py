@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,17 @@ from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.engine import HELD, each, engine
 from learnopt.io.opendss.loads import PRODUCERS, is_shunt
 from learnopt.io.opendss.phases import opened
-from learnopt.io.opendss.setting import set_loads, set_switches, set_taps, windings
+from learnopt.io.opendss.setting import (
+    acting_terminals,
+    closing_commands,
+    loose_terminals,
+    set_loads,
+    set_switches,
+    set_taps,
+    windings,
+)
 from learnopt.io.source import SourceState
+from learnopt.io.stations import equipment
 from learnopt.network import Configuration, Network, Scenario, Settings
 from learnopt.network.unbalanced import PhaseCircuit
 
@@ -77,6 +86,40 @@ class OpenDSSTool:
                 return _measured(dss, network)
         except (DataError, UnsupportedError) as error:
             return SourceState.failed(self.name, " ".join(str(error).split()))
+
+
+def switching_commands(
+    path: Path, network: Network, steps: Iterable[tuple[int, bool]], hour: float | None = None
+) -> list[list[str]]:
+    """Commands for each step on a master file: a switch opens where it acts, and closes wherever it is open.
+
+    Parameters
+    ----------
+    steps
+        (branch, True to close and False to open), in their order.
+
+    Raises
+    ------
+    DataError, UnsupportedError
+        As :func:`~learnopt.io.opendss.engine.engine`.
+    """
+    found = []
+    with engine(path, hour) as dss:
+        acting = acting_terminals(dss)
+        for e, close in steps:
+            commands: list[str] = []
+            for element in equipment(str(network.branch_ids[e])):
+                if dss.Circuit.SetActiveElement(element) < 0:
+                    continue
+                own = closing_commands(dss, element) if close else []
+                if not close:
+                    ends = loose_terminals(dss, element, network, e) or [acting.get(element.lower(), 1)]
+                    own = [f'Open "{element}" {end}' for end in ends]
+                for command in own:
+                    dss.Text.Command(command)
+                commands += own
+            found.append(commands)
+    return found
 
 
 def tap_windings(
