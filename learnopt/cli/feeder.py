@@ -38,6 +38,7 @@ from learnopt.physics import evaluate, evaluate_as_it_is, other_solution
 from learnopt.report.configuration.text import balance_to_dict
 from learnopt.report.kit.origin import origin_to_dict, with_origin
 from learnopt.studies.configuration.held import hold_limits
+from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.configuration.switching_order import normal_state
 
 OpenOption = Annotated[
@@ -116,6 +117,8 @@ def check(
             stdout.print(f"  - {violation}", markup=False, highlight=False)
         if answer["held_limits"]:
             stdout.print(held_in_words(problem.network, problem.limits), markup=False, highlight=False)
+        for sentence in answer["isolation"]:
+            stdout.print(sentence, markup=False, highlight=False)
         if answer["note"]:
             stdout.print(answer["note"], markup=False, highlight=False)
     return 0 if answer["radial"] and answer["converged"] else 1
@@ -145,6 +148,7 @@ def _check(problem: ReconfigurationProblem, configuration: Configuration, evalua
         **balance_to_dict(problem, configuration, evaluation),
         "violations": list(dict.fromkeys(faults)),
         "held_limits": held_to_dicts(net, problem.limits),
+        "isolation": isolation_in_words(problem),
         "note": "" if radiality else other_solution(problem, configuration, evaluation),
     }
 

@@ -38,6 +38,7 @@ from learnopt.io.files import check_writable
 from learnopt.learned.choice import engine_of, solver_names
 from learnopt.network import Certificate, ReconfigurationProblem, Result, Status
 from learnopt.report.configuration.export import check_export, write_export
+from learnopt.report.configuration.head import Head
 from learnopt.report.configuration.order import plan_of
 from learnopt.report.configuration.text import pareto_point, pareto_table, result_table, result_to_dict
 from learnopt.studies.configuration.balance import solve_balanced
@@ -99,6 +100,9 @@ def solve(
     accept_differences: AcceptOption = False,
     no_source_check: NoSourceCheckOption = False,
     balanced: BalancedOption = False,
+    author: Annotated[str, typer.Option(help="Head of the switching order: who made it.")] = "",
+    checked_by: Annotated[str, typer.Option(help="Head of the switching order: who checked it.")] = "",
+    data_time: Annotated[str, typer.Option(help="Head of the switching order: time of loads and switch states.")] = "",
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
     export: Annotated[
@@ -164,22 +168,23 @@ def solve(
             conflicts = explain_infeasibility(problem, min(5.0, time_limit or 5.0))
         result = replace(result, message=" ".join([result.message.rstrip(".") + ".", *conflicts]))
     plan = plan_of(problem, result, paralleling)
+    head = Head(author, checked_by, data_time)
     origin = imported.answered(problem, result, check=not no_source_check)
     if export is not None and result.configuration is not None:
-        write_export(export, case, problem, result, plan, hour)
+        write_export(export, case, problem, result, plan, hour, head)
         stderr.print(f"Switch states written to {export}", highlight=False, markup=False)
     if report is not None:
         from learnopt.report.configuration.page import write_report
 
-        write_report(report, problem, result, plan=plan, front=points, notes=imported.notes, origin=origin)
+        write_report(report, problem, result, plan=plan, front=points, notes=imported.notes, origin=origin, head=head)
         stderr.print(f"Report written to {report}", highlight=False, markup=False)
     if json_output:
-        answer = result_to_dict(problem, result, plan, origin) | {"conflicts": conflicts}
+        answer = result_to_dict(problem, result, plan, origin, head) | {"conflicts": conflicts}
         if pareto:
             answer["pareto"] = [pareto_point(problem, point) for point in points]
         typer.echo(json.dumps(answer, allow_nan=False))
     else:
-        stdout.print(result_table(problem, result, plan, origin))
+        stdout.print(result_table(problem, result, plan, origin, head))
         if points:
             stdout.print(pareto_table(problem, points))
     return 0 if result.configuration is not None else NO_CONFIGURATION

@@ -161,6 +161,7 @@ def opendss_script(
     settings: Settings | None = None,
     source: str | Path = "",
     hour: float | None = None,
+    about: Sequence[str] = (),
 ) -> str:
     """Commands for OpenDSS, controls first, then in the order of the steps.
 
@@ -173,6 +174,8 @@ def opendss_script(
     source, hour
         What the network was read from: in a master file of OpenDSS itself, taps are those of its windings, and switches
         act at their own terminals.
+    about
+        Lines to stand on top, as comments.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def opendss_script(
         Listing names that OpenDSS cannot read in any quotes.
     """
     bad: list[str] = []
-    lines = [f"! {_one_line(network.name)}: switching order"]
+    lines = [f"! {_one_line(network.name)}: switching order", *(f"! {_one_line(line)}" for line in about)]
     if settings is not None:
         lines += _dss_settings(network, settings, source, hour, bad)
     asked = [Step(*given) for given in steps]

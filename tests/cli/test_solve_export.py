@@ -35,7 +35,9 @@ def test_steps_as_csv_and_script(capsys: CapSys, tmp_path: Path) -> None:
     rows = list(csv.DictReader(table.open(encoding="utf-8")))
     assert [(row["action"], row["branch"]) for row in rows] == steps
     assert float(rows[-1]["loss_kw"]) == pytest.approx(answer["loss_kw"], rel=1e-9)
-    commands = [line.split() for line in script.read_text(encoding="utf-8").splitlines()[1:]]
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "! case33: switching order"
+    commands = [line.split() for line in lines if not line.startswith("!")]
     assert [(words[0], words[1].removeprefix("Line.")) for words in commands] == steps
 
 

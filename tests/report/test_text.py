@@ -17,7 +17,7 @@ OPTIMUM = [7, 9, 14, 32, 37]
 KEYS = {
     "case", "engine", "engine_version", "status", "message", "open_branches", "loss_kw", "initial_loss_kw",
     "objective_kw", "dual_bound_kw", "certificate", "gap", "min_voltage_pu", "max_loading", "violations", "operations",
-    "manual_operations", "held_limits", "warnings", "balanced_equivalent", "source_tool", "as_operated",
+    "manual_operations", "held_limits", "warnings", "balanced_equivalent", "source_tool", "as_operated", "order",
     "nodes", "solve_time_s", "stage_times_s", "feeder_currents_a", "load_balance_index",
 }  # fmt: skip
 OF_A_CONFIGURATION = {"load_balance_index", "feeder_currents_a"}

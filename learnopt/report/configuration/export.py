@@ -13,6 +13,7 @@ from learnopt.errors import UnsupportedError
 from learnopt.io.export import Step, network_in_state, opendss_script, pandapower_in_state, pandapower_json
 from learnopt.io.files import check_writable, safe_cell, write_atomically
 from learnopt.network import ReconfigurationProblem, Result, Settings
+from learnopt.report.configuration.head import BLANK, Head, head_rows
 from learnopt.report.configuration.order import operation_to_dict, what
 from learnopt.report.configuration.text import settings_to_dict
 from learnopt.studies.configuration.switching_order import Action, Operation, PlanState
@@ -42,6 +43,7 @@ def write_export(
     result: Result,
     plan: Sequence[Operation],
     hour: float | None = None,
+    head: Head = BLANK,
 ) -> None:
     """Write the switch states of a result; the ending of the path chooses the format.
 
@@ -53,6 +55,8 @@ def write_export(
         Operations from the normal configuration, in order.
     hour
         Of an OpenDSS file: the hour that it was read at.
+    head
+        Author, time of the data and checked by, on top of the script.
     """
     assert result.configuration is not None, "there is nothing to write without a configuration"
     net = replace(problem.network, controls=problem.controls)
@@ -67,7 +71,9 @@ def write_export(
         )
         text = json.dumps(answer, indent=1, ensure_ascii=False) + "\n"
     elif kind == ".dss":
-        text = opendss_script(net, [script_step(problem, o) for o in plan], settings, source, hour)
+        about = [f"{name}: {value}" for name, value in head_rows(problem, result, plan, head)]
+        steps = [script_step(problem, o) for o in plan]
+        text = opendss_script(net, steps, settings, source, hour, about)
     else:
         write_atomically(path, lambda partial: _write_csv(partial, problem, plan, settings))
         return

@@ -12,6 +12,7 @@ import numpy as np
 
 from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.report.configuration.head import BLANK, Head
 from learnopt.report.configuration.order import plan_of
 from learnopt.report.configuration.sections import (
     controls,
@@ -59,9 +60,10 @@ def write_report(
     front: Sequence[Result] = (),
     notes: Sequence[str] = (),
     origin: Origin = UNKNOWN_ORIGIN,
+    head: Head = BLANK,
 ) -> None:
     """Write the report of a result as one self-contained HTML file; parameters as of :func:`report_html`."""
-    text = report_html(problem, result, plan=plan, front=front, notes=notes, origin=origin)
+    text = report_html(problem, result, plan=plan, front=front, notes=notes, origin=origin, head=head)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
@@ -73,6 +75,7 @@ def report_html(
     front: Sequence[Result] = (),
     notes: Sequence[str] = (),
     origin: Origin = UNKNOWN_ORIGIN,
+    head: Head = BLANK,
 ) -> str:
     """The page as text.
 
@@ -88,11 +91,15 @@ def report_html(
         What the importer assumed, merged or left out.
     origin
         Differences to the tool of the file, and the answer in it.
+    head
+        Author, time of the data, checked by.
     """
     net = problem.network
     operations = plan_of(problem, result) if plan is None else plan
     findings = inspect_network(net, notes).findings
-    story = Story(problem, result, initial_evaluation(problem, result), operations, tuple(front), findings, origin)
+    story = Story(
+        problem, result, initial_evaluation(problem, result), operations, tuple(front), findings, origin, head
+    )
     sections = [
         _header(story),
         warnings_html(origin),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from learnopt.network.names import bus_label
 from learnopt.report.configuration.feeders import UPSTREAM, feeders
 from learnopt.report.configuration.front import front_figure
+from learnopt.report.configuration.head import head_rows
 from learnopt.report.configuration.order import (
     interrupted,
     operated_by,
@@ -79,6 +80,7 @@ def switching_order(story: Story) -> str:
     ]
     return (
         "<section><h2>Switching plan</h2>"
+        + table((), head_rows(story.problem, story.result, steps, story.head), kind="facts")
         + "".join(f"<p class=note>{escaped(note)}</p>" for note in notes)
         + table(head, rows, numeric, "plan")
         + "</section>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.report.configuration.head import BLANK, Head
 from learnopt.studies.configuration.switching_order import Operation
 from learnopt.studies.inspection.inspection import Finding
 from learnopt.studies.inspection.reconcile import Origin
@@ -26,6 +27,8 @@ class Story:
         What looks wrong in the data.
     origin
         What is known of the file, and of the answer in its own tool.
+    head
+        Author, time of the data, checked by.
     """
 
     problem: ReconfigurationProblem
@@ -35,6 +38,7 @@ class Story:
     front: tuple[Result, ...] = ()
     findings: tuple[Finding, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    head: Head = BLANK
 
     @property
     def after(self) -> Evaluation | None:

@@ -27,6 +27,7 @@ from learnopt.network.open_ends import open_ends
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.balance import balance_index, feeder_currents
+from learnopt.report.configuration.head import BLANK, Head, head_rows, head_to_dict
 from learnopt.report.configuration.order import operation_to_dict, plan_of, plan_table, reasons, travels
 from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
@@ -72,6 +73,7 @@ def result_to_dict(
     result: Result,
     plan: list[Operation] | None = None,
     origin: Origin = UNKNOWN_ORIGIN,
+    head: Head = BLANK,
 ) -> dict[str, Any]:
     """The object that ``solve --json`` prints; strict JSON, null for what is not known.
 
@@ -102,6 +104,7 @@ def result_to_dict(
         "held_limits": held_to_dicts(net, problem.limits),
         "operations": [operation_to_dict(problem, o) for o in plan],
         "manual_operations": sum(o.manual for o in plan),
+        "order": head_to_dict(problem, result, plan, head),
         "nodes": result.nodes,
         "solve_time_s": finite(result.solve_time_s),
         "stage_times_s": {stage: finite(seconds) for stage, seconds in result.stage_times_s.items()},
@@ -482,6 +485,7 @@ def result_table(
     result: Result,
     plan: list[Operation] | None = None,
     origin: Origin = UNKNOWN_ORIGIN,
+    head: Head = BLANK,
 ) -> RenderableType:
     """A summary for the terminal: figures before and after, verdict, switching plan (:func:`plan_of` if not given)."""
     net = problem.network
@@ -505,6 +509,7 @@ def result_table(
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
             parts += [plan_table(net, operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
+            parts += [Text(f"{name}: {value}") for name, value in head_rows(problem, result, operations, head)[1:]]
             if result.phases is not None:
                 parts.append(Text(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.network import Network, ReconfigurationProblem
+from learnopt.network.names import branch_label, bus_label
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,21 @@ def operable(problem: ReconfigurationProblem) -> list[bool]:
     return [
         str(d.id) not in tagged and problem.locked[net.branch_index[str(d.branch)]] != 1 for d in net.switchgear.devices
     ]
+
+
+def isolation_in_words(problem: ReconfigurationProblem) -> list[str]:
+    """What has to be opened, taken apart and earthed before anything is closed; empty without outages."""
+    if not problem.out_of_service.any():
+        return []
+    net, gear = problem.network, problem.network.switchgear
+    found = isolation(problem)
+
+    def device(k: int) -> str:
+        bus = gear.place[k]
+        return gear.devices[k].label + ("" if bus is None else f" at {bus_label(net, bus)}")
+
+    opened = [device(k) for k in found.opened]
+    words = [f"open {', '.join(opened)}"] if opened else []
+    words += [f"take {branch_label(net, e)} off {bus_label(net, bus)}" for e, bus in found.apart]
+    words.append(f"earth {', '.join(branch_label(net, e) for e in found.faulted)}")
+    return [f"Out of service, to be isolated before anything is closed: {'; '.join(words)}."]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from learnopt.errors import DataError
-from learnopt.network import HorizonProblem
+from learnopt.network import Configuration, HorizonProblem
 from learnopt.network.held import held_in_words
+from learnopt.studies.configuration.order_check import unsafe_moves
 from learnopt.studies.horizon.by_tree import TreeProofs
 from learnopt.studies.horizon.problem import HorizonPlan
 from learnopt.studies.horizon.run import Proofs, Run, Suggest
@@ -83,5 +85,24 @@ def plan_horizon(
 
         proofs = MilpProofs(problem, work, gap)
     plan = Run(problem, work, proofs, gap, kept, milp, suggest).plan(window)
+    _refuse_unsafe(problem, plan)
     said = filter(None, (plan.message, held_in_words(problem.network, problem.limits)))
     return replace(plan, message=" ".join(said))
+
+
+def _refuse_unsafe(problem: HorizonProblem, plan: HorizonPlan) -> None:
+    """No change of a plan closes onto anything out of service or moves what is locked.
+
+    Raises
+    ------
+    DataError
+        Naming the step.
+    """
+    states = [Configuration(problem.initial.closed & ~problem.together.out_of_service), *plan.configurations]
+    unsafe = [
+        f"step {t}: {sentence}"
+        for t, (before, after) in enumerate(pairwise(states), 1)
+        for sentence in unsafe_moves(problem.together, before, after)
+    ]
+    if unsafe:
+        raise DataError("horizon plan: not safe", unsafe)

@@ -16,6 +16,7 @@ from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Floats, Ints, Limits, ReconfigurationProblem
 from learnopt.network.held import held_in_words
+from learnopt.studies.configuration.order_check import unsafe_moves
 from learnopt.studies.horizon.path import cheapest_path, operations_of
 from learnopt.studies.savings.bound import HourlyBound
 from learnopt.studies.savings.measure import Judged, pool_losses
@@ -85,9 +86,32 @@ def savings_study(
     searches = Searches(problem, directory)
     try:
         study = _Study(problem, searches, progress or (lambda _what, _done, _total: None))
-        return study.run(representative_steps, gap, proof_time)
+        result = study.run(representative_steps, gap, proof_time)
     finally:
         searches.save(now=True)
+    _refuse_unsafe(result)
+    return result
+
+
+def _refuse_unsafe(savings: Savings) -> None:
+    """No change of a strategy closes onto anything out of service or moves what is locked.
+
+    Raises
+    ------
+    DataError
+        Naming strategy and step.
+    """
+    problem = savings.problem
+    rules, unsafe = problem.of_steps(np.arange(1)), []
+    for strategy in savings.strategies:
+        before = problem.present
+        for t in np.flatnonzero(np.append(True, np.diff(strategy.used) != 0)):
+            after = strategy.configurations[strategy.used[t]]
+            moves = unsafe_moves(rules, before, after)
+            unsafe += [f"{strategy.name}, step {t + 1}: {sentence}" for sentence in moves]
+            before = after
+    if unsafe:
+        raise DataError("savings: not safe", unsafe)
 
 
 @dataclass
