@@ -39,9 +39,7 @@ def test_the_upper_end_is_where_the_voltage_limit_is_reached(case33: Network) ->
 
 def test_generation_that_stays_bounds_the_load_from_below() -> None:
     """With PV at the end of a line the voltage rises as the load falls."""
-    net = make_network(
-        [(0, 1, 4, 1), (1, 2, 4, 1), (0, 2, 4, 1, {"normally_open": True})], {1: (400, 0), 2: (500, 0)}
-    )
+    net = make_network([(0, 1, 4, 1), (1, 2, 4, 1), (0, 2, 4, 1, {"normally_open": True})], {1: (400, 0), 2: (500, 0)})
     p_gen = np.array([0.0, 0.0, 700.0]) / net.base.kw
     scenario = replace(Scenario.nominal(net), p_gen=p_gen)
     problem = ReconfigurationProblem.of(net, scenario, limits=Limits(vm_max=1.005))
