@@ -37,21 +37,27 @@ class LoopModel:
     """What a search needs of the circuit: the currents of the switches, and what opening them costs.
 
     The currents of all loops are free at first; their loss is then least. Opening a switch makes its currents zero.
+    Currents of one chain differ by constants only, whatever is opened elsewhere: row r is ``scale[r]`` times the
+    current of chain ``chain[r]`` and a constant.
 
     Parameters
     ----------
     directions
-        F: the null space of the balance at the rows of the switches, shape (n_row, n_loop).
+        F: the null space of the balance at one row of each chain, shape (n_chain, n_loop).
     inverse
-        K = F M^-1 F^T, shape (n_row, n_row).
+        K = F M^-1 F^T, shape (n_chain, n_chain).
     gain, weight
         M^-1, shape (n_loop, n_loop), and N^T R, shape (n_loop, n_current).
     rows
         Start of the rows of each switch, shape (n_switch + 1,).
     position
         Current of each row, shape (n_row,).
+    chain, scale
+        Of each row, shape (n_row,); a row that no loop goes through has scale 0.
+    first
+        The row that stands for each chain, shape (n_chain,).
     joins, n_part
-        As in :class:`ConductorCircuit`, by rows.
+        As in :class:`~learnopt.network.unbalanced.ConductorCircuit`, by rows.
     """
 
     directions: Floats
@@ -60,25 +66,35 @@ class LoopModel:
     weight: Floats
     rows: Ints
     position: Ints
+    chain: Ints
+    scale: Floats
+    first: Ints
     joins: Ints
     n_part: int
 
     @property
     def n_loop(self) -> int:
         """Independent loops, counted per conductor."""
-        return self.directions.shape[1]
+        return int(self.directions.shape[1])
 
-    def meshed(self, current: Complex) -> tuple[Complex, float]:
-        """Currents of the switches in the meshed circuit, shape (n_row,), and the loss that meshing saves [W].
+    def meshed(self, current: Complex) -> tuple[Complex, Complex, float]:
+        """The meshed circuit: currents of the chains, constants of the rows, and the loss that meshing saves [W].
 
         Parameters
         ----------
         current
             Of an AC state [A], shape (n_current,).
+
+        Returns
+        -------
+        Shapes (n_chain,), (n_row,) and a number.
         """
         slope = self.weight @ current  # N^T R f
         saved = float(np.real(slope.conj() @ (self.gain @ slope)))
-        return current[self.position] - self.directions @ (self.gain @ slope), saved
+        of_row = current[self.position]
+        of_chain = of_row[self.first]
+        constant = of_row - self.scale * of_chain[self.chain]
+        return of_chain - self.directions @ (self.gain @ slope), constant, saved
 
 
 def loop_model(circuit: ConductorCircuit) -> LoopModel:
@@ -89,9 +105,33 @@ def loop_model(circuit: ConductorCircuit) -> LoopModel:
     order = np.argsort(circuit.switch, kind="stable")
     position = order[circuit.switch[order] >= 0]
     rows = np.searchsorted(circuit.switch[position], np.arange(circuit.n_switch + 1))
-    directions = np.ascontiguousarray(basis[position])
+    chain, scale, first = _chains(basis[position])
+    directions = np.ascontiguousarray(basis[position][first])
     inverse = directions @ gain @ directions.T
-    return LoopModel(directions, inverse, gain, weight, rows, position, circuit.joins[position], circuit.n_part)
+    joins = circuit.joins[position]
+    return LoopModel(directions, inverse, gain, weight, rows, position, chain, scale, first, joins, circuit.n_part)
+
+
+def _chains(directions: Floats) -> tuple[Ints, Floats, Ints]:
+    """Rows that are multiples of one another: chain and scale of each row, and the first row of each chain."""
+    known: dict[bytes, int] = {}
+    chain, scale = np.zeros(len(directions), dtype=np.int64), np.zeros(len(directions))
+    first: list[int] = []
+    for r, row in enumerate(directions):
+        size = float(np.abs(row).max(initial=0.0))
+        if size > _NOTHING:
+            unit = row / np.linalg.norm(row)
+            lead = unit[np.flatnonzero(np.abs(unit) > 0.5 * np.abs(unit).max())[0]]
+            key = (np.round(unit * np.sign(lead), 6) + 0.0).tobytes()
+        else:
+            key = b""
+        if key not in known:
+            known[key] = len(first)
+            first.append(r)
+        chain[r] = known[key]
+        head = directions[first[chain[r]]]
+        scale[r] = float(row @ head / (head @ head)) if size > _NOTHING else 0.0
+    return chain, scale, np.array(first, dtype=np.int64)
 
 
 def _null_space(balance: csr_matrix) -> Floats:

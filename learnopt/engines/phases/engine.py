@@ -150,11 +150,10 @@ class _Run:
         """Hold, search, solve, until the best state of the model is the one whose currents are held."""
         begin = start.closed if start is not None else self.base
         opened = self.choice.must_open | (~begin[self.switches] & self.choice.may_open)
-        if self._radial(self.closed_with(opened)):
+        held = self.choice.must_open.copy()  # all loops closed, where there is nothing better to hold
+        if self._radial(closed := self.closed_with(opened)) and self._solved(closed):
             self.offer(opened)
             held = opened
-        else:
-            held = self.choice.must_open.copy()
         tried: set[bytes] = set()
         for _ in range(ROUNDS):
             if held.tobytes() in tried:
@@ -164,9 +163,9 @@ class _Run:
                 if not self._solved(self.closed_with(held)):
                     self.said.append("A state of the circuit has no power flow in all its phases.")
                     break
-                base_w, saved, current = self._hold()
+                base_w, saved, held_currents = self._hold()
             with self.watch.stage("search"):
-                self.leaves = self._search(current)
+                self.leaves = self._search(*held_currents)
             if not len(self.leaves.cost):
                 if self.leaves.complete:
                     self.status = Status.INFEASIBLE
@@ -184,27 +183,28 @@ class _Run:
             held = wanted
         self._conclude_bound(held)
 
-    def _hold(self) -> tuple[float, float, Complex]:
-        """Loss of the solved state [W], what meshing saves [W], and currents of the meshed circuit by situation."""
-        weights = self.problem.weights
-        total, saved, columns = 0.0, 0.0, []
-        for circuit, model, weight in zip(self.circuits, self.models, weights, strict=True):
-            meshed, gain = model.meshed(circuit.currents())
+    def _hold(self) -> tuple[float, float, tuple[Complex, Complex]]:
+        """Loss of the solved state [W], what meshing saves [W], and the currents of the meshed circuit by situation."""
+        total, saved = 0.0, 0.0
+        chains, constants = [], []
+        for circuit, model, weight in zip(self.circuits, self.models, self.problem.weights, strict=True):
+            of_chain, constant, gain = model.meshed(circuit.currents())
             total += weight * 1e3 * circuit.loss_kw
             saved += weight * gain
-            columns.append(math.sqrt(weight) * meshed)
-        return total, saved, np.stack(columns, axis=1)
+            chains.append(math.sqrt(weight) * of_chain)
+            constants.append(math.sqrt(weight) * constant)
+        return total, saved, (np.stack(chains, axis=1), np.stack(constants, axis=1))
 
-    def _search(self, current: Complex) -> Leaves:
+    def _search(self, current: Complex, constant: Complex) -> Leaves:
         """The best states of the model, within the limits of nodes and time."""
         left = max((self.options.node_limit or sys.maxsize) - self.nodes, 1)
         first = left if self.options.time_limit is None else min(left, FIRST_NODES)
         watch = Stopwatch()
-        found = search(self.model, current, self.choice, self.keep, first)
+        found = search(self.model, current, constant, self.choice, self.keep, first)
         if not found.complete and found.nodes < left and self.options.time_limit is not None:
             seconds = max(self.options.time_limit - self.watch.elapsed, 0.0)
             nodes = min(left, max(int(found.nodes * seconds / max(watch.elapsed, 1e-6)), 1))
-            found = search(self.model, current, self.choice, self.keep, nodes)
+            found = search(self.model, current, constant, self.choice, self.keep, nodes)
         self.nodes += found.nodes
         return found
 

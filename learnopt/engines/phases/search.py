@@ -85,6 +85,11 @@ class _Data(NamedTuple):
 
     rows: Ints
     of_row: Ints
+    """Switch of each row."""
+    chain: Ints
+    scale: Floats
+    constant: Complex
+    """Of each row in each situation, shape (n_row, n_situation)."""
     joins: Ints
     n_part: int
     price_open: Floats
@@ -114,26 +119,30 @@ class _Frames(NamedTuple):
     done: Ints
 
 
-def search(model: LoopModel, current: Complex, choice: Choice, keep: int, node_limit: int) -> Leaves:
+def search(model: LoopModel, current: Complex, constant: Complex, choice: Choice, keep: int, node_limit: int) -> Leaves:
     """The ``keep`` cheapest radial states.
 
     Parameters
     ----------
-    current
-        Of the switches in the meshed circuit, one column per load situation, each times the root of its weight,
-        shape (n_row, n_situation).
+    current, constant
+        Of the chains in the meshed circuit and of the rows (:meth:`~LoopModel.meshed`), one column per load situation,
+        each times the root of its weight, shapes (n_chain, n_situation) and (n_row, n_situation).
     """
     n, depth, n_switch = len(model.inverse), model.n_loop + 2, len(model.rows) - 1
+    of_row = model.scale[:, None] * current[model.chain] + constant
     least = np.where(choice.may_open, np.minimum(choice.price_open, choice.price_closed), choice.price_closed)
     data = _Data(
         model.rows.astype(np.int64),
         np.repeat(np.arange(n_switch), np.diff(model.rows)),
+        model.chain,
+        model.scale,
+        np.ascontiguousarray(constant),
         model.joins.astype(np.int64),
         model.n_part,
         choice.price_open.astype(float),
         choice.price_closed.astype(float),
         np.where(choice.must_open, choice.price_open, least).astype(float),
-        float(STARVED**2 * (np.abs(current) ** 2).sum(axis=1).max(initial=0.0)),
+        float(STARVED**2 * (np.abs(of_row) ** 2).sum(axis=1).max(initial=0.0)),
         keep,
         node_limit,
     )
@@ -155,9 +164,8 @@ def search(model: LoopModel, current: Complex, choice: Choice, keep: int, node_l
     for e in np.flatnonzero(choice.must_open).tolist():
         frames.state[0, e] = _OPEN
         more, frames.loops[0] = _open(
-            frames.inverse[0], frames.current[0], frames.directions[0], frames.loops[0], model.rows[e],
-            model.rows[e + 1], data.starved,
-        )  # fmt: skip
+            data, frames.inverse[0], frames.current[0], frames.directions[0], frames.loops[0], e
+        )
         frames.cost[0] += more
     if not np.isfinite(frames.cost[0]):
         return Leaves(np.zeros((0, n_switch), dtype=bool), np.zeros(0), np.inf, 0, True)
@@ -176,83 +184,87 @@ def is_radial(model: LoopModel, opened: Bools) -> bool:
     opened
         bool, shape (n_switch,).
     """
-    inverse, directions = model.inverse.copy(), model.directions.copy()
-    current = np.zeros((len(inverse), 1), dtype=complex)
-    n_loop = model.n_loop
-    for e in np.flatnonzero(opened).tolist():
-        _, n_loop = _open(inverse, current, directions, n_loop, model.rows[e], model.rows[e + 1], 1.0)
     of_row = np.repeat(np.arange(len(opened)), np.diff(model.rows))
-    return n_loop == 0 and bool(_fed(model.joins, model.n_part, of_row, np.where(opened, 0, 1)))
+    left = model.n_loop - np.linalg.matrix_rank(
+        (model.scale[:, None] * model.directions[model.chain])[opened[of_row]], tol=1e-7
+    )
+    return bool(left == 0) and bool(_fed(model.joins, model.n_part, of_row, np.where(opened, 0, 1)))
 
 
 @njit(cache=True)
-def _open(inverse, current, directions, n_loop, first, last, starved):  # type: ignore[no-untyped-def]
-    """Open the conductors of one switch in place: cost (inf where something is starved) and loops left."""
+def _open(data, inverse, current, directions, n_loop, e):  # type: ignore[no-untyped-def]
+    """Open the conductors of switch e in place: cost (inf where something is starved) and loops left."""
     n = inverse.shape[0]
     cost = 0.0
-    for r in range(first, last):
-        g = inverse[r, r]
+    for r in range(data.rows[e], data.rows[e + 1]):
+        at, scale = data.chain[r], data.scale[r]
         carried = 0.0
         for s in range(current.shape[1]):
-            carried += current[r, s].real ** 2 + current[r, s].imag ** 2
+            flow = scale * current[at, s] + data.constant[r, s]
+            carried += flow.real**2 + flow.imag**2
         pivot, largest = -1, NOTHING
         for c in range(n_loop):
-            if abs(directions[r, c]) > largest:
-                pivot, largest = c, abs(directions[r, c])
+            if abs(directions[at, c]) > largest:
+                pivot, largest = c, abs(directions[at, c])
         if pivot < 0:
-            if carried > starved:
+            if carried > data.starved:
                 return np.inf, n_loop
             continue
-        cost += carried / g
+        g = inverse[at, at]
+        cost += carried / (scale * scale * g)
         for s in range(current.shape[1]):
-            ratio = current[r, s] / g
+            ratio = (scale * current[at, s] + data.constant[r, s]) / (scale * g)
             for k in range(n):
-                current[k, s] -= inverse[k, r] * ratio
-            current[r, s] = 0.0
-        column = inverse[:, r].copy()
+                current[k, s] -= inverse[k, at] * ratio
+        column = inverse[:, at].copy()
         for k in range(n):
             if column[k] != 0.0:
                 factor = column[k] / g
                 for m in range(n):
                     inverse[k, m] -= factor * column[m]
-        inverse[r, :] = 0.0
-        inverse[:, r] = 0.0
+        inverse[at, :] = 0.0
+        inverse[:, at] = 0.0
         for c in range(n_loop):
-            if c != pivot and directions[r, c] != 0.0:
-                factor = directions[r, c] / directions[r, pivot]
+            if c != pivot and directions[at, c] != 0.0:
+                factor = directions[at, c] / directions[at, pivot]
                 for k in range(n):
                     directions[k, c] -= factor * directions[k, pivot]
         n_loop -= 1
         for k in range(n):
             directions[k, pivot] = directions[k, n_loop]
             directions[k, n_loop] = 0.0
-        directions[r, :] = 0.0
+        directions[at, :] = 0.0
     return cost, n_loop
 
 
 @njit(cache=True)
-def _price(inverse, current, directions, n_loop, first, last, starved):  # type: ignore[no-untyped-def]
-    """Cost of opening one switch; -1 where it is in no loop at all, inf where something would be starved."""
-    size = last - first
-    block = inverse[first:last, first:last].copy()
-    flow = current[first:last].copy()
+def _price(data, inverse, current, directions, n_loop, e):  # type: ignore[no-untyped-def]
+    """Cost of opening switch e; -1 where it is in no loop at all, inf where something would be starved."""
+    first, size = data.rows[e], data.rows[e + 1] - data.rows[e]
+    block = np.empty((size, size))
+    flow = np.empty((size, current.shape[1]), dtype=np.complex128)
+    largest = 0.0
+    for a in range(size):
+        at, scale = data.chain[first + a], data.scale[first + a]
+        for b in range(size):
+            block[a, b] = scale * data.scale[first + b] * inverse[at, data.chain[first + b]]
+        for s in range(current.shape[1]):
+            flow[a, s] = scale * current[at, s] + data.constant[first + a, s]
+        largest = max(largest, block[a, a])
     cost, in_loop = 0.0, False
-    scale = 0.0
-    for r in range(size):
-        scale = max(scale, block[r, r])
     for r in range(size):
         carried = 0.0
         for s in range(flow.shape[1]):
             carried += flow[r, s].real ** 2 + flow[r, s].imag ** 2
         free = False
         for c in range(n_loop):
-            if abs(directions[first + r, c]) > NOTHING:
+            if abs(directions[data.chain[first + r], c]) > NOTHING:
                 free = True
                 break
         g = block[r, r]
-        if not free or g <= 1e-10 * scale:
-            if carried > starved:
-                return np.inf if in_loop or scale > 0 else -1.0
+        if not free or g <= 1e-10 * largest:
+            if carried > data.starved:
+                return np.inf if in_loop or largest > 0 else -1.0
             continue
         in_loop = True
         cost += carried / g
@@ -323,8 +335,8 @@ def _loops(directions, n_loop, rank):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
     """Visit nodes; ``best`` and ``opened`` are filled. Returns bound of the rest, nodes, and whether it is complete."""
-    n, n_switch = len(data.of_row), len(data.rows) - 1
-    reduced = np.zeros((n, frames.directions.shape[2]))
+    n_chain, n_switch = frames.directions.shape[1], len(data.rows) - 1
+    reduced = np.zeros((n_chain, frames.directions.shape[2]))
     price, through = np.zeros(n_switch), np.zeros(n_switch, dtype=np.bool_)
     rest, nodes, depth, fresh = np.inf, 0, 0, True
     while depth >= 0:
@@ -387,11 +399,9 @@ def _prices(data, frames, depth, price, bar):  # type: ignore[no-untyped-def]
         price[e] = np.inf
         if frames.state[depth, e] != -1:
             continue
-        first, last = data.rows[e], data.rows[e + 1]
         value = _price(
-            frames.inverse[depth], frames.current[depth], frames.directions[depth], frames.loops[depth], first, last,
-            data.starved,
-        )  # fmt: skip
+            data, frames.inverse[depth], frames.current[depth], frames.directions[depth], frames.loops[depth], e
+        )
         if value >= 0.0:
             price[e] = value + data.price_open[e] - data.least[e]
         if not frames.cost[depth] + price[e] < bar:
@@ -404,13 +414,13 @@ def _prices(data, frames, depth, price, bar):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _branch(data, frames, depth, price, reduced, through):  # type: ignore[no-untyped-def]
     """Choose the loop with the fewest openings; the switches it flows through become the children."""
-    n, m = len(data.of_row), frames.loops[depth]
-    key = np.empty(n)
+    n, n_chain, m = len(data.of_row), frames.directions.shape[1], frames.loops[depth]
+    key = np.full(n_chain, np.inf)
     for r in range(n):
-        key[r] = price[data.of_row[r]]
-    for r in range(n):
+        key[data.chain[r]] = min(key[data.chain[r]], price[data.of_row[r]])
+    for k in range(n_chain):
         for c in range(m):
-            reduced[r, c] = frames.directions[depth, r, c]
+            reduced[k, c] = frames.directions[depth, k, c]
     _loops(reduced, m, np.argsort(key, kind="mergesort"))
     fewest, chosen, strongest = len(price) + 1, -1, -1.0
     for c in range(m):
@@ -418,7 +428,7 @@ def _branch(data, frames, depth, price, reduced, through):  # type: ignore[no-un
         count, least = 0, np.inf
         for r in range(n):
             e = data.of_row[r]
-            if abs(reduced[r, c]) > 1e-7 and frames.state[depth, e] == -1 and not through[e]:
+            if abs(reduced[data.chain[r], c]) > 1e-7 and frames.state[depth, e] == -1 and not through[e]:
                 through[e] = True
                 count += 1
                 least = min(least, price[e])
@@ -428,7 +438,7 @@ def _branch(data, frames, depth, price, reduced, through):  # type: ignore[no-un
     through[:] = False
     for r in range(n):
         e = data.of_row[r]
-        if abs(reduced[r, chosen]) > 1e-7 and frames.state[depth, e] == -1 and not through[e]:
+        if abs(reduced[data.chain[r], chosen]) > 1e-7 and frames.state[depth, e] == -1 and not through[e]:
             through[e] = True
             at = count  # insertion keeps them sorted by price
             while at > 0 and frames.child_cost[depth, at - 1] > price[e]:
@@ -452,7 +462,6 @@ def _descend(data, frames, depth, at):  # type: ignore[no-untyped-def]
         frames.state[below, frames.child[depth, before]] = 1
     frames.state[below, e] = 0
     more, frames.loops[below] = _open(
-        frames.inverse[below], frames.current[below], frames.directions[below], frames.loops[depth], data.rows[e],
-        data.rows[e + 1], data.starved,
-    )  # fmt: skip
+        data, frames.inverse[below], frames.current[below], frames.directions[below], frames.loops[depth], e
+    )
     return more < np.inf

@@ -80,10 +80,10 @@ def test_radial_states_are_those_that_enumeration_found(path: Path, file: Path, 
     with loaded.source.circuit(net) as circuit:
         model = loop_model(circuit.conductors(switches))
         assert circuit.solve(net.normal_configuration.closed)
-        meshed, _ = model.meshed(circuit.currents())
+        meshed, constant, _ = model.meshed(circuit.currents())
     n = len(names)
     choice = Choice(np.ones(n, bool), np.zeros(n, bool), np.zeros(n), np.zeros(n))
-    leaves = search(model, meshed[:, None], choice, len(known) + 100, 10**6)
+    leaves = search(model, meshed[:, None], constant[:, None], choice, len(known) + 100, 10**6)
     found = {
         frozenset(name for name, is_open in zip(names, opened, strict=True) if is_open) for opened in leaves.opened
     }

@@ -28,9 +28,9 @@ def free(model: LoopModel) -> Choice:
 
 def run(case: Case, choice: Choice, keep: int, limit: int = EVERYTHING) -> tuple[Leaves, float]:
     model = loop_model(case.circuit)
-    meshed, saved = model.meshed(case.current)
+    meshed, constant, saved = model.meshed(case.current)
     loss = float((case.current.conj() @ (case.circuit.resistance @ case.current)).real)
-    return search(model, meshed[:, None], choice, keep, limit), loss - saved
+    return search(model, meshed[:, None], constant[:, None], choice, keep, limit), loss - saved
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -85,12 +85,13 @@ def test_several_situations_add_up() -> None:
     case, losses = connected_case(7)
     model = loop_model(case.circuit)
     other = Case(case.circuit, case.current * (0.3 - 1.1j), case.tail, case.head, case.n_node)
-    columns, constant = [], 0.0
+    columns, constants, base = [], [], 0.0
     for one, weight in ((case, 0.25), (other, 0.75)):
-        meshed, saved = model.meshed(one.current)
+        meshed, constant, saved = model.meshed(one.current)
         columns.append(np.sqrt(weight) * meshed)
-        constant += weight * (float((one.current.conj() @ (one.circuit.resistance @ one.current)).real) - saved)
-    leaves = search(model, np.stack(columns, axis=1), free(model), 1, EVERYTHING)
+        constants.append(np.sqrt(weight) * constant)
+        base += weight * (float((one.current.conj() @ (one.circuit.resistance @ one.current)).real) - saved)
+    leaves = search(model, np.stack(columns, axis=1), np.stack(constants, axis=1), free(model), 1, EVERYTHING)
     second = radial_losses(other)
     expected = min(0.25 * losses[state] + 0.75 * second[state] for state in losses)
-    assert constant + leaves.cost[0] == pytest.approx(expected, rel=1e-7)
+    assert base + leaves.cost[0] == pytest.approx(expected, rel=1e-7)

@@ -1,0 +1,213 @@
+"""Unbalanced feeders: the search in all phases, what a balanced answer gives away, and 10^4 random circuits.
+
+    python benchmarks/three_phase.py [--cases case33,case70] [--seeds 3] [--kappa 10,1,0] [--markdown FILE]
+    python benchmarks/three_phase.py --folder FOLDER        # every master file (.dss) with switches in it
+    python benchmarks/three_phase.py --random 10000         # every radial state against enumeration, no OpenDSS
+
+Named cases get their loads split among the phases by a Dirichlet law of parameter kappa at every bus (0 = each bus on
+one phase), and lines with mutual impedances whose positive sequence is the published one. See README.md beside this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from learnopt.engines import SolveOptions
+from learnopt.engines.phases.engine import PhaseTreeEngine
+from learnopt.engines.phases.search import Choice, search
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.io import load, load_with_source
+from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result
+from learnopt.network.unbalanced import PhaseCircuit
+from learnopt.physics.held_currents import loop_model
+
+MUTUAL = 0.45
+"""Mutual over self impedance of the made-up lines."""
+HEAD = (
+    "| feeder | switches | loops | present kW | balanced kW | here kW | bound kW | nodes | search s | in all s |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One feeder: losses by OpenDSS."""
+
+    name: str
+    switches: int
+    loops: int
+    present_kw: float
+    balanced_kw: float
+    result: Result
+    seconds: float
+
+    def __str__(self) -> str:
+        found, bound = self.result.loss_kw, self.result.dual_bound_kw
+        stages = self.result.stage_times_s
+        cells = [
+            self.name,
+            str(self.switches),
+            str(self.loops),
+            f"{self.present_kw:.5g}",
+            f"{self.balanced_kw:.6g}",
+            "–" if found is None else f"{found:.6g}",
+            "–" if bound is None else f"{bound:.6g}",
+            str(self.result.nodes),
+            f"{stages.get('search', 0.0):.3g}",
+            f"{self.seconds:.3g}",
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+def unbalanced_master(network: Network, kappa: float, rng: np.random.Generator) -> str:
+    """An OpenDSS circuit of a balanced network, its loads split among the phases; every branch is a switch.
+
+    Switches are controls, since ``switch=yes`` would give a line the impedance of one.
+    """
+    kv, kw = network.base.v_base, network.base.kw
+    ohm = network.base.v_base**2 / network.base.s_base
+    lines = ["Clear", f"New Circuit.feeder basekv={kv} pu=1.0 bus1=s{network.substations[0]} R1=0 X1=1e-6 R0=0 X0=1e-6"]
+    for k in network.substations[1:].tolist():
+        lines.append(f"New Vsource.s{k} basekv={kv} pu=1.0 bus1=s{k} R1=0 X1=1e-6 R0=0 X0=1e-6")
+    for e in range(network.n_branch):
+        matrices = []
+        for value in (network.r[e] * ohm, network.x[e] * ohm):
+            own = value / (1 - MUTUAL)
+            matrices.append(f"[{own} | {MUTUAL * own} {own} | {MUTUAL * own} {MUTUAL * own} {own}]")
+        ends = f"bus1=s{network.from_bus[e]} bus2=s{network.to_bus[e]}"
+        lines.append(
+            f"New Line.l{e} phases=3 {ends} rmatrix={matrices[0]} xmatrix={matrices[1]} cmatrix=[0 | 0 0 | 0 0 0] "
+            "length=1 units=none normamps=0"
+        )
+        state = "open" if network.normally_open[e] else "close"
+        lines.append(f"New SwtControl.s{e} SwitchedObj=Line.l{e} SwitchedTerm=1 Normal={state} State={state}")
+    for k in np.flatnonzero(network.p_load).tolist():
+        share = rng.dirichlet([kappa] * 3) if kappa else np.eye(3)[rng.integers(3)]
+        for p in range(3):
+            power = f"kw={network.p_load[k] * kw * share[p]} kvar={network.q_load[k] * kw * share[p]}"
+            lines.append(
+                f"New Load.d{k}_{p} phases=1 bus1=s{k}.{p + 1} kv={kv / np.sqrt(3)} {power} model=1 vminpu=0.3 vmaxpu=2"
+            )
+    lines += [f"Set VoltageBases=[{kv}]", "CalcVoltageBases"]
+    return "\n".join([*lines, "Solve", ""])
+
+
+def compare(name: str, path: Path) -> Row | None:
+    """Solve a master file in all phases and as its balanced equivalent."""
+    loaded = load_with_source(path)
+    problem = ReconfigurationProblem.of(loaded.network, limits=Limits())
+    if loaded.source is None or not problem.free.any():
+        return None
+    opened = loaded.source.circuit(loaded.network)
+    if opened is None:
+        return None
+    with opened as circuit:
+        balanced = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.MODEL))
+        start = perf_counter()
+        result = PhaseTreeEngine([circuit]).solve(problem, SolveOptions())
+        seconds = perf_counter() - start
+        given = float("nan")
+        if balanced.configuration is not None and circuit.solve(balanced.configuration.closed):
+            given = circuit.loss_kw
+        present = circuit.loss_kw if circuit.solve(loaded.network.normal_configuration.closed) else float("nan")
+        loops = _loops(circuit, problem)
+    return Row(name, int(problem.free.sum()), loops, present, given, result, seconds)
+
+
+def _loops(circuit: PhaseCircuit, problem: ReconfigurationProblem) -> int:
+    return loop_model(circuit.conductors(np.flatnonzero(problem.network.switchable))).n_loop
+
+
+def split_cases(names: list[str], kappas: list[float], seeds: int, folder: Path) -> Iterator[Row]:
+    for name in names:
+        network = load(name)
+        for kappa in kappas:
+            for seed in range(seeds):
+                path = folder / f"{name}_{kappa:g}_{seed}.dss"
+                path.write_text(unbalanced_master(network, kappa, np.random.default_rng(seed)), encoding="utf-8")
+                row = compare(f"{name}, kappa {kappa:g}, seed {seed}", path)
+                if row is not None:
+                    yield row
+
+
+def random_circuits(count: int) -> int:
+    """Circuits whose radial states differ from those of enumeration, in number or loss."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "engines" / "phases"))
+    from random_circuits import radial_losses, random_case
+
+    wrong = states = 0
+    for seed in range(count):
+        case = random_case(seed)
+        expected = radial_losses(case)
+        states += len(expected)
+        model = loop_model(case.circuit)
+        n = case.circuit.n_switch
+        meshed, constant, saved = model.meshed(case.current)
+        free = Choice(np.ones(n, bool), np.zeros(n, bool), np.zeros(n), np.zeros(n))
+        leaves = search(model, meshed[:, None], constant[:, None], free, max(len(expected), 1) + 2, 10**9)
+        base = float((case.current.conj() @ (case.circuit.resistance @ case.current)).real) - saved
+        found = {tuple(o.tolist()): base + c for o, c in zip(leaves.opened, leaves.cost, strict=True)}
+        same = found.keys() == expected.keys() and all(abs(found[k] / expected[k] - 1) < 1e-6 for k in expected)
+        if not same:
+            wrong += 1
+            print(f"seed {seed}: {len(found)} states found, {len(expected)} expected")
+        if (seed + 1) % 1000 == 0:
+            print(f"... {seed + 1} circuits, {states} radial states, {wrong} wrong", file=sys.stderr, flush=True)
+    print(f"{count} random circuits of up to six buses, {states} radial states: {wrong} circuits wrong")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", default="case33,case70")
+    parser.add_argument("--kappa", default="10,1,0")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--random", type=int)
+    parser.add_argument("--markdown", type=Path)
+    arguments = parser.parse_args()
+    if arguments.random:
+        return 1 if random_circuits(arguments.random) else 0
+    lines = list(HEAD)
+    print("\n".join(lines))
+    with tempfile.TemporaryDirectory() as scratch:
+        if arguments.folder is not None:
+            masters = sorted(arguments.folder.rglob("*.dss"))
+            rows = (row for path in masters if (row := _tried(path)) is not None)
+        else:
+            kappas = [float(k) for k in arguments.kappa.split(",")]
+            rows = split_cases(arguments.cases.split(","), kappas, arguments.seeds, Path(scratch))
+        for row in rows:
+            lines.append(str(row))
+            print(row, flush=True)
+    if arguments.markdown:
+        arguments.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
+def _tried(path: Path) -> Row | None:
+    """A master file of a folder; parts of others and files that are refused give none."""
+    from learnopt.errors import LearnoptError
+
+    if "new circuit" not in path.read_text(encoding="utf-8", errors="replace").lower():
+        return None
+    try:
+        return compare(path.stem, path)
+    except LearnoptError as error:
+        print(f"{path.name}: {' '.join(str(error).split())[:150]}", file=sys.stderr)
+        return None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
