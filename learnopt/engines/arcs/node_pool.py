@@ -17,6 +17,10 @@ MEMORY = 2.5e8
 """Bytes of the pool."""
 LEAST, MOST = 8, 200_000
 """Nodes of a pool."""
+WAITING, NODES, LEAVES, IMPROVEMENTS = range(4)
+"""Places in :attr:`Pool.scalars`: nodes in the heap, nodes explored, leaves, improvements."""
+TO_BEAT, FACTOR, UNSETTLED = range(3)
+"""Places in :attr:`Pool.best`: objective to beat, threshold over it, least bound of what is given up [pu]."""
 
 
 class Pool(NamedTuple):
@@ -35,9 +39,9 @@ class Pool(NamedTuple):
     free: Ints
     """Slots not in use, as a stack."""
     scalars: Ints
-    """Nodes in the heap, nodes explored, leaves, improvements."""
+    """shape (4,)."""
     best: Floats
-    """Objective to beat, threshold factor, least bound of an unresolved leaf or of a node given up [pu]."""
+    """shape (3,)."""
     best_closed: Bools
     """Leaf that improved last, shape (n_branch,)."""
 
@@ -62,21 +66,21 @@ def pool_of(arcs: Arcs, n_branch: int, upper: float, gap: float) -> Pool:
 @njit(cache=True)
 def push(pool: Any, alive: Bools, potential: Floats, weight: Floats, bound: float) -> None:
     """Add a node. Where there is no room the one of largest bound is given up: its bound stays that of the search."""
-    if pool.scalars[0] == len(pool.free):
+    if pool.scalars[WAITING] == len(pool.free):
         last = _dearest(pool)
         if pool.bound[pool.heap[last]] <= bound:
-            pool.best[2] = min(pool.best[2], bound)
+            pool.best[UNSETTLED] = min(pool.best[UNSETTLED], bound)
             return
-        pool.best[2] = min(pool.best[2], pool.bound[pool.heap[last]])
+        pool.best[UNSETTLED] = min(pool.best[UNSETTLED], pool.bound[pool.heap[last]])
         _pop(pool, last)
-    size = pool.scalars[0]
+    size = pool.scalars[WAITING]
     slot = pool.free[len(pool.free) - 1 - size]
     pool.alive[slot] = alive
     pool.potential[slot] = potential
     pool.weight[slot] = weight
     pool.bound[slot] = bound
     at = size
-    pool.scalars[0] = size + 1
+    pool.scalars[WAITING] = size + 1
     heap = pool.heap
     while at > 0:
         above = (at - 1) // 2
@@ -92,8 +96,8 @@ def _pop(pool: Any, at: int) -> int:
     """Take the node at a position of the heap: its slot, free again."""
     heap = pool.heap
     slot = heap[at]
-    size = pool.scalars[0] - 1
-    pool.scalars[0] = size
+    size = pool.scalars[WAITING] - 1
+    pool.scalars[WAITING] = size
     pool.free[len(pool.free) - 1 - size] = slot
     last = heap[size]
     bound = pool.bound[last]
@@ -117,7 +121,7 @@ def _pop(pool: Any, at: int) -> int:
 def _dearest(pool: Any) -> int:
     """Position in the heap of the node of largest bound."""
     at = 0
-    for k in range(pool.scalars[0] // 2, pool.scalars[0]):
+    for k in range(pool.scalars[WAITING] // 2, pool.scalars[WAITING]):
         if pool.bound[pool.heap[k]] > pool.bound[pool.heap[at]]:
             at = k
     return at
@@ -131,8 +135,8 @@ def take(pool: Any, count: int) -> Ints:
     """
     slots = np.empty(count, np.int64)
     size = 0
-    while size < count and pool.scalars[0] > 0:
-        dive = pool.best[0] == np.inf or pool.scalars[0] > FULL * len(pool.free)
+    while size < count and pool.scalars[WAITING] > 0:
+        dive = pool.best[TO_BEAT] == np.inf or pool.scalars[WAITING] > FULL * len(pool.free)
         slots[size] = _pop(pool, _dearest(pool) if dive else 0)
         size += 1
     return slots[:size]
@@ -141,18 +145,18 @@ def take(pool: Any, count: int) -> Ints:
 @njit(cache=True)
 def give(pool: Any, brood: Any) -> None:
     """Take in what came out of a node."""
-    pool.scalars[2] += brood.counts[1]
-    pool.best[2] = min(pool.best[2], brood.leaf[1])
-    if brood.leaf[0] < pool.best[0]:
-        pool.best[0] = brood.leaf[0]
+    pool.scalars[LEAVES] += brood.counts[1]
+    pool.best[UNSETTLED] = min(pool.best[UNSETTLED], brood.leaf[1])
+    if brood.leaf[0] < pool.best[TO_BEAT]:
+        pool.best[TO_BEAT] = brood.leaf[0]
         pool.best_closed[:] = brood.closed
-        pool.scalars[3] += 1
+        pool.scalars[IMPROVEMENTS] += 1
     for k in range(brood.counts[0]):
-        if brood.bound[k] < pool.best[0] * pool.best[1]:
+        if brood.bound[k] < pool.best[TO_BEAT] * pool.best[FACTOR]:
             push(pool, brood.alive[k], brood.potential[k], brood.weight[k], brood.bound[k])
 
 
 def open_bound(pool: Pool) -> float:
     """Least bound of what is still open [pu]; inf where nothing is."""
-    least = float(pool.bound[pool.heap[0]]) if pool.scalars[0] else np.inf
-    return min(least, float(pool.best[2]))
+    least = float(pool.bound[pool.heap[0]]) if pool.scalars[WAITING] else np.inf
+    return min(least, float(pool.best[UNSETTLED]))

@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from learnopt.engines.tree.budget import in_threads
-from learnopt.engines.tree.frames import PER_FRAME, Frames, SearchData
+from learnopt.engines.tree.frames import (
+    DEPTH,
+    FACTOR,
+    IMPROVEMENTS,
+    NODES,
+    PER_FRAME,
+    TO_BEAT,
+    UNSETTLED,
+    Frames,
+    SearchData,
+)
 from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING, open_bound, search
 from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.network import Bools, Configuration, Floats, Ints
@@ -90,42 +100,44 @@ class DepthFirst:
     @property
     def nodes(self) -> int:
         """Nodes explored."""
-        return self._finished_nodes + sum(int(stack.scalars[1]) for stack in self._stacks)
+        return self._finished_nodes + sum(int(stack.scalars[NODES]) for stack in self._stacks)
 
     @property
     def progress(self) -> float:
         """Share of the tree that is explored, if each decision halves it: a guess, good to an order of magnitude."""
-        return 1.0 - sum(float(stack.share[: stack.scalars[0] + 1][_is_open(stack)].sum()) for stack in self._stacks)
+        return 1.0 - sum(
+            float(stack.share[: stack.scalars[DEPTH] + 1][_is_open(stack)].sum()) for stack in self._stacks
+        )
 
     @property
     def to_beat(self) -> float:
         """Objective to beat [pu]."""
-        return float(self._first.best[0])
+        return float(self._first.best[TO_BEAT])
 
     @to_beat.setter
     def to_beat(self, objective: float) -> None:
         for stack in (self._first, *self._stacks):
-            stack.best[0] = objective
+            stack.best[TO_BEAT] = objective
 
     @property
     def unsettled(self) -> float:
         """Least bound of a leaf whose power flow neither converged nor was refuted [pu], inf where there is none."""
-        return min(float(stack.best[2]) for stack in (self._first, *self._stacks))
+        return min(float(stack.best[UNSETTLED]) for stack in (self._first, *self._stacks))
 
     def doubt(self, value: float) -> None:
         """Count a leaf of this objective [pu] as not settled."""
-        self._first.best[2] = min(self._first.best[2], value)
+        self._first.best[UNSETTLED] = min(self._first.best[UNSETTLED], value)
 
     @property
     def bound(self) -> float:
         """What is proven for all configurations [pu]."""
         open_bounds = (float(open_bound(stack)) for stack in (self._first, *self._stacks))
-        return min(*open_bounds, self.to_beat * float(self._first.best[1]))
+        return min(*open_bounds, self.to_beat * float(self._first.best[FACTOR]))
 
     @property
     def improved(self) -> Configuration | None:
         """The leaf that improved the objective last."""
-        return Configuration(self._winner.best_closed) if self._winner.scalars[4] else None
+        return Configuration(self._winner.best_closed) if self._winner.scalars[IMPROVEMENTS] else None
 
     @property
     def best_leaves(self) -> list[Configuration]:
@@ -158,17 +170,17 @@ class DepthFirst:
             return int(search(*fixed, max_nodes, stop_at_improvement))
 
         outcomes = in_threads(continued, self._stacks, self._threads)
-        best = min(self._stacks, key=lambda stack: float(stack.best[0]))
-        if best.best[0] < before:
+        best = min(self._stacks, key=lambda stack: float(stack.best[TO_BEAT]))
+        if best.best[TO_BEAT] < before:
             self._winner = best
-            self.to_beat = float(best.best[0])
+            self.to_beat = float(best.best[TO_BEAT])
         left = []
         for stack, outcome in zip(self._stacks, outcomes, strict=True):
             if outcome != FINISHED:
                 left.append(stack)
             else:
-                self._finished_nodes += int(stack.scalars[1])
-                self.doubt(float(stack.best[2]))
+                self._finished_nodes += int(stack.scalars[NODES])
+                self.doubt(float(stack.best[UNSETTLED]))
         self._stacks = left
         return IMPROVED if IMPROVED in outcomes else RUNNING if left else FINISHED
 
@@ -183,7 +195,7 @@ class DepthFirst:
 
 def _is_open(stack: Frames) -> Bools:
     """Which frames are still to be explored, from the root."""
-    return np.isfinite(stack.part[: stack.scalars[0] + 1, 0])
+    return np.isfinite(stack.part[: stack.scalars[DEPTH] + 1, 0])
 
 
 def _open_frames(stack: Frames) -> int:
@@ -200,7 +212,7 @@ def _taken_off(stack: Frames) -> Frames:
     return stack._replace(
         **own,
         scalars=np.zeros(5, dtype=np.int64),
-        best=np.array([stack.best[0], stack.best[1], np.inf]),
+        best=np.array([stack.best[TO_BEAT], stack.best[FACTOR], np.inf]),
         best_closed=stack.best_closed.copy(),
         pool=np.full(1, np.inf),
         pool_closed=stack.pool_closed.copy(),

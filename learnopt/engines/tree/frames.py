@@ -17,6 +17,10 @@ from learnopt.network import Bools, Floats, Ints
 from learnopt.network.union_find import find_set
 
 FREE, CLOSED, OPEN = 0, 1, 2
+DEPTH, NODES, LEAVES, FLOWS, IMPROVEMENTS = range(5)
+"""Places in :attr:`Frames.scalars`; flows are power flows."""
+TO_BEAT, FACTOR, UNSETTLED = range(3)
+"""Places in :attr:`Frames.best`: objective to beat, threshold over it, least value of an unresolved leaf [pu]."""
 
 
 class SearchData(NamedTuple):
@@ -86,9 +90,9 @@ class Frames(NamedTuple):
     share: Floats
     """Share of the tree under a frame, shape (depth,), if each decision halves it."""
     scalars: Ints
-    """depth, nodes, leaves, power flows, improvements."""
+    """shape (5,)."""
     best: Floats
-    """Objective to beat, threshold factor, least value of an unresolved leaf [pu]."""
+    """shape (3,)."""
     best_closed: Bools
     """Leaf that improved last, shape (n_branch,)."""
     pool: Floats

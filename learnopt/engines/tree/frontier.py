@@ -8,7 +8,18 @@ from learnopt.engines.arcs.arborescence import FLOOR, workspace
 from learnopt.engines.arcs.arc_graph import ArcGraph
 from learnopt.engines.arcs.best_first import Brood, Frontier, brood_of, expand, open_root
 from learnopt.engines.arcs.chains import chain_workspace, chains_of
-from learnopt.engines.arcs.node_pool import give, open_bound, pool_of, take
+from learnopt.engines.arcs.node_pool import (
+    FACTOR,
+    IMPROVEMENTS,
+    NODES,
+    TO_BEAT,
+    UNSETTLED,
+    WAITING,
+    give,
+    open_bound,
+    pool_of,
+    take,
+)
 from learnopt.engines.tree.budget import in_threads
 from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING
 from learnopt.engines.tree.relaxation import Relaxation
@@ -83,35 +94,35 @@ class BestFirst:
     @property
     def nodes(self) -> int:
         """Nodes explored."""
-        return int(self.pool.scalars[1])
+        return int(self.pool.scalars[NODES])
 
     @property
     def to_beat(self) -> float:
         """Objective to beat [pu]."""
-        return float(self.pool.best[0])
+        return float(self.pool.best[TO_BEAT])
 
     @to_beat.setter
     def to_beat(self, objective: float) -> None:
-        self.pool.best[0] = objective
+        self.pool.best[TO_BEAT] = objective
 
     @property
     def unsettled(self) -> float:
         """Least bound of a leaf whose power flow neither converged nor was refuted [pu], inf where there is none."""
-        return float(self.pool.best[2])
+        return float(self.pool.best[UNSETTLED])
 
     def doubt(self, value: float) -> None:
         """Count a leaf of this objective [pu] as not settled."""
-        self.pool.best[2] = min(self.pool.best[2], value)
+        self.pool.best[UNSETTLED] = min(self.pool.best[UNSETTLED], value)
 
     @property
     def bound(self) -> float:
         """What is proven for all configurations [pu]."""
-        return min(open_bound(self.pool), float(self.pool.best[0] * self.pool.best[1]))
+        return min(open_bound(self.pool), float(self.pool.best[TO_BEAT] * self.pool.best[FACTOR]))
 
     @property
     def improved(self) -> Configuration | None:
         """The leaf that improved the objective last."""
-        return Configuration(self.pool.best_closed) if self.pool.scalars[3] else None
+        return Configuration(self.pool.best_closed) if self.pool.scalars[IMPROVEMENTS] else None
 
     def search(self, max_nodes: int) -> int:
         """Continue; the outcome is one of :mod:`learnopt.engines.tree.kernel`.
@@ -120,31 +131,31 @@ class BestFirst:
         order: threads change nothing but the time.
         """
         scalars, best = self.pool.scalars, self.pool.best
-        if scalars[1] == 0:
+        if scalars[NODES] == 0:
             frontier, work, brood = self._lanes[0]
-            scalars[1] = 1
-            open_root(frontier, self._trunk, work, best[0] * best[1], brood)
+            scalars[NODES] = 1
+            open_root(frontier, self._trunk, work, best[TO_BEAT] * best[FACTOR], brood)
             give(self.pool, brood)
-        end = scalars[1] + max_nodes
-        while scalars[0] and scalars[1] < end:
-            slots = take(self.pool, min(BATCH, end - scalars[1]))
-            scalars[1] += len(slots)
-            before = scalars[3]
+        end = scalars[NODES] + max_nodes
+        while scalars[WAITING] and scalars[NODES] < end:
+            slots = take(self.pool, min(BATCH, end - scalars[NODES]))
+            scalars[NODES] += len(slots)
+            before = scalars[IMPROVEMENTS]
             for brood in in_threads(self._expanded, enumerate(slots), self._threads):
                 give(self.pool, brood)
-            if scalars[3] > before:
+            if scalars[IMPROVEMENTS] > before:
                 return IMPROVED
-        return RUNNING if scalars[0] else FINISHED
+        return RUNNING if scalars[WAITING] else FINISHED
 
     def _expanded(self, task: tuple[int, int]) -> Brood:
         """What comes out of the node in a slot, in the memory of a lane."""
         frontier, work, brood = self._lanes[task[0]]
-        expand(frontier, self._trunk, work, self.pool, task[1], self.pool.best[0], self.pool.best[1], brood)
+        expand(frontier, self._trunk, work, self.pool, task[1], self.pool.best[TO_BEAT], self.pool.best[FACTOR], brood)
         return brood
 
     def rounded(self) -> Configuration | None:
         """A radial configuration from the weights of the most promising node, None where none is open."""
-        if not self.pool.scalars[0]:
+        if not self.pool.scalars[WAITING]:
             return None
         arcs, problem = self._frontier.arcs, self.problem
         weight = np.zeros(problem.network.n_branch)

@@ -13,7 +13,23 @@ from numba import njit
 
 from learnopt.engines.bounds.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.engines.tree.branching import cheapest_of_tightest_loop, dearest_tie, dearest_to_close
-from learnopt.engines.tree.frames import CLOSED, FREE, OPEN, least_left, node_bound, part_open, rise
+from learnopt.engines.tree.frames import (
+    CLOSED,
+    DEPTH,
+    FACTOR,
+    FLOWS,
+    FREE,
+    IMPROVEMENTS,
+    LEAVES,
+    NODES,
+    OPEN,
+    TO_BEAT,
+    UNSETTLED,
+    least_left,
+    node_bound,
+    part_open,
+    rise,
+)
 from learnopt.network import Bools, Floats
 from learnopt.network.union_find import find_set
 
@@ -124,18 +140,18 @@ def search(
     along, direction = np.empty(n_core), np.empty(data.cycles.shape[1])
     closed = base_closed.copy()
     scalars, best = frames.scalars, frames.best
-    budget = scalars[1] + max_nodes
-    while scalars[0] >= 0:
-        if scalars[1] >= budget:
+    budget = scalars[NODES] + max_nodes
+    while scalars[DEPTH] >= 0:
+        if scalars[NODES] >= budget:
             return RUNNING
-        depth = scalars[0]
+        depth = scalars[DEPTH]
         state = frames.state[depth]
-        threshold = best[0] * best[1]
+        threshold = best[TO_BEAT] * best[FACTOR]
         alive = True
         if frames.chosen[depth] >= 0:
             alive = _close(data, frames, depth, frames.chosen[depth])
             frames.chosen[depth] = -1
-        scalars[1] += 1
+        scalars[NODES] += 1
         alive = alive and _propagate(data, frames, depth, threshold, along, direction)
         if alive and data.gain > 0:
             for i in range(len(state)):
@@ -181,9 +197,9 @@ def search(
                 frames.chosen[above] = -1
                 frames.chosen[depth] = i
                 frames.share[above] = frames.share[depth] = 0.5 * frames.share[depth]
-                scalars[0] = above
+                scalars[DEPTH] = above
                 continue
-            scalars[2] += 1
+            scalars[LEAVES] += 1
             for i in range(len(state)):
                 closed[data.branch[i]] = state[i] == CLOSED
             switching = 0.0
@@ -191,13 +207,13 @@ def search(
                 switching += data.close_cost[i] if state[i] == CLOSED else data.open_cost[i]
             loss, resolved = 0.0, True
             if data.judge:
-                scalars[3] += 1
+                scalars[FLOWS] += 1
                 loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant)
             value = node_bound(frames, depth) if data.gain == 0 else loss + switching + trunk.leaf_constant
             if not resolved:
                 # A power flow neither solved nor refuted: its bound stays open.
-                best[2] = min(best[2], node_bound(frames, depth))
-            elif loss < np.inf and value < best[0]:
+                best[UNSETTLED] = min(best[UNSETTLED], node_bound(frames, depth))
+            elif loss < np.inf and value < best[TO_BEAT]:
                 pool = frames.pool
                 rank = len(pool) - 1
                 while rank > 0 and pool[rank - 1] > value:
@@ -206,14 +222,14 @@ def search(
                     rank -= 1
                 pool[rank] = value
                 frames.pool_closed[rank] = closed
-                best[0] = min(best[0], pool[-1])
+                best[TO_BEAT] = min(best[TO_BEAT], pool[-1])
                 frames.best_closed[:] = closed
-                scalars[4] += 1
-                scalars[0] = depth - 1
+                scalars[IMPROVEMENTS] += 1
+                scalars[DEPTH] = depth - 1
                 if stop_at_improvement:
                     return IMPROVED
                 continue
-        scalars[0] = depth - 1
+        scalars[DEPTH] = depth - 1
     return FINISHED
 
 
@@ -221,6 +237,6 @@ def search(
 def open_bound(frames: Any) -> float:
     """Least bound of what the stack still has to explore [pu]; inf when it is empty."""
     least = np.inf
-    for depth in range(frames.scalars[0] + 1):
+    for depth in range(frames.scalars[DEPTH] + 1):
         least = min(least, node_bound(frames, depth))
-    return min(least, frames.best[2])
+    return min(least, frames.best[UNSETTLED])
