@@ -29,7 +29,7 @@ from learnopt.network.conductors import ConductorProblem
 from learnopt.physics import evaluate
 from learnopt.report.conductors.page import write_plan_report
 from learnopt.report.conductors.text import bill_rows, study_rows
-from learnopt.studies.conductors.engine import PlanResult
+from learnopt.studies.conductors.engine import ConductorResult
 from learnopt.studies.conductors.study import FIRST_STEP, Mode, run_study, warm_up
 from learnopt.studies.conductors.substitution import substitute
 
@@ -77,7 +77,7 @@ def parse() -> argparse.Namespace:
 
 
 def section(
-    network: Network, vm_min: float, problem: ConductorProblem, results: dict[Mode, PlanResult]
+    network: Network, vm_min: float, problem: ConductorProblem, results: dict[Mode, ConductorResult]
 ) -> tuple[list[str], bool]:
     """Tables of one feeder, and whether every relation holds."""
     normal = network.normal_configuration

@@ -27,7 +27,7 @@ from learnopt.network.costs import (
 )
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.studies.substations.engine import PlanOptions, Treatment, plan_substations
-from learnopt.studies.substations.plan import PlanResult, stage_loss
+from learnopt.studies.substations.plan import ExpansionResult, stage_loss
 from learnopt.studies.substations.sensitivity import length_range
 
 PRINTED_FLOWS = {(1, 9): 6, (1, 7): 8, (7, 8): 5, (1, 5): 7, (1, 3): 8, (3, 4): 3, (5, 6): 3}
@@ -52,7 +52,7 @@ def heading(text: str) -> None:
     print(f"\n### {text}\n")
 
 
-def flows(problem: ExpansionProblem, result: PlanResult) -> None:
+def flows(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Table 3: power flows")
     ids = problem.node_ids
     ours = {(ids[f.tail], ids[f.head]): f.mva for f in result.plan.flows}
@@ -66,7 +66,7 @@ def flows(problem: ExpansionProblem, result: PlanResult) -> None:
     print(f"\nFlows of the seed reproduced: {answer}. Status: {result.status.value}, gap {result.gap:.1e}.")
 
 
-def transfers(problem: ExpansionProblem, result: PlanResult) -> None:
+def transfers(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Load transfers")
     ids = problem.node_ids
     for j, parts in result.plan.sources(problem, 0).items():
@@ -75,7 +75,7 @@ def transfers(problem: ExpansionProblem, result: PlanResult) -> None:
     print("- between substations: none" if len(result.plan.substations) == 1 else "- several substations")
 
 
-def size(problem: ExpansionProblem, result: PlanResult) -> None:
+def size(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Variables and constraints")
     links, n_site = problem.links, problem.n_site
     n_link, n_demand = len(links), len(problem.demand_ids)
@@ -112,7 +112,7 @@ def size(problem: ExpansionProblem, result: PlanResult) -> None:
     )
 
 
-def cost(problem: ExpansionProblem, result: PlanResult) -> None:
+def cost(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Total cost: the seed's readings")
     total = problem.total_mva(0)
     at_size, at_load = SUBSTATION_TANGENT.value(PRINTED_MVA), SUBSTATION_TANGENT.value(total)
@@ -134,7 +134,7 @@ def cost(problem: ExpansionProblem, result: PlanResult) -> None:
     )
 
 
-def losses(problem: ExpansionProblem, result: PlanResult) -> None:
+def losses(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Losses")
     loss, evaluation = stage_loss(problem, result.plan, 0), result.evaluations[0]
     curve = curve_of_loss_tangent(LOSS_TANGENT)
@@ -149,7 +149,7 @@ def losses(problem: ExpansionProblem, result: PlanResult) -> None:
     print(f"- AC power flow: {evaluation.loss_kw:.1f} kW, lowest voltage {evaluation.min_voltage_pu:.4f} pu")
 
 
-def lengths(problem: ExpansionProblem, result: PlanResult) -> None:
+def lengths(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Lengths: for which the printed plan stays optimal")
     print("One length at a time, the others as they are; a route that is not built may get as long as it likes.\n")
     print("| route | ours, km | from, km | to, km |\n|---|---|---|---|")
@@ -168,7 +168,7 @@ def feeder(problem: ExpansionProblem) -> FeederCost:
     return FeederCost(problem.line_types[0].r, problem.kv, 0.0, 0.0, 2700.0, 0.38, 1.0, 1.15, capacity)
 
 
-def energy(problem: ExpansionProblem, result: PlanResult) -> None:
+def energy(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Formulas (15) to (18) beside (19)")
     price = feeder(problem)
     curve = price.present_worth(0.14, YEARS)
@@ -186,7 +186,7 @@ def energy(problem: ExpansionProblem, result: PlanResult) -> None:
     )
 
 
-def treatments(problem: ExpansionProblem, result: PlanResult) -> None:
+def treatments(problem: ExpansionProblem, result: ExpansionResult) -> None:
     heading("Tangent, piecewise-linear, quadratic")
     square = feeder(problem).present_worth(0.14, YEARS).square
     line = replace(problem.line_types[0], variable_cost=0.0, loss_cost=square)

@@ -59,7 +59,7 @@ from learnopt.formulations.distflow_limits import (
 )
 from learnopt.formulations.distflow_terms import closed, loss_expression
 from learnopt.network import Bools, Configuration, Floats, Ints
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
 ROUNDING = 1e-7
@@ -216,14 +216,14 @@ class ConductorData:
             groups.setdefault((int(self.flow.arcs.branch[a]), int(key[a])), []).append(a)
         return list(groups.values())
 
-    def plan(self, used: Ints) -> Plan:
+    def plan(self, used: Ints) -> ConductorPlan:
         """The plan in which these arcs are in use; open branches get the cheapest conductor."""
         problem, e = self.problem, self.flow.arcs.branch[used]
         conductor = cheapest(problem)
         conductor[e] = self.conductor[used]
         states = np.zeros(problem.network.n_branch, dtype=bool)
         states[e] = True
-        return Plan(Configuration(states), conductor)
+        return ConductorPlan(Configuration(states), conductor)
 
 
 def cheapest(problem: ConductorProblem) -> Ints:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from learnopt.errors import DataError
-from learnopt.generator.conductors import OVERHEAD_20_KV, Conductor
+from learnopt.generator.conductors import OVERHEAD_20_KV, StandardConductor
 from learnopt.network.expansion import ExpansionProblem, LineType, Route, Site, Stage, SubstationSize
 
 _KV = 20.0
@@ -119,7 +119,7 @@ def _size(mva: float, transformers: int) -> SubstationSize:
     )
 
 
-def _line(conductor: Conductor) -> LineType:
+def _line(conductor: StandardConductor) -> LineType:
     """A line of 20 kV; its losses cost 1.5 per kW over the years, at a loss factor that is in this price."""
     capacity = math.sqrt(3) * _KV * conductor.ampacity / 1e3
     price = 25.0 + 0.05 * conductor.ampacity

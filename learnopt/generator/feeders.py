@@ -11,9 +11,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from learnopt.errors import DataError
-from learnopt.generator.conductors import Conductor, line_types
+from learnopt.generator.conductors import StandardConductor, line_types
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table, range_problems, share_problems
-from learnopt.generator.layout import Layout, random_layout
+from learnopt.generator.layout import FeederGraph, random_layout
 from learnopt.network import Base, Bools, Floats, Ints, Network
 from learnopt.physics import power_flow_batch
 from learnopt.physics.sweep import grid_of, order_tree
@@ -219,7 +219,7 @@ def _log_uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
-def _loads(config: FeederConfig, layout: Layout, flat: bool, rng: np.random.Generator) -> np.ndarray:
+def _loads(config: FeederConfig, layout: FeederGraph, flat: bool, rng: np.random.Generator) -> np.ndarray:
     """Complex bus loads relative to each other, shape (n_bus,); none at substations."""
     n = layout.n_bus
     sigma = 0.1 if flat else rng.uniform(*config.load_sigma)
@@ -231,7 +231,7 @@ def _loads(config: FeederConfig, layout: Layout, flat: bool, rng: np.random.Gene
     return np.where(none, 0.0, size * (factor + 1j * np.sqrt(1 - factor**2)))
 
 
-def _normal_state(layout: Layout, rng: np.random.Generator) -> Bools:
+def _normal_state(layout: FeederGraph, rng: np.random.Generator) -> Bools:
     """Shortest-path forest for perturbed lengths, bool, shape (n_branch,)."""
     spread = rng.uniform(0.1, 1.0)
     weight = layout.length * rng.lognormal(sigma=spread, size=layout.n_section)[layout.section]
@@ -242,7 +242,7 @@ def _normal_state(layout: Layout, rng: np.random.Generator) -> Bools:
     return (before[layout.head] == layout.tail) | (before[layout.tail] == layout.head)
 
 
-def _network(name: str, base: Base, layout: Layout, s: np.ndarray, closed: Bools, config: FeederConfig) -> Network:
+def _network(name: str, base: Base, layout: FeederGraph, s: np.ndarray, closed: Bools, config: FeederConfig) -> Network:
     """The feeder without conductors: no impedance, no ampacity."""
     n_branch = len(layout.tail)
     return Network(
@@ -287,7 +287,7 @@ def _tree_current(network: Network, closed: Bools) -> Floats:
     return np.where(closed, current, np.maximum(into[network.from_bus], into[network.to_bus]))
 
 
-def _conductors(stock: list[Conductor], section: Ints, needed: Floats) -> list[Conductor]:
+def _conductors(stock: list[StandardConductor], section: Ints, needed: Floats) -> list[StandardConductor]:
     """Thinnest type of the stock that carries ``needed`` [A] everywhere in a section, one per branch."""
     largest = np.zeros(int(section.max()) + 1)
     np.maximum.at(largest, section, needed)
@@ -295,7 +295,7 @@ def _conductors(stock: list[Conductor], section: Ints, needed: Floats) -> list[C
     return [stock[k] for k in choice[section]]
 
 
-def _with_conductors(network: Network, km: Floats, conductors: list[Conductor]) -> Network:
+def _with_conductors(network: Network, km: Floats, conductors: list[StandardConductor]) -> Network:
     base = network.base
     r, x, b, ampacity = np.array([(c.r, c.x, c.b_us, c.ampacity) for c in conductors]).T
     return replace(

@@ -25,7 +25,7 @@ from learnopt.network.topology import DisjointSets
 
 
 @dataclass(frozen=True)
-class Layout:
+class FeederGraph:
     """Branches of a feeder before it has conductors.
 
     Parameters
@@ -55,7 +55,7 @@ class Layout:
 
 def random_layout(
     n_bus: int, n_substation: int, n_loops: int, lateral_share: float, flat: bool, rng: np.random.Generator
-) -> Layout:
+) -> FeederGraph:
     """Draw the lines of a feeder.
 
     Parameters
@@ -86,7 +86,7 @@ def random_layout(
         more = _laterals(n_lateral, host_bus, n_bus - n_lateral, float(np.median(length)), rng)
         tail, head, length = (np.concatenate([a, b]) for a, b in zip((tail, head, length), more[:3], strict=True))
         section = np.concatenate([section, more[3] + section.max() + 1])
-    return Layout(n_bus, n_substation, tail, head, length / length.mean(), section)
+    return FeederGraph(n_bus, n_substation, tail, head, length / length.mean(), section)
 
 
 def _corners(n: int, n_substation: int, even: bool, rng: np.random.Generator) -> Floats:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from learnopt.learning.graph import Chains, DecisionGraph
+from learnopt.learning.graph import DecisionGraph, SeriesChains
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.physics import LoopSpace
 from learnopt.physics.tree_polytope import fractional_tree
@@ -143,7 +143,7 @@ def feeder_data(
     """Features on a decision graph that is already at hand."""
     net = problem.network
     space = LoopSpace.of(problem)
-    chains = Chains.of(graph)
+    chains = SeriesChains.of(graph)
     s = problem.p + 1j * problem.q  # per unit, shape (n_bus,)
     total = float(np.abs(s).sum()) or 1.0
     flow = space.meshed_flow(s)
@@ -197,7 +197,7 @@ def feeder_data(
 def _branch_columns(
     problem: ReconfigurationProblem,
     graph: DecisionGraph,
-    chains: Chains,
+    chains: SeriesChains,
     block: Ints,
     space: LoopSpace,
     flow: np.ndarray,
@@ -253,7 +253,7 @@ def _potential_drop(space: LoopSpace, r: Floats, flow: np.ndarray) -> Floats:
     return np.abs(drop)
 
 
-def _chain_sum(chains: Chains, value: Floats) -> Floats:
+def _chain_sum(chains: SeriesChains, value: Floats) -> Floats:
     """Sum of a node quantity over the inner nodes of each chain, shape (n_chain,)."""
     inside = chains.inner >= 0
     return np.bincount(chains.inner[inside], value[inside], len(chains.length)).astype(float)

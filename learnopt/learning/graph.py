@@ -171,7 +171,7 @@ def _alike(problem: ReconfigurationProblem, graph: DecisionGraph) -> Ints:
 
 
 @dataclass(frozen=True)
-class Chains:
+class SeriesChains:
     """Maximal paths through nodes with two undecided branches; a tree opens at most one branch of each.
 
     Parameters
@@ -195,7 +195,7 @@ class Chains:
     inner: Ints
 
     @classmethod
-    def of(cls, graph: DecisionGraph) -> Chains:
+    def of(cls, graph: DecisionGraph) -> SeriesChains:
         """Chains of a decision graph; the substations always end a chain."""
         links = adjacency(graph.n_nodes, graph.tail, graph.head, np.ones(graph.n_undecided, dtype=bool))
         degree = np.diff(links.start)

@@ -85,7 +85,7 @@ class EnergyCosts:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ConductorPlan:
     """A configuration and the conductor of every branch.
 
     Parameters
@@ -106,7 +106,7 @@ class Plan:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Plan)
+            isinstance(other, ConductorPlan)
             and self.configuration == other.configuration
             and np.array_equal(self.conductor, other.conductor)
         )
@@ -207,9 +207,9 @@ class ConductorProblem:
         return self.investment - self.least_investment[:, None]
 
     @property
-    def installed_plan(self) -> Plan:
+    def installed_plan(self) -> ConductorPlan:
         """The normal configuration with the conductors that are there."""
-        return Plan(self.network.normal_configuration, self.installed)
+        return ConductorPlan(self.network.normal_configuration, self.installed)
 
     def investment_cost(self, conductor: Ints) -> float:
         """Annual investment cost of all branches [currency]."""
@@ -227,7 +227,7 @@ class ConductorProblem:
         )
         return self.feeder.replace(network=network)
 
-    def faults(self, plan: Plan) -> list[str]:
+    def faults(self, plan: ConductorPlan) -> list[str]:
         """Why a plan breaks a rule of the problem that is not an AC limit, by id; empty when it breaks none."""
         net, pick = self.network, plan.conductor
         faults = list(self.feeder.faults(plan.configuration))

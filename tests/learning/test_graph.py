@@ -11,7 +11,7 @@ from test_spanning_tree import enumerate_trees
 from toy_feeders import locked, random_problem
 
 from learnopt.errors import DataError
-from learnopt.learning.graph import Chains, DecisionGraph
+from learnopt.learning.graph import DecisionGraph, SeriesChains
 from learnopt.network import Configuration, Network, ReconfigurationProblem
 
 
@@ -52,7 +52,7 @@ def test_chains_are_split_at_junctions_and_at_the_substation() -> None:
     """Chains end where three branches meet and at the substation, positions count along them."""
     branches = [(0, 1, 1, 1), (1, 2, 1, 1), (2, 3, 1, 1), (3, 0, 1, 1), (1, 3, 1, 1)]
     graph = DecisionGraph.of(ReconfigurationProblem.of(make_network(branches, {1: (1, 0), 2: (1, 0), 3: (1, 0)})))
-    chains = Chains.of(graph)
+    chains = SeriesChains.of(graph)
     assert chains.chain[1] == chains.chain[2]
     assert len(set(chains.chain.tolist())) == 4
     assert sorted(chains.length.tolist()) == [1, 1, 1, 2]

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from learnopt.engines.arcs.arc_graph import Arcs
+from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.network import Bools, Floats, Ints
 
 FLOOR = 1e-7
@@ -42,7 +42,7 @@ STEEPEST = 3.0
 """Largest exponent of one change of a weight."""
 
 
-class Work(NamedTuple):
+class ArcWork(NamedTuple):
     """Scratch space of the dual ascent."""
 
     value: Floats
@@ -63,11 +63,11 @@ class Work(NamedTuple):
     """Best potentials so far."""
 
 
-def workspace(arcs: Arcs) -> Work:
+def workspace(arcs: LoopArcs) -> ArcWork:
     """Scratch space for some arcs."""
     n, columns = arcs.injection.shape
     flat = np.zeros((n, columns))
-    return Work(
+    return ArcWork(
         value=np.zeros(len(arcs.tail)),
         best=np.zeros(n, dtype=np.int64),
         low=flat.copy(),

@@ -12,7 +12,7 @@ from learnopt.network import Bools, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes
 
 
-class Arcs(NamedTuple):
+class LoopArcs(NamedTuple):
     """The loops of a network as arcs; blocks without a decision are contracted, node 0 holds the substations."""
 
     tail: Ints
@@ -54,7 +54,7 @@ class Arcs(NamedTuple):
 class ArcGraph:
     """The arcs of a problem and what they leave out."""
 
-    arcs: Arcs
+    arcs: LoopArcs
     node: Ints
     """Node of each bus, shape (n_bus,)."""
     loops: Ints
@@ -92,7 +92,7 @@ class ArcGraph:
         second = by_edge[1:][edge[by_edge[:-1]] == edge[by_edge[1:]]]
         reverse[first], reverse[second] = second, first
         n = int(compact.max()) + 1
-        arcs = Arcs(
+        arcs = LoopArcs(
             tail=tail.astype(np.int64),
             head=head.astype(np.int64),
             start=np.searchsorted(head, np.arange(n + 1)).astype(np.int64),
@@ -111,7 +111,7 @@ class ArcGraph:
         )
         return cls(arcs, node.astype(np.int64), loops)
 
-    def with_injections(self, columns: Floats) -> Arcs:
+    def with_injections(self, columns: Floats) -> LoopArcs:
         """The arcs with injections of the buses, shape (n_bus, n_columns)."""
         injection = np.zeros((len(self.arcs.start) - 1, columns.shape[1]))
         np.add.at(injection, self.node, columns)

@@ -24,7 +24,7 @@ from learnopt.engines.arcs.arborescence import (
     move_weights,
     propagate,
 )
-from learnopt.engines.arcs.arc_graph import Arcs
+from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.engines.arcs.chains import Chains, ChainWork, chain_value, eliminate
 from learnopt.engines.bounds.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.network import Bools, Floats, Ints
@@ -45,7 +45,7 @@ POWER = 3
 class Frontier(NamedTuple):
     """What does not change during a search."""
 
-    arcs: Arcs
+    arcs: LoopArcs
     chains: Chains
     chain_work: ChainWork
     base_closed: Bools
@@ -76,7 +76,7 @@ class Brood(NamedTuple):
     """The best leaf, shape (n_branch,)."""
 
 
-def brood_of(arcs: Arcs, n_branch: int) -> Brood:
+def brood_of(arcs: LoopArcs, n_branch: int) -> Brood:
     """Room for the children of any node."""
     n_arcs, (n, columns) = len(arcs.tail), arcs.injection.shape
     most = int(np.max(np.diff(arcs.start), initial=1))

@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from learnopt.engines.arcs.arc_graph import Arcs
+from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.network import Bools, Floats, Ints
 
 TURNS = 3
@@ -78,7 +78,7 @@ class Chains(NamedTuple):
     """Of the nodes, shape (n_nodes, n_columns)."""
 
 
-def chains_of(arcs: Arcs) -> Chains:
+def chains_of(arcs: LoopArcs) -> Chains:
     """The chains of the arcs of a problem, with their injections."""
     n, n_columns = arcs.injection.shape
     n_edges = len(arcs.end_a)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from learnopt.engines.arcs.arc_graph import ArcGraph, Arcs
+from learnopt.engines.arcs.arc_graph import ArcGraph, LoopArcs
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
 
 LEAST = 1e-10
@@ -226,7 +226,7 @@ class IteratedExchange:
         p_open: Floats | None = None,
     ) -> None:
         self._graph = graph = ArcGraph.of(problem, r, price)
-        self._arcs: Arcs = graph.with_injections(injection)
+        self._arcs: LoopArcs = graph.with_injections(injection)
         even = np.ones(len(graph.loops))
         belief = None if p_open is None else p_open[graph.loops]
         closing = even if belief is None else 1.0 - belief + DOUBT

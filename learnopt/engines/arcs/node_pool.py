@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from learnopt.engines.arcs.arc_graph import Arcs
+from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.network import Bools, Floats, Ints
 
 FULL = 0.9
@@ -46,7 +46,7 @@ class Pool(NamedTuple):
     """Leaf that improved last, shape (n_branch,)."""
 
 
-def pool_of(arcs: Arcs, n_branch: int, upper: float, gap: float) -> Pool:
+def pool_of(arcs: LoopArcs, n_branch: int, upper: float, gap: float) -> Pool:
     """An empty pool."""
     n_arcs, (n, columns) = len(arcs.tail), arcs.injection.shape
     size = int(np.clip(MEMORY / (5 * n_arcs + 4 * n * columns + 24), LEAST, MOST))

@@ -81,7 +81,7 @@ class DepthFirst:
             cycles=np.ascontiguousarray(data.cycles[np.ix_(rows, loops)]),
             g0=data.g0[rows],
             cheapest=(np.cumsum(kept) - 1)[data.cheapest[kept[data.cheapest]]],
-            judge=False,
+            ac_leaves=False,
             **{name: getattr(data, name)[kept] for name in per_decision},
         )
         root = whole._first

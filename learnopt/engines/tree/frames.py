@@ -60,8 +60,8 @@ class SearchData(NamedTuple):
     cheapest: Ints
     """Decisions by what closing costs more than opening, where closing has prices of its own (iron losses); else empty:
     the least price of what is undecided is then looked at."""
-    judge: bool
-    """Leaves are judged by AC power flow; not where a block is searched alone."""
+    ac_leaves: bool
+    """A leaf counts its AC power flow; not where a block is searched alone."""
     share: int
     """Columns of each part of the objective, which is its largest part: in the worst case a part is a scenario, else
     there is one. The largest bound of a part is a bound of the largest part."""

@@ -206,7 +206,7 @@ def search(
             for i in range(len(state)):
                 switching += data.close_cost[i] if state[i] == CLOSED else data.open_cost[i]
             loss, resolved = 0.0, True
-            if data.judge:
+            if data.ac_leaves:
                 scalars[FLOWS] += 1
                 loss, resolved = leaf_loss(trunk, closed, threshold - switching - trunk.leaf_constant)
             value = node_bound(frames, depth) if data.gain == 0 else loss + switching + trunk.leaf_constant

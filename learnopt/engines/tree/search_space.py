@@ -98,7 +98,7 @@ class SearchSpace:
             base_openings=base_openings,
             gain=0,
             cheapest=np.zeros(0, dtype=np.int64),
-            judge=True,
+            ac_leaves=True,
             share=2 if problem.worst_case else 2 * len(problem.members),
         )
         leaf_constant = cost * (base_closings + base_openings)

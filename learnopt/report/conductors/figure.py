@@ -12,11 +12,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.report.drawing.one_line import INK, PALE, TIE, VIOLATED
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import escaped
-from learnopt.studies.conductors.engine import PlanResult
+from learnopt.studies.conductors.engine import ConductorResult
 from learnopt.studies.conductors.study import Mode
 
 _COLOURS = colormaps["viridis_r"]
@@ -30,7 +30,7 @@ def _style(problem: ConductorProblem, t: int) -> tuple[str, float]:
     return (to_hex(_COLOURS(0.15 + 0.85 * share)), 1.5 + 5 * share) if t >= 0 else (TIE, 1.5)
 
 
-def _groups(problem: ConductorProblem, plan: Plan) -> Iterator[tuple[int, bool, list[int]]]:
+def _groups(problem: ConductorProblem, plan: ConductorPlan) -> Iterator[tuple[int, bool, list[int]]]:
     """Branches that are drawn alike: conductor, closed, branches."""
     for t in np.unique(plan.conductor).tolist():
         for state in (True, False):
@@ -43,7 +43,7 @@ def _name(problem: ConductorProblem, t: int) -> str:
     return problem.catalogue[t].name if t >= 0 else "no conductor"
 
 
-def plan_plot(problem: ConductorProblem, plan: Plan, layout: Layout) -> go.Figure:
+def plan_plot(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) -> go.Figure:
     """Map of a plan for the screen: one trace per conductor and state, ids and lengths under the mouse."""
     net, figure = problem.network, go.Figure(layout={"template": None})
     for t, state, members in _groups(problem, plan):
@@ -91,7 +91,7 @@ def plan_plot(problem: ConductorProblem, plan: Plan, layout: Layout) -> go.Figur
     return figure
 
 
-def plan_figure(problem: ConductorProblem, plan: Plan, layout: Layout) -> Figure:
+def plan_figure(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) -> Figure:
     """Map of a plan for paper."""
     figure = Figure(figsize=(11.0, 6.0), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
@@ -112,14 +112,14 @@ def plan_figure(problem: ConductorProblem, plan: Plan, layout: Layout) -> Figure
     return figure
 
 
-def _profiles(results: Mapping[Mode, PlanResult]) -> Iterator[tuple[str, str, Floats]]:
+def _profiles(results: Mapping[Mode, ConductorResult]) -> Iterator[tuple[str, str, Floats]]:
     for colour, (mode, result) in zip(_LINES, results.items(), strict=False):
         if result.evaluation is not None:
             lowest = result.evaluation.min_voltage_pu
             yield colour, f"{mode.value.replace('_', '-')}: lowest {lowest:.4f} pu", result.evaluation.vm
 
 
-def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> go.Figure:
+def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> go.Figure:
     """Voltage of every bus in every scenario, buses in the order of the file."""
     net, figure = problem.network, go.Figure(layout={"template": None})
     ids = [escaped(b) for b in net.bus_ids]
@@ -140,7 +140,7 @@ def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, PlanResult])
     return figure
 
 
-def profiles_figure(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> Figure:
+def profiles_figure(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Figure:
     """The same for paper."""
     figure = Figure(figsize=(10.0, 4.2), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)

@@ -16,19 +16,19 @@ from learnopt.report.drawing.layout import one_line_layout
 from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.page import figures, page, table
-from learnopt.studies.conductors.engine import PlanResult
+from learnopt.studies.conductors.engine import ConductorResult
 from learnopt.studies.conductors.study import Mode
 
 _VECTOR_BUSES = 1500
 
 
-def write_plan_report(path: Path, problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> None:
+def write_plan_report(path: Path, problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> None:
     """Write the report as one self-contained HTML file; scenarios without a plan say why they have none."""
     text = plan_report_html(problem, results)
     write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
-def plan_report_html(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
+def plan_report_html(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     """The page as text."""
     net = problem.network
     sections = [
@@ -49,7 +49,7 @@ def _header(net: Network) -> str:
     return f"<header><h1>Conductors of {title}</h1><p>{escaped(net.name)} · {about}</p></header>"
 
 
-def _scenarios(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
+def _scenarios(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     words = "".join(
         f"<p class=note>{escaped(mode.value.replace('_', '-'))}: {escaped(result.message)}</p>"
         for mode, result in results.items()
@@ -59,7 +59,7 @@ def _scenarios(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) ->
     return f"<section><h2>Scenarios</h2>{rows}{words}</section>"
 
 
-def _maps(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
+def _maps(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     layout = one_line_layout(problem.network)
     parts = []
     for mode, result in results.items():
@@ -75,7 +75,7 @@ def _maps(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
     return f"<section><h2>Map</h2><p class=note>{hint}</p>{''.join(parts)}</section>" if parts else ""
 
 
-def _profiles(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
+def _profiles(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     if not any(result.evaluation is not None for result in results.values()):
         return ""
     plot = plot_div(profiles_plot(problem, results), "voltages")
@@ -83,7 +83,7 @@ def _profiles(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> 
     return f"<section><h2>Voltage profile</h2>{figures(plot, drawing, True)}</section>"
 
 
-def _conductors(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
+def _conductors(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     net = problem.network
     plans = {mode: result.plan for mode, result in results.items() if result.plan is not None}
     head = ["branch", "from", "to", "km", *(mode.value.replace("_", "-") for mode in plans)]
@@ -98,7 +98,7 @@ def _conductors(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -
     return f"<section><h2>Conductors</h2>{table(head, rows, (3,))}</section>"
 
 
-def _bills(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> str:
+def _bills(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     parts = []
     for mode, result in results.items():
         if result.plan is None:

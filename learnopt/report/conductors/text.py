@@ -11,13 +11,13 @@ import numpy as np
 from rich.table import Table
 
 from learnopt.io.files import safe_cell, write_atomically
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.report.kit.numbers import number, percent
-from learnopt.studies.conductors.engine import PlanResult
+from learnopt.studies.conductors.engine import ConductorResult
 from learnopt.studies.conductors.study import Mode
 
 
-def study_to_dict(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> dict[str, Any]:
+def study_to_dict(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> dict[str, Any]:
     """What ``learnopt plan conductors --json`` prints; costs per year."""
     return {
         "case": problem.network.name,
@@ -26,7 +26,7 @@ def study_to_dict(problem: ConductorProblem, results: Mapping[Mode, PlanResult])
     }
 
 
-def _scenario(problem: ConductorProblem, result: PlanResult) -> dict[str, Any]:
+def _scenario(problem: ConductorProblem, result: ConductorResult) -> dict[str, Any]:
     net, plan, evaluation = problem.network, result.plan, result.evaluation
     known = plan is not None and evaluation is not None
     return {
@@ -46,7 +46,7 @@ def _scenario(problem: ConductorProblem, result: PlanResult) -> dict[str, Any]:
     }
 
 
-def conductor_names(problem: ConductorProblem, plan: Plan) -> dict[str, str]:
+def conductor_names(problem: ConductorProblem, plan: ConductorPlan) -> dict[str, str]:
     """Branch id -> name of its conductor, for branches that have one."""
     net = problem.network
     return {
@@ -54,7 +54,7 @@ def conductor_names(problem: ConductorProblem, plan: Plan) -> dict[str, str]:
     }
 
 
-def benefit(results: Mapping[Mode, PlanResult], mode: Mode) -> float | None:
+def benefit(results: Mapping[Mode, ConductorResult], mode: Mode) -> float | None:
     """Cost saved as a share of the base; None where either is not known."""
     base, cost = results.get(Mode.BASE), results[mode].total_cost
     if base is None or base.total_cost is None or cost is None or base.total_cost <= 0:
@@ -76,7 +76,7 @@ STUDY_HEAD = (
 )
 
 
-def study_rows(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> list[tuple[str, ...]]:
+def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> list[tuple[str, ...]]:
     """One row of text per scenario, columns as in :data:`STUDY_HEAD`."""
     rows: list[tuple[str, ...]] = []
     for mode, result in results.items():
@@ -99,7 +99,7 @@ def study_rows(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) ->
     return rows
 
 
-def study_table(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> Table:
+def study_table(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Table:
     """The scenarios side by side, for the terminal."""
     table = Table(*STUDY_HEAD, title=f"{problem.network.name}, {problem.costs.currency}")
     for row in study_rows(problem, results):
@@ -107,7 +107,7 @@ def study_table(problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -
     return table
 
 
-def bill_rows(problem: ConductorProblem, plan: Plan) -> list[dict[str, Any]]:
+def bill_rows(problem: ConductorProblem, plan: ConductorPlan) -> list[dict[str, Any]]:
     """Bill of materials: one row per conductor in use, thinnest first."""
     rows = []
     for t, conductor in enumerate(problem.catalogue):
@@ -132,7 +132,7 @@ def bill_rows(problem: ConductorProblem, plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-def bill_csv(path: Path, problem: ConductorProblem, results: Mapping[Mode, PlanResult]) -> None:
+def bill_csv(path: Path, problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> None:
     """Write the bill of materials of every scenario that has a plan."""
     rows = [
         {"scenario": mode.value, **row, "currency": problem.costs.currency}

@@ -256,7 +256,7 @@ def pareto_table(problem: ReconfigurationProblem, points: list[Result]) -> Rende
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusion:
     """What a result means, in words for people who do not solve such problems every day.
 
     Parameters
@@ -274,7 +274,7 @@ class Verdict:
     good: bool
 
 
-def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UNKNOWN_ORIGIN) -> Verdict:
+def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UNKNOWN_ORIGIN) -> Conclusion:
     """Status and certificate in words; never claims more than the certificate does, nor about another network."""
     if result.phases is not None:
         return _verdict(problem, result, IN_PHASES)
@@ -289,7 +289,7 @@ def verdict(problem: ReconfigurationProblem, result: Result, origin: Origin = UN
     return replace(found, headline=headline, sentences=(about, *found.sentences))
 
 
-def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> Verdict:
+def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> Conclusion:
     """The verdict on a network, which ``subject`` names."""
     said = (result.message,) if result.message else ()
     if result.configuration is None:
@@ -298,7 +298,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
             Status.INTERRUPTED: "Stopped before any configuration was found.",
         }.get(result.status, "No configuration was found within the limits of the run.")
         rest = () if result.status is Status.INFEASIBLE else ("None is excluded either: a longer run may find one.",)
-        return Verdict(headline, said + rest, good=False)
+        return Conclusion(headline, said + rest, good=False)
 
     stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
     stopped += _about_loops(problem) + _about_open_ends(problem, result)
@@ -306,7 +306,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
         stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
     bound, objective = proven_bound_kw(result), finite(result.objective_kw)
     if bound is None or objective is None:
-        return Verdict(
+        return Conclusion(
             "A configuration was found; nothing is proven about better ones.",
             stopped + _unproven(result) + said,
             good=True,
@@ -325,7 +325,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
             "excluded. The loss of this configuration was computed by an independent AC power flow.",
         )
         headline = "Optimal for a model of the power flow." if optimal else "A bound for a model of the power flow."
-        return Verdict(headline, stopped + approximate + said, good=True)
+        return Conclusion(headline, stopped + approximate + said, good=True)
     excess = max(objective - bound, 0.0)
     share = percent(excess / max(abs(objective), 1e-12))
     if excess <= _OPTIMAL_GAP * abs(objective):
@@ -342,7 +342,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> V
         f"The bound holds for the full AC power flow{'' if subject == THIS_FEEDER else ' of ' + subject}; the loss was "
         "computed by an independent power flow.",
     )
-    return Verdict(headline, stopped + sentences + said, good=True)
+    return Conclusion(headline, stopped + sentences + said, good=True)
 
 
 def operated(problem: ReconfigurationProblem, result: Result) -> Evaluation | None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.report.drawing.one_line import INK, PALE, TIE
 from learnopt.report.kit.numbers import escaped, number
-from learnopt.studies.substations.plan import Plan
+from learnopt.studies.substations.plan import ExpansionPlan
 
 _TYPES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Colours of line types, told apart by colour-blind readers (Okabe & Ito 2008)."""
@@ -32,7 +32,7 @@ class _Stroke:
     text: str
 
 
-def _strokes(problem: ExpansionProblem, plan: Plan | None) -> Iterator[_Stroke]:
+def _strokes(problem: ExpansionProblem, plan: ExpansionPlan | None) -> Iterator[_Stroke]:
     """Routes that are not built first, thin; built lines by type and largest power; reserves dashed."""
     built = {} if plan is None else {line.route: line for line in plan.lines}
     for e, route in enumerate(problem.routes):
@@ -51,7 +51,7 @@ def _strokes(problem: ExpansionProblem, plan: Plan | None) -> Iterator[_Stroke]:
         yield _Stroke(e, _TYPES[line.line_type % len(_TYPES)], width, largest[e] == 0.0, text)
 
 
-def _sites(problem: ExpansionProblem, plan: Plan | None) -> Iterator[tuple[int, bool, str]]:
+def _sites(problem: ExpansionProblem, plan: ExpansionPlan | None) -> Iterator[tuple[int, bool, str]]:
     """Site, whether it is built, and what to say about it."""
     built = {} if plan is None else {s.site: s for s in plan.substations}
     last = len(problem.stages) - 1
@@ -69,7 +69,7 @@ def _demand_sizes(problem: ExpansionProblem) -> np.ndarray:
     return 4.0 + 10.0 * np.sqrt(demand / max(float(demand.max(initial=0.0)), 1e-9))
 
 
-def map_plot(problem: ExpansionProblem, plan: Plan | None) -> go.Figure:
+def map_plot(problem: ExpansionProblem, plan: ExpansionPlan | None) -> go.Figure:
     """The map for the screen."""
     at, n_site = problem.coordinates, problem.n_site
     figure = go.Figure()
@@ -127,7 +127,7 @@ def map_plot(problem: ExpansionProblem, plan: Plan | None) -> go.Figure:
     return figure
 
 
-def map_figure(problem: ExpansionProblem, plan: Plan | None) -> Figure:
+def map_figure(problem: ExpansionProblem, plan: ExpansionPlan | None) -> Figure:
     """The map for paper."""
     at, n_site = problem.coordinates, problem.n_site
     figure = Figure(figsize=(9, 6), layout="constrained")

@@ -11,13 +11,13 @@ from learnopt.report.kit.numbers import escaped, number, percent
 from learnopt.report.kit.page import figures, page, table
 from learnopt.report.substations.figure import map_figure, map_plot
 from learnopt.report.substations.text import ac_sentence, route_rows, substation_rows
-from learnopt.studies.substations.plan import PlanResult, stage_loss
+from learnopt.studies.substations.plan import ExpansionResult, stage_loss
 
 _VECTOR_NODES = 1500
 """Largest map drawn as SVG on paper."""
 
 
-def write_plan_report(path: Path, problem: ExpansionProblem, result: PlanResult) -> None:
+def write_plan_report(path: Path, problem: ExpansionProblem, result: ExpansionResult) -> None:
     """Write the report of a plan as one self-contained HTML file; without a plan the page says why there is none."""
     sections = [
         _header(problem),
@@ -41,7 +41,7 @@ def _header(problem: ExpansionProblem) -> str:
     return f"<header><h1>Plan of {escaped(problem.title or problem.name)}</h1><p>{escaped(about)}</p></header>"
 
 
-def _tiles(problem: ExpansionProblem, result: PlanResult) -> str:
+def _tiles(problem: ExpansionProblem, result: ExpansionResult) -> str:
     if result.costs is None or result.plan is None:
         return ""
     costs, money = result.costs, problem.currency
@@ -60,13 +60,13 @@ def _tiles(problem: ExpansionProblem, result: PlanResult) -> str:
     ) + "</section>"  # fmt: skip
 
 
-def _verdict(result: PlanResult) -> str:
+def _verdict(result: ExpansionResult) -> str:
     kind = "verdict" if result.plan is not None else "verdict none"
     sentences = "".join(f"<p>{escaped(sentence)}</p>" for sentence in (result.message, *result.conflicts))
     return f'<section class="{kind}"><h2>{escaped(result.status.value.replace("_", " "))}</h2>{sentences}</section>'
 
 
-def _map(problem: ExpansionProblem, result: PlanResult) -> str:
+def _map(problem: ExpansionProblem, result: ExpansionResult) -> str:
     plot = plot_div(map_plot(problem, result.plan), "map")
     picture = [("map of the plan", map_figure(problem, result.plan))]
     hint = "Width grows with the power, colour is the line type, pale routes are not built, dashed lines are reserves."
@@ -77,7 +77,7 @@ def _map(problem: ExpansionProblem, result: PlanResult) -> str:
     )
 
 
-def _substations(problem: ExpansionProblem, result: PlanResult) -> str:
+def _substations(problem: ExpansionProblem, result: ExpansionResult) -> str:
     rows = [
         (
             str(row["site"]),
@@ -92,7 +92,7 @@ def _substations(problem: ExpansionProblem, result: PlanResult) -> str:
     return f"<section><h2>Substations</h2>{table(head, rows, (4,))}</section>" if rows else ""
 
 
-def _lines(problem: ExpansionProblem, result: PlanResult) -> str:
+def _lines(problem: ExpansionProblem, result: ExpansionResult) -> str:
     rows = [
         (
             str(row["route"]),
@@ -110,7 +110,7 @@ def _lines(problem: ExpansionProblem, result: PlanResult) -> str:
     return f"<section><h2>Lines</h2>{table(head, rows, (3, 5, 6, 7))}</section>" if rows else ""
 
 
-def _stages(problem: ExpansionProblem, result: PlanResult) -> str:
+def _stages(problem: ExpansionProblem, result: ExpansionResult) -> str:
     if result.plan is None:
         return ""
     parts = []
@@ -133,7 +133,7 @@ def _stages(problem: ExpansionProblem, result: PlanResult) -> str:
     return f"<section><h2>Stages and AC check</h2>{''.join(parts)}</section>"
 
 
-def _model(problem: ExpansionProblem, result: PlanResult) -> str:
+def _model(problem: ExpansionProblem, result: ExpansionResult) -> str:
     costs, money = result.costs, problem.currency
     rows = [("Source", problem.source or "not stated")]
     if costs is not None:

@@ -16,10 +16,10 @@ from learnopt.io.files import safe_cell
 from learnopt.network import Evaluation
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.report.kit.numbers import number, percent
-from learnopt.studies.substations.plan import PlanResult, line_price, stage_loss
+from learnopt.studies.substations.plan import ExpansionResult, line_price, stage_loss
 
 
-def plan_to_dict(problem: ExpansionProblem, result: PlanResult) -> dict[str, Any]:
+def plan_to_dict(problem: ExpansionProblem, result: ExpansionResult) -> dict[str, Any]:
     """The object that ``plan substations --json`` prints; null and empty lists where there is no plan."""
     costs, proven = result.costs, result.dual_bound
     return {
@@ -56,7 +56,7 @@ def plan_to_dict(problem: ExpansionProblem, result: PlanResult) -> dict[str, Any
     }
 
 
-def substation_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[dict[str, Any]]:
+def substation_rows(problem: ExpansionProblem, result: ExpansionResult) -> Iterator[dict[str, Any]]:
     """Substations of the plan, with the power they deliver in every stage (none before they are built)."""
     if result.plan is None:
         return
@@ -74,7 +74,7 @@ def substation_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[d
         }
 
 
-def route_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[dict[str, Any]]:
+def route_rows(problem: ExpansionProblem, result: ExpansionResult) -> Iterator[dict[str, Any]]:
     """Lines of the plan, with their largest power over the stages."""
     if result.plan is None:
         return
@@ -96,7 +96,7 @@ def route_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[dict[s
         }
 
 
-def flow_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[dict[str, Any]]:
+def flow_rows(problem: ExpansionProblem, result: ExpansionResult) -> Iterator[dict[str, Any]]:
     """Power over every line in use in every stage, in its direction."""
     for flow in () if result.plan is None else result.plan.flows:
         yield {
@@ -108,7 +108,7 @@ def flow_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[dict[st
         }
 
 
-def stage_rows(problem: ExpansionProblem, result: PlanResult) -> Iterator[dict[str, Any]]:
+def stage_rows(problem: ExpansionProblem, result: ExpansionResult) -> Iterator[dict[str, Any]]:
     """Demand, loss, transfers and AC check of every stage."""
     if result.plan is None:
         return
@@ -162,7 +162,7 @@ def ac_sentence(problem: ExpansionProblem, evaluation: Evaluation | None) -> str
     )
 
 
-def plan_table(problem: ExpansionProblem, result: PlanResult) -> RenderableType:
+def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> RenderableType:
     """The plan for the terminal."""
     parts: list[RenderableType] = [Text(f"{problem.title or problem.name}: {result.status.value}. {result.message}")]
     parts += [Text(f"  - {sentence}") for sentence in result.conflicts]
@@ -203,7 +203,7 @@ def plan_table(problem: ExpansionProblem, result: PlanResult) -> RenderableType:
     return Group(*parts)
 
 
-def bill_of_materials(problem: ExpansionProblem, result: PlanResult) -> str:
+def bill_of_materials(problem: ExpansionProblem, result: ExpansionResult) -> str:
     """What is bought, as CSV: one row per substation and per line, prices not discounted."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -14,7 +14,7 @@ from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.engine import SMALLEST_GAP
 from learnopt.formulations.conductor_selection import economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.physics import evaluate, power_flow
 from learnopt.studies.conductors.bound import KEPT, SEEN, bound_data, survive, survivors_of
 from learnopt.studies.conductors.search import PlanSearch
@@ -29,7 +29,7 @@ _BATCH = 100_000
 
 
 @dataclass(frozen=True)
-class PlanParams:
+class ConductorParams:
     """Effort of the outer approximation.
 
     Parameters
@@ -46,7 +46,7 @@ class PlanParams:
 
 
 @dataclass(frozen=True)
-class PlanResult:
+class ConductorResult:
     """What planning returns: complete even in failure.
 
     Parameters
@@ -66,7 +66,7 @@ class PlanResult:
     """
 
     status: Status
-    plan: Plan | None
+    plan: ConductorPlan | None
     evaluation: Evaluation | None
     total_cost: float | None
     investment_cost: float | None
@@ -85,7 +85,7 @@ class PlanResult:
         return max(0.0, self.total_cost - self.dual_bound) / max(self.total_cost, 1e-12)
 
 
-def judge(problem: ConductorProblem, plan: Plan) -> tuple[Evaluation, list[str]]:
+def assess(problem: ConductorProblem, plan: ConductorPlan) -> tuple[Evaluation, list[str]]:
     """Power flow of a plan by the independent judge, and everything that speaks against it."""
     evaluation = evaluate(problem.equipped(plan.conductor), plan.configuration)
     reasons = [*problem.faults(plan), *evaluation.violations]
@@ -94,7 +94,7 @@ def judge(problem: ConductorProblem, plan: Plan) -> tuple[Evaluation, list[str]]
     return evaluation, reasons
 
 
-def _thicker_downstream(problem: ConductorProblem, plan: Plan) -> list[str]:
+def _thicker_downstream(problem: ConductorProblem, plan: ConductorPlan) -> list[str]:
     """Branches that are thicker than the branch that feeds them."""
     net, kind = problem.network, plan.conductor
     flow = power_flow(problem.equipped(kind), plan.configuration)
@@ -113,24 +113,24 @@ class _Search:
 
     problem: ConductorProblem
     local: PlanSearch
-    best: Plan | None = None
+    best: ConductorPlan | None = None
     evaluation: Evaluation | None = None
     cost: float = math.inf
     bound: float = -math.inf
     nodes: int = 0
-    seen: set[Plan] = field(default_factory=set)
-    doubted: set[Plan] = field(default_factory=set)
+    seen: set[ConductorPlan] = field(default_factory=set)
+    doubted: set[ConductorPlan] = field(default_factory=set)
 
-    def doubts(self, plan: Plan) -> bool:
+    def doubts(self, plan: ConductorPlan) -> bool:
         """The power flow of a plan that was offered is not settled."""
         return plan in self.doubted
 
-    def offer(self, plan: Plan) -> bool:
+    def offer(self, plan: ConductorPlan) -> bool:
         """Take a plan as incumbent if the judge finds it feasible and cheaper."""
         if plan in self.seen:
             return False
         self.seen.add(plan)
-        evaluation, reasons = judge(self.problem, plan)
+        evaluation, reasons = assess(self.problem, plan)
         equipped = self.problem.equipped(plan.conductor)
         if unsettled(equipped, plan.configuration, evaluation) and not self.problem.faults(plan):
             self.doubted.add(plan)
@@ -142,7 +142,7 @@ class _Search:
         self.best, self.evaluation, self.cost = plan, evaluation, cost
         return True
 
-    def complete(self, plan: Plan) -> bool:
+    def complete(self, plan: ConductorPlan) -> bool:
         """Offer a plan of the relaxation and what its configuration can be made of; False where it is known."""
         known = plan in self.seen
         self.offer(plan)
@@ -156,10 +156,10 @@ def solve_plan(
     *,
     gap: float = DEFAULT_GAP,
     time_limit: float = math.inf,
-    starts: tuple[Plan, ...] = (),
+    starts: tuple[ConductorPlan, ...] = (),
     seed: int = 0,
-    params: PlanParams | None = None,
-) -> PlanResult:
+    params: ConductorParams | None = None,
+) -> ConductorResult:
     """Plan of least annual cost, proven within ``gap``, or the best found with the gap reached.
 
     Parameters
@@ -173,13 +173,13 @@ def solve_plan(
     gap = max(gap, SMALLEST_GAP)
     search = _Search(problem, PlanSearch(problem))
     try:
-        status, message = _prove(search, gap, time_limit, starts, seed, params or PlanParams(), watch)
+        status, message = _prove(search, gap, time_limit, starts, seed, params or ConductorParams(), watch)
     except KeyboardInterrupt:
         status, message = Status.INTERRUPTED, "Interrupted; this is the best plan so far."
     return _result(search, status, message, watch, gap)
 
 
-def _result(search: _Search, status: Status, message: str, watch: Stopwatch, gap: float) -> PlanResult:
+def _result(search: _Search, status: Status, message: str, watch: Stopwatch, gap: float) -> ConductorResult:
     """What is known, judged: optimal where the reported gap is at most the one asked for (as ``engines.conclude``)."""
     problem, plan = search.problem, search.best
     known = plan is not None and search.evaluation is not None
@@ -190,7 +190,7 @@ def _result(search: _Search, status: Status, message: str, watch: Stopwatch, gap
             bound, message = -math.inf, f"{message} Nothing is proven: {doubt}."
         if status is Status.OPTIMAL and search.cost - bound > max(gap, AGREEMENT) * search.cost:
             status = Status.FEASIBLE
-    return PlanResult(
+    return ConductorResult(
         status=status,
         plan=plan,
         evaluation=search.evaluation,
@@ -209,9 +209,9 @@ def _prove(
     search: _Search,
     gap: float,
     limit: float,
-    starts: tuple[Plan, ...],
+    starts: tuple[ConductorPlan, ...],
     seed: int,
-    params: PlanParams,
+    params: ConductorParams,
     watch: Stopwatch,
 ) -> tuple[Status, str]:
     problem = search.problem
@@ -286,7 +286,7 @@ def _enumerate(search: _Search, gap: float, limit: float, watch: Stopwatch) -> t
                 gap=gap,
                 time_limit=limit - watch.elapsed,
                 starts=() if search.best is None else (replace(search.best, configuration=configuration),),
-                params=PlanParams(most_configurations=0),
+                params=ConductorParams(most_configurations=0),
             )
             if alone.plan is not None:
                 search.offer(alone.plan)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from learnopt.engines.clock import Stopwatch
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Bools, Configuration, Floats, Ints
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.physics.limits import LimitArrays, limit_arrays, total_violation
 from learnopt.physics.sweep import Grid, order_flow, problem_grid, sweep_tree, tree_flow
 
@@ -178,7 +178,9 @@ class PlanSearch:
             rule=problem.no_thicker_downstream,
         )
 
-    def choose(self, configuration: Configuration, start: Ints | None = None, steps: bool = True) -> tuple[Plan, float]:
+    def choose(
+        self, configuration: Configuration, start: Ints | None = None, steps: bool = True
+    ) -> tuple[ConductorPlan, float]:
         """Conductors for a configuration.
 
         Parameters
@@ -197,9 +199,9 @@ class PlanSearch:
         kind = thickest if start is None else np.where(problem.routed, start, 0)
         kind = np.array(kind, dtype=np.int64)
         merit = _choose(self._data, np.array(configuration.closed), steps, kind)
-        return Plan(configuration, np.where(problem.routed, kind, -1)), float(merit)
+        return ConductorPlan(configuration, np.where(problem.routed, kind, -1)), float(merit)
 
-    def improve(self, start: Plan, seconds: float = math.inf) -> tuple[Plan, float]:
+    def improve(self, start: ConductorPlan, seconds: float = math.inf) -> tuple[ConductorPlan, float]:
         """Branch exchange and conductor steps until neither helps, or until the time is over."""
         watch = Stopwatch()
         best, merit = self.choose(start.configuration, start.conductor)
@@ -220,7 +222,7 @@ class PlanSearch:
                 return best, merit
             best, merit = found
 
-    def _exchanges(self, plan: Plan) -> list[Configuration]:
+    def _exchanges(self, plan: ConductorPlan) -> list[Configuration]:
         problem = self.problem
         configurations = LocalSearch(problem.equipped(plan.conductor)).neighbours(
             plan.configuration, 8 * problem.network.n_branch

@@ -20,8 +20,8 @@ from learnopt.engines.base import Stopwatch
 from learnopt.io.cases import load_case
 from learnopt.io.conductors import read_conductors
 from learnopt.network import Configuration, Ints, ReconfigurationProblem, Status
-from learnopt.network.conductors import ConductorProblem, Mode, Plan
-from learnopt.studies.conductors.engine import DEFAULT_GAP, PlanResult, judge, locked, solve_plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
+from learnopt.studies.conductors.engine import DEFAULT_GAP, ConductorResult, assess, locked, solve_plan
 from learnopt.studies.conductors.substitution import substitute
 from learnopt.studies.configuration.explain import explain_infeasibility
 
@@ -36,7 +36,7 @@ def run_study(
     gap: float = DEFAULT_GAP,
     time_limit: float = math.inf,
     progress: Callable[[Mode], None] = lambda mode: None,
-) -> dict[Mode, PlanResult]:
+) -> dict[Mode, ConductorResult]:
     """Results of the scenarios asked for, first steps included, in the order of :class:`Mode`.
 
     Parameters
@@ -45,7 +45,7 @@ def run_study(
         Seconds for each optimisation.
     """
     needed = {*modes, *(FIRST_STEP[mode] for mode in modes if mode in FIRST_STEP)}
-    results: dict[Mode, PlanResult] = {}
+    results: dict[Mode, ConductorResult] = {}
     for mode in Mode:
         if mode not in needed:
             continue
@@ -107,24 +107,24 @@ def why_not(problem: ConductorProblem) -> list[str]:
     return [heading, *sentences, *rest] if sentences else rest
 
 
-def _as_built(problem: ConductorProblem) -> PlanResult:
+def _as_built(problem: ConductorProblem) -> ConductorResult:
     """The base: judged, not optimised, whatever limits it breaks."""
     watch = Stopwatch()
     plan = problem.installed_plan
-    evaluation, reasons = judge(problem, plan)
+    evaluation, reasons = assess(problem, plan)
     if not evaluation.converged:
         return _without_plan(Status.NO_SOLUTION, "The base: " + "; ".join(reasons))
     investment = problem.investment_cost(plan.conductor)
     energy = problem.costs.per_kw * evaluation.loss_kw
     broken = f" It breaks {len(reasons)} limits: {'; '.join(reasons[:3])}." if reasons else ""
     total = investment + energy
-    return PlanResult(
+    return ConductorResult(
         Status.FEASIBLE, plan, evaluation, total, investment, energy, total, f"As built.{broken}",
         solve_time_s=watch.elapsed,
     )  # fmt: skip
 
 
-def _reconfigure(problem: ConductorProblem, start: Plan, gap: float, time_limit: float) -> PlanResult:
+def _reconfigure(problem: ConductorProblem, start: ConductorPlan, gap: float, time_limit: float) -> ConductorResult:
     """Least loss with given conductors, by the engine for reconfiguration; by that for plans where thickness counts."""
     if problem.no_thicker_downstream:
         return solve_plan(problem, gap=gap, time_limit=time_limit, starts=(start,))
@@ -136,9 +136,9 @@ def _reconfigure(problem: ConductorProblem, start: Plan, gap: float, time_limit:
     if found.configuration is None or found.loss_kw is None:
         return replace(_without_plan(found.status, found.message), dual_bound=bound, solve_time_s=found.solve_time_s)
     energy = per_kw * found.loss_kw
-    return PlanResult(
+    return ConductorResult(
         status=found.status,
-        plan=Plan(found.configuration, start.conductor),
+        plan=ConductorPlan(found.configuration, start.conductor),
         evaluation=found.evaluation,
         total_cost=investment + energy,
         investment_cost=investment,
@@ -151,5 +151,5 @@ def _reconfigure(problem: ConductorProblem, start: Plan, gap: float, time_limit:
     )
 
 
-def _without_plan(status: Status, message: str) -> PlanResult:
-    return PlanResult(status, None, None, None, None, None, None, message)
+def _without_plan(status: Status, message: str) -> ConductorResult:
+    return ConductorResult(status, None, None, None, None, None, None, message)

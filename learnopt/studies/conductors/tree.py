@@ -24,7 +24,7 @@ from learnopt.engines.milp.engine import HighsRelaxation
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.conductor_selection import ConductorData, build_conductor_selection
 from learnopt.network import Bools, Floats
-from learnopt.network.conductors import ConductorProblem, Plan
+from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.physics import power_flow
 
 ROUNDING = 1e-7
@@ -46,11 +46,11 @@ class Incumbent(Protocol):
     problem: ConductorProblem
     cost: float
 
-    def complete(self, plan: Plan) -> bool:
+    def complete(self, plan: ConductorPlan) -> bool:
         """Offer a plan and what its configuration can be made of; False where it is known."""
         ...
 
-    def doubts(self, plan: Plan) -> bool:
+    def doubts(self, plan: ConductorPlan) -> bool:
         """The power flow of a plan that was offered is not settled."""
         ...
 
@@ -109,7 +109,7 @@ class Relaxation:
         """Tangents where a solution lies outside the cone; returns how many."""
         return self._tangents.at_values(*self._relaxation.arc_values(run), tolerance)
 
-    def touch(self, problem: ConductorProblem, plan: Plan) -> int:
+    def touch(self, problem: ConductorProblem, plan: ConductorPlan) -> int:
         """Tangents at the power flow of a plan, for all conductors of the branches in use."""
         equipped = problem.equipped(plan.conductor)
         flow = power_flow(equipped, plan.configuration)
@@ -125,7 +125,7 @@ class Relaxation:
             return np.zeros(len(self.choice), dtype=bool)
         return run.bound + run.reduced_costs[self._b] > cutoff + ROUNDING * abs(cutoff)
 
-    def plan(self, share: Floats) -> Plan:
+    def plan(self, share: Floats) -> ConductorPlan:
         """The plan of an integral configuration: of each branch in use the conductor of largest share."""
         picked = [int(group[share[group].argmax()]) for group in self.feeding if share[group].sum() > 0.5]
         return self.data.plan(np.concatenate([self._always, self.choice[np.array(picked, dtype=np.int64)]]))
@@ -286,7 +286,7 @@ class BranchAndCut:
                     found.append((float(off[split]) * float(np.ptp(premium[members])), "conductor", g, split))
         return [(kind, index, split) for _, kind, index, split in sorted(found, key=lambda c: -c[0])]
 
-    def _split_what_is_left(self, node: Node, plan: Plan) -> list[Node]:
+    def _split_what_is_left(self, node: Node, plan: ConductorPlan) -> list[Node]:
         """Children of a node whose relaxation is integral, with a plan that is known and no better than the best."""
         for g, members in enumerate(self._relaxation.feeding):
             left = np.flatnonzero(~node.excluded[members])

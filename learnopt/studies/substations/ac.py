@@ -10,10 +10,10 @@ from learnopt.network import Evaluation, Network, ReconfigurationProblem
 from learnopt.network.costs import current_a
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.physics import evaluate
-from learnopt.studies.substations.plan import Plan
+from learnopt.studies.substations.plan import ExpansionPlan
 
 
-def plan_network(problem: ExpansionProblem, plan: Plan, stage: int) -> Network:
+def plan_network(problem: ExpansionProblem, plan: ExpansionPlan, stage: int) -> Network:
     """The network that a plan runs in a stage: lines in use, substations at 1.0 pu, demands at the power factor.
 
     Buses have the ids of the nodes, branches those of the routes; ratings are those of lines and substations. Nodes
@@ -56,7 +56,7 @@ def plan_network(problem: ExpansionProblem, plan: Plan, stage: int) -> Network:
     return network_from_dict(case, f"plan of {problem.name}")
 
 
-def evaluate_plan(problem: ExpansionProblem, plan: Plan) -> tuple[Evaluation | None, ...]:
+def evaluate_plan(problem: ExpansionProblem, plan: ExpansionPlan) -> tuple[Evaluation | None, ...]:
     """AC power flow of every stage; None where the plan is not radial or nothing is supplied.
 
     The model balances apparent powers without losses, so a line or substation planned to its limit can be over it here:
@@ -65,7 +65,7 @@ def evaluate_plan(problem: ExpansionProblem, plan: Plan) -> tuple[Evaluation | N
     evaluations: list[Evaluation | None] = []
     for t in range(len(problem.stages)):
         flows = plan.at_stage(t)
-        standing = Plan(tuple(s for s in plan.substations if s.stage <= t), plan.lines, flows)
+        standing = ExpansionPlan(tuple(s for s in plan.substations if s.stage <= t), plan.lines, flows)
         if not flows or not standing.is_radial():
             evaluations.append(None)
             continue

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 from learnopt.network.expansion import ExpansionProblem
-from learnopt.studies.substations.plan import Plan, stage_loss
+from learnopt.studies.substations.plan import ExpansionPlan, stage_loss
 
 TOLERANCE = 1e-6
 """Slack of every limit, relative to the limit or to the total demand."""
@@ -15,7 +15,7 @@ _UNITS = 1e4
 """Integer units of power per MVA in the maximum flow; N-1 is checked to one unit per node."""
 
 
-def check_plan(problem: ExpansionProblem, plan: Plan) -> list[str]:
+def check_plan(problem: ExpansionProblem, plan: ExpansionPlan) -> list[str]:
     """One sentence per rule that a plan breaks; empty where it keeps them all."""
     found = _check_built(problem, plan)
     if found:  # flows over things that are not there mean nothing
@@ -28,7 +28,7 @@ def check_plan(problem: ExpansionProblem, plan: Plan) -> list[str]:
     return found
 
 
-def _check_built(problem: ExpansionProblem, plan: Plan) -> list[str]:
+def _check_built(problem: ExpansionProblem, plan: ExpansionPlan) -> list[str]:
     """Substations and lines that may not be built, or not so many of them."""
     found = []
     sites = [s.site for s in plan.substations]
@@ -56,7 +56,7 @@ def _check_built(problem: ExpansionProblem, plan: Plan) -> list[str]:
     return found
 
 
-def _check_flows(problem: ExpansionProblem, plan: Plan, t: int) -> list[str]:
+def _check_flows(problem: ExpansionProblem, plan: ExpansionPlan, t: int) -> list[str]:
     """Balance, capacities, exits, direction and loss in one stage."""
     found, flows, ids = [], plan.at_stage(t), problem.node_ids
     slack = TOLERANCE * max(problem.total_mva(t), 1e-9)
@@ -81,7 +81,10 @@ def _check_flows(problem: ExpansionProblem, plan: Plan, t: int) -> list[str]:
         exits = sum(flow.tail == i for flow in flows)
         if exits > (site.exits if i in size else 0):
             found.append(f"{exits} lines leave site {site.id!r}, {site.exits if i in size else 0} may")
-    if problem.radial and not Plan(tuple(s for s in plan.substations if s.stage <= t), plan.lines, flows).is_radial():
+    if (
+        problem.radial
+        and not ExpansionPlan(tuple(s for s in plan.substations if s.stage <= t), plan.lines, flows).is_radial()
+    ):
         found.append("the plan is not radial")
     loss = stage_loss(problem, plan, t)
     if loss.counted_mw > loss.limit_mw * (1 + TOLERANCE):
@@ -89,7 +92,7 @@ def _check_flows(problem: ExpansionProblem, plan: Plan, t: int) -> list[str]:
     return found
 
 
-def _check_outages(problem: ExpansionProblem, plan: Plan, t: int) -> list[str]:
+def _check_outages(problem: ExpansionProblem, plan: ExpansionPlan, t: int) -> list[str]:
     """Demand left without supply when a substation loses a transformer: a maximum flow over everything built."""
     found = []
     lines = [line for line in plan.lines if line.stage <= t]

@@ -21,7 +21,14 @@ from learnopt.studies.substations.check import check_plan
 from learnopt.studies.substations.conflicts import explain_conflicts, unreachable
 from learnopt.studies.substations.cuts import SupplyCuts
 from learnopt.studies.substations.local_search import find_plan
-from learnopt.studies.substations.plan import BuiltLine, BuiltSubstation, Flow, Plan, PlanResult, plan_cost
+from learnopt.studies.substations.plan import (
+    BuiltLine,
+    BuiltSubstation,
+    ExpansionPlan,
+    ExpansionResult,
+    Flow,
+    plan_cost,
+)
 from learnopt.studies.substations.squares import PIECES, Squares
 
 ROUNDING = 1e-6
@@ -82,7 +89,7 @@ class PlanOptions:
             raise DataError("options", problems)
 
 
-def plan_substations(problem: ExpansionProblem, options: PlanOptions | None = None) -> PlanResult:
+def plan_substations(problem: ExpansionProblem, options: PlanOptions | None = None) -> ExpansionResult:
     """Find the plan of least cost, prove it within a gap, and check it.
 
     The dual bound holds for every plan that meets the problem, exact quadratic costs and losses included, whatever the
@@ -92,7 +99,7 @@ def plan_substations(problem: ExpansionProblem, options: PlanOptions | None = No
     options = options or PlanOptions()
     if unreachable(problem):
         conflicts = tuple(explain_conflicts(problem, options.time_limit or 30.0))
-        return PlanResult(Status.INFEASIBLE, message="A demand has no way to any site.", conflicts=conflicts)
+        return ExpansionResult(Status.INFEASIBLE, message="A demand has no way to any site.", conflicts=conflicts)
     search = _Search(problem, options)
     try:
         result = search.run()
@@ -124,7 +131,7 @@ class _Search:
         self.problem, self.options = problem, options
         self.watch = Stopwatch()
         self.scale = cost_scale(problem)
-        self.plan: Plan | None = None
+        self.plan: ExpansionPlan | None = None
         self.cost = math.inf
         self.bound = 0.0  # no cost is negative
         self.wanted = max(options.gap, 2 * ROUNDING)
@@ -141,7 +148,7 @@ class _Search:
     def gap(self) -> float:
         return math.inf if self.plan is None else max(0.0, self.cost - self.bound) / max(abs(self.cost), 1e-12)
 
-    def run(self) -> PlanResult:
+    def run(self) -> ExpansionResult:
         """Local search for a plan; cuts and tangents on the relaxation; sites by branching; the rest by HiGHS."""
         options, squares = self.options, self.squares
         limit = math.inf if options.time_limit is None else options.time_limit
@@ -235,7 +242,7 @@ class _Search:
         self._raise_bound(min([r.bound for r in decided], default=self._cutoff))
         return decided
 
-    def offer(self, plan: Plan | None) -> list[str]:
+    def offer(self, plan: ExpansionPlan | None) -> list[str]:
         """Take a plan that keeps every rule and is cheaper than the best so far; returns the rules it breaks."""
         if plan is None:
             return []
@@ -284,11 +291,11 @@ class _Search:
     def _stopped(self) -> Status:
         return Status.NO_SOLUTION if self.plan is None else Status.FEASIBLE
 
-    def result(self, status: Status, message: str) -> PlanResult:
+    def result(self, status: Status, message: str) -> ExpansionResult:
         """The result as it stands."""
         variables, integers, rows = self.size
         proven = self.bound > 0 and status is not Status.INFEASIBLE
-        return PlanResult(
+        return ExpansionResult(
             status=status,
             plan=self.plan,
             costs=None if self.plan is None else plan_cost(self.problem, self.plan),
@@ -319,7 +326,7 @@ class _Columns:
         single = isinstance(m.y, dict)
         self.y = None if single else [model.columns([m.y[(*o, t)] for o in self.options]) for t in stages]
 
-    def plan(self, values: np.ndarray) -> Plan:
+    def plan(self, values: np.ndarray) -> ExpansionPlan:
         """The plan of a solution: what carries no power is left out, radial flows are computed anew."""
         problem, links = self.problem, self.problem.links
         flows = []
@@ -341,7 +348,7 @@ class _Columns:
             kept = [k for k in chosen if (int(links.route[k]), int(links.tail[k])) in carrying]
             built = {(int(links.route[k]), int(links.line_type[k])): 0 for k in kept}
         lines = tuple(BuiltLine(e, k, t) for (e, k), t in sorted(built.items()))
-        return Plan(substations, lines, tuple(flows))
+        return ExpansionPlan(substations, lines, tuple(flows))
 
     @staticmethod
     def _first(states: list[np.ndarray]) -> dict[int, int]:

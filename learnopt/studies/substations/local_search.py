@@ -15,7 +15,7 @@ import numpy as np
 
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.studies.substations.check import check_plan
-from learnopt.studies.substations.plan import BuiltLine, BuiltSubstation, Flow, Plan
+from learnopt.studies.substations.plan import BuiltLine, BuiltSubstation, ExpansionPlan, Flow
 
 _MOST_SITES = 6
 """Most sites of which every set is tried as a start; of more sites, sets that leave out one or two."""
@@ -25,7 +25,7 @@ _SHAKEN = (2, 16)
 """Fewest and most nodes moved at random by each."""
 
 
-def find_plan(problem: ExpansionProblem, rng: np.random.Generator) -> Plan | None:
+def find_plan(problem: ExpansionProblem, rng: np.random.Generator) -> ExpansionPlan | None:
     """The best feasible radial plan of local search from several starts; None where it finds none or does not serve."""
     if len(problem.stages) > 1 or problem.n_minus_1:
         return None
@@ -243,7 +243,7 @@ class _Forest:
                 self.move(int(v), u, e)
         self.cost = self.total()
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> ExpansionPlan | None:
         """The plan of the forest, without lines that carry nothing; None where no type carries a power."""
         problem, n_site = self.problem, self.problem.n_site
         lines, flows = [], []
@@ -263,7 +263,7 @@ class _Forest:
                 if size is None:
                     return None
                 substations.append(BuiltSubstation(i, site.sizes[size], 0))
-        return Plan(tuple(substations), tuple(sorted(lines, key=lambda line: line.route)), tuple(flows))
+        return ExpansionPlan(tuple(substations), tuple(sorted(lines, key=lambda line: line.route)), tuple(flows))
 
 
 _Offer = tuple[float, float, float, float]

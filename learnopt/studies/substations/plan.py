@@ -42,7 +42,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExpansionPlan:
     """What is built, and the power over it in every stage; lines without flow are reserves."""
 
     substations: tuple[BuiltSubstation, ...]
@@ -115,7 +115,7 @@ class CostSplit:
         return self.substation_fixed + self.substation_variable + self.feeder_fixed + self.feeder_variable
 
 
-def plan_cost(problem: ExpansionProblem, plan: Plan) -> CostSplit:
+def plan_cost(problem: ExpansionProblem, plan: ExpansionPlan) -> CostSplit:
     """Cost of a plan by eq. (1), quadratic costs exact; computed from the plan, without the model."""
     stages, substation_variable, feeder_variable = problem.stages, 0.0, 0.0
     for t, stage in enumerate(stages):
@@ -165,7 +165,7 @@ class StageLoss:
         return self.quadratic_mw if self.tangent_mw is None else self.tangent_mw
 
 
-def stage_loss(problem: ExpansionProblem, plan: Plan, stage: int) -> StageLoss:
+def stage_loss(problem: ExpansionProblem, plan: ExpansionPlan, stage: int) -> StageLoss:
     """Loss of a plan in a stage."""
     flows, tangent = plan.at_stage(stage), problem.loss_tangent
     return StageLoss(
@@ -176,7 +176,7 @@ def stage_loss(problem: ExpansionProblem, plan: Plan, stage: int) -> StageLoss:
 
 
 @dataclass(frozen=True)
-class PlanResult:
+class ExpansionResult:
     """Outcome of a planning run, complete even in failure.
 
     Parameters
@@ -198,7 +198,7 @@ class PlanResult:
     """
 
     status: Status
-    plan: Plan | None = None
+    plan: ExpansionPlan | None = None
     costs: CostSplit | None = None
     dual_bound: float | None = None
     message: str = ""

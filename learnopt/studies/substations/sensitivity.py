@@ -9,7 +9,7 @@ import numpy as np
 from learnopt.network import Floats
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.studies.substations.engine import PlanOptions, plan_substations
-from learnopt.studies.substations.plan import Plan, plan_cost
+from learnopt.studies.substations.plan import ExpansionPlan, plan_cost
 
 FAR = 1e3
 """Lengths added, in units of all lengths together, beyond which a range counts as open."""
@@ -17,7 +17,7 @@ _EQUAL = 1e-7
 """Relative difference of costs that counts as none."""
 
 
-def length_range(problem: ExpansionProblem, plan: Plan, direction: Floats) -> tuple[float, float]:
+def length_range(problem: ExpansionProblem, plan: ExpansionPlan, direction: Floats) -> tuple[float, float]:
     """Interval of t in which a plan stays optimal for the lengths ``length + t * direction``.
 
     The cost of every plan is linear in t, so the least cost is concave and the interval is one. Its ends are found as
@@ -46,7 +46,7 @@ def length_range(problem: ExpansionProblem, plan: Plan, direction: Floats) -> tu
     return low, math.inf if high == longest else high
 
 
-def _end(problem: ExpansionProblem, plan: Plan, lengths: Floats, direction: Floats, t: float) -> float:
+def _end(problem: ExpansionProblem, plan: ExpansionPlan, lengths: Floats, direction: Floats, t: float) -> float:
     """The farthest point towards t at which the plan is optimal."""
     while True:
         there = problem.with_lengths(np.maximum(lengths + t * direction, 0.0))

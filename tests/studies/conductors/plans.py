@@ -9,9 +9,9 @@ import numpy as np
 
 from learnopt.io import network_from_dict
 from learnopt.network import Configuration, Limits, ReconfigurationProblem
-from learnopt.network.conductors import Conductor, ConductorProblem, EnergyCosts, Plan
+from learnopt.network.conductors import Conductor, ConductorPlan, ConductorProblem, EnergyCosts
 from learnopt.physics import power_flow
-from learnopt.studies.conductors.engine import judge
+from learnopt.studies.conductors.engine import assess
 from tests.instances import all_configurations
 
 COSTS = EnergyCosts("unit", 0.06, 0.4, 8760.0, 0.08, 25.0)
@@ -65,16 +65,16 @@ def small_problem(
     )
 
 
-def plans_of(problem: ConductorProblem, configuration: Configuration) -> Iterator[Plan]:
+def plans_of(problem: ConductorProblem, configuration: Configuration) -> Iterator[ConductorPlan]:
     """Every choice of conductors for the closed branches; open ones get the cheapest."""
     used = np.flatnonzero(configuration.closed)
     for choice in product(*(np.flatnonzero(problem.options[e]) for e in used)):
         conductor = np.where(problem.options, problem.investment, np.inf).argmin(axis=1)
         conductor[used] = choice
-        yield Plan(configuration, conductor)
+        yield ConductorPlan(configuration, conductor)
 
 
-def follows_rule(problem: ConductorProblem, plan: Plan) -> bool:
+def follows_rule(problem: ConductorProblem, plan: ConductorPlan) -> bool:
     """No closed branch is thicker than the one that feeds it."""
     flow = power_flow(problem.equipped(plan.conductor), plan.configuration)
     for k in np.flatnonzero(flow.parent >= 0):
@@ -84,9 +84,9 @@ def follows_rule(problem: ConductorProblem, plan: Plan) -> bool:
     return True
 
 
-def cost_of(problem: ConductorProblem, plan: Plan) -> float:
+def cost_of(problem: ConductorProblem, plan: ConductorPlan) -> float:
     """Annual cost by the sweep; infinite where the judge or a rule objects."""
-    evaluation, reasons = judge(problem, plan)
+    evaluation, reasons = assess(problem, plan)
     if reasons or not evaluation.converged:
         return np.inf
     if problem.no_thicker_downstream and not follows_rule(problem, plan):

@@ -13,9 +13,9 @@ from learnopt.network import Status
 from learnopt.physics import power_flow
 from learnopt.physics.sweep import grid_of, order_tree
 from learnopt.studies.conductors.bound import bound_data, configuration_bound, ranges_of
-from learnopt.studies.conductors.engine import PlanParams, solve_plan
+from learnopt.studies.conductors.engine import ConductorParams, solve_plan
 
-BRANCH_AND_CUT = PlanParams(most_configurations=0)
+BRANCH_AND_CUT = ConductorParams(most_configurations=0)
 PROVEN = {Status.OPTIMAL, Status.INFEASIBLE}
 KINDS = {
     "passive": {},

@@ -10,7 +10,7 @@ from learnopt.io.planning import load_planning
 from learnopt.network.expansion import ExpansionProblem, LossTangent
 from learnopt.studies.substations.check import check_plan
 from learnopt.studies.substations.engine import plan_substations
-from learnopt.studies.substations.plan import BuiltLine, BuiltSubstation, Flow, Plan
+from learnopt.studies.substations.plan import BuiltLine, BuiltSubstation, ExpansionPlan, Flow
 
 PROBLEM = load_planning("turkay").replace(radial=True)
 PLAN = plan_substations(PROBLEM).plan
@@ -21,7 +21,7 @@ def sized(mva: float) -> ExpansionProblem:
     return PROBLEM.replace(sizes=(replace(PROBLEM.sizes[0], capacity_mva=mva),))
 
 
-BROKEN: dict[str, tuple[ExpansionProblem, Plan, str]] = {
+BROKEN: dict[str, tuple[ExpansionProblem, ExpansionPlan, str]] = {
     "demand not met": (PROBLEM, replace(PLAN, flows=PLAN.flows[:-1]), "needs"),
     "substation too small": (sized(28.0), PLAN, "delivers 29"),
     "no substation": (PROBLEM, replace(PLAN, substations=()), "0 may"),
