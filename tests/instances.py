@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from conftest import random_network
@@ -102,6 +103,24 @@ def random_problem(
         rules["max_operations"] = int(rng.integers(0, 5))
     problem = ReconfigurationProblem(net, Situations.of(scenario), limits, **rules)
     return with_bus_limits(problem, seed) if BUS_LIMITS in has else problem
+
+
+def solvable_problem(
+    seed: int,
+    features: Collection[str] | None = None,
+    *,
+    holds: Callable[[ReconfigurationProblem], bool] = lambda problem: True,
+    **options: Any,
+) -> ReconfigurationProblem:
+    """The first :func:`random_problem` of a series of seeds that some configuration solves and for which ``holds``.
+
+    A test that needs it asks every time. Limits are not looked at.
+    """
+    for draw in range(100):
+        problem = random_problem(seed + 100_000 * draw, features, **options)
+        if not problem.contradictions and holds(problem):
+            return problem
+    raise AssertionError(f"no problem of seed {seed} has what the test needs")
 
 
 def with_bus_limits(problem: ReconfigurationProblem, seed: int) -> ReconfigurationProblem:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from instances import all_configurations, random_problem
+from instances import all_configurations, solvable_problem
 
 from learnopt.engines.arcs.arborescence import dual_value, flow_limits, propagate, workspace
 from learnopt.engines.arcs.arc_graph import ArcGraph
@@ -12,6 +14,7 @@ from learnopt.engines.arcs.chains import chain_value, chain_workspace, chains_of
 from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
 from learnopt.engines.tree import engine as tree_search
 from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.physics import evaluate
 from learnopt.physics.sweep import grid_of, order_tree
 
 
@@ -36,10 +39,13 @@ def test_bounds_never_exceed_any_configuration(seed: int) -> None:
     Elimination keeps every configuration below the threshold.
     """
     rng = np.random.default_rng(seed)
-    problem = random_problem(seed, [f for f in ("couplers", "lock") if rng.random() < 0.5], n_loops=(2, 6))
+    problem = solvable_problem(
+        seed,
+        [f for f in ("couplers", "lock") if rng.random() < 0.5],
+        n_loops=(2, 6),
+        holds=lambda p: bool(p.free.any()),
+    )
     configurations = all_configurations(problem)
-    if problem.contradictions or not problem.free.any():
-        return
     net = problem.network
     columns = rng.normal(size=(net.n_bus, 2)) if seed % 3 == 0 else rng.uniform(size=(net.n_bus, 2))
     columns[net.is_substation] = 0.0
@@ -84,10 +90,10 @@ def test_bounds_never_exceed_any_configuration(seed: int) -> None:
 def test_kicks_keep_the_configuration_radial_and_its_loss_true(seed: int) -> None:
     """The loss that iterated exchange carries along is that of its configuration, which never gets worse."""
     rng = np.random.default_rng(seed)
-    problem = random_problem(seed, ("lock",) if seed % 2 else (), n_bus=(8, 14), n_loops=(2, 6))
+    problem = solvable_problem(
+        seed, ("lock",) if seed % 2 else (), n_bus=(8, 14), n_loops=(2, 6), holds=lambda p: bool(p.free.any())
+    )
     configurations = all_configurations(problem)
-    if problem.contradictions or not problem.free.any():
-        return
     net = problem.network
     columns = rng.uniform(size=(net.n_bus, 2)) * ~net.is_substation[:, None]
     price = np.zeros(net.n_branch)
@@ -101,6 +107,16 @@ def test_kicks_keep_the_configuration_radial_and_its_loss_true(seed: int) -> Non
     assert reached >= best * (1 - 1e-9)
 
 
-def test_long_search_compiles_on_a_small_problem(triangle):
+def test_long_search_compiles_on_a_small_problem(triangle, monkeypatch):
     """What the command line compiles before the clock starts solves the problem it is given."""
-    tree_search.compile_long_search(ReconfigurationProblem.of(triangle))
+    seen, real = [], tree_search.continue_best_first
+
+    def watched(state: Any, search: Any, budget: Any) -> None:
+        seen.append(state)
+        real(state, search, budget)
+
+    monkeypatch.setattr(tree_search, "continue_best_first", watched)
+    problem = ReconfigurationProblem.of(triangle)
+    tree_search.compile_long_search(problem)
+    least = min(evaluate(problem, c).loss_kw for c in all_configurations(problem)) / problem.network.base.kw
+    assert [state.objective_pu for state in seen] == [pytest.approx(least, rel=1e-6)]

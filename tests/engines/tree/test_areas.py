@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import make_network, random_network
-from instances import feasible_flows, random_problem
+from instances import feasible_flows, random_problem, solvable_problem
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.tree import engine as tree_search
@@ -96,9 +96,7 @@ def test_blocks_equal_all_configurations_of_the_model(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = composed(rng, 3, at_root=0.1)
     features = [f for f in ("generation", "charging", "couplers", "lock", "cost") if rng.random() < 0.3]
-    problem = random_problem(seed, features, load=(0.1, 0.5), network=network)
-    if problem.contradictions:
-        return
+    problem = solvable_problem(seed, features, load=(0.1, 0.5), network=network)
     result = TreeSearchEngine().solve(problem, SolveOptions(certify=Certificate.MODEL))
     assert result.status is Status.OPTIMAL
     answer = result.configuration

@@ -12,6 +12,7 @@ from instances import all_configurations, random_problem
 from learnopt.engines import SolveOptions
 from learnopt.engines.enumeration import EnumerationEngine
 from learnopt.network import (
+    Evaluation,
     HeldLimit,
     LimitKind,
     Limits,
@@ -182,16 +183,20 @@ def keeps(problem: ReconfigurationProblem, one: HeldLimit, configuration) -> boo
     return drawn <= one.limit * (1 + 1e-6) if one.kind is LimitKind.MOST_POWER else drawn * (1 + 1e-6) >= one.limit
 
 
+def present_state(problem: ReconfigurationProblem) -> Evaluation:
+    """The normal configuration without limits."""
+    return evaluate(problem.replace(limits=Limits()), problem.network.normal_configuration)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_problems_by_brute_force(seed: int) -> None:
     """What is held no configuration respects; what is not held and broken now some configuration does."""
     rng = np.random.default_rng([seed, 5])
     kinds = ("generation", "capacitors", "charging", "couplers", "voltages", "transformers", "lock", "outage")
-    problem = random_problem(seed + 300, [k for k in kinds if rng.random() < 0.2], n_loops=(1, 5), load=(0.3, 2.0))
-    net = problem.network
-    present = evaluate(problem.replace(limits=Limits()), net.normal_configuration)
-    if not present.converged:
-        return
+    features = [k for k in kinds if rng.random() < 0.2]
+    drawn = (random_problem(seed + 300 + 1000 * k, features, n_loops=(1, 5), load=(0.3, 2.0)) for k in range(100))
+    problem = next(p for p in drawn if present_state(p).converged)
+    net, present = problem.network, present_state(problem)
     drop, current = 1 - present.vm, present.current_a / net.i_base
     network = replace(
         net,
