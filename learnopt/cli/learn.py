@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -26,6 +26,10 @@ def train(
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Labelled dataset, instead of the file's.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Checkpoint folder, instead of the file's.")] = None,
     store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the MLflow store.")] = Path("mlruns"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from an interrupted training, if there is one.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
     json_output: JsonOption = False,
 ) -> None:
     """Train a model on exact labels, calibrate it, track the run in MLflow, write a checkpoint.
@@ -55,10 +59,11 @@ def train(
         raise DataError("options", ["--from tunes on the snapshots of one feeder: give one --data folder"])
     with track_run(store, "learnopt", wanted.name) as run:
         run.log_parameters(wanted.as_dict())
+        how: dict[str, Any] = {"logger": run.lightning_logger(), "progress": not json_output, "resume": resume}
         if start is None:
-            outcome = run_train(wanted, datasets, checkpoint, run.lightning_logger(), progress=not json_output)
+            outcome = run_train(wanted, datasets, checkpoint, workers=workers, **how)
         else:
-            outcome = tune(start, datasets[0], checkpoint, wanted, run.lightning_logger(), progress=not json_output)
+            outcome = tune(start, datasets[0], checkpoint, wanted, **how)
         run.log_manifest(outcome.card.data)
         run.log_metrics(outcome.card.metrics)
         run.log_metrics(outcome.card.calibration, prefix="calibration.")

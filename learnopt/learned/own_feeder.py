@@ -8,6 +8,7 @@ so.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration
 from learnopt.learned.starts import confidence_for_fixing
-from learnopt.learned.training import TrainingOutcome, proven_pairs
+from learnopt.learned.training import UNFINISHED, TrainingOutcome, proven_pairs
 from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
 from learnopt.learning.calibration import calibrate, reliability
 from learnopt.learning.card import LIMITS_OF_USE, ModelCard
@@ -78,6 +79,7 @@ def tune(
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    resume: bool = False,
 ) -> TrainingOutcome:
     """Go on training a checkpoint on the snapshots of one feeder, calibrate, measure on the last days, save.
 
@@ -87,6 +89,8 @@ def tune(
         Folder or name of the checkpoint to start from; its architecture is kept.
     config
         The shares are shares of days.
+    resume
+        Go on from the state that an interrupted training left, where there is one.
 
     Raises
     ------
@@ -102,7 +106,8 @@ def tune(
     sides = split_days(times, shares)
     training, validation, thresholds, test = ([pairs[i] for i in side] for side in sides)
     before, origin = load_checkpoint(start), load_card(start)
-    model = fit(config, training, validation, logger, callbacks, progress, start=before.model)
+    unfinished = checkpoint / UNFINISHED
+    model = fit(config, training, validation, logger, callbacks, progress, before.model, unfinished, resume)
     config = replace(config, model=before.model.config)
     raw = Predictor(model.model, name=config.name)
     calibration = calibrate(raw, validation, thresholds, [_day(times[i]) for i in sides[2]], confidence_for_fixing)
@@ -132,6 +137,7 @@ def tune(
     card = ModelCard.of(config, calibration, summary, measured)
     card = replace(card, limits_of_use=(*LIMITS_OF_USE[:-1], _only_for(summary["feeder"])))
     card = save_checkpoint(checkpoint, model.model, card)
+    shutil.rmtree(unfinished)
     return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,10 @@ from lightning.pytorch.loggers import Logger
 
 from learnopt.dataset.manifest import Manifest
 from learnopt.dataset.records import LabelRecord
-from learnopt.dataset.store import labelled_feeders, read_labels, read_manifest
+from learnopt.dataset.store import labelled_feeders, labelled_shards, read_labels, read_manifest
 from learnopt.errors import DataError
 from learnopt.learned.baselines import solving_baselines
+from learnopt.learned.labels import end_with_parent
 from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
 from learnopt.learning.baselines import Baseline, all_baselines
 from learnopt.learning.calibration import Reliability, calibrate, reliability
@@ -24,12 +28,15 @@ from learnopt.learning.card import ModelCard
 from learnopt.learning.checkpoint import save_checkpoint
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.evaluation import Metrics, evaluate_predictions
+from learnopt.learning.packed import PackedFeeders
 from learnopt.learning.predict import Predictor
-from learnopt.learning.training import Pair, fit, split_by_feeder
+from learnopt.learning.training import Pair, fit, split_by_feeder, training_data
 from learnopt.network import Certificate, Status
 
 AC_LABELS = "test_ac_labels"
 """Key of the metrics on labels that are proven in AC."""
+UNFINISHED = "unfinished"
+"""Folder within that of the checkpoint for the state of a training until it is saved."""
 Side = Mapping[Path, Collection[int]]
 """Feeders of each dataset."""
 
@@ -95,13 +102,54 @@ def training_pair(record: LabelRecord, gap: float) -> Pair | None:
     return (record.problem, record.configuration) if near and record.configuration is not None else None
 
 
-def _training_pairs(side: Side, gap: float, drawn: Counter[Status]) -> Iterator[Pair]:
-    """Training pairs one by one from disk; counts them by the status of their labels."""
-    for folder, chosen in side.items():
-        for record in read_labels(folder, chosen):
-            if (pair := training_pair(record, gap)) is not None:
-                drawn[record.status] += 1
-                yield pair
+@dataclass(frozen=True)
+class _Piece:
+    """Training feeders of one shard, read and turned into features in one go."""
+
+    folder: Path
+    feeders: frozenset[int]
+    config: TrainingConfig
+    number: int
+
+    def features(self) -> tuple[PackedFeeders | None, Counter[Status]]:
+        """Features of the pairs and of partial states, the same in every run; the pairs by status of their labels."""
+        drawn: Counter[Status] = Counter()
+
+        def pairs() -> Iterator[Pair]:
+            for record in read_labels(self.folder, self.feeders):
+                if (pair := training_pair(record, self.config.label_gap)) is not None:
+                    drawn[record.status] += 1
+                    yield pair
+
+        rng = np.random.default_rng([self.config.seed, self.number])
+        return training_data(pairs(), self.config.partial_states, rng), drawn
+
+
+def _training_features(side: Side, config: TrainingConfig, workers: int) -> tuple[PackedFeeders, Counter[Status]]:
+    """Features of all training pairs, and the pairs by the status of their labels; the same for any number of workers.
+
+    Raises
+    ------
+    DataError
+        If no pair has a switch to decide.
+    """
+    shards = [
+        (folder, chosen & {feeder for feeder, _ in manifest.places(shard)})
+        for folder, chosen in ((folder, frozenset(feeders)) for folder, feeders in side.items())
+        for manifest in (read_manifest(folder),)
+        for shard in labelled_shards(folder)
+    ]
+    pieces = [_Piece(folder, feeders, config, k) for k, (folder, feeders) in enumerate(shards) if feeders]
+    if workers == 1:
+        found = [piece.features() for piece in pieces]
+    else:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
+            found = list(pool.map(_Piece.features, pieces))
+    parts = [features for features, _ in found if features is not None]
+    if not parts:
+        raise DataError("training pairs", ["no training pair has a switch to decide"])
+    return PackedFeeders.join(parts), sum((drawn for _, drawn in found), Counter())
 
 
 def train(
@@ -111,16 +159,27 @@ def train(
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
+    resume: bool = False,
+    workers: int = 1,
 ) -> TrainingOutcome:
     """Train on the labels of one or more datasets, calibrate, measure on test feeders, save.
 
     No feeder is on two of the four sides: training, early stopping and temperature, thresholds, test. Problems of the
-    first are read one by one, so that memory is what their features take.
+    first are read one by one, so that memory is what their features take. The state after every epoch is kept beside
+    the checkpoint until that is saved.
+
+    Parameters
+    ----------
+    resume
+        Go on from the state that an interrupted training left, where there is one.
+    workers
+        Processes that read labels and compute features.
 
     Raises
     ------
     DataError
-        If the datasets have too few labelled feeders for the shares of the configuration.
+        If the datasets have too few labelled feeders for the shares of the configuration, or the state is that of
+        another training.
     """
     folders = [data] if isinstance(data, Path) else list(data)
     manifests = manifests_of(folders)
@@ -139,9 +198,9 @@ def train(
             "training configuration",
             [f"test_share = {config.test_share:g} leaves no proven label to measure the card on: raise it"],
         )
-    drawn: Counter[Status] = Counter()
-    drawn_pairs = _training_pairs(_by_dataset(feeders[i] for i in split[0]), config.label_gap, drawn)
-    model = fit(config, drawn_pairs, validation, logger, callbacks, progress)
+    features, drawn = _training_features(_by_dataset(feeders[i] for i in split[0]), config, workers)
+    unfinished = checkpoint / UNFINISHED
+    model = fit(config, features, validation, logger, callbacks, progress, unfinished=unfinished, resume=resume)
     raw = Predictor(model.model, name=config.name)
     calibration = calibrate(raw, validation, thresholds, [owners[k] for k in sides[1]], confidence_for_fixing)
     predictor = calibration.apply(raw)
@@ -155,6 +214,7 @@ def train(
     }
     card = ModelCard.of(config, calibration, summary, measured)
     card = save_checkpoint(checkpoint, model.model, card)
+    shutil.rmtree(unfinished)
     return TrainingOutcome(predictor, card, model.history, diagram)
 
 

@@ -12,6 +12,13 @@ from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
 from learnopt.learning.model import ModelConfig
 
+_CHOICES = {
+    "likelihood": ("tree", "switch"),
+    "accelerator": ("cpu", "gpu", "auto"),
+    "strategy": ("auto", "ddp_spawn", "ddp_fork"),
+    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+}
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -28,7 +35,7 @@ class TrainingConfig:
     patience
         Passes without a better validation likelihood before training stops.
     batch_size
-        Feeders per step.
+        Feeders per step, over all devices.
     learning_rate, weight_decay
         AdamW; the rate rises over the first 5 % of the steps and then falls to zero along a cosine.
     likelihood
@@ -51,7 +58,15 @@ class TrainingConfig:
     checkpoint
         Folder to write the checkpoint to.
     accelerator
-        ``cpu`` (bit-reproducible on one machine), ``gpu`` or ``auto``, as Lightning understands them.
+        ``cpu`` (bit-reproducible on one machine), ``gpu`` or ``auto``, as Lightning understands them. On a GPU sums
+        over branches are added up in no fixed order: runs agree to rounding.
+    devices
+        Processes, or GPUs. A step takes the same feeders whatever their number.
+    strategy
+        How several devices work together, in Lightning's names: ``ddp_spawn``; ``ddp_fork`` in a notebook; ``auto``:
+        ``ddp_spawn`` where there are several. Plain ``ddp`` would run the whole program once per device.
+    precision
+        Of the network: ``32-true``, or ``bf16-mixed`` and ``16-mixed`` on a GPU. The likelihood is computed in float64.
     model
         The model.
     """
@@ -74,13 +89,17 @@ class TrainingConfig:
     data: str | tuple[str, ...] = ""
     checkpoint: str = ""
     accelerator: str = "cpu"
+    devices: int = 1
+    strategy: Literal["auto", "ddp_spawn", "ddp_fork"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
+        least = {"seed": 0, "epochs": 1, "patience": 1, "batch_size": 1, "partial_states": 0, "devices": 1}
         problems = [
-            f"{name} = {getattr(self, name)} must be >= {least}"
-            for name, least in (("seed", 0), ("epochs", 1), ("patience", 1), ("batch_size", 1), ("partial_states", 0))
-            if getattr(self, name) < least
+            f"{name} = {getattr(self, name)} must be >= {value}"
+            for name, value in least.items()
+            if getattr(self, name) < value
         ]
         if not self.learning_rate > 0:
             problems.append(f"learning_rate = {self.learning_rate} must be > 0")
@@ -90,10 +109,9 @@ class TrainingConfig:
         for name in ("validation_share", "calibration_share", "test_share"):
             if not 0 <= getattr(self, name) < 1:
                 problems.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
-        if self.likelihood not in ("tree", "switch"):
-            problems.append(f"likelihood = {self.likelihood!r} must be 'tree' or 'switch'")
-        if self.accelerator not in ("cpu", "gpu", "auto"):
-            problems.append(f"accelerator = {self.accelerator!r} must be 'cpu', 'gpu' or 'auto'")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                problems.append(f"{name} = {getattr(self, name)!r} must be one of {', '.join(allowed)}")
         if problems:
             raise DataError("training configuration", problems)
 

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch_geometric.data import Batch
 from torch_geometric.utils import scatter
 
+from learnopt.learning.elimination import log_partition
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Ints
 
@@ -48,28 +49,29 @@ def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
     Parameters
     ----------
     batch
-        Feeders with labels.
+        Feeders with labels. Where it has ``junctions`` (:meth:`PackedFeeders.batch`) everything stays on its device.
     theta
         Weight of each undecided branch, shape (n_branch of the batch,).
     """
     weight = theta.double()
-    arrays = batch_arrays(batch)
-    log_z: Tensor = _LogPartition.apply(weight, *arrays)
-    edge_start = torch.from_numpy(arrays[1]).to(theta.device)
-    graph = torch.arange(len(log_z), device=theta.device).repeat_interleave(edge_start.diff())
+    junctions = batch.get("junctions")
+    if junctions is None:
+        log_z: Tensor = _LogPartition.apply(weight, *batch_arrays(batch))
+    else:
+        log_z = log_partition(weight, batch.chain, junctions, batch.num_graphs)
+    graph = batch.batch[batch.edge_index[0]]
     opened = opened_groups(batch.alike, batch.closed)
     least = scatter(weight.detach(), batch.alike, dim=0, dim_size=len(weight), reduce="min")
     total = torch.zeros_like(weight).index_add(0, batch.alike, torch.exp(least[batch.alike] - weight))
     group_weight = least - torch.log(total.clamp(min=1e-300))
     score = torch.zeros_like(log_z).index_add(0, graph, weight)
-    return log_z - score.index_add(0, graph[opened], -group_weight[opened])
+    return log_z - score.index_add(0, graph, torch.where(opened, -group_weight, 0.0))
 
 
 def opened_groups(alike: Tensor, closed: Tensor) -> Tensor:
     """bool, shape (n_branch,): true at the branch that stands for a group of which one is open."""
-    opened = torch.zeros_like(closed)
-    opened[alike[~closed]] = True
-    return opened
+    opened: Tensor = scatter((~closed).to(torch.int32), alike, dim=0, dim_size=len(closed), reduce="max")
+    return opened.bool()
 
 
 def cross_entropy(batch: Batch, theta: Tensor) -> Tensor:

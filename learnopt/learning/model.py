@@ -17,6 +17,7 @@ from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.learning.features import FEATURE_SCHEMA, FeederData
 from learnopt.learning.novelty import Novelty
+from learnopt.learning.packed import PackedFeeders
 
 _POOLS = {"none": (), "chains": ("chain",), "blocks": ("chain", "block")}
 """Groups of branches that are averaged in every round."""
@@ -117,11 +118,11 @@ class SwitchModel(nn.Module):
         self.standardise_branch = Standardiser(len(FEATURE_SCHEMA.branch))
         self.novelty = Novelty()
 
-    def fit_scaling(self, feeders: list[FeederData]) -> None:
+    def fit_scaling(self, feeders: PackedFeeders) -> None:
         """Take the feature scaling, and what is usual, from training feeders."""
-        self.novelty.fit(feeders)
-        self.standardise_node.fit(torch.cat([f.x for f in feeders]))
-        self.standardise_branch.fit(torch.cat([f.edge_attr for f in feeders]))
+        self.novelty.fit(feeders.description)
+        self.standardise_node.fit(feeders.x)
+        self.standardise_branch.fit(feeders.edge_attr)
 
 
 class MessageRound(MessagePassing):

@@ -43,9 +43,9 @@ class Novelty(nn.Module):
         self.register_buffer("whitening", torch.eye(size))
         self.register_buffer("limit", torch.tensor(torch.inf))
 
-    def fit(self, feeders: Sequence[FeederData]) -> None:
-        """Learn the spread of the training feeders."""
-        rows = torch.stack([describe(feeder) for feeder in feeders]).double()
+    def fit(self, descriptions: Tensor) -> None:
+        """Learn the spread of the training feeders from :func:`describe` of each, shape (n_feeder, n)."""
+        rows = descriptions.double()
         mean, scale = rows.mean(0), rows.std(0, correction=0).clamp(min=1e-6)
         rows = (rows - mean) / scale
         spread = rows.T @ rows / len(rows) + _RIDGE * torch.eye(rows.shape[1], dtype=torch.float64)

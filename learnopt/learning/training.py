@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 from torch_geometric.data import Batch
-from torch_geometric.loader import DataLoader
 
 from learnopt.errors import DataError
 from learnopt.learning.config import TrainingConfig
-from learnopt.learning.features import FeederData, extract
+from learnopt.learning.features import extract
 from learnopt.learning.likelihood import batch_arrays, cross_entropy, negative_log_likelihood, opened_groups
+from learnopt.learning.loading import FeederModule
 from learnopt.learning.model import Ensemble, SwitchModel, build_model, one_thread
+from learnopt.learning.packed import PackedFeeders
 from learnopt.learning.spanning_tree import log_partition_batch
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.physics import LoopSpace
@@ -33,6 +37,9 @@ Pair = tuple[ReconfigurationProblem, Configuration]
 
 _WARM_UP = 0.05
 _CLIP = 1.0
+_IDENTITY = "learnopt"
+_WHERE = ("name", "data", "checkpoint", "accelerator", "devices", "strategy")
+"""Settings that may differ when a training is resumed."""
 _ORDER_NOISE = 1.5
 """Standard deviation of the logarithm of opening costs when partial states are drawn."""
 
@@ -67,71 +74,101 @@ class TrainedModel:
 class TreeLikelihood(LightningModule):
     """Spanning-tree likelihood of a model, or for comparison the likelihood of each switch alone.
 
-    The loss is the negative log-likelihood per loop, so that large feeders do not drown small ones. ``tree_rate`` is
-    the share of feeders whose most probable tree is the label, ``branch_accuracy`` the share of undecided branches
-    whose state it gets right.
+    The loss is the negative log-likelihood per loop, so that large feeders do not drown small ones. Of validation
+    feeders ``tree_rate`` is the share whose most probable tree is the label, ``branch_accuracy`` the share of undecided
+    branches whose state it gets right.
+
+    Parameters
+    ----------
+    steps
+        Steps of the whole training. Told, since Lightning's estimate draws a first batch, of epoch 0 in all cases.
+    identity
+        What a checkpoint of this training must agree in to be resumed.
     """
 
-    def __init__(self, model: SwitchModel, config: TrainingConfig) -> None:
+    def __init__(self, model: SwitchModel, config: TrainingConfig, steps: int, identity: Mapping[str, str]) -> None:
         super().__init__()
         self.model = model
         self.config = config
+        self.steps = steps
+        self.identity = dict(identity)
 
-    def _step(self, batch: Batch, stage: str) -> Tensor:
-        theta = self.model(batch)
-        graphs = batch.num_graphs
-        nll = negative_log_likelihood(batch, theta)
-        arrays = batch_arrays(batch)
-        branches = torch.from_numpy(np.diff(arrays[1])).to(nll.device)
-        loops = branches - batch.ptr.diff() + 1
-        loss = (nll / loops).mean()
-        objective = loss if self.config.likelihood == "tree" else cross_entropy(batch, theta).mean()
-        _, _, tree = log_partition_batch(*arrays, theta.detach().cpu().double().numpy())
-        alike = batch.alike.cpu()
-        found = opened_groups(alike, torch.from_numpy(tree))
-        right = (found == opened_groups(alike, batch.closed.cpu())).numpy()
-        exact = np.logical_and.reduceat(right, arrays[1][:-1])
-        self.log(f"{stage}_loss", loss, batch_size=graphs, on_step=False, on_epoch=True, prog_bar=True)
-        self.log(f"{stage}_tree_rate", float(exact.mean()), batch_size=graphs, on_step=False, on_epoch=True)
-        self.log(f"{stage}_branch_accuracy", float(right.mean()), batch_size=len(right), on_step=False, on_epoch=True)
-        return objective
+    def on_train_epoch_start(self) -> None:
+        """What is dropped follows from seed, epoch and device, hence also after a resumption."""
+        torch.manual_seed(self.config.seed + 7919 * (self.current_epoch + 1) + 104729 * self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        return self._step(batch, "train")
+        theta = self.model(batch)
+        loss = self._loss(batch, theta, "train")
+        if self.config.likelihood == "tree":
+            return loss * batch.weight
+        return cross_entropy(batch, theta).mean() * batch.branch_weight
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Metrics of one batch of feeders that are not trained on."""
-        self._step(batch, "validation")
+        theta = self.model(batch)
+        self._loss(batch, theta, "validation")
+        arrays = batch_arrays(batch)
+        _, _, tree = log_partition_batch(*arrays, theta.cpu().double().numpy())
+        alike = batch.alike.cpu()
+        right = (opened_groups(alike, torch.from_numpy(tree)) == opened_groups(alike, batch.closed.cpu())).numpy()
+        exact = np.logical_and.reduceat(right, arrays[1][:-1])
+        self._log("validation_tree_rate", torch.tensor(exact.mean()), batch.instances)
+        self._log("validation_branch_accuracy", torch.tensor(right.mean()), len(right) if batch.instances else 0)
+
+    def _loss(self, batch: Batch, theta: Tensor, stage: str) -> Tensor:
+        loss = (negative_log_likelihood(batch, theta) / batch.n_loops).mean()
+        self._log(f"{stage}_loss", loss.detach(), batch.instances)
+        return loss
+
+    def _log(self, name: str, value: Tensor, count: int) -> None:
+        """Record a mean over an epoch and all devices; ``count`` is what it is a mean over."""
+        # Lightning averages counts over the devices in whole numbers: multiples of their number stay exact.
+        count *= self.trainer.world_size
+        value = value.to(self.device)
+        self.log(name, value, batch_size=count, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which training this is."""
+        checkpoint[_IDENTITY] = self.identity
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short rise and a cosine fall of the learning rate."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
-        steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.config.learning_rate, total_steps=max(steps, 2), pct_start=_WARM_UP
+            optimizer, self.config.learning_rate, total_steps=max(self.steps, 2), pct_start=_WARM_UP
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class _Recorder(Callback):
-    """Keep the metrics of every epoch, and the weights of the best one, in memory."""
+    """Metrics of every epoch and the weights of the best one; part of Lightning's checkpoint."""
 
-    def __init__(self, model: SwitchModel) -> None:
-        self._model = model
+    def __init__(self) -> None:
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Called after the validation of each epoch."""
+        assert isinstance(pl_module, TreeLikelihood)
         self.history.append({k: float(v) for k, v in trainer.callback_metrics.items()})
         losses = [row["validation_loss"] for row in self.history]
         if losses[-1] <= min(losses):
             self.best_epoch = len(losses) - 1
-            self.best_state = copy.deepcopy(self._model.state_dict())
+            self.best_state = {k: v.detach().cpu().clone() for k, v in pl_module.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything recorded so far."""
+        return {"history": self.history, "best_epoch": self.best_epoch, "best_state": self.best_state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what was recorded."""
+        self.history, self.best_epoch = list(state_dict["history"]), state_dict["best_epoch"]
+        self.best_state = state_dict["best_state"]
 
 
 def split_by_feeder(feeders: Sequence[str], shares: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
@@ -188,8 +225,8 @@ def partial_state(
     return problem.replace(locked=locked)
 
 
-def training_data(pairs: Iterable[Pair], partial_states: int, rng: np.random.Generator) -> list[FeederData]:
-    """Features of labelled pairs and of their partial states; pairs without a decision are left out.
+def training_data(pairs: Iterable[Pair], partial_states: int, rng: np.random.Generator) -> PackedFeeders | None:
+    """Features of labelled pairs and of their partial states; pairs without a decision are left out, None without any.
 
     Features are smaller than their problems: pairs that are drawn from disk one by one need not fit into memory.
     """
@@ -197,26 +234,30 @@ def training_data(pairs: Iterable[Pair], partial_states: int, rng: np.random.Gen
     for problem, label in pairs:
         states = [problem, *(partial_state(problem, label, rng) for _ in range(partial_states))]
         data += [extract(state, label) for state in states]
-    return [feeder for feeder in data if feeder.edge_index.shape[1]]
+    decided = [feeder for feeder in data if feeder.edge_index.shape[1]]
+    return PackedFeeders.of(decided) if decided else None
 
 
 def fit(
     config: TrainingConfig,
-    train_pairs: Iterable[Pair],
+    train_pairs: Iterable[Pair] | PackedFeeders,
     validation_pairs: Iterable[Pair],
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = False,
     start: SwitchModel | None = None,
+    unfinished: Path | None = None,
+    resume: bool = False,
 ) -> TrainedModel:
     """Train a model; the same seed and data give the same weights on one CPU.
 
-    Members of an ensemble see the same partial states; their first weights and the order of their batches differ.
+    Members of an ensemble see the same partial states; their first weights and the order of their batches differ. With
+    several devices the caller's file is imported by each: a script needs ``if __name__ == "__main__"``.
 
     Parameters
     ----------
     train_pairs, validation_pairs
-        Of different feeders (:func:`split_by_feeder`); each is gone through once.
+        Of different feeders (:func:`split_by_feeder`), each gone through once; or features, partial states included.
     logger, callbacks
         Lightning's; nothing is written without them.
     progress
@@ -224,33 +265,44 @@ def fit(
     start
         Go on from these weights and their feature scaling, which then also decide the architecture; what is usual is
         learned anew. Row 0 of the history is this model, and it is kept where no epoch does better.
+    unfinished
+        Folder for the state of the training after every epoch; nothing is left of it where absent.
+    resume
+        Go on from the state in that folder, where there is one: with the same result as without the interruption.
 
     Raises
     ------
     DataError
-        If either side has no pair with a decision.
+        If either side has no pair with a decision, or the state is that of another training.
     """
     if start is not None:
         config = replace(config, model=start.config)
     rng = np.random.default_rng(config.seed)
-    train = training_data(train_pairs, config.partial_states, rng)
+    if isinstance(train_pairs, PackedFeeders):
+        train: PackedFeeders | None = train_pairs
+    else:
+        train = training_data(train_pairs, config.partial_states, rng)
     validation = training_data(validation_pairs, 0, rng)
-    sides = (("training", train), ("validation", validation))
-    if empty := [f"no {side} pair has a switch to decide" for side, data in sides if not data]:
+    if train is None or validation is None:
+        sides = (("training", train), ("validation", validation))
+        empty = [f"no {side} pair has a switch to decide" for side, data in sides if data is None]
         raise DataError("training pairs", empty)
     members = config.model.members
-    runs = [
-        _fit_one(
-            replace(config, seed=config.seed + k, model=replace(config.model, members=1)),
-            train,
-            validation,
-            logger if k == 0 else None,
-            callbacks if k == 0 else (),
-            progress,
-            _member(start, k),
-        )
-        for k in range(members)
-    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = [
+            _fit_one(
+                replace(config, seed=config.seed + k, model=replace(config.model, members=1)),
+                train,
+                validation,
+                logger if k == 0 else None,
+                callbacks if k == 0 else (),
+                progress,
+                _member(start, k),
+                (unfinished or Path(scratch)) / f"member-{k}.ckpt",
+                resume,
+            )
+            for k in range(members)
+        ]
     if members == 1:
         return replace(runs[0], config=config)
     model = build_model(config.model)
@@ -262,47 +314,84 @@ def fit(
 
 def _fit_one(
     config: TrainingConfig,
-    train: list[FeederData],
-    validation: list[FeederData],
+    train: PackedFeeders,
+    validation: PackedFeeders,
     logger: Logger | None,
     callbacks: Sequence[Callback],
     progress: bool,
-    start: SwitchModel | None = None,
+    start: SwitchModel | None,
+    state: Path,
+    resume: bool,
 ) -> TrainedModel:
+    identity = _identity(config, train, validation)
+    resumed = resume and state.is_file()
+    recorder, stopping = _Recorder(), EarlyStopping("validation_loss", patience=config.patience)
+    finished = resumed and _has_stopped(state, identity, stopping)
     with torch.random.fork_rng(devices=[]), one_thread(), _quiet():
         torch.manual_seed(config.seed)
         model = build_model(config.model)
         model.fit_scaling(train)
         if start is not None:
             _continue(model, start)
-        order = torch.Generator().manual_seed(config.seed)
-        recorder = _Recorder(model)
         trainer = Trainer(
             accelerator=config.accelerator,
-            devices=1,
+            devices=config.devices,
+            strategy="ddp_spawn" if config.strategy == "auto" and config.devices > 1 else config.strategy,
+            precision=config.precision,
             max_epochs=config.epochs,
             logger=logger or False,
-            callbacks=[EarlyStopping("validation_loss", patience=config.patience), recorder, *callbacks],
+            callbacks=[
+                stopping,
+                recorder,
+                *callbacks,
+                ModelCheckpoint(state.parent, state.stem, save_on_train_epoch_end=True, enable_version_counter=False),
+            ],
             deterministic=config.accelerator == "cpu",
             gradient_clip_val=_CLIP,
-            enable_checkpointing=False,
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            use_distributed_sampler=False,
         )
-        module = TreeLikelihood(model, config)
-        held_out = DataLoader(validation, batch_size=config.batch_size)
-        if start is not None:
-            trainer.validate(module, held_out, verbose=False)
+        steps = config.epochs * -(-len(train) // config.batch_size)
+        module = TreeLikelihood(model, config, steps, identity)
+        feeders = FeederModule(train, validation, config.batch_size, config.seed)
+        if start is not None and not resumed:
+            trainer.validate(module, feeders, verbose=False)
             recorder.on_train_epoch_end(trainer, module)
-        trainer.fit(
-            module,
-            DataLoader(train, batch_size=config.batch_size, shuffle=True, generator=order),
-            held_out,
-        )
+        if not finished:
+            trainer.fit(module, feeders, ckpt_path=state if resumed else None, weights_only=True)
+        # Where several processes trained, what they recorded is in their checkpoint only.
+        recorder.load_state_dict(torch.load(state, weights_only=True)["callbacks"][recorder.state_key])
     model.load_state_dict(recorder.best_state)
     return TrainedModel(model.cpu().eval(), config, tuple(recorder.history), recorder.best_epoch)
+
+
+def _identity(config: TrainingConfig, train: PackedFeeders, validation: PackedFeeders) -> dict[str, str]:
+    """What a training is, whatever it runs on: configuration and labels."""
+    settings = {k: v for k, v in config.as_dict().items() if k not in _WHERE}
+    labels = hashlib.sha256()
+    for feeders in (train, validation):
+        for part in (feeders.counts, feeders.edge_index, feeders.closed):
+            labels.update(part.numpy().tobytes())
+    return {"configuration": json.dumps(settings, sort_keys=True), "training data": labels.hexdigest()}
+
+
+def _has_stopped(state: Path, identity: Mapping[str, str], stopping: EarlyStopping) -> bool:
+    """Whether a training that is to be resumed had stopped by itself.
+
+    Raises
+    ------
+    DataError
+        If it is another training.
+    """
+    found = torch.load(state, weights_only=True)
+    differing = [name for name, value in identity.items() if found[_IDENTITY][name] != value]
+    if differing:
+        problem = f"holds a training that differs in {' and '.join(differing)}: delete it, or train without resuming"
+        raise DataError(str(state), [problem])
+    return bool(found["callbacks"][stopping.state_key]["wait_count"] >= stopping.patience)
 
 
 def _member(model: SwitchModel | None, k: int) -> SwitchModel | None:

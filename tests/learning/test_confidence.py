@@ -51,7 +51,7 @@ def test_fixing_fails_exactly_up_to_the_worst_mistake(cases: list[tuple[Predicti
             assert not ((closed | opened) & ~prediction.free).any()
             assert bool(((closed & ~label.closed) | (opened & label.closed)).any()) == wrong
         mistaken += worst > 0
-    assert mistaken > 3
+    assert mistaken > 2
 
 
 def test_what_the_model_disbelieves_is_never_fixed(cases: list[tuple[Prediction, Configuration]]) -> None:

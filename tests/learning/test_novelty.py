@@ -12,7 +12,7 @@ from toy_feeders import random_problem
 from learnopt.learning.checkpoint import load_checkpoint
 from learnopt.learning.features import extract
 from learnopt.learning.model import ModelConfig, build_model
-from learnopt.learning.novelty import Novelty
+from learnopt.learning.novelty import Novelty, describe
 from learnopt.learning.predict import Predictor
 from learnopt.network import ReconfigurationProblem
 
@@ -30,7 +30,7 @@ def test_novelty_separates_strange_feeders() -> None:
     problems = [random_problem(seed, 18, 4) for seed in range(120)]
     feeders = [extract(problem) for problem in problems]
     novelty = Novelty()
-    novelty.fit(feeders[:80])
+    novelty.fit(torch.stack([describe(feeder) for feeder in feeders[:80]]))
     assert novelty(feeders[0]) == 0.0  # not calibrated: claims nothing
     novelty.calibrate(feeders[80:])
     values = [novelty(feeder) for feeder in feeders[80:]]

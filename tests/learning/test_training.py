@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
 from toy_feeders import TINY, labelled_pairs, random_problem, sequential_opening, trained
 
 from learnopt.errors import DataError
@@ -34,6 +36,48 @@ def test_same_seed_same_weights() -> None:
     other = fit(replace(config, seed=1), pairs[:12], pairs[12:18]).model.state_dict()
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert any(not torch.equal(first[k], other[k]) for k in first)
+
+
+def test_two_processes_train_as_one() -> None:
+    """The loss of every epoch to 1e-5, with an odd number of feeders and a last batch of one; the same best epoch."""
+    config = replace(TINY, epochs=3, batch_size=6)
+    pairs = labelled_pairs()
+    one = fit(config, pairs[:19], pairs[19:26])
+    two = fit(replace(config, devices=2), pairs[:19], pairs[19:26])
+    assert one.best_epoch == two.best_epoch
+    assert one.history[0].keys() == two.history[0].keys()
+    for name in one.history[0]:
+        np.testing.assert_allclose([r[name] for r in two.history], [r[name] for r in one.history], atol=1e-5)
+
+
+class _Interruption(Callback):
+    """The machine fails in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise RuntimeError("power cut")
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    """Same weights bit for bit, with dropout, twice interrupted; a training that has stopped is not taken further."""
+    config = replace(TINY, epochs=5, patience=1, learning_rate=0.05, model=replace(TINY.model, dropout=0.2))
+    pairs = labelled_pairs()[:20], labelled_pairs()[20:30]
+    straight = fit(config, *pairs)
+    for epoch in (1, 2):
+        with pytest.raises(RuntimeError, match="power cut"):
+            fit(config, *pairs, callbacks=[_Interruption(epoch)], unfinished=tmp_path, resume=True)
+    for _ in range(2):
+        resumed = fit(config, *pairs, unfinished=tmp_path, resume=True)
+        assert resumed.history == straight.history
+        assert resumed.best_epoch == straight.best_epoch
+        weights = straight.model.state_dict()
+        assert all(torch.equal(value, weights[k]) for k, value in resumed.model.state_dict().items())
+    for other, what in ((replace(config, seed=1), "configuration"), (replace(config, partial_states=1), "data")):
+        with pytest.raises(DataError, match=what):
+            fit(other, *pairs, unfinished=tmp_path, resume=True)
 
 
 def test_training_leaves_the_global_random_state_alone() -> None:
@@ -87,7 +131,7 @@ def test_split_keeps_feeders_together() -> None:
         split_by_feeder(["a", "b"], [0.5, 0.5], np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", ["train_small", "train_reference"])
+@pytest.mark.parametrize("name", ["train_small", "train_reference", "train_larger"])
 def test_shipped_configurations_load(name: str) -> None:
     """The configurations of the project are valid."""
     path = Path(__file__).parents[2] / "training" / "configs" / f"{name}.toml"
@@ -112,3 +156,5 @@ def test_bad_configuration_names_every_problem(tmp_path: Path) -> None:
         TrainingConfig.load(tmp_path / "absent.toml")
     with pytest.raises(DataError, match="learning_rate = 0"):
         TrainingConfig(learning_rate=0)
+    with pytest.raises(DataError, match="strategy = 'ddp' must be one of auto"):
+        TrainingConfig(strategy="ddp")  # type: ignore[arg-type]
