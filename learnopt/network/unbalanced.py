@@ -57,6 +57,8 @@ class PhaseState:
         Loss in lines and transformers; what lies inside the sources is not the network's.
     lowest, highest
         Voltage of the lowest and highest phase of each bus [pu], shape (n_bus,).
+    live
+        Phases of each bus that have a voltage, shape (n_bus,).
     unbalance
         Negative- over positive-sequence voltage, shape (n_bus,); NaN for a bus without three phases.
     current_a, loading
@@ -69,6 +71,7 @@ class PhaseState:
     loss_kw: float
     lowest: Floats
     highest: Floats
+    live: Ints
     unbalance: Floats
     current_a: Floats
     loading: Floats

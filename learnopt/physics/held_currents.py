@@ -43,11 +43,14 @@ class LoopModel:
     Parameters
     ----------
     directions
-        F: the null space of the balance at one row of each chain, shape (n_chain, n_loop).
+        F: the null space of the balance at one row of each chain, loops without a switch left out, shape (n_chain,
+        n_loop).
     inverse
-        K = F M^-1 F^T, shape (n_chain, n_chain).
-    gain, weight
-        M^-1, shape (n_loop, n_loop), and N^T R, shape (n_loop, n_current).
+        K = F M^-1 F^T with all loops, shape (n_chain, n_chain).
+    spread, weight
+        F M^-1 of all loops, shape (n_chain, n_all), and N^T R, shape (n_all, n_current).
+    gain
+        M^-1 of all loops, shape (n_all, n_all).
     rows
         Start of the rows of each switch, shape (n_switch + 1,).
     position
@@ -62,6 +65,7 @@ class LoopModel:
 
     directions: Floats
     inverse: Floats
+    spread: Floats
     gain: Floats
     weight: Floats
     rows: Ints
@@ -94,7 +98,7 @@ class LoopModel:
         of_row = current[self.position]
         of_chain = of_row[self.first]
         constant = of_row - self.scale * of_chain[self.chain]
-        return of_chain - self.directions @ (self.gain @ slope), constant, saved
+        return of_chain - self.spread @ slope, constant, saved
 
 
 def loop_model(circuit: ConductorCircuit) -> LoopModel:
@@ -106,10 +110,37 @@ def loop_model(circuit: ConductorCircuit) -> LoopModel:
     position = order[circuit.switch[order] >= 0]
     rows = np.searchsorted(circuit.switch[position], np.arange(circuit.n_switch + 1))
     chain, scale, first = _chains(basis[position])
-    directions = np.ascontiguousarray(basis[position][first])
-    inverse = directions @ gain @ directions.T
+    through = basis[position][first]
+    inverse = through @ gain @ through.T
+    directions = _without_fixed_loops(through)
+    # A fixed loop of unequal ratios drives currents up to the source, and so is seen by switches that it is not a loop
+    # of: then loops are those of the parts. Delta windings join phases, so that parts would have loops too many.
+    of_parts = _null_space(_incidence(circuit.joins[position], circuit.n_part))
+    if of_parts.shape[1] < directions.shape[1]:
+        directions = np.ascontiguousarray(of_parts[first])
     joins = circuit.joins[position]
-    return LoopModel(directions, inverse, gain, weight, rows, position, chain, scale, first, joins, circuit.n_part)
+    return LoopModel(
+        directions, inverse, through @ gain, gain, weight, rows, position, chain, scale, first, joins, circuit.n_part
+    )
+
+
+def _incidence(joins: Ints, n_part: int) -> csr_matrix:
+    """Balance of the parts but the first, for one current per row."""
+    row = np.arange(len(joins))
+    ends = np.concatenate([joins[:, 0], joins[:, 1]])
+    sign = np.concatenate([np.ones(len(joins)), -np.ones(len(joins))])
+    whole = coo_matrix((sign, (ends, np.concatenate([row, row]))), shape=(n_part, len(joins)))
+    return whole.tocsr()[1:]
+
+
+def _without_fixed_loops(directions: Floats) -> Floats:
+    """A basis of what the switches see of the loops: loops without a switch stay closed in every state.
+
+    Their currents remain free, at the least loss, so that a loss computed with them is a lower bound.
+    """
+    _, size, right = np.linalg.svd(directions, full_matrices=False)
+    seen = size > _NOTHING * max(float(size.max(initial=0.0)), 1.0)
+    return np.ascontiguousarray(directions @ right[seen].T)
 
 
 def _chains(directions: Floats) -> tuple[Ints, Floats, Ints]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from learnopt.engines.base import AGREEMENT, SolveOptions, Stopwatch, conclude
+from learnopt.engines.base import AGREEMENT, SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.phases.search import Choice, Leaves, is_radial, search
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import (
@@ -85,6 +85,8 @@ class PhaseTreeEngine:
         if problem.worst_case:
             raise UnsupportedError("the search in three phases minimises the expected loss of several load situations")
         watch = Stopwatch()
+        if (failure := infeasible(problem, self.name, watch, several_scenarios=True, fixed_loops=True)) is not None:
+            return failure
         run = _Run(problem, self.circuits, options, watch, max(self.k_best, CANDIDATES), self.hold)
         try:
             run.loop(start)
@@ -122,7 +124,8 @@ class _Run:
         with watch.stage("setup"):
             self.models = [loop_model(circuit.conductors(self.switches)) for circuit in circuits]
         self.model = self.models[0]
-        self.present: list[PhaseState] = self._states(self.base) if hold else []
+        self.before: list[PhaseState] = self._states(self.base)
+        self.present = self.before if hold else []
         self.best, self.bound, self.nodes = _Best(), -math.inf, 0
         self.leaves: Leaves | None = None
         self.alternatives: tuple[Alternative, ...] = ()
@@ -221,11 +224,24 @@ class _Run:
         objective = loss + self.problem.switching_cost * self.problem.operations(configuration)
         if objective >= self.best.objective:
             return
-        evaluation = evaluation_of(self.problem, [circuit.state() for circuit in self.circuits], self.present)
+        states = [circuit.state() for circuit in self.circuits]
+        if unfed := self._unfed(states):
+            self.best.refused.append(unfed)
+            return
+        evaluation = evaluation_of(self.problem, states, self.present)
         if evaluation.violations:
             self.best.refused.append(evaluation.violations[0])
             return
         self.best.closed, self.best.evaluation, self.best.objective = closed, evaluation, objective
+
+    def _unfed(self, states: Sequence[PhaseState]) -> str:
+        """A bus that has lost a phase it has in the present state; "" where none has."""
+        for state, before in zip(states, self.before, strict=False):
+            dead = np.flatnonzero(state.live < before.live)
+            if len(dead):
+                bus = self.problem.network.bus_ids[int(dead[0])]
+                return f"bus {bus!r} and {len(dead) - 1} more would be without one of their phases"
+        return ""
 
     @property
     def best_opened(self) -> Bools | None:
@@ -290,8 +306,7 @@ class _Run:
 
     def _before(self) -> Evaluation | None:
         """The present state by the same judge."""
-        states = self.present or self._states(self.base)
-        return evaluation_of(self.problem, states, []) if states else None
+        return evaluation_of(self.problem, self.before, []) if self.before else None
 
     def _best_of(self, k_best: int) -> tuple[Alternative, ...]:
         """The best states of the model, solved in AC."""

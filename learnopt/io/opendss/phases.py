@@ -75,16 +75,23 @@ class OpenDSSCircuit:
 
     def state(self) -> PhaseState:
         """All of the last solution."""
-        lowest, highest, unbalance = self._voltages()
+        lowest, highest, live, unbalance = self._voltages()
         current, loading = self._loading()
         heads = {f"vsource.{name}": _kva(self._dss) for name in each(self._dss.Vsources)}
         ids = [str(self._network.bus_ids[k]) for k in self._network.substations]
         return PhaseState(
-            self.loss_kw, lowest, highest, unbalance, current, loading, np.array([heads.get(bus, 0.0) for bus in ids])
+            self.loss_kw,
+            lowest,
+            highest,
+            live,
+            unbalance,
+            current,
+            loading,
+            np.array([heads.get(bus, 0.0) for bus in ids]),
         )
 
-    def _voltages(self) -> tuple[Floats, Floats, Floats]:
-        """Lowest and highest phase of each bus [pu], and its unbalance."""
+    def _voltages(self) -> tuple[Floats, Floats, Ints, Floats]:
+        """Lowest and highest phase of each bus [pu], how many have a voltage, and its unbalance."""
         net = self._network
         flat = np.array(self._dss.Circuit.AllBusVolts())
         at: dict[str, dict[int, complex]] = {}
@@ -93,10 +100,12 @@ class OpenDSSCircuit:
             if node in ("1", "2", "3"):
                 at.setdefault(bus, {})[int(node)] = complex(volts)
         lowest, highest, unbalance = (np.full(net.n_bus, np.nan) for _ in range(3))
+        count = np.zeros(net.n_bus, dtype=np.int64)
         for k, bus in enumerate(net.bus_ids):
             phasors = at.get(str(bus), {})
             unit = 1e3 * float(net.kv[k]) / math.sqrt(3)
             live = [pu for volts in phasors.values() if (pu := abs(volts) / unit) > _LIVE]
+            count[k] = len(live)
             if live:
                 lowest[k], highest[k] = min(live), max(live)
             if len(live) == 3:
@@ -115,7 +124,7 @@ class OpenDSSCircuit:
                     values[np.isnan(values)] = 0.0
                 values[net.from_bus[from_head]] = head[from_head]
                 values[net.to_bus[from_tail]] = tail[from_tail]
-        return lowest, highest, unbalance
+        return lowest, highest, count, unbalance
 
     def _loading(self) -> tuple[Floats, Floats]:
         """Current of the most loaded phase of each branch [A], and over its rating."""

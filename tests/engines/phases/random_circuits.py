@@ -72,24 +72,32 @@ def random_case(seed: int) -> Case:
 
 
 def radial_losses(case: Case) -> dict[tuple[bool, ...], float]:
-    """Loss of every state without a loop in any phase that feeds every node [W], by its open switches.
+    """Loss of every radial state [W], by its open switches.
 
-    Nodes that even the circuit with all switches closed does not reach are no part of it.
+    Radial: every node is fed, and in no phase is there a loop but of conductors without a switch. Those share their
+    currents so that the loss is least.
     """
     circuit, n = case.circuit, case.n_node
-    wanted, balance, resistance = (
-        circuit.balance @ case.current,
-        circuit.balance.toarray(),
-        circuit.resistance.toarray(),
-    )
+    wanted = circuit.balance @ case.current
+    balance, resistance = circuit.balance.toarray(), circuit.resistance.toarray()
+    fixed_loops = _loops(case, circuit.switch < 0)[1]
     losses = {}
     for opened in product((False, True), repeat=circuit.n_switch):
         closed = np.array([s < 0 or not opened[s] for s in circuit.switch])
-        links = coo_matrix((np.ones(closed.sum()), (case.tail[closed], case.head[closed])), shape=(n, n))
-        parts, _ = connected_components(links, directed=False)
-        if parts != 1 or closed.sum() != n - 1:
+        parts, loops = _loops(case, closed)
+        if parts != 1 or loops != fixed_loops:
             continue
-        current = np.zeros(len(closed), dtype=complex)
-        current[closed] = np.linalg.solve(balance[:, closed], wanted)
-        losses[opened] = float((current.conj() @ resistance @ current).real)
+        rows, r = balance[:, closed], resistance[np.ix_(closed, closed)]
+        stationary = np.block([[r, rows.T], [rows, np.zeros((n - 1, n - 1))]])
+        known = np.concatenate([np.zeros(len(r)), wanted])
+        current = np.linalg.lstsq(stationary, known, rcond=None)[0][: len(r)]
+        losses[opened] = float((current.conj() @ r @ current).real)
     return losses
+
+
+def _loops(case: Case, closed: np.ndarray) -> tuple[int, int]:
+    """Parts of the nodes that these conductors join, and independent loops among them."""
+    n = case.n_node
+    links = coo_matrix((np.ones(closed.sum()), (case.tail[closed], case.head[closed])), shape=(n, n))
+    parts, _ = connected_components(links, directed=False)
+    return int(parts), int(closed.sum()) - n + int(parts)
