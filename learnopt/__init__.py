@@ -17,12 +17,22 @@ from typing import TYPE_CHECKING, Any
 from learnopt._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from learnopt.api import Picture, SavingsStudy, Solution, load, problem, savings, solve
-    from learnopt.errors import DataError, LearnoptError
+    from learnopt.api.answer import Answer
+    from learnopt.api.configuration import pareto, solve
+    from learnopt.api.horizon_study import HorizonStudy, horizon
+    from learnopt.api.inspection import ConfigurationCheck, NetworkInspection, check, inspect
+    from learnopt.api.picture import Picture
+    from learnopt.api.planning import ConductorStudy, SubstationStudy, plan_conductors, plan_substations
+    from learnopt.api.question import load, problem
+    from learnopt.api.savings_study import SavingsStudy, savings
+    from learnopt.api.solution import ParetoFront, Solution
+    from learnopt.engines import Progress
+    from learnopt.errors import CheckpointError, DataError, LearnoptError, UnsupportedError
     from learnopt.io import case_names
     from learnopt.network import (
         Certificate,
         Configuration,
+        Evaluation,
         Limits,
         Network,
         ReconfigurationProblem,
@@ -33,13 +43,22 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Answer",
     "Certificate",
+    "CheckpointError",
+    "ConductorStudy",
     "Configuration",
+    "ConfigurationCheck",
     "DataError",
+    "Evaluation",
+    "HorizonStudy",
     "LearnoptError",
     "Limits",
     "Network",
+    "NetworkInspection",
+    "ParetoFront",
     "Picture",
+    "Progress",
     "ReconfigurationProblem",
     "Result",
     "SavingsStudy",
@@ -47,18 +66,36 @@ __all__ = [
     "Situations",
     "Solution",
     "Status",
+    "SubstationStudy",
+    "UnsupportedError",
     "case_names",
+    "check",
+    "horizon",
+    "inspect",
     "load",
+    "pareto",
+    "plan_conductors",
+    "plan_substations",
     "problem",
     "savings",
     "solve",
 ]
 
 _HOME = {
-    **dict.fromkeys(("Picture", "SavingsStudy", "Solution", "load", "problem", "savings", "solve"), "learnopt.api"),
-    **dict.fromkeys(("DataError", "LearnoptError"), "learnopt.errors"),
-    **dict.fromkeys(("case_names",), "learnopt.io"),
+    "learnopt.api.answer": ("Answer",),
+    "learnopt.api.configuration": ("pareto", "solve"),
+    "learnopt.api.horizon_study": ("HorizonStudy", "horizon"),
+    "learnopt.api.inspection": ("ConfigurationCheck", "NetworkInspection", "check", "inspect"),
+    "learnopt.api.picture": ("Picture",),
+    "learnopt.api.planning": ("ConductorStudy", "SubstationStudy", "plan_conductors", "plan_substations"),
+    "learnopt.api.question": ("load", "problem"),
+    "learnopt.api.savings_study": ("SavingsStudy", "savings"),
+    "learnopt.api.solution": ("ParetoFront", "Solution"),
+    "learnopt.engines": ("Progress",),
+    "learnopt.errors": ("CheckpointError", "DataError", "LearnoptError", "UnsupportedError"),
+    "learnopt.io": ("case_names",),
 }
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
 """Module of each public name; those not listed are records of ``learnopt.network``."""
 
 
@@ -66,7 +103,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name on first use."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME.get(name, "learnopt.network")), name)
+    value = getattr(import_module(_MODULE.get(name, "learnopt.network")), name)
     globals()[name] = value
     return value
 

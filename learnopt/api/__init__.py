@@ -1,7 +1,6 @@
-"""The package in a notebook: what its functions return keeps question and answer together, and shows itself."""
+"""The front door: what the package answers from Python, and what the command line prints.
 
-from learnopt.api.picture import Picture
-from learnopt.api.solution import Solution, load, problem, solve
-from learnopt.api.study import SavingsStudy, savings
-
-__all__ = ["Picture", "SavingsStudy", "Solution", "load", "problem", "savings", "solve"]
+A function per question, each an attribute of ``learnopt`` itself, loaded when it is first used: planning needs solvers
+that solving does without. Each returns an :class:`~learnopt.api.answer.Answer`, which keeps question and answer
+together and shows itself.
+"""

@@ -1,85 +1,81 @@
-"""One problem in a notebook: :func:`problem`, :func:`solve`, and a :class:`Solution` that shows itself.
-
-A thin layer over studies and reports: it takes what a user has at hand (a name, a file, a network), and keeps problem
-and result together, so that ids, pictures and the switching plan need no further argument.
-"""
+"""The answer to one problem, a :class:`Solution`, and to all trade-offs with operations, a :class:`ParetoFront`."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
+from rich.console import Group, RenderableType
+
+from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
-from learnopt.engines import SolveOptions
+from learnopt.api.question import Question
 from learnopt.errors import DataError
-from learnopt.io import Loaded, SourceTool, load_with_source, read_scenarios
-from learnopt.io.scenario_json import scenario_set_from_dict
-from learnopt.learned.choice import engine_of
-from learnopt.network import (
-    Certificate,
-    Configuration,
-    Evaluation,
-    Id,
-    Limits,
-    Network,
-    ReconfigurationProblem,
-    Result,
-    Scenario,
-    Situations,
-    Status,
-)
+from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
+from learnopt.report.configuration.head import Head
 from learnopt.report.configuration.order import operated_by, plan_of, state_after, what
 from learnopt.report.configuration.text import (
     initial_evaluation,
+    pareto_point,
+    pareto_rows,
+    pareto_table,
     result_table,
     result_to_dict,
     summary_rows,
     verdict,
 )
 from learnopt.report.kit.origin import in_source
-from learnopt.studies.configuration.held import solve_holding
-from learnopt.studies.configuration.in_phases import solve_in_phases
-from learnopt.studies.configuration.solve import AUTO, warm_up
-from learnopt.studies.configuration.solve import solve as run_solve
-from learnopt.studies.configuration.switching_order import Operation, normal_state
-from learnopt.studies.inspection.reconcile import Imported, Origin, reconcile
+from learnopt.studies.configuration.switching_order import Operation, Paralleling, normal_state
+from learnopt.studies.inspection.reconcile import Origin
 
-Source = Network | ReconfigurationProblem | str | Path
-"""What can be solved: a network, a problem, or what :func:`learnopt.load` takes."""
-Situation = Scenario | Situations | Mapping[str, Any] | str | Path | None
-"""Loads and states of the switches: a record, the content of a scenario file, a file, or None for those of the case."""
-
-_read: WeakKeyDictionary[Network, tuple[SourceTool | None, Origin]] = WeakKeyDictionary()
-"""Tool and origin of every network that was read, as long as it lives. Networks do not change: an edited one is
-another, and not that of the file."""
-_EXPLANATION_S = 5.0
+EXPLANATION_S = 5.0
 """Most time spent on finding the limits that conflict."""
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(Answer):
     """A result together with its problem.
 
     Parameters
     ----------
-    problem, result
-        What was asked, and the complete answer.
-    notes
-        What was assumed or repaired while the scenario file was read, one sentence each.
+    question
+        What was asked; its problem holds the limits that were held.
+    result
+        The complete answer.
     origin
         Differences of the file to its own tool (``origin.warnings``), and the answer in it (``origin.source``).
+    paralleling
+        May a loop be closed for a moment while switching?
+    head
+        Who made and checked the switching order, and of when its data are.
+    explanation_s
+        Most time for :attr:`conflicts` [s].
     """
 
-    problem: ReconfigurationProblem
+    question: Question
     result: Result
-    notes: tuple[str, ...] = ()
-    origin: Origin = field(default_factory=Origin)
+    origin: Origin
+    paralleling: Paralleling = Paralleling.ALLOWED
+    head: Head = field(default_factory=Head)
+    explanation_s: float = EXPLANATION_S
+
+    @property
+    def problem(self) -> ReconfigurationProblem:
+        """What was solved."""
+        return self.question.problem
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed or repaired while the scenario file was read, one sentence each."""
+        return self.question.notes
+
+    @property
+    def found(self) -> bool:
+        """There is a configuration."""
+        return self.result.configuration is not None
 
     @property
     def status(self) -> Status:
@@ -120,7 +116,7 @@ class Solution:
     @cached_property
     def operations(self) -> list[Operation]:
         """The switching plan: operations in order, each with the state it leads to; empty without a configuration."""
-        return plan_of(self.problem, self.result)
+        return plan_of(self.problem, self.result, self.paralleling)
 
     @cached_property
     def conflicts(self) -> list[str]:
@@ -129,17 +125,24 @@ class Solution:
             return []
         from learnopt.studies.configuration.explain import explain_infeasibility
 
-        return explain_infeasibility(self.problem, _EXPLANATION_S)
+        return explain_infeasibility(self.problem, self.explanation_s)
+
+    @cached_property
+    def explained(self) -> Result:
+        """The result, its message with the conflicts."""
+        if self.status not in (Status.INFEASIBLE, Status.NO_SOLUTION):
+            return self.result
+        message = " ".join([self.result.message.rstrip(".") + ".", *self.conflicts])
+        return replace(self.result, message=message)
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as plain JSON values: the object that ``learnopt solve --json`` prints, without its conflicts."""
-        return result_to_dict(self.problem, self.result, origin=self.origin)
+        """The object that ``learnopt solve --json`` prints."""
+        answer = result_to_dict(self.problem, self.explained, self.operations, self.origin, self.head)
+        return answer | {"conflicts": self.conflicts}
 
-    def table(self) -> None:
-        """Print what ``learnopt solve`` prints: figures before and after, what is proven, the switching plan."""
-        from rich.console import Console
-
-        Console().print(result_table(self.problem, self.result, origin=self.origin))
+    def rendered(self) -> RenderableType:
+        """What ``learnopt solve`` prints: figures before and after, what is proven, the switching plan."""
+        return result_table(self.problem, self.explained, self.operations, self.origin, self.head)
 
     def plot(self, kind: Literal["diagram", "voltages"] = "diagram") -> Picture:
         """Draw the configuration.
@@ -173,10 +176,43 @@ class Solution:
 
     def report(self, path: str | Path) -> Path:
         """Write the self-contained interactive page of ``learnopt solve --report``; returns its path."""
+        return self.write_page(path)
+
+    def write_page(self, path: str | Path, front: tuple[Result, ...] = ()) -> Path:
+        """The page, with a front of loss against operations where one is known."""
         from learnopt.report.configuration.page import write_report
 
-        write_report(Path(path), self.problem, self.result, origin=self.origin)
+        write_report(
+            Path(path),
+            self.problem,
+            self.explained,
+            plan=self.operations,
+            front=front,
+            notes=self.question.imported.notes,
+            origin=self.origin,
+            head=self.head,
+        )
         return Path(path)
+
+    def export(self, path: str | Path) -> Path:
+        """Write the new switch states as .json (case or pandapower net), .dss (OpenDSS) or .csv (steps).
+
+        Raises
+        ------
+        DataError
+            If there is no configuration, or the folder does not exist.
+        UnsupportedError
+            For another ending, or settings that the format does not hold.
+        """
+        from learnopt.report.configuration.export import check_export, write_export
+
+        path = Path(path)
+        check_export(path)
+        if not self.found:
+            raise DataError("export", [f"there is no configuration to write: the solve ended {self.status.value}"])
+        question = self.question
+        write_export(path, question.source, self.problem, self.result, self.operations, question.hour, self.head)
+        return path
 
     def __repr__(self) -> str:
         name, status = self.problem.network.name, self.status.value
@@ -210,203 +246,74 @@ class Solution:
         return "".join(parts)
 
 
-def problem(
-    network: Network | str | Path,
-    scenario: Situation = None,
-    limits: Literal["file", "none"] | Limits = "file",
-    controls: str = "none",
-    charging: bool = True,
-    switching_cost: float = 0.0,
-    max_operations: int | None = None,
-    remote_only: bool = False,
-) -> ReconfigurationProblem:
-    """What is to be solved, from what is at hand.
+@dataclass(frozen=True, eq=False)
+class ParetoFront(Answer):
+    """Least loss for every number of switching operations.
 
     Parameters
     ----------
-    network
-        A network, or what :func:`learnopt.load` takes.
-    scenario
-        Loads, outages and locks: a record, a mapping read as a scenario file is (``{"out_of_service": [22]}``), a JSON
-        file or a load profile (CSV, Parquet; several times are several scenarios). None = the loads of the case.
-    limits
-        ``file``: all limits of the case; ``none``; or a record.
-    controls
-        Kinds of controls to set with the switches: ``none``, ``all``, or some of ``taps,capacitors,generators``.
-    charging
-        Use the line charging of the case.
-    switching_cost
-        Cost of one operation [kW].
-    max_operations
-        Cap on operations, None = no cap.
-    remote_only
-        Nobody travels now: switches operated by hand stay as they are.
-
-    Raises
-    ------
-    DataError
-        With every violation of the files and options.
+    solution
+        The point of least loss, or the ranking that was asked for.
+    points
+        Results of rising operations and falling loss, each proven by itself.
     """
-    net = network if isinstance(network, Network) else read_file(network).network
-    if not isinstance(limits, Limits) and limits not in ("file", "none"):
-        raise DataError("problem", [f"limits = {limits!r} must be 'file', 'none' or a Limits record"])
-    asked = ReconfigurationProblem.of(
-        net,
-        read_situation(scenario, net)[0],
-        limits=limits if isinstance(limits, Limits) else Limits.of(net) if limits == "file" else Limits(),
-        charging=charging,
-        switching_cost=switching_cost,
-        max_operations=max_operations,
-        controls=net.controls.only(controls),
-    )
-    return asked.remote_only() if remote_only else asked
 
+    solution: Solution
+    points: tuple[Result, ...]
 
-def load(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Network:
-    """A network, compared in its present state with the tool of its file where there is one.
+    @property
+    def problem(self) -> ReconfigurationProblem:
+        """What was solved."""
+        return self.solution.problem
 
-    Parameters
-    ----------
-    source
-        A named case, a file, a folder, or a code (``simbench:1-MV-urban--0-sw``, ``pandapower:mv_oberrhein``).
-    accept_differences
-        Warn instead of refusing where they differ and nothing explains it.
-    hour
-        Of an OpenDSS file: the hour of its load shapes to read; None = the snapshot that it describes.
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the solution."""
+        return self.solution.notes
 
-    Raises
-    ------
-    DataError
-        If there is nothing of that name, if the file breaks the rules of its format, or for such a difference.
-    UnsupportedError
-        If the file asks for something that learnopt does not model, or a package is missing.
-    """
-    imported = read_file(source, accept_differences, hour)
-    for sentence in imported.origin.warnings:
-        warnings.warn(sentence, stacklevel=2)
-    return imported.network
+    @property
+    def found(self) -> bool:
+        """There is a configuration."""
+        return self.solution.found
 
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``learnopt solve --pareto --json`` prints."""
+        return self.solution.to_dict() | {"pareto": [pareto_point(self.problem, point) for point in self.points]}
 
-def read_file(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Imported:
-    """What :func:`load` reads, with what answers have to say of it."""
-    imported = reconcile(load_with_source(source, hour), accept_differences)
-    _read[imported.network] = imported.loaded.source, imported.origin
-    return imported
+    def rendered(self) -> RenderableType:
+        """What ``learnopt solve --pareto`` prints."""
+        parts = [self.solution.rendered()]
+        return Group(*parts, pareto_table(self.problem, self.points)) if self.points else Group(*parts)
 
+    def plot(self) -> Picture:
+        """Draw loss and proven bound against operations.
 
-def as_read(network: Network) -> Imported:
-    """A network with the tool and the origin of the file that it was read from; with neither where it is of no file."""
-    source, origin = _read.get(network, (None, Origin()))
-    return Imported(Loaded(network, source=source), origin)
+        Raises
+        ------
+        DataError
+            If there is no point to draw.
+        """
+        if not self.points:
+            raise DataError("plot", [f"there is no front to draw: the solve ended {self.solution.status.value}"])
+        from learnopt.report.configuration.front import front_figure
 
+        return Picture(front_figure(self.problem, self.points))
 
-def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Situations | None, tuple[str, ...]]:
-    """Loads and states of the switches as a record, and the notes of reading them."""
-    if isinstance(scenario, str | Path):
-        return read_scenarios(Path(scenario), network)
-    if isinstance(scenario, Mapping):
-        return scenario_set_from_dict(dict(scenario), network, "scenario"), ()
-    return scenario, ()
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained interactive page of ``learnopt solve --pareto --report``; returns its path."""
+        return self.solution.write_page(path, self.points)
 
+    def __repr__(self) -> str:
+        name = self.problem.network.name
+        ends = [pareto_point(self.problem, point) for point in (self.points[:1] + self.points[-1:])]
+        if not ends:
+            return f"ParetoFront({name!r}: {self.solution.status.value}; {self.solution.result.message})"
+        words = " to ".join(f"{p['loss_kw']:.3f} kW with {p['operations']} operations" for p in ends)
+        return f"ParetoFront({name!r}: {len(self.points)} points, {words})"
 
-def solve(
-    network: Source,
-    *,
-    engine: str = AUTO,
-    certify: Certificate | str | None = None,
-    gap: float | None = None,
-    time_limit: float | None = None,
-    node_limit: int | None = None,
-    threads: int = 1,
-    checkpoint: str | Path | None = None,
-    k_best: int = 1,
-    strict_limits: bool = False,
-    accept_differences: bool = False,
-    source_check: bool = True,
-    balanced: bool = False,
-    **options: Any,
-) -> Solution:
-    """Find the radial configuration of least loss, and say what is proven.
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from learnopt.report.kit.page import table
 
-    Parameters
-    ----------
-    network
-        A network, what :func:`learnopt.load` takes, or a problem.
-    engine
-        ``auto`` picks one and says why; ``tree``, ``milp``, ``exchange``, ``enumerate``, ``learned``.
-    certify
-        Proof wanted: ``ac``, ``model``, ``none``; each engine has its default.
-    gap
-        Relative gap at which to stop; each engine has its default.
-    time_limit
-        Seconds; the best configuration found by then is returned.
-    node_limit
-        Nodes of branch and bound after which the same happens, with the same answer on every machine.
-    threads
-        Of the tree search; the answer and its proof are the same for any number.
-    checkpoint
-        Of the learned engine; the reference one where absent.
-    k_best
-        More than one: prove that many best configurations (``result.alternatives``).
-    strict_limits
-        Enforce also limits that the present state breaks and no switch can change. Otherwise they are held at their
-        present value: ``problem.limits.held`` of the solution, and its message.
-    accept_differences
-        Go on where a file differs in its own tool and nothing explains it; the solution then says so.
-    source_check
-        Compute the answer in the tool of the file (``origin.source``), where the network is that of a file with one: as
-        :func:`learnopt.load` gave it, not edited since.
-    balanced
-        Solve the balanced equivalent of an unbalanced file, not the file in all its phases.
-    options
-        ``scenario``, ``limits``, ``controls``, ``charging``, ``switching_cost``, ``max_operations`` and
-        ``remote_only`` of :func:`problem`; none where a problem is given.
-
-    Raises
-    ------
-    DataError
-        If the input is bad. Limits and infeasibility are statuses of the solution.
-    UnsupportedError
-        If the engine does not serve this problem.
-    """
-    notes: tuple[str, ...] = ()
-    if isinstance(network, ReconfigurationProblem):
-        if options:
-            raise DataError("solve", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
-        asked = network
-    else:
-        net = network if isinstance(network, Network) else read_file(network, accept_differences).network
-        loads, notes = read_situation(options.pop("scenario", None), net)
-        asked = problem(net, loads, **options)
-    wanted = SolveOptions(
-        None if certify is None else _certificate(certify), gap, time_limit, node_limit, threads=threads
-    )
-    warm(engine, wanted.certify, checkpoint)
-
-    def run(one: ReconfigurationProblem) -> Result:
-        return run_solve(one, engine_of(engine, checkpoint), wanted, k_best=k_best)
-
-    read = as_read(asked.network)
-    found = None
-    if not balanced:
-        found = solve_in_phases(read, asked, engine, wanted, k_best=k_best, hold=not strict_limits)
-    if found is not None:
-        result = found
-    else:
-        asked, result = (asked, run(asked)) if strict_limits else solve_holding(asked, run)
-    origin = read.answered(asked, result, check=source_check)
-    return Solution(asked, result, notes, origin)
-
-
-@cache
-def warm(engine: str, certify: Certificate | None, checkpoint: str | Path | None) -> None:
-    """Compile once, so that the time of a solve is its own."""
-    warm_up(engine_of(engine, checkpoint), SolveOptions(certify=certify))
-
-
-def _certificate(name: Certificate | str) -> Certificate:
-    try:
-        return Certificate(name)
-    except ValueError:
-        known = ", ".join(repr(c.value) for c in Certificate)
-        raise DataError("solve", [f"certify = {name!r} must be one of {known}"]) from None
+        head, rows = pareto_rows(self.problem, self.points)
+        return f"<h4>{escape(repr(self))}</h4>" + table(head, rows, numeric=(0, 1, 2))

@@ -14,6 +14,7 @@ from learnopt.cli.convert import convert
 from learnopt.cli.example import example
 from learnopt.cli.horizon import horizon
 from learnopt.cli.inspect import inspect
+from learnopt.cli.options import as_flag
 from learnopt.cli.plan import plan_app
 from learnopt.cli.savings import savings
 from learnopt.cli.solve import solve
@@ -76,7 +77,7 @@ def run(arguments: list[str] | None = None) -> None:
         code = app(args=given, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except LearnoptError as error:
-        messages, text = error.messages, str(error)
+        messages, text = error.sentences(as_flag), error.told(as_flag)
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except UsageProblem as error:

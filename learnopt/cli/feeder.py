@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -24,21 +23,19 @@ from learnopt.cli.options import (
     StrictLimitsOption,
     VmaxOption,
     VminOption,
-    build_problem,
-    read_case,
-    stderr,
+    enforced,
+    said,
+    show,
     stdout,
+    tell,
 )
 from learnopt.errors import DataError
-from learnopt.io import case_index
-from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
-from learnopt.network.held import held_in_words, held_to_dicts
+from learnopt.io import case_index, load
+from learnopt.io.files import check_writable
+from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
-from learnopt.physics import evaluate, evaluate_as_it_is, other_solution
-from learnopt.report.configuration.text import balance_to_dict
-from learnopt.report.kit.origin import origin_to_dict, with_origin
-from learnopt.studies.configuration.held import hold_limits
-from learnopt.studies.configuration.isolation import isolation_in_words
+from learnopt.physics import evaluate
+from learnopt.studies.configuration.check import state_of
 from learnopt.studies.configuration.switching_order import normal_state
 
 OpenOption = Annotated[
@@ -64,18 +61,9 @@ def cases(json_output: JsonOption = False) -> None:
     stdout.print(table)
 
 
-def _configuration(problem: ReconfigurationProblem, open_ids: str | None) -> Configuration:
-    """States given on a command line, branches out of service open; ids may be numbers or strings.
-
-    Raises
-    ------
-    DataError
-        Listing ids that the network does not have.
-    """
-    if open_ids is None:
-        return normal_state(problem)
-    given = problem.network.configuration([part.strip() for part in open_ids.split(",") if part.strip()])
-    return Configuration(given.closed & ~problem.out_of_service)
+def _ids(open_ids: str | None) -> list[str] | None:
+    """Ids given on a command line; they may be numbers or strings."""
+    return None if open_ids is None else [part.strip() for part in open_ids.split(",") if part.strip()]
 
 
 def check(
@@ -91,66 +79,31 @@ def check(
     accept_differences: AcceptOption = False,
     no_source_check: NoSourceCheckOption = False,
     json_output: JsonOption = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
 ) -> int:
     """AC loss, voltages and violations of a given configuration.
 
     Exit code 0: it is radial, but for fixed loops, and has a power flow (violations are listed); 1: it is not or has
     none; 2: bad input. With loops too many it is computed as it stands, all of them closed.
     """
-    imported = read_case(case, accept_differences, hour)
-    problem = build_problem(imported.network, scenario, vmin, vmax, no_limits, no_charging)
-    if not strict_limits:
-        problem = hold_limits(problem)
-    configuration = _configuration(problem, open_ids)
-    evaluation = evaluate_as_it_is(problem, configuration)
-    origin = imported.judged(problem, configuration, evaluation, check=not no_source_check)
-    answer = _check(problem, configuration, evaluation) | origin_to_dict(origin)
-    if json_output:
-        typer.echo(json.dumps(answer, allow_nan=False))
-    else:
-        table = Table("", escape(problem.network.name))
-        figures = ("loss_kw", "min_voltage_pu", "min_voltage_bus", "max_loading", "operations")
-        for key in ("radial", "fixed_loops", "converged", *figures):
-            table.add_row(key, escape(str(answer[key])))
-        stdout.print(with_origin(origin, table))
-        for violation in answer["violations"]:
-            stdout.print(f"  - {violation}", markup=False, highlight=False)
-        if answer["held_limits"]:
-            stdout.print(held_in_words(problem.network, problem.limits), markup=False, highlight=False)
-        for sentence in answer["isolation"]:
-            stdout.print(sentence, markup=False, highlight=False)
-        if answer["note"]:
-            stdout.print(answer["note"], markup=False, highlight=False)
-    return 0 if answer["radial"] and answer["converged"] else 1
+    from learnopt.api.inspection import check as check_state
 
-
-def _check(problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation) -> dict[str, Any]:
-    net = problem.network
-    radiality = radiality_faults(net, configuration.closed)
-    faults = [*problem.faults(configuration), *evaluation.violations]
-    known = evaluation.converged
-    lowest = int(np.argmin(evaluation.vm)) if known else 0
-    rated = bool(np.isfinite(net.i_max).any())
-    return {
-        "case": net.name,
-        "open_branches": net.open_ids(configuration),
-        "radial": not radiality,
-        "fixed_loops": int(problem.chords.sum()),
-        "converged": known,
-        "loss_kw": evaluation.loss_kw if known else None,
-        "min_voltage_pu": evaluation.min_voltage_pu if known else None,
-        "min_voltage_bus": net.bus_ids[lowest] if known else None,
-        "max_loading": evaluation.max_loading if known and rated else None,
-        "voltages_pu": {str(bus): float(vm) for bus, vm in zip(net.bus_ids, evaluation.vm, strict=True)}
-        if known
-        else None,
-        "operations": problem.operations(configuration),
-        **balance_to_dict(problem, configuration, evaluation),
-        "violations": list(dict.fromkeys(faults)),
-        "held_limits": held_to_dicts(net, problem.limits),
-        "isolation": isolation_in_words(problem),
-        "note": "" if radiality else other_solution(problem, configuration, evaluation),
-    }
+    check_writable(report=report)
+    answer = check_state(
+        case,
+        _ids(open_ids),
+        scenario=scenario,
+        limits=enforced(no_limits),
+        vmin=vmin,
+        vmax=vmax,
+        strict_limits=strict_limits,
+        charging=not no_charging,
+        hour=hour,
+        accept_differences=accept_differences,
+        source_check=not no_source_check,
+    )
+    tell(scenario, answer.notes)
+    return show(answer, json_output, report)
 
 
 class Picture(StrEnum):
@@ -173,14 +126,18 @@ def draw(
     scenario: ScenarioOption = None,
 ) -> None:
     """Draw a configuration; with --open, profile and loadings show the normal one beside it."""
-    problem = build_problem(case, scenario)
-    configuration = _configuration(problem, open_ids)
+    from learnopt.api.question import Rules
+
+    question = Rules(scenario=scenario).question(load(case))
+    tell(scenario, question.notes)
+    problem = question.problem
+    configuration = state_of(problem, _ids(open_ids))
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
         raise DataError(f"{problem.network.name}: configuration to draw", faults)
     reference = None if open_ids is None else normal_state(problem)
     _draw(what, out, problem, configuration, reference)
-    stderr.print(f"Drawing written to {out}", highlight=False, markup=False)
+    said(f"Drawing written to {out}")
 
 
 def _draw(

@@ -1,19 +1,21 @@
-"""Options that several commands share, and the problem they describe."""
+"""Options that several commands share, and how they print an answer."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from learnopt.errors import DataError
-from learnopt.io import load, load_with_source, read_scenarios
-from learnopt.network import Limits, Network, ReconfigurationProblem
-from learnopt.studies.inspection.reconcile import Imported, reconcile
+from learnopt.api.answer import Answer
+from learnopt.errors import alternatives
+
+NOT_FOUND = 1
+"""Exit code where there is no answer of the kind asked for."""
 
 stderr = Console(stderr=True)
 stdout = Console()
@@ -34,6 +36,9 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON ob
 ScenarioOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Scenario(s): JSON, or load profiles (.csv, .parquet)."),
+]
+HeldScenarioOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--scenario", metavar="FILE", help="JSON: outages and locks that hold in every step.")
 ]
 VminOption: TypeAlias = Annotated[float | None, typer.Option(help="Lower voltage limit \\[pu], instead of the file's.")]
 VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage limit \\[pu], instead of the file's.")]
@@ -75,56 +80,40 @@ BalancedOption: TypeAlias = Annotated[
 ]
 
 
-def read_case(case: str, accept_differences: bool = False, hour: float | None = None) -> Imported:
-    """A case, compared with the tool of its file; ``hour`` as for :func:`learnopt.io.load`.
-
-    Raises
-    ------
-    DataError
-        If they differ and nothing explains it.
-    """
-    return reconcile(load_with_source(case, hour), accept_differences)
+def as_flag(option: str, value: object) -> str:
+    """An option as the command line writes it: ``--engine tree or milp``, ``--no-charging``; a wording of errors."""
+    name = option.replace("_", "-")
+    if value is None or value is True:
+        return f"--{name}"
+    return f"--no-{name}" if value is False else f"--{name} {alternatives(value, str)}"
 
 
-def build_problem(
-    case: str | Network,
-    scenario: Path | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    no_limits: bool = False,
-    no_charging: bool = False,
-    switching_cost: float = 0.0,
-    max_operations: int | None = None,
-    controls: str = "none",
-    remote_only: bool = False,
-) -> ReconfigurationProblem:
-    """The problem that a command line describes.
+def enforced(no_limits: bool) -> Literal["file", "none"]:
+    """What ``--no-limits`` means: ``--vmin`` and ``--vmax`` are enforced even with it."""
+    return "none" if no_limits else "file"
 
-    ``--vmin`` and ``--vmax`` are enforced even with ``--no-limits``, which drops what the file says.
-    """
-    network = load(case) if isinstance(case, str) else case
-    limits = Limits() if no_limits else Limits.of(network)
-    limits = replace(limits, vm_min=vmin, vm_max=vmax)
-    loads, notes = (None, ()) if scenario is None else read_scenarios(scenario, network)
+
+def tell(source: object, notes: Iterable[str]) -> None:
+    """Print what was assumed while a file was read."""
     for note in notes:
-        stderr.print(f"{scenario}: {note}", highlight=False, markup=False)
-    problem = ReconfigurationProblem.of(
-        network,
-        loads,
-        limits=limits,
-        charging=not no_charging,
-        switching_cost=switching_cost,
-        max_operations=max_operations,
-        controls=network.controls.only(controls),
-    )
-    return problem.remote_only() if remote_only else problem
+        stderr.print(f"{source}: {note}", highlight=False, markup=False)
 
 
-def profile_source(profile: str | None, case: str, otherwise: str = "only simbench: cases bring their own") -> str:
-    """Where loads over time come from: ``--profile``, or a SimBench case itself."""
-    if profile is None and not case.startswith("simbench:"):
-        raise DataError("options", [f"--profile is missing: give a file, {otherwise}"])
-    return case if profile is None else profile
+def said(sentence: str) -> None:
+    """Print what was done besides the answer."""
+    stderr.print(sentence, highlight=False, markup=False)
+
+
+def show(answer: Answer, json_output: bool, report: Path | None = None) -> int:
+    """Write the page where one is asked for, and print the answer; the exit code."""
+    if report is not None:
+        answer.report(report)
+        said(f"Report written to {report}")
+    if json_output:
+        typer.echo(json.dumps(answer.to_dict(), allow_nan=False))
+    else:
+        stdout.print(answer.rendered())
+    return 0 if answer.found else NOT_FOUND
 
 
 def progress_bar() -> Progress:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from learnopt.cli.options import JsonOption, stderr, stdout
-from learnopt.errors import DataError
-from learnopt.io.files import unwritable
-
-NO_PLAN = 1
+from learnopt.cli.options import JsonOption, said, show, stderr
+from learnopt.io.files import check_writable
 
 
 def substations(
@@ -35,32 +31,14 @@ def substations(
 
     Exit code 0: a plan was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
-    from learnopt.io.planning import load_planning
-    from learnopt.report.substations.text import bill_of_materials, plan_table, plan_to_dict
-    from learnopt.studies.substations.engine import PlanOptions, Treatment, plan_substations
+    from learnopt.api.planning import plan_substations
 
-    problem = load_planning(source)
-    problem = problem.replace(radial=problem.radial or radial, n_minus_1=problem.n_minus_1 or n_minus_1)
-    known = [t.value for t in Treatment]
-    faults = [] if treatment in known else [f"treatment = {treatment!r} must be one of {', '.join(known)}"]
-    faults += unwritable(report=report, table=csv)
-    if faults:
-        raise DataError("options", faults)
-    options = PlanOptions(gap=gap, time_limit=time_limit, treatment=Treatment(treatment))
-    with stderr.status(escape(f"Planning {problem.name} ...")):
-        result = plan_substations(problem, options)
-    if report is not None:
-        from learnopt.report.substations.page import write_plan_report
-
-        write_plan_report(report, problem, result)
-        stderr.print(f"Report written to {report}", highlight=False, markup=False)
+    check_writable(report=report, table=csv)
+    with stderr.status(escape(f"Planning {source} ...")):
+        study = plan_substations(
+            source, gap=gap, time_limit=time_limit, treatment=treatment, radial=radial, n_minus_1=n_minus_1
+        )
     if csv is not None:
-        from learnopt.io.files import write_atomically
-
-        write_atomically(csv, lambda partial: partial.write_text(bill_of_materials(problem, result), encoding="utf-8"))
-        stderr.print(f"Bill of materials written to {csv}", highlight=False, markup=False)
-    if json_output:
-        typer.echo(json.dumps(plan_to_dict(problem, result), allow_nan=False))
-    else:
-        stdout.print(plan_table(problem, result))
-    return 0 if result.plan is not None else NO_PLAN
+        study.bill(csv)
+        said(f"Bill of materials written to {csv}")
+    return show(study, json_output, report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.markup import escape
 from learnopt.cli.options import (
     AcceptOption,
     CaseArgument,
+    HeldScenarioOption,
     JsonOption,
     NoChargingOption,
     NoLimitsOption,
@@ -19,14 +19,14 @@ from learnopt.cli.options import (
     StrictLimitsOption,
     VmaxOption,
     VminOption,
-    build_problem,
-    profile_source,
-    read_case,
+    enforced,
+    said,
+    show,
     stderr,
-    stdout,
+    tell,
 )
 from learnopt.errors import DataError
-from learnopt.io.files import check_folder, check_writable
+from learnopt.io.files import check_writable
 from learnopt.studies.savings.problem import Period
 
 
@@ -63,9 +63,7 @@ def savings(
     strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
     remote_only: RemoteOnlyOption = False,
-    scenario: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON: outages and locks that hold in every step.")
-    ] = None,
+    scenario: HeldScenarioOption = None,
     accept_differences: AcceptOption = False,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
@@ -78,53 +76,39 @@ def savings(
 
     Every step is measured by an AC power flow; what is proven of each way to operate is said beside it.
     """
-    from learnopt.engines import SolveOptions
-    from learnopt.network import Certificate
-    from learnopt.report.savings.text import Factors, savings_table, savings_to_dict
-    from learnopt.studies.configuration.solve import warm_up
-    from learnopt.studies.savings import savings_study
-    from learnopt.studies.savings.held import hold_limits_of_study
-    from learnopt.studies.savings.profile import profile_of, savings_problem
+    from learnopt.api.savings_study import savings as study_savings
 
-    factors = Factors(price, currency, co2)
-    profile = profile_source(profile, case, "or 'synthetic' for a made-up year")
     check_writable(report=report, picture=out)
-    check_folder(resume)
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
-    imported = read_case(case, accept_differences)
-    base = build_problem(imported.network, scenario, vmin, vmax, no_limits, no_charging, remote_only=remote_only)
-    if len(base.situations) > 1:
-        raise DataError(str(scenario), ["holds several scenarios: loads over time belong into --profile"])
-    profiles = profile_of(profile, base)
-    for note in profiles.notes:
-        stderr.print(f"{profile}: {note}", highlight=False, markup=False)
-    problem = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
-    with stderr.status(escape(f"Studying {problem.n_steps} steps of {base.network.name} ...")) as status:
-        warm_up("tree", SolveOptions(certify=Certificate.AC))
-        if not strict_limits:
-            problem = hold_limits_of_study(problem)
-        found = savings_study(
-            problem,
-            representative_steps=representatives,
+    with stderr.status(escape(f"Studying {case} ...")) as status:
+        study = study_savings(
+            case,
+            profile,
+            start=start,
+            steps=steps,
+            step_hours=step_hours,
+            period=period,
+            switching_cost=switching_cost,
+            price_per_mwh=price,
+            currency=currency,
+            co2_kg_per_mwh=co2,
+            representatives=representatives,
             gap=gap,
             proof_time=proof_time,
-            directory=resume,
+            scenario=scenario,
+            limits=enforced(no_limits),
+            vmin=vmin,
+            vmax=vmax,
+            strict_limits=strict_limits,
+            charging=not no_charging,
+            remote_only=remote_only,
+            resume=resume,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
+            accept_differences=accept_differences,
         )
-    if report is not None:
-        from learnopt.report.savings.page import write_savings_report
-
-        write_savings_report(report, found, factors, imported.origin)
-        stderr.print(f"Report written to {report}", highlight=False, markup=False)
+    tell(profile or case, study.notes)
     if out is not None:
-        from learnopt.report.kit.files import write_figure
-        from learnopt.report.savings.page import savings_figure
-
-        write_figure(out, savings_figure(found))
-        stderr.print(f"Picture written to {out}", highlight=False, markup=False)
-    if json_output:
-        typer.echo(json.dumps(savings_to_dict(found, factors, imported.origin), allow_nan=False))
-    else:
-        stdout.print(savings_table(found, factors, imported.origin))
-    return 0
+        study.plot().save(out)
+        said(f"Picture written to {out}")
+    return show(study, json_output, report)

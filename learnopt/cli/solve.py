@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from learnopt.api.solution import ParetoFront, Solution
 from learnopt.cli.options import (
     AcceptOption,
     BalancedOption,
@@ -27,29 +26,22 @@ from learnopt.cli.options import (
     StrictLimitsOption,
     VmaxOption,
     VminOption,
-    build_problem,
-    read_case,
+    as_flag,
+    enforced,
+    said,
+    show,
     stderr,
-    stdout,
+    tell,
 )
-from learnopt.engines import Progress, SolveOptions
+from learnopt.engines import Progress
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
-from learnopt.learned.choice import engine_of, solver_names
-from learnopt.network import Certificate, ReconfigurationProblem, Result, Status
-from learnopt.report.configuration.export import check_export, write_export
-from learnopt.report.configuration.head import Head
-from learnopt.report.configuration.order import plan_of
-from learnopt.report.configuration.text import pareto_point, pareto_table, result_table, result_to_dict
-from learnopt.studies.configuration.balance import solve_balanced
-from learnopt.studies.configuration.held import solve_holding
-from learnopt.studies.configuration.in_phases import solve_in_phases
-from learnopt.studies.configuration.risk import Risk, solve_risk
-from learnopt.studies.configuration.solve import AUTO, MILP, TREE, front, warm_up
-from learnopt.studies.configuration.solve import solve as run_solve
+from learnopt.learned.choice import solver_names
+from learnopt.network import Certificate
+from learnopt.report.configuration.export import check_export
+from learnopt.studies.configuration.risk import Risk
+from learnopt.studies.configuration.solve import AUTO
 from learnopt.studies.configuration.switching_order import Paralleling
-
-NO_CONFIGURATION = 1
 
 EngineName = StrEnum("EngineName", {name: name for name in solver_names()})  # type: ignore[misc]
 DEFAULT_ENGINE = EngineName(AUTO)
@@ -116,78 +108,56 @@ def solve(
 
     Exit code 0: a configuration was returned; 1: none exists or none was found in the limits; 2: bad input.
     """
-    imported = read_case(case, accept_differences, hour)
-    problem = build_problem(
-        imported.network, scenario, vmin, vmax, no_limits, no_charging, switching_cost, max_operations, controls,
-        remote_only,
-    )  # fmt: skip
-    cores = os.cpu_count() or 1
-    options = SolveOptions(certify, gap, time_limit, node_limit, threads=cores if threads is None else threads)
+    from learnopt.api.configuration import pareto as solve_front
+    from learnopt.api.configuration import solve as solve_one
+
     check_writable(report=report)
     if export is not None:
         check_export(export)
-    if pareto and switching_cost:
-        raise DataError("options", ["--pareto and --switching-cost exclude each other: the front shows all trade-offs"])
-    if balance_weight is not None and (risk is not None or pareto or k_best != 1 or engine.value not in (AUTO, TREE)):
-        raise DataError("options", ["--balance-weight goes with the tree search alone, without --risk and rankings"])
-    if risk is not None and (pareto or k_best != 1 or engine.value not in (AUTO, TREE, MILP)):
-        raise DataError("options", ["--risk goes with --engine auto, tree or milp, without --pareto and --k-best"])
-    if risk is not None and engine.value == TREE and problem.controls:
-        raise DataError("options", ["--engine tree sets switches only, controls are given: use --engine auto or milp"])
-    with stderr.status(escape(f"Solving {problem.network.name} ...")) as live:
-        chosen = engine_of(engine.value, checkpoint)
-        warm_up(chosen, options, problem.network.n_loops)
-        options = replace(options, progress=lambda p: live.update(escape(progress_line(problem.network.name, p))))
-        points: list[Result] = []
+    if pareto:
+        refuse_beside_pareto(
+            switching_cost=switching_cost, balance_weight=balance_weight, risk=risk, controls=controls != "none"
+        )
+    cores = os.cpu_count() or 1
+    given: dict[str, Any] = {
+        "scenario": scenario, "engine": engine.value, "certify": certify, "gap": gap, "time_limit": time_limit,
+        "node_limit": node_limit, "threads": cores if threads is None else threads, "k_best": k_best,
+        "limits": enforced(no_limits), "vmin": vmin, "vmax": vmax, "strict_limits": strict_limits,
+        "charging": not no_charging, "max_operations": max_operations, "remote_only": remote_only,
+        "paralleling": paralleling, "author": author, "checked_by": checked_by, "data_time": data_time,
+        "hour": hour, "accept_differences": accept_differences,
+        "source_check": not no_source_check,
+    }  # fmt: skip
+    with stderr.status(escape(f"Solving {case} ...")) as live:
 
-        def run(asked: ReconfigurationProblem) -> Result:
-            points[:] = front(asked, chosen, options) if pareto else []
-            if risk is not None:
-                return solve_risk(asked, risk, risk_level, options, engine.value == MILP)
-            if balance_weight is not None:
-                return solve_balanced(asked, balance_weight, options)
-            if points and k_best == 1:
-                return points[-1]
-            return run_solve(asked, chosen, options, k_best=k_best)
+        def progress(known: Progress) -> None:
+            live.update(escape(progress_line(case, known)))
 
-        plain = risk is None and balance_weight is None and not pareto
-        found = None
-        if plain and not balanced:
-            found = solve_in_phases(imported, problem, chosen, options, k_best=k_best, hold=not strict_limits)
-        if found is not None:
-            result = found
-        elif strict_limits:
-            result = run(problem)
-        else:
-            problem, result = solve_holding(problem, run)
-    conflicts: list[str] = []
-    if result.status in (Status.INFEASIBLE, Status.NO_SOLUTION):
-        from learnopt.studies.configuration.explain import explain_infeasibility
-
-        with stderr.status("Looking for the limits that conflict ..."):
-            conflicts = explain_infeasibility(problem, min(5.0, time_limit or 5.0))
-        result = replace(result, message=" ".join([result.message.rstrip(".") + ".", *conflicts]))
-    plan = plan_of(problem, result, paralleling)
-    head = Head(author, checked_by, data_time)
-    origin = imported.answered(problem, result, check=not no_source_check)
-    if export is not None and result.configuration is not None:
-        write_export(export, case, problem, result, plan, hour, head)
-        stderr.print(f"Switch states written to {export}", highlight=False, markup=False)
-    if report is not None:
-        from learnopt.report.configuration.page import write_report
-
-        write_report(report, problem, result, plan=plan, front=points, notes=imported.notes, origin=origin, head=head)
-        stderr.print(f"Report written to {report}", highlight=False, markup=False)
-    if json_output:
-        answer = result_to_dict(problem, result, plan, origin, head) | {"conflicts": conflicts}
+        answer: Solution | ParetoFront
         if pareto:
-            answer["pareto"] = [pareto_point(problem, point) for point in points]
-        typer.echo(json.dumps(answer, allow_nan=False))
-    else:
-        stdout.print(result_table(problem, result, plan, origin, head))
-        if points:
-            stdout.print(pareto_table(problem, points))
-    return 0 if result.configuration is not None else NO_CONFIGURATION
+            answer = solve_front(case, progress=progress, **given)
+        else:
+            answer = solve_one(
+                case, progress=progress, checkpoint=checkpoint, risk=risk, risk_level=risk_level, controls=controls,
+                balance_weight=balance_weight, switching_cost=switching_cost, balanced=balanced, **given,
+            )  # fmt: skip
+    solution = answer.solution if isinstance(answer, ParetoFront) else answer
+    tell(scenario, answer.notes)
+    if not answer.found:
+        with stderr.status("Looking for the limits that conflict ..."):
+            _ = solution.conflicts
+    if export is not None and answer.found:
+        solution.export(export)
+        said(f"Switch states written to {export}")
+    return show(answer, json_output, report)
+
+
+def refuse_beside_pareto(**options: object) -> None:
+    """Raise DataError for options that a front does not take."""
+    if given := [as_flag(name, None) for name, value in options.items() if value]:
+        raise DataError(
+            "options", [f"--pareto shows all trade-offs of loss and operations: leave out {' and '.join(given)}"]
+        )
 
 
 def progress_line(case: str, progress: Progress) -> str:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from learnopt._version import __version__
 from learnopt.engines.clock import Stopwatch
-from learnopt.engines.fixed_loops import refuse_fixed_loops
+from learnopt.engines.fixed_loops import SERVED_LOOPED, refuse_fixed_loops
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate, other_solution, power_flow
@@ -265,16 +265,15 @@ def infeasible(
     n = len(problem.members)
     if problem.controls and n > 1 and not (controls and several_scenarios):
         raise UnsupportedError(
-            f"engine {engine!r} does not set controls for several scenarios, the problem has {n}: use --engine milp"
+            f"engine {engine!r} does not set controls for several scenarios, the problem has {n}", {"engine": "milp"}
         )
     if problem.controls and not controls:
-        raise UnsupportedError(f"engine {engine!r} sets switches only, the problem has controls: use --engine milp")
+        raise UnsupportedError(f"engine {engine!r} sets switches only, the problem has controls", {"engine": "milp"})
     if n > 1 and not several_scenarios:
-        raise UnsupportedError(f"engine {engine!r} takes one scenario, the problem has {n}: use --engine tree or milp")
+        reason = f"engine {engine!r} takes one scenario, the problem has {n}"
+        raise UnsupportedError(reason, {"engine": ("tree", "milp")})
     if not fixed_loops:
-        refuse_fixed_loops(
-            problem, f"engine {engine!r}", "use --engine enumerate, tree or exchange, without --controls"
-        )
+        refuse_fixed_loops(problem, f"engine {engine!r}", SERVED_LOOPED)
     if not problem.contradictions:
         return None
     message = "No radial configuration exists: " + "; ".join(problem.contradictions)

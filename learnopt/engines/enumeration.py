@@ -300,7 +300,8 @@ class EnumerationEngine:
         if count > self.max_configurations:
             raise UnsupportedError(
                 f"{problem.network.name!r} has {count:.3g} radial configurations, enumeration takes "
-                f"{self.max_configurations:g} at most: use --engine milp"
+                f"{self.max_configurations:g} at most",
+                {"engine": "milp"},
             )
         net = problem.network
         data, at = _start(problem)

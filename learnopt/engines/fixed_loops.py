@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ from learnopt.physics import evaluate
 if TYPE_CHECKING:
     from learnopt.engines.base import SolveOptions
 
+SERVED_LOOPED: Mapping[str, object] = {"engine": ("enumerate", "tree", "exchange"), "controls": None}
+"""Options of a problem whose states keep loops closed."""
+
 
 def told_fixed_loops(problem: ReconfigurationProblem) -> str:
     """How many loops of branches that stay closed there are, with an example."""
@@ -24,16 +27,21 @@ def told_fixed_loops(problem: ReconfigurationProblem) -> str:
     return f"{loops} of branches that stay closed (branch {problem.network.branch_ids[chords[0]]!r} closes one)"
 
 
-def refuse_fixed_loops(problem: ReconfigurationProblem, who: str, advice: str) -> None:
+def refuse_fixed_loops(
+    problem: ReconfigurationProblem, who: str, use: Mapping[str, object] | None = None, advice: str = ""
+) -> None:
     """Raise UnsupportedError where a problem has fixed loops, for what is built on spanning trees.
 
     Parameters
     ----------
-    who, advice
-        What is built so, and what to do instead.
+    who
+        What is built so.
+    use, advice
+        What to do instead: options (:class:`~learnopt.errors.UnsupportedError`), or in words.
     """
     if problem.chords.any():
-        raise UnsupportedError(f"{who} knows radial states only, the network has {told_fixed_loops(problem)}: {advice}")
+        reason = f"{who} knows radial states only, the network has {told_fixed_loops(problem)}"
+        raise UnsupportedError(f"{reason}: {advice}" if advice else reason, use)
 
 
 def solve_without_loops(
@@ -56,10 +64,9 @@ def solve_without_loops(
         If some loop is more than circuits side by side (:mod:`learnopt.network.loop_reduction`), or if the currents of
         such circuits exceed a rating that the one in their place does not show.
     """
-    advice = "use --engine enumerate, tree or exchange, without --controls"
     reduced = without_fixed_loops(problem)
     if reduced is None:
-        refuse_fixed_loops(problem, f"engine {name!r}", advice)
+        refuse_fixed_loops(problem, f"engine {name!r}", SERVED_LOOPED)
     assert reduced is not None
     one = None if start is None else Configuration(start.closed & ~problem.chords)
     result = solve(reduced, options, one)
@@ -69,6 +76,7 @@ def solve_without_loops(
     evaluation = evaluate(problem.applied(result.settings), whole)
     if evaluation.violations:
         raise UnsupportedError(
-            f"engine {name!r} does not see the ratings of circuits in parallel: {evaluation.violations[0]}; {advice}"
+            f"engine {name!r} does not see the ratings of circuits in parallel: {evaluation.violations[0]}",
+            SERVED_LOOPED,
         )
     return replace(result, configuration=whole, evaluation=evaluation)

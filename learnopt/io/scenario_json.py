@@ -162,7 +162,7 @@ def _unknown_keys(raw: Any) -> list[str]:
     """A sentence for each key that a scenario file does not have, with the key that was meant."""
     if not isinstance(raw, dict):
         return []
-    known = [key for key in ScenarioRecord.model_fields if key not in ("notes", "weight")]
+    known = [*(key for key in ScenarioRecord.model_fields if key not in ("notes", "weight")), "scenarios"]
     bad = []
     for key in raw:
         if key in ScenarioRecord.model_fields:

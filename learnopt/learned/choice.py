@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 from learnopt.engines import Engine, engine_names
@@ -9,6 +10,19 @@ from learnopt.errors import DataError
 from learnopt.studies.configuration.solve import AUTO
 
 LEARNED = "learned"
+
+
+class HorizonEngine(StrEnum):
+    """How the steps of a horizon are solved."""
+
+    AUTO = "auto"
+    """Tree search; the MILP where controls are set."""
+    TREE = "tree"
+    """Tree search of every step, plan and bound over its candidates."""
+    MILP = "milp"
+    """All steps, or those of each window, in one mixed-integer model besides."""
+    LEARNED = "learned"
+    """As auto, with starts and candidates from a prediction per step."""
 
 
 def solver_names() -> list[str]:

@@ -63,7 +63,7 @@ def read_snapshots(directory: Path) -> tuple[list[Pair], Times, Manifest]:
     """
     manifest = read_manifest(directory)
     if not is_snapshots(manifest):
-        advice = "make one with `learnopt generate --case FILE --profile FILE`"
+        advice = "make one of its case file and load profile with `learnopt generate`"
         raise DataError(str(directory), [f"does not hold the snapshots of one feeder: {advice}"])
     pairs = proven_pairs(read_labels(directory))[0]
     if not pairs:

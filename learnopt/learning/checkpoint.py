@@ -52,7 +52,7 @@ def load_card(source: Path | str) -> ModelCard:
     if not (directory / CARD).is_file():
         raise CheckpointError(
             f"no checkpoint at {directory} ({CARD} is missing): give the folder that `learnopt train` wrote, "
-            f"or train one with `learnopt train --config training/configs/train_small.toml`"
+            "or train one with training/configs/train_small.toml"
         )
     try:
         card = ModelCard.from_json((directory / CARD).read_text(encoding="utf-8"))

@@ -148,6 +148,11 @@ class ConductorProblem:
     no_thicker_downstream: bool = False
     budget: float | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"ConductorProblem({self.network.name!r}: {len(self.catalogue)} conductors, {int(self.routed.sum())} lines)"
+        )
+
     def replace(self, **changes: object) -> ConductorProblem:
         """A variant of this problem."""
         return replace(self, **changes)  # type: ignore[arg-type]

@@ -221,6 +221,10 @@ class ExpansionProblem:
     title: str = ""
     source: str = ""
 
+    def __repr__(self) -> str:
+        size = f"{len(self.sites)} sites, {len(self.demand_ids)} demands, {len(self.routes)} routes"
+        return f"ExpansionProblem({self.name!r}: {size}, {len(self.stages)} stages)"
+
     @property
     def n_site(self) -> int:
         """Number of candidate sites: the first nodes."""

@@ -111,6 +111,10 @@ class HorizonProblem:
         object.__setattr__(self, "hours", hours)
         hours.flags.writeable = False
 
+    def __repr__(self) -> str:
+        hours = float(self.hours.sum())
+        return f"HorizonProblem({self.network.name!r}: {self.n_steps} steps, {hours:g} h)"
+
     @property
     def n_steps(self) -> int:
         """Number of steps."""

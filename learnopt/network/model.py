@@ -56,6 +56,9 @@ class Configuration:
     def __hash__(self) -> int:
         return hash(self.closed.tobytes())
 
+    def __repr__(self) -> str:
+        return f"Configuration({int(self.closed.sum())} of {len(self.closed)} branches closed)"
+
     def operations_from(self, other: Configuration) -> int:
         """Number of switching operations between two configurations (each state change counts one)."""
         return int(np.count_nonzero(self.closed != other.closed))

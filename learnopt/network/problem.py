@@ -127,7 +127,16 @@ class ReconfigurationProblem:
 
     @classmethod
     def of(
-        cls, network: Network, scenario: Scenario | Situations | None = None, **options: Any
+        cls,
+        network: Network,
+        scenario: Scenario | Situations | None = None,
+        *,
+        limits: Limits | None = None,
+        charging: bool = True,
+        switching_cost: float = 0.0,
+        max_operations: int | None = None,
+        controls: Controls | None = None,
+        objective: str | None = None,
     ) -> ReconfigurationProblem:
         """The problem as the file states it: nominal loads and all limits of the network, unless said otherwise.
 
@@ -135,14 +144,27 @@ class ReconfigurationProblem:
         ----------
         scenario
             One load situation or several; None = the loads of the network.
-        options
-            The other fields, by name; ``objective`` says how the losses of several situations add.
+        limits
+            None = all limits of the network.
+        controls
+            None = none.
+        objective
+            How the losses of several situations add; None = as they say.
+        charging, switching_cost, max_operations
+            As the fields of these names.
         """
-        options.setdefault("limits", Limits.of(network))
         situations = Situations.of(Scenario.nominal(network) if scenario is None else scenario)
-        if "objective" in options:
-            situations = replace(situations, objective=options.pop("objective"))
-        return cls(network, situations, **options)
+        if objective is not None:
+            situations = replace(situations, objective=objective)
+        return cls(
+            network,
+            situations,
+            limits=Limits.of(network) if limits is None else limits,
+            charging=charging,
+            switching_cost=switching_cost,
+            max_operations=max_operations,
+            controls=Controls() if controls is None else controls,
+        )
 
     def __repr__(self) -> str:
         free = f"{int(self.free.sum())} free switches"

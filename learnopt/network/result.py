@@ -82,6 +82,13 @@ class Evaluation:
         """The power flow of each load situation of the problem, in its order; of one its only one, this."""
         return self.scenarios or (self,)
 
+    def __repr__(self) -> str:
+        broken = f"{len(self.violations)} violations"
+        if not self.converged:
+            return f"Evaluation(no power flow{', unsettled' if self.unsettled else ''}, {broken})"
+        figures = f"{self.loss_kw:.6g} kW lost, lowest voltage {self.min_voltage_pu:.4f} pu"
+        return f"Evaluation({figures}, highest loading {self.max_loading:.2f}, {broken})"
+
     @property
     def feasible(self) -> bool:
         """Converged and within every limit of the problem."""
@@ -309,6 +316,12 @@ class Result:
         if self.objective_kw is None or self.dual_bound_kw is None:
             return None
         return abs(self.objective_kw - self.dual_bound_kw) / max(abs(self.objective_kw), 1e-12)
+
+    def __repr__(self) -> str:
+        loss = "no configuration" if self.loss_kw is None else f"{self.loss_kw:.6g} kW"
+        proven = self.dual_bound_kw is not None and self.certificate is not Certificate.NONE
+        bound = f"{self.certificate.value} bound {self.dual_bound_kw:.6g} kW" if proven else "nothing proven"
+        return f"Result({self.status.value} by {self.engine}: {loss}, {bound}, {self.solve_time_s:.3g} s)"
 
     def _repr_html_(self) -> str:
         """What a notebook shows; ids are the problem's, so the switches to open are in ``Solution`` only."""

@@ -51,6 +51,11 @@ class Scenario:
     def __post_init__(self) -> None:
         freeze(self)
 
+    def __repr__(self) -> str:
+        out, locked = int(self.out_of_service.sum()), int((self.locked >= 0).sum())
+        load = f"net load {self.p.sum():.6g} + j {self.q.sum():.6g} pu"
+        return f"Scenario({self.name!r}: {load}, {out} out of service, {locked} locked)"
+
     @classmethod
     def nominal(cls, network: Network) -> Scenario:
         """The loads of the case file, everything in service, nothing locked."""
@@ -130,6 +135,10 @@ class Situations:
     def of(cls, given: Scenario | Situations) -> Situations:
         """A list of one where one situation is given."""
         return given if isinstance(given, Situations) else cls((given,), np.ones(1))
+
+    def __repr__(self) -> str:
+        names = ", ".join(repr(one.name) for one in self.scenarios[:3]) + (", ..." if len(self) > 3 else "")
+        return f"Situations({len(self)} of {self.objective} loss: {names})"
 
     def __len__(self) -> int:
         return len(self.scenarios)

@@ -132,10 +132,10 @@ def test_no_plan_is_exit_code_one(capsys: pytest.CaptureFixture[str], tmp_path: 
         (("--step-hours", 0.3), "step_hours = 0.3 must be a multiple of the 1 h"),
         (("--gap", -1), "gap = -1.0 must be"),
         (("--out", __file__), "is a file: give a folder"),
-        (("--controls", "capacitors"), "the case has none of them"),
+        (("--controls", "capacitors"), "no controls of the kinds capacitors: leave out --controls"),
         (("--capacitor-hours", 2), "no capacitor is set"),
         (("--max-operations-per-switch", -1), "max_operations_per_switch = -1 must be >= 0"),
-        (("--checkpoint", "x"), "--checkpoint goes with --engine learned"),
+        (("--checkpoint", "x"), "a checkpoint is for the learned engine: use --engine learned"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], day: Path, arguments: tuple, sentence: str) -> None:
@@ -148,4 +148,4 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], day: Path, arguments: tup
 def test_profile_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     outcome = invoke(capsys, "horizon", "case33", "--json")
     assert outcome.code == 2
-    assert "--profile is missing" in outcome.json["errors"][0]
+    assert "use --profile FILE" in outcome.json["errors"][1]

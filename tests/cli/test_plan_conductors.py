@@ -84,9 +84,12 @@ def test_bad_cost_file(name: str, capsys: pytest.CaptureFixture[str], tmp_path: 
 
 
 def test_bad_options_are_told_all_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    done = invoke(capsys, *SMALL, "--budget", -1, "--gap", 2, "--time-limit", 0, "--csv", tmp_path, "--json")
+    done = invoke(capsys, *SMALL, "--budget", -1, "--gap", 2, "--time-limit", 0, "--json")
     assert done.code == 2
-    assert len(done.json["errors"]) == 4
+    assert len(done.json["errors"]) == 3
+    unwritable = invoke(capsys, *SMALL, "--csv", tmp_path, "--json")
+    assert unwritable.code == 2
+    assert "table" in unwritable.json["errors"][0]
 
 
 def test_own_conductors_replace_the_catalogue(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_profile_and_case_that_do_not_fit(capsys: pytest.CaptureFixture[str], tm
     """No profile, and scenarios where only locks belong."""
     missing = invoke(capsys, "savings", "case33", "--json")
     assert missing.code == 2
-    assert "--profile is missing" in missing.json["errors"][0]
+    assert "use --profile FILE or synthetic" in missing.json["errors"][1]
     several = tmp_path / "several.csv"
     several.write_text("time,scale\n2025-01-01T00:00,1\n2025-01-01T01:00,0.5\n", encoding="utf-8")
     refused = invoke(capsys, *GIVEN, "--scenario", several, "--json")
@@ -103,5 +103,5 @@ def test_in_a_notebook(tmp_path: Path) -> None:
     assert all(33 in c["open_branches"] for s in locked.to_dict()["strategies"] for c in s["configurations"])
     with pytest.raises(learnopt.DataError, match="limits: part of the problem"):
         learnopt.savings(asked, "synthetic", limits="none")
-    with pytest.raises(learnopt.DataError, match="profile is missing"):
+    with pytest.raises(learnopt.DataError, match='use profile="FILE" or "synthetic"'):
         learnopt.savings("case33")

@@ -35,8 +35,7 @@ def case33_as(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeTool]:
     def read_as(change: Callable[[SourceState], SourceState], explained: tuple[str, ...] = ()) -> FakeTool:
         tool = FakeTool(change)
         network = load("case33")
-        for module in ("learnopt.cli.options", "learnopt.api.solution"):
-            monkeypatch.setattr(f"{module}.load_with_source", lambda *_: Loaded(network, (), tool, explained))
+        monkeypatch.setattr("learnopt.api.question.load_with_source", lambda *_: Loaded(network, (), tool, explained))
         return tool
 
     return read_as

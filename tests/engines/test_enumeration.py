@@ -57,7 +57,7 @@ def test_33_bus(case33):
 
 def test_too_large_is_refused_with_advice(case33):
     """More configurations than allowed: an error that says how many there are and what to use instead."""
-    with pytest.raises(UnsupportedError, match=r"'case119'.* has .* radial configurations.*--engine milp"):
+    with pytest.raises(UnsupportedError, match=r"'case119'.* has .* radial configurations.*use engine=.milp."):
         EnumerationEngine().solve(ReconfigurationProblem.of(load_case("case119")), SolveOptions())
     with pytest.raises(UnsupportedError, match=r"5\.08e"):
         EnumerationEngine(max_configurations=50_000).solve(ReconfigurationProblem.of(case33), SolveOptions())

@@ -13,6 +13,7 @@ from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.errors import UnsupportedError
+from learnopt.learned.choice import engine_of
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Situations, Status
 from learnopt.network.loop_reduction import without_fixed_loops
 from learnopt.studies.configuration.solve import choose_engine, front, solve
@@ -119,8 +120,8 @@ def test_cap_on_operations(seed: int) -> None:
 @pytest.mark.parametrize("engine", ["milp", "learned"])
 def test_engines_of_radial_states_refuse(engine: str) -> None:
     """By name, with what to use instead."""
-    with pytest.raises(UnsupportedError, match=r"2 fixed loops.*use --engine enumerate"):
-        solve(looped_problem(4), engine)
+    with pytest.raises(UnsupportedError, match=r"2 fixed loops.*use engine=.enumerate., .*without controls"):
+        solve(looped_problem(4), engine_of(engine))
 
 
 def test_auto_never_takes_the_milp() -> None:

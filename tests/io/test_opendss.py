@@ -202,7 +202,7 @@ def test_regulators_become_taps(winding: int, tmp_path: Path):
     positions = np.linspace(0.9, 1.1, 9)
     np.testing.assert_allclose(tap.positions, positions if winding == 2 else 1 / positions[::-1])
     assert network.branch_ids[tap.branch] == "transformer.sub"
-    assert any("--controls taps" in note for note in notes)
+    assert any("controls (taps)" in note for note in notes)
     moved = write(tmp_path, FEEDER + control + edit.format(1.025) + BASES, "moved.dss")
     problem = ReconfigurationProblem.of(network, controls=network.controls)
     value = 1.025 if winding == 2 else 1 / 1.025

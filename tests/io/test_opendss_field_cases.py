@@ -96,13 +96,13 @@ def test_an_hour_of_the_load_shapes(hour: float | None, kw: float, tmp_path: Pat
     assert state.load_kw == pytest.approx(kw, rel=1e-5)
     assert sum(state.heads_kw.values()) == pytest.approx(kw + state.loss_kw, rel=1e-5)
     assert state.loss_kw == pytest.approx(loss(read.network), rel=1e-5)
-    assert any("--hour" in note for note in read.notes) is (hour is None)
+    assert any("option hour" in note for note in read.notes) is (hour is None)
 
 
 def test_a_snapshot_without_power_flow_asks_for_an_hour(tmp_path: Path):
     path = tmp_path / "shaped.dss"
     path.write_text(SHAPED.format(100000))
-    with pytest.raises(DataError, match="--hour"):
+    with pytest.raises(DataError, match="option hour"):
         load(path)
     assert load(path, hour=1).p_load.sum() > 0
     with pytest.raises(DataError, match="8784"):

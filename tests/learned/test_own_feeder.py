@@ -101,7 +101,7 @@ def test_persistence_is_the_past_only(snapshots: Path) -> None:
 
 def test_other_datasets_are_refused(labelled_dataset: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Synthetic feeders are no snapshots; too few days and no test days are said before training."""
-    with pytest.raises(DataError, match="--profile"):
+    with pytest.raises(DataError, match="load profile"):
         tune(tiny_checkpoint, labelled_dataset, tmp_path / "c", SHORT)
 
 

@@ -107,8 +107,7 @@ class _Run:
 
     def solve(self, start: Plan | None) -> tuple[Status, str]:
         """Status and message; the result holds the rest."""
-        advice = "plan without --controls, or say which of these branches have a switch"
-        refuse_fixed_loops(self.coupled.horizon.steps[0], "one model of several periods", advice)
+        refuse_fixed_loops(self.coupled.horizon.steps[0], "one model of several periods", {"controls": None})
         if reasons := self.coupled.horizon.steps[0].contradictions:
             return Status.INFEASIBLE, "No radial configuration exists: " + "; ".join(reasons)
         if start is not None:

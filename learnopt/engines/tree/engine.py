@@ -111,8 +111,8 @@ class TreeSearchEngine:
         except KeyboardInterrupt:
             state.status, state.message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
         if obstacles:
-            other = "enumerate, where states are few" if problem.chords.any() else "milp"
-            state.message += f" No AC certificate from the tree search: {'; '.join(obstacles)}. Use --engine {other}."
+            other = "enumerate where states are few" if problem.chords.any() else "milp"
+            state.message += f" No AC certificate from the tree search: {'; '.join(obstacles)}. Use engine {other}."
         result = conclude(
             problem,
             self.name,

@@ -122,10 +122,10 @@ def _ask_for_an_instant(dss: Any, path: Path, notes: list[str]) -> None:
             str(path),
             [
                 f"OpenDSS finds no power flow of the nominal loads, {shaped} of which follow load shapes: give an "
-                "instant of them, --hour H (hour=H in Python)"
+                "instant of them, the option hour"
             ],
         )
-    notes.append(f"{shaped} loads follow load shapes; read are the nominal ones, --hour H gives an instant")
+    notes.append(f"{shaped} loads follow load shapes; read are the nominal ones, the option hour gives an instant")
 
 
 def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSCase:
@@ -156,7 +156,8 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     if dss.RegControls.Count():
         notes.append(
             f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them, or are "
-            "chosen within their range with --controls taps, the phases of a bank together, impedances unchanged"
+            "chosen within their range with the option controls (taps), the phases of a bank together, impedances "
+            "unchanged"
         )
     if not voltage:
         raise DataError(str(path), ["no source in it is enabled: at least one Vsource must feed the circuit"])

@@ -37,6 +37,10 @@ class Profiles:
         for array in (self.times, self.p, self.q):
             array.flags.writeable = False
 
+    def __repr__(self) -> str:
+        when = f"{self.times[0]} to {self.times[-1]}" if len(self) else "none"
+        return f"Profiles({len(self)} instants of {self.p.shape[1]} buses: {when})"
+
     def __len__(self) -> int:
         return len(self.times)
 

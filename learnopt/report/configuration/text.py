@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -243,15 +244,26 @@ def pareto_point(problem: ReconfigurationProblem, point: Result) -> dict[str, An
     }
 
 
-def pareto_table(problem: ReconfigurationProblem, points: list[Result]) -> RenderableType:
-    """The front of loss against operations for the terminal."""
-    table = Table(title="least loss by number of operations", title_justify="left")
-    for column in ("operations", "loss [kW]", "bound [kW]", "proof"):
-        table.add_column(column, justify="right")
+def pareto_rows(
+    problem: ReconfigurationProblem, points: Sequence[Result]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows of a table of the front of loss against operations."""
+    rows: list[tuple[str, ...]] = []
     for point in points:
         one = pareto_point(problem, point)
         bound = "–" if one["dual_bound_kw"] is None else number(one["dual_bound_kw"], 7)
-        table.add_row(str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"])
+        rows.append((str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"]))
+    return ("operations", "loss [kW]", "bound [kW]", "proof"), rows
+
+
+def pareto_table(problem: ReconfigurationProblem, points: Sequence[Result]) -> RenderableType:
+    """The front of loss against operations for the terminal."""
+    table = Table(title="least loss by number of operations", title_justify="left")
+    head, rows = pareto_rows(problem, points)
+    for column in head:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

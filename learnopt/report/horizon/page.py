@@ -8,7 +8,7 @@ from typing import Any
 from learnopt.io.files import write_atomically
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.horizon.figure import switch_figure, switch_plot
-from learnopt.report.horizon.text import Times, comparison, controls_over_time, horizon_to_dict, proof
+from learnopt.report.horizon.text import COMPARISON_HEAD, Times, comparison, controls_over_time, horizon_to_dict, proof
 from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.origin import warnings_html
@@ -37,9 +37,7 @@ def horizon_page(problem: HorizonProblem, plan: HorizonPlan, times: Times, origi
         f"{escaped(proof(plan, origin))}</h2>"
         f"<p>{escaped(plan.message)}</p><p class=note>status: {plan.status.value} · certificate: "
         f"{plan.certificate.value}</p></section>",
-        "<section><h2>Energy lost</h2>"
-        + table(("", "energy lost", "operations", "saved by the plan"), comparison(problem, plan), (1, 2, 3))
-        + "</section>",
+        "<section><h2>Energy lost</h2>" + table(COMPARISON_HEAD, comparison(problem, plan), (1, 2, 3)) + "</section>",
     ]
     if plan.configurations:
         answer = horizon_to_dict(problem, plan, times)

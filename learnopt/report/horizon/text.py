@@ -20,6 +20,7 @@ from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
 
 Times = NDArray[np.datetime64]
+COMPARISON_HEAD = ("", "energy lost", "operations", "saved by the plan")
 
 
 def _known(value: float | None) -> float | None:
@@ -135,7 +136,7 @@ def controls_over_time(problem: HorizonProblem, plan: HorizonPlan, times: Times)
 
 
 def comparison(problem: HorizonProblem, plan: HorizonPlan) -> list[tuple[str, str, str, str]]:
-    """Rows (what, energy lost, operations, saving of the plan) for tables."""
+    """Rows of text, columns as in :data:`COMPARISON_HEAD`."""
 
     def saving(other: float | None) -> str:
         if other is None or plan.energy_kwh is None:
@@ -178,7 +179,7 @@ def horizon_table(
 ) -> RenderableType:
     """A summary for the terminal: energies, proof, operations over time."""
     energies = Table(title=Text(f"{problem.network.name}: {plan.status.value}"), title_justify="left")
-    for column in ("", "energy lost", "operations", "saved by the plan"):
+    for column in COMPARISON_HEAD:
         energies.add_column(column, justify="right" if column else "left")
     for row in comparison(problem, plan):
         energies.add_row(*map(Text, row))

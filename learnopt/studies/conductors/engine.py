@@ -77,6 +77,10 @@ class ConductorResult:
     solve_time_s: float = 0.0
     stage_times_s: dict[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        cost = "no plan" if self.total_cost is None else f"cost a year {self.total_cost:,.6g}"
+        return f"ConductorResult({self.status.value}: {cost})"
+
     @property
     def gap(self) -> float | None:
         """(cost - bound) / cost."""
@@ -216,7 +220,7 @@ def _prove(
 ) -> tuple[Status, str]:
     problem = search.problem
     feeder = problem.feeder
-    refuse_fixed_loops(feeder, "conductor planning", "leave one branch of each loop out of the file")
+    refuse_fixed_loops(feeder, "conductor planning", advice="leave one branch of each loop out of the file")
     if feeder.contradictions:
         return Status.INFEASIBLE, "No radial configuration exists: " + "; ".join(feeder.contradictions)
     with watch.stage("incumbent"):

@@ -27,13 +27,20 @@ Worth = Callable[[Configuration], float]
 """Weighted objective [kW], infinite where a configuration is not feasible."""
 
 
-def solve_balanced(problem: ReconfigurationProblem, weight_kw: float, options: SolveOptions | None = None) -> Result:
+def solve_balanced(
+    problem: ReconfigurationProblem,
+    weight_kw: float,
+    options: SolveOptions | None = None,
+    start: Configuration | None = None,
+) -> Result:
     """Least loss plus switching cost plus ``weight_kw`` times the balance index.
 
     Parameters
     ----------
     weight_kw
         Price of the index [kW]: what one is willing to lose to go from 1 (a feeder without current) to 0 (all equal).
+    start
+        Where the search begins.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def solve_balanced(problem: ReconfigurationProblem, weight_kw: float, options: S
     if not (math.isfinite(weight_kw) and weight_kw >= 0):
         raise DataError("options", [f"balance weight = {weight_kw} must be a finite number >= 0 [kW]"])
     if len(problem.situations) > 1:
-        raise UnsupportedError("balance among feeders takes one scenario: leave out --balance-weight")
+        raise UnsupportedError("balance among feeders takes one scenario", {"balance_weight": None})
     watch = Stopwatch()
     limit = math.inf if options.time_limit is None else options.time_limit
     certify = options.certify or (Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
@@ -69,7 +76,7 @@ def solve_balanced(problem: ReconfigurationProblem, weight_kw: float, options: S
         left = None if math.isinf(limit) else max(limit - watch.elapsed, 1e-3)
         with watch.stage("optimum of loss" if k == 1 else "enumeration"):
             wanted = replace(options, certify=certify, time_limit=left)
-            result = TreeSearchEngine(k_best=k).solve(problem, wanted, min(values, key=value, default=None))
+            result = TreeSearchEngine(k_best=k).solve(problem, wanted, min(values, key=value, default=start))
         if result.configuration is None:
             return result
         nodes += result.nodes

@@ -88,6 +88,7 @@ def solve_risk(
     level: float = 0.9,
     options: SolveOptions | None = None,
     milp: bool = False,
+    start: Configuration | None = None,
 ) -> Result:
     """Solve a problem of several scenarios for a risk, and say what uncertainty costs.
 
@@ -98,6 +99,8 @@ def solve_risk(
     ----------
     milp
         By the MILP instead of the tree search; controls always are.
+    start
+        Where the search begins.
 
     Raises
     ------
@@ -117,7 +120,7 @@ def solve_risk(
     # Bounds of weighted means are what the CVaR and the price of risk rest on, whatever objective the problem names.
     problem = problem.judged_by("expected")
     study = _Study(problem, risk, level, replace(options, certify=Certificate.AC if milp else certify), milp)
-    result = study.expected()
+    result = study.expected(start)
     if result.configuration is None:
         return result
     if risk is Risk.WORST:
@@ -149,10 +152,10 @@ class _Study:
         self.seen: dict[Configuration, _Seen] = {}
         self.nodes = 0
 
-    def expected(self) -> Result:
+    def expected(self, start: Configuration | None = None) -> Result:
         """The least expected loss."""
         with self.watch.stage("expected"):
-            self.neutral = self._solve(self.problem, None)
+            self.neutral = self._solve(self.problem, start)
         return self.neutral
 
     def worst(self, start: Result) -> Result:

@@ -8,7 +8,7 @@ import numpy as np
 
 from learnopt.engines import Engine, SolveOptions, load_engine
 from learnopt.engines.enumeration import count_configurations
-from learnopt.errors import DataError
+from learnopt.errors import UnsupportedError
 from learnopt.io import network_from_dict
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.network.loop_reduction import without_fixed_loops
@@ -68,7 +68,7 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
                 return "tree", replace(proving, gap=gap), why
         if problem.network.n_loops > MANY_LOOPS and not asked:
             model = replace(options, certify=Certificate.MODEL)
-            return "tree", model, f"{reason}, and the MILP needs a time limit here (or ask with --certify ac)"
+            return "tree", model, f"{reason}, and the MILP needs a time limit here (or ask for the AC certificate)"
         return "milp", proving, reason
     return "tree", proving, "loads only and no line charging, so the AC bound of the tree search covers it"
 
@@ -98,7 +98,9 @@ def solve(
     """
     options = options or SolveOptions()
     if k_best != 1:
-        return _tree(engine, "--k-best", k_best).solve(problem, _tree_options(problem, engine, options), start)
+        return _tree(engine, "a ranking of configurations", k_best).solve(
+            problem, _tree_options(problem, engine, options), start
+        )
     if engine == AUTO:
         name, options, reason = choose_engine(problem, options)
         result = load_engine(name).solve(problem, options, start)
@@ -107,19 +109,22 @@ def solve(
 
 
 def front(
-    problem: ReconfigurationProblem, engine: str | Engine = AUTO, options: SolveOptions | None = None
+    problem: ReconfigurationProblem,
+    engine: str | Engine = AUTO,
+    options: SolveOptions | None = None,
+    start: Configuration | None = None,
 ) -> list[Result]:
     """Least loss for every number of operations, each proven by the tree search.
 
     Raises
     ------
-    DataError
+    UnsupportedError
         If another engine is named.
     """
     from learnopt.studies.configuration.pareto import pareto_front
 
     options = _tree_options(problem, engine, options or SolveOptions())
-    return list(pareto_front(problem, _tree(engine, "--pareto"), options))
+    return list(pareto_front(problem, _tree(engine, "a front of loss against operations"), options, start))
 
 
 def _tree(engine: str | Engine, wish: str, k_best: int = 1) -> Engine:
@@ -128,7 +133,7 @@ def _tree(engine: str | Engine, wish: str, k_best: int = 1) -> Engine:
 
     if engine not in (AUTO, TREE):
         name = engine if isinstance(engine, str) else engine.name
-        raise DataError("options", [f"{wish} is served by the tree search, not by {name!r}: use --engine tree"])
+        raise UnsupportedError(f"{wish} is served by the tree search, not by {name!r}", {"engine": TREE})
     return TreeSearchEngine(k_best=k_best)
 
 

@@ -82,6 +82,12 @@ class HorizonPlan:
     solve_time_s: float = 0.0
     stage_times_s: Mapping[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        energy = (
+            "no plan" if self.energy_kwh is None else f"{self.energy_kwh:.6g} kWh in {len(self.configurations)} steps"
+        )
+        return f"HorizonPlan({self.status.value}, certificate {self.certificate.value}: {energy})"
+
     @property
     def gap(self) -> float | None:
         """|objective - bound| / |objective|."""

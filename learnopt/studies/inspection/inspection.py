@@ -78,9 +78,17 @@ class Inspection:
     findings: tuple[Finding, ...]
     evaluation: Evaluation | None
 
+    def __repr__(self) -> str:
+        return f"Inspection({self.network.name!r}: {len(self.findings)} findings)"
+
     def of(self, severity: Severity) -> list[Finding]:
         """Findings of one severity."""
         return [finding for finding in self.findings if finding.severity is severity]
+
+    @property
+    def drawable(self) -> bool:
+        """The present state is radial and has a power flow, so that a diagram shows it."""
+        return bool(self.facts["radial"]) and self.evaluation is not None and self.evaluation.converged
 
 
 def inspect_network(network: Network, notes: Iterable[str] = ()) -> Inspection:
@@ -277,7 +285,9 @@ def _ratings(net: Network) -> list[Finding]:
 def _voltage_limits(problem: ReconfigurationProblem) -> list[Finding]:
     if any(problem.voltage_ranges):
         return []
-    return [Finding(Severity.NOTE, "network", "no voltage limits", "give them in the file or with --vmin and --vmax")]
+    return [
+        Finding(Severity.NOTE, "network", "no voltage limits", "give them in the file, or as options vmin and vmax")
+    ]
 
 
 def _loads(net: Network) -> list[Finding]:

@@ -44,15 +44,14 @@ HEAD_TOLERANCE, HEAD_OF_LOAD = 1e-2, 5e-3
 IMBALANCE = "imbalance"
 """How the sentence of a stated reduction to balanced phases begins (:attr:`learnopt.io.source.Loaded.explained`)."""
 ADVICE = (
-    "the network read is not that of the file: look for equipment that learnopt does not model (`learnopt inspect "
-    "--accept-differences`), or accept the difference with --accept-differences (accept_differences=True), which then "
-    "stands on top of every answer"
+    "the network read is not that of the file: look for equipment that learnopt does not model (an inspection names "
+    "it), or accept the difference, which then stands on top of every answer"
 )
 
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """What the tool of the file says of an answer (key ``source_tool`` of ``--json``); None = not known.
+    """What the tool of the file says of an answer (key ``source_tool`` of an answer); None = not known.
 
     Parameters
     ----------
@@ -113,6 +112,9 @@ class Imported:
 
     loaded: Loaded
     origin: Origin = field(default_factory=Origin)
+
+    def __repr__(self) -> str:
+        return f"Imported({self.network!r})"
 
     @property
     def network(self) -> Network:
@@ -291,7 +293,7 @@ def reconcile(loaded: Loaded, accept_differences: bool = False) -> Imported:
         warnings = (f"The network read differs from that of the file in {tool.name}, accepted by the user: "
                     f"{'; '.join(differences)}. Everything said here is about the network read.",)  # fmt: skip
     else:
-        raise DataError(net.source or net.name, [*differences, ADVICE])
+        raise DataError(net.source or net.name, [*differences, ADVICE], {"accept_differences": True})
     return Imported(loaded, Origin(warnings, equivalent))
 
 

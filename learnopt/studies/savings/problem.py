@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +80,9 @@ class SavingsProblem:
         if problems:
             raise DataError("savings", problems)
 
+    def __repr__(self) -> str:
+        return f"SavingsProblem({self.network.name!r}: {self.n_steps} steps from {self.times[0]})"
+
     @property
     def n_steps(self) -> int:
         """Number of steps."""
@@ -101,8 +103,14 @@ class SavingsProblem:
         """Outages and locks of every step."""
         return Scenario.nominal(self.network) if self.scenario is None else self.scenario
 
-    def together(self, p: Floats, q: Floats, weights: Floats, **options: Any) -> ReconfigurationProblem:
-        """One configuration for some loads [pu], shape (n, n_bus), with the limits and locks of the study."""
+    def together(self, p: Floats, q: Floats, weights: Floats, limits: Limits | None = None) -> ReconfigurationProblem:
+        """One configuration for some loads [pu], shape (n, n_bus), with the limits and locks of the study.
+
+        Parameters
+        ----------
+        limits
+            Others than those of the study.
+        """
         none = np.zeros(self.network.n_bus)
         scenarios = tuple(
             replace(self.frame, p_load=p[k], q_load=q[k], p_gen=none, q_gen=none, name=str(k)) for k in range(len(p))
@@ -110,12 +118,13 @@ class SavingsProblem:
         return ReconfigurationProblem.of(
             self.network,
             scenarios[0] if len(scenarios) == 1 else Situations(scenarios, weights),
-            **({"limits": self.limits, "charging": self.charging} | options),
+            limits=self.limits if limits is None else limits,
+            charging=self.charging,
         )
 
-    def of_steps(self, steps: Ints, **options: Any) -> ReconfigurationProblem:
-        """One configuration for some steps."""
-        return self.together(self.p[steps], self.q[steps], self.hours[steps], **options)
+    def of_steps(self, steps: Ints, limits: Limits | None = None) -> ReconfigurationProblem:
+        """One configuration for some steps; ``limits`` as of :meth:`together`."""
+        return self.together(self.p[steps], self.q[steps], self.hours[steps], limits)
 
     @cached_property
     def seasons(self) -> Ints:
@@ -210,6 +219,10 @@ class Savings:
     proven_steps: int
     stage_times_s: Mapping[str, float] = field(default_factory=dict)
     solve_time_s: float = 0.0
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(strategy.name for strategy in self.strategies)
+        return f"Savings({self.problem.network.name!r}, certificate {self.certificate.value}: {kinds})"
 
     def __getitem__(self, name: str) -> Strategy:
         """The strategy of a name."""

@@ -213,6 +213,10 @@ class ExpansionResult:
     engine_version: str = ""
     evaluations: tuple[Evaluation | None, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        cost = "no plan" if self.costs is None else f"cost {self.costs.total:,.6g}"
+        return f"ExpansionResult({self.status.value}: {cost})"
+
     @property
     def gap(self) -> float | None:
         """(cost - bound) / cost."""

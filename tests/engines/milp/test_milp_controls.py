@@ -136,5 +136,5 @@ def test_engines_without_controls_say_so():
     network = load_case("case70")
     problem = ReconfigurationProblem.of(network, controls=network.controls)
     for engine in ("tree", "enumerate", "exchange"):
-        with pytest.raises(UnsupportedError, match="has controls: use --engine milp"):
+        with pytest.raises(UnsupportedError, match='has controls: use engine="milp"'):
             load_engine(engine).solve(problem, SolveOptions())

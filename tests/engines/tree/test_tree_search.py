@@ -196,7 +196,7 @@ def test_ac_is_refused_where_no_bound_covers(triangle):
     assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.MODEL)
     assert "No AC certificate from the tree search" in result.message
     assert "1 branches have a transformer off its nominal ratio" in result.message
-    assert "Use --engine milp" in result.message
+    assert "Use engine milp" in result.message
     assert "No AC certificate" not in solve(problem, Certificate.MODEL).message
 
 

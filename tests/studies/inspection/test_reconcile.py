@@ -52,11 +52,11 @@ def test_difference_refuses_the_file_by_name(case33: Network, name: str) -> None
     change, said = DIFFERENCES[name]
     with pytest.raises(DataError) as caught:
         reconcile(loaded(case33, change))
-    first, *_, advice = caught.value.violations
+    first, *_, advice = caught.value.messages
     assert said in first
     assert "here" in first
     assert "in Fake" in first
-    assert "--accept-differences" in advice
+    assert "accept_differences=True" in advice
     accepted = reconcile(loaded(case33, change), accept_differences=True).origin
     assert len(accepted.warnings) == 1
     assert said in accepted.warnings[0]

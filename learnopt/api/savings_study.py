@@ -1,17 +1,22 @@
-"""Savings over a year in a notebook: :func:`savings` and a :class:`SavingsStudy` that shows itself."""
+"""Savings over a year: :func:`savings` and a :class:`SavingsStudy` that shows itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+
+from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
-from learnopt.api.solution import as_read, problem, read_file, warm
+from learnopt.api.question import Enforced, Rules, Situation, Source, chosen, profile_source, warm
 from learnopt.errors import DataError
 from learnopt.io import Profiles
-from learnopt.network import Certificate, Network, ReconfigurationProblem
+from learnopt.io.files import check_folder
+from learnopt.network import Certificate
 from learnopt.report.savings.text import (
     Factors,
     comparison,
@@ -27,7 +32,7 @@ from learnopt.studies.savings.profile import profile_of, savings_problem
 
 
 @dataclass(frozen=True, eq=False)
-class SavingsStudy:
+class SavingsStudy(Answer):
     """Ways to operate a feeder over a profile, measured and bounded.
 
     Parameters
@@ -47,15 +52,18 @@ class SavingsStudy:
     notes: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
 
+    @property
+    def found(self) -> bool:
+        """A study always has an answer."""
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """The object that ``learnopt savings --json`` prints."""
         return savings_to_dict(self.result, self.factors, self.origin)
 
-    def table(self) -> None:
-        """Print what ``learnopt savings`` prints."""
-        from rich.console import Console
-
-        Console().print(savings_table(self.result, self.factors, self.origin))
+    def rendered(self) -> RenderableType:
+        """What ``learnopt savings`` prints."""
+        return savings_table(self.result, self.factors, self.origin)
 
     def plot(self) -> Picture:
         """Loss duration curves, and the energy lost by month."""
@@ -88,7 +96,7 @@ class SavingsStudy:
 
 
 def savings(
-    network: Network | ReconfigurationProblem | str | Path,
+    network: Source,
     profile: Profiles | str | Path | None = None,
     *,
     start: str | None = None,
@@ -102,10 +110,16 @@ def savings(
     representatives: int | None = None,
     gap: float = 1e-2,
     proof_time: float = 120.0,
-    resume: str | Path | None = None,
+    scenario: Situation = None,
+    limits: Enforced = "file",
+    vmin: float | None = None,
+    vmax: float | None = None,
     strict_limits: bool = False,
+    charging: bool = True,
+    remote_only: bool = False,
+    resume: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     accept_differences: bool = False,
-    **options: Any,
 ) -> SavingsStudy:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
 
@@ -129,45 +143,46 @@ def savings(
         Load situations that stand for the steps while choosing; by size where absent.
     gap, proof_time
         Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
-    resume
-        Folder that keeps what is proven: an interrupted study goes on there.
+    scenario
+        Outages and locks that hold in every step, as of :func:`problem`.
+    limits, vmin, vmax, charging, remote_only
+        As of :func:`problem`; none where a problem is given.
     strict_limits
         Enforce also limits that the present state breaks and no switch can change. Otherwise they are held at their
         present value: ``problem.limits.held`` of the result, and its message.
+    resume
+        Folder that keeps what is proven: an interrupted study goes on there.
+    progress
+        Called with what is being done, how many are done and how many there are.
     accept_differences
         Go on where a file differs in its own tool and nothing explains it; the study then says so.
-    options
-        ``limits``, ``charging``, ``remote_only`` and ``scenario`` (outages and locks) of :func:`problem`; none where a
-        problem is given.
 
     Raises
     ------
     DataError
         If the input is bad.
     """
-    if isinstance(network, ReconfigurationProblem):
-        if options:
-            raise DataError("savings", [f"{', '.join(options)}: part of the problem that was given; use its replace()"])
-        base = network
-    elif isinstance(network, Network):
-        base = problem(network, **options)
-    else:
-        base = problem(read_file(network, accept_differences).network, **options)
+    factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
+    season = chosen(Period, "period", period)
+    source = profile_source(profile, network, ("FILE", "synthetic"))
+    directory = None if resume is None else Path(resume)
+    check_folder(directory)
+    rules = Rules(
+        scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, charging=charging, remote_only=remote_only
+    )  # fmt: skip
+    question = rules.question(network, accept_differences)
+    base = question.problem
     if len(base.situations) > 1:
         raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
-    factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
-    if profile is None:
-        if not str(network).startswith("simbench:"):
-            raise DataError("savings", ["profile is missing: give a file, or 'synthetic' for a made-up year"])
-        profile = str(network)
-    profiles = profile if isinstance(profile, Profiles) else profile_of(str(profile), base)
-    asked = savings_problem(base, profiles, start, steps, step_hours, period, switching_cost)
-    warm("tree", Certificate.AC, None)
+    profiles = source if isinstance(source, Profiles) else profile_of(source, base)
+    asked = savings_problem(base, profiles, start, steps, step_hours, season, switching_cost)
+    warm("tree", Certificate.AC)
     result = savings_study(
         asked if strict_limits else hold_limits_of_study(asked),
         representative_steps=representatives,
         gap=gap,
         proof_time=proof_time,
-        directory=None if resume is None else Path(resume),
+        directory=directory,
+        progress=progress,
     )
-    return SavingsStudy(result, factors, profiles.notes, as_read(base.network).origin)
+    return SavingsStudy(result, factors, profiles.notes, question.origin)

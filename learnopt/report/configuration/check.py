@@ -1,0 +1,110 @@
+"""A configuration that was checked, as JSON, for the terminal and as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from learnopt.io.files import write_atomically
+from learnopt.network.held import held_in_words, held_to_dicts
+from learnopt.report.configuration.text import balance_to_dict, rated
+from learnopt.report.kit.numbers import escaped
+from learnopt.report.kit.origin import origin_to_dict, warnings_html, with_origin
+from learnopt.studies.configuration.check import Check
+from learnopt.studies.configuration.isolation import isolation_in_words
+from learnopt.studies.inspection.reconcile import Origin
+
+_SHOWN = (
+    "radial",
+    "fixed_loops",
+    "converged",
+    "loss_kw",
+    "min_voltage_pu",
+    "min_voltage_bus",
+    "max_loading",
+    "operations",
+)
+
+
+def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
+    """The object that ``check --json`` prints; null for what is not known without a power flow."""
+    problem, evaluation = check.problem, check.evaluation
+    net, known = problem.network, evaluation.converged
+    lowest = int(np.argmin(evaluation.vm)) if known else 0
+    return {
+        "case": net.name,
+        "open_branches": net.open_ids(check.configuration),
+        "radial": not check.faults,
+        "fixed_loops": int(problem.chords.sum()),
+        "converged": known,
+        "loss_kw": evaluation.loss_kw if known else None,
+        "min_voltage_pu": evaluation.min_voltage_pu if known else None,
+        "min_voltage_bus": net.bus_ids[lowest] if known else None,
+        "max_loading": evaluation.max_loading if known and rated(problem) else None,
+        "voltages_pu": {str(bus): float(vm) for bus, vm in zip(net.bus_ids, evaluation.vm, strict=True)}
+        if known
+        else None,
+        "operations": problem.operations(check.configuration),
+        **balance_to_dict(problem, check.configuration, evaluation),
+        "violations": list(check.violations),
+        "held_limits": held_to_dicts(net, problem.limits),
+        "isolation": isolation_in_words(check.problem),
+        "note": check.note,
+        **origin_to_dict(origin),
+    }
+
+
+def check_rows(check: Check, origin: Origin) -> list[tuple[str, str]]:
+    """Figures in words: name and value."""
+    answer = check_to_dict(check, origin)
+    return [(key, str(answer[key])) for key in _SHOWN]
+
+
+def check_sentences(check: Check) -> list[str]:
+    """What is said below the figures: violations, held limits, a second power flow."""
+    held = held_in_words(check.problem.network, check.problem.limits)
+    rest = (held, *isolation_in_words(check.problem), check.note)
+    return [*(f"  - {violation}" for violation in check.violations), *filter(None, rest)]
+
+
+def check_table(check: Check, origin: Origin) -> RenderableType:
+    """The figures and what is violated, for the terminal."""
+    table = Table("", escape(check.problem.network.name))
+    for name, value in check_rows(check, origin):
+        table.add_row(name, escape(value))
+    return Group(with_origin(origin, table), *map(Text, check_sentences(check)))
+
+
+def write_check_report(path: Path, check: Check, origin: Origin) -> None:
+    """Write the check as one self-contained HTML file, with a diagram and voltages where there is a power flow."""
+    from learnopt.report.drawing.diagram import one_line_figure
+    from learnopt.report.drawing.profile import profile_figure, voltage_profile
+    from learnopt.report.kit.page import drawing, page, table
+
+    problem, net = check.problem, check.problem.network
+    title = f"Check of {net.title or net.name}"
+    opened = ", ".join(map(str, net.open_ids(check.configuration)))
+    sections = [
+        f"<header><h1>{escaped(title)}</h1><p>{escaped(net.name)} · open: {escaped(opened)}</p></header>",
+        warnings_html(origin),
+        f"<section><h2>Figures</h2>{table((), check_rows(check, origin), kind='facts')}</section>",
+        "<section><h2>What it breaks</h2>"
+        + (table((), [(sentence,) for sentence in check.violations]) if check.violations else "<p>nothing</p>")
+        + "".join(f"<p>{escaped(s)}</p>" for s in check_sentences(check)[len(check.violations) :])
+        + "</section>",
+    ]
+    if not check.faults and check.evaluation.converged:
+        figure = one_line_figure(problem, check.configuration, check.evaluation, net.normal_configuration)
+        sections.append(f"<section><h2>One-line diagram</h2>{drawing('one-line diagram', figure)}</section>")
+        profile = voltage_profile(problem, check.configuration, check.evaluation)
+        if profile is not None:
+            voltages = drawing("voltage profile", profile_figure(problem, None, profile))
+            sections.append(f"<section><h2>Voltage profile</h2>{voltages}</section>")
+    text = page(title, sections)
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""What a network file holds and what looks wrong in it, told."""

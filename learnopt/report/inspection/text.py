@@ -1,0 +1,103 @@
+"""Facts and findings of a network as JSON and for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from learnopt.report.kit.origin import with_origin
+from learnopt.studies.inspection.inspection import Inspection, Severity
+from learnopt.studies.inspection.reconcile import Origin
+
+NOTHING_WRONG = "Nothing looks wrong."
+FINDING_HEAD = ("severity", "object", "found", "advice")
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+
+
+def inspection_to_dict(found: Inspection, origin: Origin) -> dict[str, Any]:
+    """The object that ``inspect --json`` prints; ``errors`` only where there are some."""
+    answer: dict[str, Any] = found.facts | {"findings": [asdict(finding) for finding in found.findings]}
+    answer["warnings"] = list(origin.warnings)
+    answer["balanced_equivalent"] = origin.equivalent
+    if errors := found.of(Severity.ERROR):
+        answer["errors"] = [f"{finding.object}: {finding.value}" for finding in errors]
+    return answer
+
+
+def inspection_table(found: Inspection, origin: Origin) -> RenderableType:
+    """What was read and what looks wrong, for the terminal."""
+    facts = Table("", escape(found.facts["case"]), title=escape(found.facts["title"]) or None)
+    for name, text in fact_rows(found):
+        facts.add_row(name, escape(text))
+    return Group(with_origin(origin, facts), _findings(found))
+
+
+def finding_rows(found: Inspection) -> list[tuple[str, str, str, str]]:
+    """Rows of text, columns as in :data:`FINDING_HEAD`."""
+    return [(one.severity.value, one.object, one.value, one.advice) for one in found.findings]
+
+
+def _findings(found: Inspection) -> Table | str:
+    if not found.findings:
+        return NOTHING_WRONG
+    table = Table(*FINDING_HEAD)
+    for severity, *cells in finding_rows(found):
+        table.add_row(f"[{_STYLES[Severity(severity)]}]{severity}[/]", *map(escape, cells))
+    return table
+
+
+def fact_rows(found: Inspection) -> list[tuple[str, str]]:
+    """What was read, in words: name and text."""
+    facts = found.facts
+    levels = ", ".join(f"{kv} kV ({count} buses)" for kv, count in facts["kv_levels"].items())
+    ranges = [
+        "none" if ends is None else f"{ends[0]:g} pu" if ends[0] == ends[1] else f"{ends[0]:g}…{ends[1]:g} pu by bus"
+        for ends in facts["voltage_limit_ranges_pu"]
+    ]
+    limits = "none" if ranges == ["none", "none"] else " to ".join(ranges)
+    rows = {
+        "read": f"{facts['buses']} buses, {facts['branches']} branches, {facts['transformers']} transformers, "
+        f"{facts['couplers']} couplers, {len(facts['substations'])} substations",
+        "voltage levels": levels,
+        "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state"
+        + (f"; {facts['fixed_loops']} more that stay closed" if facts["fixed_loops"] else ""),
+        "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open"
+        + (f"; {facts['manual']} operated by hand" if facts["manual"] else ""),
+        "to decide": _decision(facts["reduction"]),
+        "load": f"{facts['load_kw']:,.1f} kW, {facts['load_kvar']:,.1f} kvar",
+        "generation": f"{facts['generation_kw']:,.1f} kW",
+        "charging": f"lines {facts['charging_kvar']:,.1f} kvar, shunts {facts['capacitors_kvar']:,.1f} kvar",
+        "limits": f"voltage {limits}; {facts['rated_branches']} branches with an ampacity",
+        "controls": ", ".join(f"{count} {kind}" for kind, count in facts["controls"].items() if count) or "none",
+        "present state": _state(facts),
+    }
+    return list(rows.items())
+
+
+def _decision(size: dict[str, Any] | None) -> str:
+    """What the reductions leave of the problem."""
+    if size is None:
+        return "nothing: no radial state exists"
+    if not size["switches"]:
+        return "nothing: no switch in a loop"
+    exponent = size["log10_configurations"]
+    count = f"{10**exponent:,.0f}" if exponent < 6 else f"10^{exponent:.0f}"
+    return (
+        f"{size['buses']} buses reduce to {size['nodes']} nodes ({size['laterals']} on laterals), {size['branches']} "
+        f"branches to {size['switches']} switches in {size['chains']} chains; {size['loops']} to be open, "
+        f"{count} radial configurations, {size['parts']} independent part{'' if size['parts'] == 1 else 's'}"
+    )
+
+
+def _state(facts: dict[str, Any]) -> str:
+    if facts["loss_kw"] is None:
+        return "no power flow" if facts["radial"] or facts["loops_closed"] else "not radial"
+    loading = "" if facts["max_loading"] is None else f", highest loading {facts['max_loading']:.0%}"
+    return (
+        f"{'radial' if facts['radial'] else 'not radial'}, {facts['loss_kw']:,.2f} kW lost, "
+        f"{facts['min_voltage_pu']:.4f} to {facts['max_voltage_pu']:.4f} pu{loading}"
+    )
