@@ -122,20 +122,28 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Checkpoint; the reference one if absent.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Measure the rivals too.")] = True,
+    card: Annotated[
+        bool, typer.Option("--card", help="Put the comparison on the card of the checkpoint (its README.md).")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence."""
     from learnopt.dataset.manifest import read_manifest
     from learnopt.dataset.snapshots import is_snapshots
+    from learnopt.learned.compare import check_unseen, put_on_card
     from learnopt.learned.own_feeder import evaluate_snapshots
     from learnopt.learned.training import evaluate as run_evaluate
     from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 
+    if card:
+        check_unseen(checkpoint or REFERENCE, data)
     predictor = load_checkpoint(checkpoint or REFERENCE)
     if is_snapshots(read_manifest(data)):
         metrics = evaluate_snapshots(checkpoint or REFERENCE, data, baselines)
     else:
         metrics = run_evaluate(predictor, data, baselines)
+    if card:
+        put_on_card(checkpoint or REFERENCE, data, metrics)
     if json_output:
         typer.echo(json.dumps({name: values.as_dict() for name, values in metrics.items()}, allow_nan=False))
         return

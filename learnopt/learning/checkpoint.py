@@ -1,4 +1,4 @@
-"""Checkpoints: ``model.safetensors`` (no pickle from strangers), ``card.json`` and a ``README.md`` rendered from it."""
+"""Checkpoints: ``model.safetensors`` (no pickle from strangers), ``card.json``, and a ``README.md`` made from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from learnopt.errors import CheckpointError, DataError
 from learnopt.io.files import write_atomically
 from learnopt.io.resources import data_root
-from learnopt.learning.card import ModelCard
+from learnopt.learning.card import PICTURE, ModelCard
+from learnopt.learning.comparison import Comparison
 from learnopt.learning.confidence import FIXING_RULE
 from learnopt.learning.coverage import Coverage
 from learnopt.learning.features import FEATURE_SCHEMA
@@ -21,7 +22,7 @@ from learnopt.learning.predict import Predictor
 
 REFERENCE = "reference"
 """Name of the checkpoint that travels with learnopt."""
-WEIGHTS, CARD, README = "model.safetensors", "card.json", "README.md"
+WEIGHTS, CARD, README, COMPARISON = "model.safetensors", "card.json", "README.md", "comparison.json"
 
 
 def save_checkpoint(directory: Path, model: SwitchModel, card: ModelCard) -> ModelCard:
@@ -35,9 +36,41 @@ def save_checkpoint(directory: Path, model: SwitchModel, card: ModelCard) -> Mod
     weights = safetensors.torch.save(state)
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
     write_atomically(directory / WEIGHTS, lambda path: path.write_bytes(weights))
-    write_atomically(directory / README, lambda path: path.write_text(card.to_markdown(), encoding="utf-8"))
+    write_readme(directory, card)
     write_atomically(directory / CARD, lambda path: path.write_text(card.to_json(), encoding="utf-8"))
     return card
+
+
+def write_readme(directory: Path, card: ModelCard) -> None:
+    """Write the card for people, and its picture; with the comparison beside it, if that is one of the same weights."""
+    comparison = _comparison(directory / COMPARISON, card)
+    text, picture = card.to_markdown(comparison), card.to_svg(comparison)
+    write_atomically(directory / README, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(directory / PICTURE, lambda path: path.write_text(picture, encoding="utf-8"))
+
+
+def add_comparison(source: Path | str, comparison: Comparison) -> None:
+    """Keep a comparison beside the card of a checkpoint, and write its README anew."""
+    directory, card = directory_of(source), load_card(source)
+    write_atomically(directory / COMPARISON, lambda path: path.write_text(comparison.to_json(), encoding="utf-8"))
+    write_readme(directory, card)
+
+
+def _comparison(path: Path, card: ModelCard) -> Comparison | None:
+    """The comparison in a file; None without one, and for one of other weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no comparison.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = Comparison.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): delete it or run `learnopt evaluate --card`") from None
+    return found if found.weights_sha256 == card.weights_sha256 else None
 
 
 def load_card(source: Path | str) -> ModelCard:
@@ -48,7 +81,7 @@ def load_card(source: Path | str) -> ModelCard:
     CheckpointError
         If it is missing, damaged or made for other features.
     """
-    directory = _directory(source)
+    directory = directory_of(source)
     if not (directory / CARD).is_file():
         raise CheckpointError(
             f"no checkpoint at {directory} ({CARD} is missing): give the folder that `learnopt train` wrote, "
@@ -79,7 +112,7 @@ def load_checkpoint(source: Path | str = REFERENCE) -> Predictor:
     card = load_card(source)
     if card.fixing_rule != FIXING_RULE:
         raise CheckpointError(
-            f"checkpoint {_directory(source)} is calibrated for fixing rule {card.fixing_rule}, this version of "
+            f"checkpoint {directory_of(source)} is calibrated for fixing rule {card.fixing_rule}, this version of "
             f"learnopt fixes by rule {FIXING_RULE}: calibrate it again with `learnopt calibrate`"
         )
     coverage = Coverage.of(card.data)
@@ -94,7 +127,7 @@ def load_weights(source: Path | str, card: ModelCard) -> SwitchModel:
     CheckpointError
         If the weights are missing, damaged or do not fit the card.
     """
-    path = _directory(source) / WEIGHTS
+    path = directory_of(source) / WEIGHTS
     advice = "restore the file or train the checkpoint again"
     try:
         weights = path.read_bytes()
@@ -110,7 +143,8 @@ def load_weights(source: Path | str, card: ModelCard) -> SwitchModel:
     return model.eval()
 
 
-def _directory(source: Path | str) -> Path:
+def directory_of(source: Path | str) -> Path:
+    """Folder of a checkpoint given by folder or by name."""
     if str(source) != REFERENCE:
         return Path(source)
     try:

@@ -34,19 +34,24 @@ def edit_card(folder: Path, **changes: object) -> None:
 
 
 def test_round_trip(folder: Path) -> None:
-    """Probabilities, thresholds and name survive exactly; three files and nothing temporary are left."""
+    """Probabilities, thresholds and name survive exactly; four files and nothing temporary are left."""
     problem = labelled_pairs()[65][0]
     loaded = load_checkpoint(folder)
     expected = Predictor(trained().model, 1.25).predict(problem)
     np.testing.assert_array_equal(loaded.predict(problem).p_closed, expected.p_closed)
     assert loaded.thresholds == CALIBRATION.thresholds
-    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "card.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md",
+        "card.json",
+        "model.safetensors",
+        "reliability.svg",
+    ]
 
 
 def test_card_for_people(folder: Path) -> None:
-    """The rendered card states limits of use, metrics, seed and that a risk cannot be claimed."""
+    """The rendered card states limits of use, seed and that a risk cannot be claimed; metrics stay in the JSON."""
     text = (folder / "README.md").read_text()
-    for expected in ("Limits of use", "validation.tree_rate: 0.5", "seed: 0", "too few calibration feeders", "0.9731"):
+    for expected in ("## Limits of use", "training seed 0", "too few calibration feeders", "](reliability.svg)"):
         assert expected in text
 
 
