@@ -85,10 +85,10 @@ def page(command: Command) -> str:
     lines = [f"# learnopt {command.words}", "", _plain(command.command.help or ""), "", "```text", usage, "```", ""]
     if arguments:
         lines += ["| argument | what it is |", "|---|---|"]
-        lines += [f"| {label(p)} | {_cell(_plain(p.help or ''))} |" for p in arguments]
+        lines += [f"| {label(p)} | {_help(p)} |" for p in arguments]
         lines.append("")
     lines += ["| option | what it does | default |", "|---|---|---|"]
-    lines += [f"| {label(p)} | {_cell(_plain(p.help or ''))} | {_default(p)} |" for p in options]
+    lines += [f"| {label(p)} | {_help(p)} | {_default(p)} |" for p in options]
     pages = shown_on(command)
     if pages:
         links = ", ".join(f"[{_title(found)}](../howto/{found.name})" for found in pages)
@@ -116,11 +116,21 @@ def label(parameter: Any) -> str:
 
 
 def _metavar(parameter: Any) -> str:
-    """What stands for the value: its choices, the name it was given, or its type."""
+    """What stands for the value: the name it was given, or its type."""
     kind = parameter.type_descriptor.annotation
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "{" + ",".join(each.value for each in kind) + "}"
-    return str(parameter.metavar or {int: "N", float: "X", Path: "PATH"}.get(kind, "TEXT"))
+    word = "NAME" if _choices(parameter) else {int: "N", float: "X", Path: "PATH"}.get(kind, "TEXT")
+    return str(parameter.metavar or word)
+
+
+def _choices(parameter: Any) -> list[str]:
+    kind = parameter.type_descriptor.annotation
+    return [each.value for each in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
+
+
+def _help(parameter: Any) -> str:
+    """Help text of an argument or option, with the values that it may have."""
+    one_of = ", ".join(f"`{choice}`" for choice in _choices(parameter))
+    return _cell(_plain(parameter.help or "") + (f" One of {one_of}." if one_of else ""))
 
 
 def _default(option: Any) -> str:

@@ -165,7 +165,7 @@ class ModelCard:
     def to_svg(self, comparison: Comparison | None = None) -> str:
         """The reliability diagram."""
         risks = {
-            family.title: [
+            family.short: [
                 (float(alpha), row["failure_rate"], row["failure_low"], row["failure_high"])
                 for alpha, row in family.metrics["fixing"].items()
                 if row["tau"] is not None
@@ -188,7 +188,9 @@ class ModelCard:
 
     def _families(self) -> list[_Family]:
         """Test sets of the card: all together, then each set of feeders of its own."""
-        found = [_Family("all test feeders", self.metrics["test"])] if "test" in self.metrics else []
+        found = (
+            [_Family("all test feeders", "all test feeders", self.metrics["test"])] if "test" in self.metrics else []
+        )
         sets = {
             name: drawn
             for each in (self.data, *self.data.values())
@@ -198,7 +200,8 @@ class ModelCard:
         for key, metrics in self.metrics.items():
             drawn = sets.get(key.removeprefix("test_"))
             if key.startswith("test_") and isinstance(drawn, Mapping) and "fixing" in metrics:
-                found.append(_Family(f"{_sizes(drawn)} (`{key.removeprefix('test_')}`)", metrics))
+                sizes, name = _sizes(drawn), key.removeprefix("test_")
+                found.append(_Family(f"{sizes} (`{name}`)", f"{name}: {sizes.split(',')[0]}", metrics))
         return found
 
     def _trained_on(self) -> list[str]:
@@ -290,9 +293,10 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class _Family:
-    """Feeders of one kind, and what was measured on them."""
+    """Feeders of one kind, their name in a picture, and what was measured on them."""
 
     title: str
+    short: str
     metrics: Mapping[str, Any]
 
 
