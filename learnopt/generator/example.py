@@ -44,23 +44,21 @@ def example_feeder(rng: np.random.Generator) -> dict[str, Any]:
     buses: list[dict[str, Any]] = [{"id": _FEED, "name": "Riverbend 110/10", "x": 0.0, "y": 0.0}]
     branches: list[dict[str, Any]] = []
     place = {_FEED: (0.0, 0.0)}
-    called = {_FEED: "Riverbend 110/10"}
     for row, (feeder, names) in enumerate(_FEEDERS.items()):
         before = _FEED
         for k, name in enumerate(names, start=1):
             station = f"{feeder}{k}"
             load = round(float(rng.uniform(*_PEAK_KW[feeder])), -1)
             place[station] = (round(0.8 * k + float(rng.normal(0, 0.08)), 2), round(1.2 * (1 - row), 2))
-            called[station] = name
             x, y = place[station]
             buses.append(
                 {"id": station, "name": name, "p_kw": load, "q_kvar": round(0.33 * load), "x": x, "y": y}
                 | {"customers": int(load * rng.uniform(0.3, 0.7))}
             )
-            branches.append(_cable(before, station, called, place) | {"operation": _operation(station)})
+            branches.append(_cable(before, station, place) | {"operation": _operation(station)})
             before = station
     for k, (start, end) in enumerate(_TIES, start=1):
-        branches.append(_cable(start, end, called, place) | {"id": f"T{k}", "normally_open": True})
+        branches.append(_cable(start, end, place) | {"id": f"T{k}", "normally_open": True})
     return {
         "name": "riverbend",
         "title": "Riverbend, a town that does not exist (learnopt example)",
@@ -78,13 +76,12 @@ def _operation(station: str) -> str:
     return "manual" if station in _MANUAL else "remote"
 
 
-def _cable(start: str, end: str, called: dict[str, str], place: dict[str, tuple[float, float]]) -> dict[str, Any]:
+def _cable(start: str, end: str, place: dict[str, tuple[float, float]]) -> dict[str, Any]:
     """A cable along the straight way, a third longer; its id is that of the station it leads to."""
     (x, y), (u, v) = place[start], place[end]
     km = 1.33 * float(np.hypot(x - u, y - v))
     return {
         "id": f"K-{end}",
-        "name": f"{called[start]} - {called[end]}",
         "from": start,
         "to": end,
         "r_ohm": round(_CABLE["r_ohm"] * km, 4),
