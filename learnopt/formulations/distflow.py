@@ -24,8 +24,8 @@ configuration: the model is always a relaxation, so its dual bound is a lower bo
 constants of :mod:`learnopt.formulations.bounds` are proven.
 
 Exact for radial networks except for the cone: Baran & Wu (1989), doi:10.1109/61.25627; Farivar & Low (2013),
-doi:10.1109/TPWRS.2013.2255317. Perspective form and parent arcs: METHODS of this project; compare Jabr, Singh, Pal
-(2012), doi:10.1109/TPWRS.2011.2180406.
+doi:10.1109/TPWRS.2013.2255317. Perspective form and parent arcs: ``docs/methods/milp.md``; compare Jabr,
+Singh, Pal (2012), doi:10.1109/TPWRS.2011.2180406. Here v stands for the *squared* voltage of a bus.
 
 Its data, terms and limits: :mod:`~learnopt.formulations.distflow_data`, :mod:`~learnopt.formulations.distflow_terms`,
 :mod:`~learnopt.formulations.distflow_limits`.

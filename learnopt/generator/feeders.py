@@ -139,7 +139,7 @@ def random_feeder(config: FeederConfig, rng: np.random.Generator, name: str = "s
 
     What is drawn, in order:
 
-    1. Sizes, voltage and overhead or cable: uniform, so that a model sees small and large feeders alike.
+    1. Sizes: by ``size_law`` and ``loop_law``. Voltage and overhead or cable: uniform.
     2. Lines (:mod:`learnopt.generator.layout`).
     3. Loads: log-normal, as measured transformer loads are skewed; some buses have none. Power factors scatter by
        0.03 around the feeder's mean. Their level comes with the conductors and the voltage target.

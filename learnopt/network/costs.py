@@ -1,4 +1,4 @@
-r"""What lines and substations cost: the cost side of Türkay's planning model, eq. (10) to (25).
+r"""What lines and substations cost: the cost side of Türkay's planning model, lines (10) to (19).
 
 Source: B. Türkay, *Distribution System Planning Using Mixed Integer Programming* (seed 1); load factor and loss factor:
 T. Gönen, *Electric Power Distribution System Engineering*, McGraw-Hill 1986. Currency is a label: money in, money out.
@@ -8,7 +8,7 @@ symbol              meaning                                                 unit
 ==================  ======================================================  ==========================
 S, V, I             apparent power, line-to-line voltage, current           MVA, kV, A
 R_h                 resistance of the line, per phase                       ohm/km
-P_z, z              power loss; loss over power transmitted                 kW/km, percent
+P_z                 power loss                                              kW/km
 AIC, AEC, ADC       annual investment, energy and demand cost of a line     money/(km year)
 IC_F, i             investment cost of a line; its fixed charge rate        money/km, 1/year
 f_E                 cost of energy                                          money/kWh
@@ -17,21 +17,13 @@ F_LL                load location factor: 1 = all load at the far end       per 
 F_r                 reserve factor: capability over load and losses         per unit
 c_G, c_T, c_S       cost of generation, transmission, substation capacity   money/kW
 i_G, i_T, i_S       their fixed charge rates                                1/year
-P_0, P_cun          core loss; copper loss at nominal power                 kW
-S_n, theta          nominal power; loading factor of the losses             MVA, per unit
-g a_K               yearly cost of one kW of loss                           money/(kW year)
 NYE                 years studied                                           years
 ==================  ======================================================  ==========================
-
-The seed leaves two symbols open: :math:`g\,a_K` in (22) and (23) is in no list, and is read here as the yearly cost of
-a kilowatt that the losses occupy; :math:`\theta` is "transformer loading factor", and takes the place in (23) that the
-loss factor has in (15).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 HOURS = 8760.0
@@ -101,11 +93,6 @@ def current_a(mva: float, kv: float) -> float:
 def line_loss_kw(r_ohm: float, current: float) -> float:
     r"""(10): :math:`P_z = 3 R_h I^2` [kW]; per km where the resistance is."""
     return 3e-3 * r_ohm * current**2
-
-
-def loss_ratio_percent(loss_kw: float, power_kw: float) -> float:
-    r"""(11): :math:`z = 100 P_z / P_{total}` [percent]."""
-    return 100 * loss_kw / power_kw
 
 
 def annual_factor(interest: float, years: float) -> float:
@@ -200,60 +187,3 @@ class FeederCost:
         r"""(18): :math:`\sum_{n=1}^{NYE} (1 + i)^{-n} (AIC + AEC + ADC)` as a curve over S [money/km]."""
         factor = annual_factor(interest, years)
         return Curve(factor * self.annual_investment(), factor * (self.annual_energy(1.0) + self.annual_demand(1.0)))
-
-
-@dataclass(frozen=True)
-class TransformerCost:
-    """Yearly cost of a substation transformer.
-
-    Parameters
-    ----------
-    investment, charge_rate
-        IC_tr [money] and i [1/year].
-    core_kw, copper_kw, nominal_mva
-        P_0, P_cun, S_n.
-    energy
-        f_E [money/kWh].
-    loading_factor
-        theta.
-    loss_kw_year
-        g a_K [money/(kW year)].
-    """
-
-    investment: float
-    charge_rate: float
-    core_kw: float
-    copper_kw: float
-    nominal_mva: float
-    energy: float
-    loading_factor: float = 1.0
-    loss_kw_year: float = 0.0
-
-    def annual_investment(self) -> float:
-        r"""(21): :math:`AIC_{tr} = IC_{tr}\, i` [money/year]."""
-        return self.investment * self.charge_rate
-
-    def annual_core(self) -> float:
-        r"""(22): :math:`AVC_{Fe} = (g a_K + 8760 f_E) P_0` [money/year]."""
-        return (self.loss_kw_year + HOURS * self.energy) * self.core_kw
-
-    def annual_copper(self, mva: float) -> float:
-        r"""(23): :math:`AVC_{cu} = (g a_K + 8760\, \theta f_E) P_{cun} (S / S_n)^2` [money/year]."""
-        per_kw = self.loss_kw_year + HOURS * self.loading_factor * self.energy
-        return per_kw * self.copper_kw * (mva / self.nominal_mva) ** 2
-
-    def annual(self, mva: float) -> float:
-        r"""(20) with (24): :math:`TASC = AIC_{tr} + AVC_{Fe} + AVC_{cu}` [money/year]."""
-        return self.annual_investment() + self.annual_core() + self.annual_copper(mva)
-
-    def present_worth(self, interest: float, years: int) -> Curve:
-        """Present worth over the years studied, as (18) for lines: a curve over S [money]."""
-        factor = annual_factor(interest, years)
-        return Curve(factor * (self.annual_investment() + self.annual_core()), factor * self.annual_copper(1.0))
-
-
-def envelope(curves: Sequence[Curve], mva: float) -> tuple[int, float]:
-    """The cheapest of several lines at a power: its index and its cost (the envelope of figure 2)."""
-    costs = [curve.value(mva) for curve in curves]
-    best = min(range(len(costs)), key=costs.__getitem__)
-    return best, costs[best]

@@ -59,10 +59,6 @@ class Configuration:
     def __repr__(self) -> str:
         return f"Configuration({int(self.closed.sum())} of {len(self.closed)} branches closed)"
 
-    def operations_from(self, other: Configuration) -> int:
-        """Number of switching operations between two configurations (each state change counts one)."""
-        return int(np.count_nonzero(self.closed != other.closed))
-
 
 @dataclass(frozen=True, eq=False)
 class Network:

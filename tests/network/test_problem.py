@@ -100,7 +100,6 @@ def test_operations_are_counted_from_the_normal_configuration(ring):
     assert problem(ring).operations(ring.normal_configuration) == 0
     assert problem(ring).operations(ring.configuration([2, 6])) == 2
     assert problem(ring, out_of_service=(2,)).operations(ring.configuration([2, 6])) == 1
-    assert ring.configuration([2, 6]).operations_from(ring.configuration([3, 6])) == 2
 
 
 def test_options_are_checked(ring):

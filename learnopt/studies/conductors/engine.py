@@ -30,7 +30,7 @@ _BATCH = 100_000
 
 @dataclass(frozen=True)
 class ConductorParams:
-    """Effort of the outer approximation.
+    """Effort of the search for a plan and its proof.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _thicker_downstream(problem: ConductorProblem, plan: ConductorPlan) -> list[
 
 @dataclass
 class _Search:
-    """State of one outer approximation."""
+    """The best plan so far, and what is proven, of one branch and cut."""
 
     problem: ConductorProblem
     local: PlanSearch

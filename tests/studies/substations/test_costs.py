@@ -13,14 +13,11 @@ from learnopt.network.costs import (
     CapacityCosts,
     Curve,
     FeederCost,
-    TransformerCost,
     annual_factor,
     current_a,
     curve_of_loss_tangent,
-    envelope,
     line_loss_kw,
     loss_factor,
-    loss_ratio_percent,
 )
 
 LINE = FeederCost(
@@ -43,9 +40,8 @@ def test_loss_factor() -> None:
 
 
 def test_loss_of_a_line() -> None:
-    """(10) and (11): 100 A over 0.5 ohm lose 3 * 0.5 * 10^4 W = 15 kW, 0.3 percent of 5 MW."""
+    """(10): 100 A over 0.5 ohm lose 3 * 0.5 * 10^4 W = 15 kW."""
     assert line_loss_kw(0.5, 100.0) == pytest.approx(15.0)
-    assert loss_ratio_percent(15.0, 5000.0) == pytest.approx(0.3)
     # With I = S / (sqrt(3) V) the loss is R S^2 / V^2: 0.5 * 64 / 1190.25 MW.
     assert line_loss_kw(0.5, current_a(8.0, 34.5)) == pytest.approx(1e3 * 0.5 * 64 / 1190.25)
 
@@ -69,15 +65,6 @@ def test_present_worth() -> None:
         assert curve.value(mva) == pytest.approx(factor * LINE.annual(mva))
 
 
-def test_transformer_cost() -> None:
-    """(20) to (24): core losses all year, copper losses with the square of the load."""
-    unit = TransformerCost(1e9, 0.18, 40.0, 200.0, 50.0, 2700.0, 0.215, 1000.0)
-    assert unit.annual_core() == pytest.approx((1000 + 8760 * 2700) * 40)
-    assert unit.annual_copper(25.0) == pytest.approx((1000 + 8760 * 0.215 * 2700) * 200 / 4)
-    assert unit.annual(25.0) == pytest.approx(1.8e8 + unit.annual_core() + unit.annual_copper(25.0))
-    assert unit.present_worth(0.14, 10).value(25.0) == pytest.approx(annual_factor(0.14, 10) * unit.annual(25.0))
-
-
 def test_printed_tangents() -> None:
     """(25) at 50 MVA is the printed total, at 29 MVA it is not; (12) is 0 at 29.97 MVA; (19) at no load."""
     assert SUBSTATION_TANGENT.value(50.0) == pytest.approx(1.608e10, rel=1e-3)
@@ -95,10 +82,3 @@ def test_tangents_touch_from_below() -> None:
     again = curve_of_loss_tangent(LOSS_TANGENT).tangent(-2 * LOSS_TANGENT.intercept / LOSS_TANGENT.slope)
     assert (again.slope, again.intercept) == pytest.approx((LOSS_TANGENT.slope, LOSS_TANGENT.intercept))
     assert math.isnan(LOSS_TANGENT.at)
-
-
-def test_envelope() -> None:
-    """A thin line is cheapest at low power, a thick one at high power."""
-    thin, thick = Curve(1.0, 1.0), Curve(3.0, 0.25)
-    assert envelope((thin, thick), 1.0) == (0, 2.0)
-    assert envelope((thin, thick), 4.0) == (1, 7.0)
