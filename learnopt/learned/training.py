@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger
 
 from learnopt.dataset.manifest import Manifest
 from learnopt.dataset.records import LabelRecord
-from learnopt.dataset.store import labelled_feeders, labelled_shards, read_labels, read_manifest
+from learnopt.dataset.store import labelled_feeders, read_labels, read_manifest
 from learnopt.errors import DataError
 from learnopt.learned.baselines import solving_baselines
 from learnopt.learned.labels import end_with_parent
@@ -104,7 +104,7 @@ def training_pair(record: LabelRecord, gap: float) -> Pair | None:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Training feeders of one shard, read and turned into features in one go."""
+    """Training feeders that begin in one shard, read and turned into features in one go."""
 
     folder: Path
     feeders: frozenset[int]
@@ -133,13 +133,13 @@ def _training_features(side: Side, config: TrainingConfig, workers: int) -> tupl
     DataError
         If no pair has a switch to decide.
     """
-    shards = [
-        (folder, chosen & {feeder for feeder, _ in manifest.places(shard)})
-        for folder, chosen in ((folder, frozenset(feeders)) for folder, feeders in side.items())
-        for manifest in (read_manifest(folder),)
-        for shard in labelled_shards(folder)
-    ]
-    pieces = [_Piece(folder, feeders, config, k) for k, (folder, feeders) in enumerate(shards) if feeders]
+    shards: dict[tuple[Path, int], set[int]] = defaultdict(set)
+    for folder, chosen in side.items():
+        manifest = read_manifest(folder)
+        for feeder in chosen:  # by its first shard: the scenarios of one feeder may lie in two
+            shards[folder, feeder * manifest.scenarios_per_feeder // manifest.shard_size].add(feeder)
+    ordered = [(folder, frozenset(shards[folder, shard])) for folder, shard in sorted(shards)]
+    pieces = [_Piece(folder, feeders, config, k) for k, (folder, feeders) in enumerate(ordered)]
     if workers == 1:
         found = [piece.features() for piece in pieces]
     else:

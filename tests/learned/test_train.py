@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
 
 from learnopt.dataset.generate import GenerateConfig, generate
-from learnopt.dataset.store import read_labels, read_manifest, write_labels
+from learnopt.dataset.records import LabelRecord
+from learnopt.dataset.store import read_instances, read_labels, read_manifest, write_labels
+from learnopt.engines import SolveOptions, load_engine
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig
 from learnopt.learned.baselines import solving_baselines
-from learnopt.learned.training import evaluate, proven_pairs, train
+from learnopt.learned.training import UNFINISHED, _training_features, evaluate, proven_pairs, train
 from learnopt.learning.baselines import all_baselines
 from learnopt.learning.checkpoint import load_card, load_checkpoint
 from learnopt.learning.config import TrainingConfig
@@ -50,6 +55,37 @@ def test_same_seed_same_weights(labelled_dataset: Path, tmp_path: Path) -> None:
         train(replace(config, seed=seed), labelled_dataset, tmp_path / name)
     a, b, c = (load_card(tmp_path / name).weights_sha256 for name in "abc")
     assert a == b != c
+
+
+def test_any_number_of_workers_reads_every_label_once(tmp_path: Path) -> None:
+    """Five feeders of three scenarios in shards of four, so that feeders lie across shards: the same features."""
+    wanted = FeederConfig(buses=(10, 12), substations=(1, 1), loops=(2, 2))
+    generate(GenerateConfig(seed=1, n_feeders=5, scenarios_per_feeder=3, shard_size=4, feeder=wanted), tmp_path)
+    for shard in range(4):
+        solved = [(i, load_engine("tree").solve(i.problem, SolveOptions())) for i in read_instances(tmp_path, shard)]
+        write_labels(tmp_path, shard, [LabelRecord.of(*each) for each in solved])
+    config = replace(CONFIG, partial_states=1)
+    (one, drawn), (two, again) = (_training_features({tmp_path: {0, 1, 2, 3, 4}}, config, n) for n in (1, 2))
+    assert drawn == again
+    assert drawn.total() == 15
+    assert all(torch.equal(getattr(one, f.name), getattr(two, f.name)) for f in fields(one))
+
+
+def test_an_interrupted_training_is_resumed_beside_its_checkpoint(labelled_dataset: Path, tmp_path: Path) -> None:
+    """The same weights as without the interruption, and nothing but the checkpoint is left."""
+
+    class Interruption(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 2:
+                raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(CONFIG, labelled_dataset, tmp_path / "a", callbacks=[Interruption()])
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [UNFINISHED]
+    resumed = train(CONFIG, labelled_dataset, tmp_path / "a", resume=True)
+    straight = train(CONFIG, labelled_dataset, tmp_path / "b")
+    assert resumed.card.weights_sha256 == straight.card.weights_sha256
+    assert not (tmp_path / "a" / UNFINISHED).exists()
 
 
 def test_enough_feeders_give_a_threshold(tiny_checkpoint: Path) -> None:
