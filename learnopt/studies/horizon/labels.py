@@ -49,10 +49,10 @@ def ruled_path(problem: HorizonProblem, energy_kwh: Floats, closed: Bools, devic
     """
     if energy_kwh.shape[1] == 0:
         return None
-    search = _Search(problem, energy_kwh, closed, devices)
+    layers = _Layers(problem, energy_kwh, closed, devices)
     best: _Label | None = None
     for width in WIDTHS:
-        found, complete = search.run(width, np.inf if best is None else best.cost)
+        found, complete = layers.run(width, np.inf if best is None else best.cost)
         best = found or best
         if complete:
             break
@@ -66,7 +66,7 @@ def ruled_path(problem: HorizonProblem, energy_kwh: Floats, closed: Bools, devic
     return np.array(path[::-1], dtype=np.int64)
 
 
-class _Search:
+class _Layers:
     """The layers of one call of :func:`ruled_path`."""
 
     def __init__(self, problem: HorizonProblem, energy: Floats, closed: Bools, devices: Floats) -> None:

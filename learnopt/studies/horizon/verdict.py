@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,65 +66,83 @@ class Verdict:
         proven
             Bounds of every plan.
         """
+        judged = self._judged(path)
+        if not judged.configurations:
+            return judged
+        return self._beside(self._proven(judged, records, ac_kw, proven), static)
+
+    def _judged(self, path: Ints) -> HorizonPlan:
+        """The plan and what it costs; none where the judge refuses a step."""
         problem, pool = self.problem, self.pool
-        plan, settings = pool.along(path), pool.settings(path)
-        applied = [step.applied(settings[t]) if settings else step for t, step in enumerate(problem.steps)]
-        evaluations = tuple(evaluate(step, c) for step, c in zip(applied, plan, strict=True))
+        configurations, settings = pool.along(path), pool.settings(path)
+        steps = [step.applied(settings[t]) if settings else step for t, step in enumerate(problem.steps)]
+        evaluations = tuple(evaluate(step, c) for step, c in zip(steps, configurations, strict=True))
         refused = [t for t, e in enumerate(evaluations) if not e.feasible]
         if refused:
-            message = f"Step {refused[0]}: {'; '.join(evaluations[refused[0]].violations[:3])}"
-            return self.without_plan(
-                Status.NO_SOLUTION, f"The independent power flow does not accept the plan. {message}"
-            )
+            reasons = "; ".join(evaluations[refused[0]].violations[:3])
+            message = f"The independent power flow does not accept the plan. Step {refused[0]}: {reasons}"
+            return self.without_plan(Status.NO_SOLUTION, message)
         energy = float(problem.hours @ np.array([e.loss_kw for e in evaluations]))
         operations = tuple(int(n) for n in pool.operations(path))
         changes = tuple(problem.device_changes(settings)) if settings else ()
-        objective = energy + problem.switching_cost * sum(operations) + problem.control_cost * sum(changes)
-        certificate = proven.certificate(objective)
-        bound = min(proven.of(certificate), objective)
-        known = certificate is not Certificate.NONE
-        # A bound of the model for the voltages of another plan settles nothing of this one.
-        speaks = certificate is Certificate.AC or proven.held == plan
-        doubt = self._doubt(applied, plan, evaluations, objective, proven)
-        if doubt:
-            known, certificate, bound = False, Certificate.NONE, -math.inf
-        settled = known and speaks and objective - bound <= max(self.gap, AGREEMENT) * objective + PICOWATT
-        of_steps = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
-        static_counts = certificate is not Certificate.AC or static.certificate is Certificate.AC
-        hours = float(problem.hours.sum())
-        normal = evaluate_as_it_is(problem.together.replace(max_operations=None), problem.initial)
-        return HorizonPlan(
-            status=Status.OPTIMAL if settled else Status.FEASIBLE,
-            certificate=certificate,
-            message=" ".join(filter(None, [doubt, self._message(settled, certificate, speaks)])),
-            configurations=plan,
+        return replace(
+            self.without_plan(Status.FEASIBLE, self._doubt(steps, configurations, evaluations)),
+            configurations=configurations,
             evaluations=evaluations,
             settings=settings,
             operations=operations,
             changes=changes,
             energy_kwh=energy,
-            objective_kwh=objective,
+            objective_kwh=energy + problem.switching_cost * sum(operations) + problem.control_cost * sum(changes),
+        )
+
+    def _proven(self, plan: HorizonPlan, records: list[StepRecord], ac_kw: Floats, proven: Proven) -> HorizonPlan:
+        """A plan, its message a doubt or empty, with what is proven of it."""
+        objective = plan.objective_kwh
+        assert objective is not None
+        doubt = plan.message
+        if not doubt and math.isfinite(proven.ac_kwh) and proven.ac_kwh > objective * (1 + AGREEMENT) + PICOWATT:
+            doubt = (
+                f"Nothing is proven: the bound of {proven.ac_kwh:.7g} kWh lies above the plan's {objective:.7g} kWh."
+            )
+        if doubt:
+            proven = Proven()
+        certificate = proven.certificate(objective)
+        bound = min(proven.of(certificate), objective)
+        known = certificate is not Certificate.NONE
+        # A bound of the model for the voltages of another plan settles nothing of this one.
+        own = proven.held == plan.configurations
+        speaks = certificate is Certificate.AC or own
+        settled = known and speaks and objective - bound <= max(self.gap, AGREEMENT) * objective + PICOWATT
+        of_steps = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
+        return replace(
+            plan,
+            status=Status.OPTIMAL if settled else Status.FEASIBLE,
+            certificate=certificate,
+            message=" ".join(filter(None, [doubt, self._message(settled, certificate, speaks)])),
             dual_bound_kwh=bound if known else None,
-            ac_bound_kwh=min(proven.ac_kwh, objective) if math.isfinite(proven.ac_kwh) and not doubt else None,
-            model_bound_kwh=(
-                min(proven.model_kwh, objective)
-                if math.isfinite(proven.model_kwh) and proven.held == plan and not doubt
-                else None
-            ),
+            ac_bound_kwh=min(proven.ac_kwh, objective) if math.isfinite(proven.ac_kwh) else None,
+            model_bound_kwh=min(proven.model_kwh, objective) if own and math.isfinite(proven.model_kwh) else None,
             step_bound_kw=ac_kw if certificate is Certificate.AC else np.array(of_steps),
+        )
+
+    def _beside(self, plan: HorizonPlan, static: Result) -> HorizonPlan:
+        """A plan with what it is compared to: no switching at all, and one configuration for all steps."""
+        hours = float(self.problem.hours.sum())
+        normal = evaluate_as_it_is(self.problem.together.replace(max_operations=None), self.problem.initial)
+        counts = plan.certificate is not Certificate.AC or static.certificate is Certificate.AC
+
+        def kwh(kw: float | None) -> float | None:
+            return None if kw is None else kw * hours
+
+        return replace(
+            plan,
             normal_kwh=normal.loss_kw * hours if normal.feasible else None,
             normal_violations=sum(not e.feasible for e in normal.situations),
             static=static.configuration,
-            static_kwh=None if static.loss_kw is None else static.loss_kw * hours,
-            static_objective_kwh=None if static.objective_kw is None else static.objective_kw * hours,
-            static_bound_kwh=static.dual_bound_kw * hours
-            if static.dual_bound_kw is not None and static_counts
-            else None,
-            candidates=len(pool.configurations),
-            rounds=self.work.rounds,
-            nodes=self.work.nodes,
-            solve_time_s=self.work.watch.elapsed,
-            stage_times_s=dict(self.work.watch.stages),
+            static_kwh=kwh(static.loss_kw),
+            static_objective_kwh=kwh(static.objective_kw),
+            static_bound_kwh=kwh(static.dual_bound_kw) if counts else None,
         )
 
     def without_plan(self, status: Status, message: str) -> HorizonPlan:
@@ -150,17 +169,13 @@ class Verdict:
     @staticmethod
     def _doubt(
         steps: list[ReconfigurationProblem],
-        plan: tuple[Configuration, ...],
+        configurations: tuple[Configuration, ...],
         evaluations: tuple[Evaluation, ...],
-        objective: float,
-        proven: Proven,
     ) -> str:
-        """Why nothing is proven of a plan, whatever the bounds; empty where judge, sweep and AC bound fit together."""
-        for step, configuration, judged in zip(steps, plan, evaluations, strict=True):
+        """Why nothing is proven of a plan, whatever the bounds; empty where judge and sweep agree in every step."""
+        for step, configuration, judged in zip(steps, configurations, evaluations, strict=True):
             if reason := disagreement(step, configuration, judged):
                 return f"Nothing is proven: in step {step.scenario.name!r} {reason}."
-        if math.isfinite(proven.ac_kwh) and proven.ac_kwh > objective * (1 + AGREEMENT) + PICOWATT:
-            return f"Nothing is proven: the bound of {proven.ac_kwh:.7g} kWh lies above the plan's {objective:.7g} kWh."
         return ""
 
     def _message(self, settled: bool, certificate: Certificate, speaks: bool) -> str:
