@@ -77,6 +77,10 @@ USELESS_FACTOR = 100.0
 none."""
 
 PASSES = 3
+_UNPROVEN = (
+    "no bound on currents could be proven: enforce a minimum voltage or ampacities, "
+    "or give a start that respects the limits"
+)
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,86 @@ def _members(block: np.ndarray, n_blocks: int) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(block[order], np.arange(n_blocks)))[1:]
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What bounds are derived from: loads and shunts off the substations, and sums over what each branch feeds."""
+
+    problem: ReconfigurationProblem
+    series: SeriesRange
+    ranges: LoadRanges
+    p_low: Floats
+    p_high: Floats
+    q_low: Floats
+    q_high: Floats
+    g_bus: Floats
+    b_low: Floats
+    b_high: Floats
+    shunt: Floats
+    """Shunt admittance of each branch, shape (n_branch,)."""
+    in_block: Bools
+    """Branches that some configuration may close, shape (n_branch,)."""
+    lossless: Bools
+    apparent: Floats
+    """Largest apparent power that a branch feeds, at flat voltage and without charging, shape (n_branch,)."""
+    charged: Floats
+    """The same of shunts."""
+    stretch: Floats
+    """Largest product of the ratios on a path from a substation to each bus, or of their inverses, shape (n_bus,)."""
+    passive_p: bool
+    passive_q: bool
+
+    @classmethod
+    def of(cls, problem: ReconfigurationProblem, series: SeriesRange) -> _Given:
+        net, ranges = problem.network, LoadRanges.of(problem)
+        p_low, p_high, q_low, q_high, g_bus, b_low, b_high = (
+            np.where(net.is_substation, 0.0, values)
+            for values in (
+                *(ranges.p_low, ranges.p_high, ranges.q_low, ranges.q_high),
+                *(net.g_shunt, ranges.b_low, ranges.b_high),
+            )
+        )
+        in_block, shunt = problem.blocks.block >= 0, np.hypot(net.g, problem.b)
+        largest = np.hypot(np.maximum(np.abs(p_low), np.abs(p_high)), np.maximum(np.abs(q_low), np.abs(q_high)))
+        around = np.hypot(g_bus, np.maximum(-b_low, b_high))
+        most = np.maximum(np.abs(np.log(ranges.ratio_low)), np.abs(np.log(ranges.ratio_high)))
+        inductive = (b_high <= 0).all() and (problem.b[problem.usable] <= 0).all()
+        return cls(
+            *(problem, series, ranges, p_low, p_high, q_low, q_high, g_bus, b_low, b_high, shunt),
+            in_block=in_block,
+            lossless=in_block & (series.r_high == 0),
+            apparent=_behind(problem, largest),
+            charged=_behind(problem, around, np.where(in_block, shunt, 0.0)),
+            stretch=np.exp(block_path_weight(problem, most)),
+            passive_p=bool((p_low >= 0).all()),
+            passive_q=bool((q_low >= 0).all() and inductive),
+        )
+
+    @property
+    def widest(self) -> float:
+        """Largest stretch."""
+        return float(self.stretch.max())
+
+    @property
+    def root_high(self) -> float:
+        """Highest voltage of a substation."""
+        return float(self.problem.network.substation_vm.max())
+
+    @property
+    def susceptance(self) -> Floats:
+        """The most of it that can be at a bus, shape (n_bus,)."""
+        net, total = self.problem.network, self.b_high.copy()
+        capacitive = np.where(self.in_block, np.maximum(self.problem.b, 0) / 2, 0.0)
+        np.add.at(total, net.from_bus, capacitive / self.ranges.ratio_low**2)
+        np.add.at(total, net.to_bus, capacitive)
+        total[net.substations] = 0.0
+        return total
+
+
+def _behind(problem: ReconfigurationProblem, bus_value: Floats, branch_value: Floats | None = None) -> Floats:
+    """:func:`fed_through_block` by branch, shape (n_branch,); a branch in no block (index -1) feeds nothing."""
+    return np.append(fed_through_block(problem, bus_value, branch_value), 0.0)[problem.blocks.block]
+
+
 def derive_bounds(
     problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float, series: SeriesRange | None = None
 ) -> Bounds:
@@ -191,138 +275,110 @@ def derive_bounds(
     series
         What the series impedances may be, where they are a choice too; those of the network if absent.
     """
-    net = problem.network
-    series = series or SeriesRange.of(net)
     loss_cutoff = max(loss_cutoff, 0.0)  # the judge rounds a loss of zero to either side
-    charging = problem.b
-    fed = ~net.is_substation
-    ranges = LoadRanges.of(problem)
-    p_low, p_high, q_low, q_high, g_bus, b_low, b_high = (
-        np.where(fed, values, 0.0)
-        for values in (
-            ranges.p_low,
-            ranges.p_high,
-            ranges.q_low,
-            ranges.q_high,
-            net.g_shunt,
-            ranges.b_low,
-            ranges.b_high,
-        )
+    given = _Given.of(problem, series or SeriesRange.of(problem.network))
+    vm_low, vm_high, current = _voltages_and_currents(given, loss_cutoff)
+    # A bound far beyond anything physical is worth as little as none, and would ruin the model's numerics.
+    flat = (given.apparent + given.charged * given.root_high) * given.widest
+    useless = given.in_block & ~(current <= USELESS_FACTOR * flat.max(initial=0.0))
+    proven = not useless.any() and bool((vm_high <= USELESS_FACTOR * given.root_high).all())
+    if not proven:
+        current = np.where(useless, UNPROVEN_FACTOR * flat, current)
+        vm_high = np.minimum(vm_high, 1.5 * given.root_high)
+    current = np.where(given.in_block, current, 0.0)
+    p_min, p_max, q_min, q_max = _powers(given, arcs, loss_cutoff, vm_high, current)
+    return Bounds(
+        w_min=np.maximum(vm_low, 0.0) ** 2,
+        w_max=vm_high**2,
+        p_min=p_min,
+        p_max=p_max,
+        q_min=q_min,
+        q_max=q_max,
+        ell_max=current[arcs.branch] ** 2,
+        proven=proven,
+        reason="" if proven else _UNPROVEN,
+        passive_p=given.passive_p,
+        passive_q=given.passive_q,
     )
-    largest = np.hypot(np.maximum(np.abs(p_low), np.abs(p_high)), np.maximum(np.abs(q_low), np.abs(q_high)))
-    shunt = np.hypot(net.g, charging)
-    passive_p = bool((p_low >= 0).all())
-    passive_q = bool((q_low >= 0).all() and (b_high <= 0).all() and (charging[problem.usable] <= 0).all())
-    root_low, root_high = float(net.substation_vm.min()), float(net.substation_vm.max())
-    in_block = problem.blocks.block >= 0
-    r_low = series.r_low
-    lossless = in_block & (series.r_high == 0)
-    # A branch in no block (index -1) feeds nothing.
-    apparent = np.append(fed_through_block(problem, largest), 0.0)[problem.blocks.block]
-    charged = fed_through_block(problem, np.hypot(g_bus, np.maximum(-b_low, b_high)), np.where(in_block, shunt, 0.0))
-    charged = np.append(charged, 0.0)[problem.blocks.block]
-    # Largest product of the ratios on a path from a substation to each bus, or of their inverses.
-    most = np.maximum(np.abs(np.log(ranges.ratio_low)), np.abs(np.log(ranges.ratio_high)))
-    stretch = np.exp(block_path_weight(problem, most))
-    widest = float(stretch.max())
 
-    generated = np.append(fed_through_block(problem, np.maximum(-p_low, 0)), 0.0)[problem.blocks.block]
-    susceptance = b_high.copy()  # the most of it that can be at a bus
-    capacitive = np.where(in_block, np.maximum(charging, 0) / 2, 0.0)
-    np.add.at(susceptance, net.from_bus, capacitive / ranges.ratio_low**2)
-    np.add.at(susceptance, net.to_bus, capacitive)
-    susceptance[net.substations] = 0.0
 
-    # Currents and voltages support each other: each pass uses one for the other.
+def _voltages_and_currents(given: _Given, loss_cutoff: float) -> tuple[Floats, Floats, Floats]:
+    """Least and largest voltage of each bus and largest current of each branch: each pass uses one for the other."""
+    problem, series, ranges, net = given.problem, given.series, given.ranges, given.problem.network
+    in_block, stretch, widest = given.in_block, given.stretch, given.widest
+    root_low, root_high = float(net.substation_vm.min()), given.root_high
+    fed, susceptance = ~net.is_substation, given.susceptance
+    generated = _behind(problem, np.maximum(-given.p_low, 0))
     vm_low, vm_high = problem.vm_min / (1 + LIMIT_TOLERANCE), problem.vm_max * (1 + LIMIT_TOLERANCE)
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
-    loaded = fed & (largest > 0)
-    if passive_p and passive_q:
+    loads = (given.p_low, given.p_high, given.q_low, given.q_high)
+    loaded = fed & np.logical_or.reduce([load != 0 for load in loads])
+    if given.passive_p and given.passive_q:
         vm_high = np.minimum(vm_high, root_high * stretch)
     current = np.full(net.n_branch, np.inf)
+    rated = problem.i_max * (1 + LIMIT_TOLERANCE)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(PASSES):
             ends_high = np.maximum(vm_high[net.from_bus], vm_high[net.to_bus])
-            half_charge = np.where(shunt > 0, shunt / 2 * ends_high * widest, 0.0)
-            current = np.minimum(current, np.where(r_low > 0, np.sqrt(loss_cutoff / r_low), np.inf))
-            rated = problem.i_max * (1 + LIMIT_TOLERANCE)
+            half_charge = np.where(given.shunt > 0, given.shunt / 2 * ends_high * widest, 0.0)
+            current = np.minimum(current, np.where(series.r_low > 0, np.sqrt(loss_cutoff / series.r_low), np.inf))
             current = np.minimum(current, np.minimum(rated, rated * ranges.ratio_high) + half_charge)
             lowest, highest = float(vm_low[loaded].min(initial=root_low)), float(vm_high[fed].max(initial=root_high))
-            drawn = np.where(apparent > 0, apparent / lowest, 0.0)
-            drawn = drawn + np.where(charged > 0, charged * highest * widest, 0.0)
+            drawn = np.where(given.apparent > 0, given.apparent / lowest, 0.0)
+            drawn = drawn + np.where(given.charged > 0, given.charged * highest * widest, 0.0)
             current = np.minimum(current, drawn * widest)
             resistive = np.where(in_block, series.weight_high, 0.0)
-            reactive = np.where(lossless & (series.x_high > 0), series.x_high * current, 0.0)
+            reactive = np.where(given.lossless & (series.x_high > 0), series.x_high * current, 0.0)
             drop = np.sqrt(loss_cutoff * block_path_weight(problem, resistive)) + block_path_weight(problem, reactive)
             drop = np.where(np.isnan(drop), np.inf, drop) * stretch
             vm_low = np.maximum(vm_low, (root_low - drop) / stretch)
             vm_high = np.minimum(vm_high, (root_high + drop) * stretch)
             leading = np.where(susceptance > 0, susceptance * vm_high**2, 0.0)
-            leading = np.append(fed_through_block(problem, np.maximum(leading - q_low, 0)), 0.0)[problem.blocks.block]
+            leading = _behind(problem, np.maximum(leading - given.q_low, 0))
             rise = 2 * (series.r_high * generated + np.where(series.x_high > 0, series.x_high * leading, 0.0))
-            rise = np.where(in_block, rise, 0.0)
-            rise = block_path_weight(problem, rise) * widest**2
+            rise = block_path_weight(problem, np.where(in_block, rise, 0.0)) * widest**2
             vm_high = np.minimum(vm_high, np.sqrt(root_high**2 + rise) * stretch)
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
+    return vm_low, vm_high, current
 
-    # A bound far beyond anything physical is worth as little as none, and would ruin the model's numerics.
-    flat = (apparent + charged * root_high) * widest
-    useless = in_block & ~(current <= USELESS_FACTOR * flat.max(initial=0.0))
-    proven, reason = True, ""
-    if useless.any() or not (vm_high <= USELESS_FACTOR * root_high).all():
-        proven = False
-        reason = (
-            "no bound on currents could be proven: enforce a minimum voltage or ampacities, "
-            "or give a start that respects the limits"
-        )
-        current = np.where(useless, UNPROVEN_FACTOR * flat, current)
-        vm_high = np.minimum(vm_high, 1.5 * root_high)
-    current = np.where(in_block, current, 0.0)
-    w_min, w_max = np.maximum(vm_low, 0.0) ** 2, vm_high**2
 
-    branch = arcs.branch
+def _powers(
+    given: _Given, arcs: Arcs, loss_cutoff: float, vm_high: Floats, current: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Least and largest active, least and largest reactive power of each arc in use, shape (n_arc,) each."""
+    problem, series, net = given.problem, given.series, given.problem.network
+    branch, w_max, none = arcs.branch, vm_high**2, np.zeros(net.n_bus)
+
+    def through(bus_value: Floats, branch_value: Floats | None = None) -> Floats:
+        return fed_through_block(problem, bus_value, branch_value)[arcs.block]
+
     forward = arcs.tail == net.from_bus[branch]
-    power = vm_high[arcs.tail] / np.where(forward, ranges.ratio_low[branch], 1.0) * current[branch]
-    ell_max = current[branch] ** 2
-    none = np.zeros(net.n_bus)
+    power = vm_high[arcs.tail] / np.where(forward, given.ranges.ratio_low[branch], 1.0) * current[branch]
     # Losses of everything that an arc feeds, its own included: what the branches can lose, and not above the cutoff.
-    active = np.minimum(series.r_high * current**2, series.loss_high)
-    active_loss = np.minimum(fed_through_block(problem, none, active)[arcs.block], loss_cutoff)
+    active_loss = np.minimum(through(none, np.minimum(series.r_high * current**2, series.loss_high)), loss_cutoff)
     reactive = np.minimum(series.x_high * current**2, series.reactive_high)
-    without_r = fed_through_block(problem, none, np.where(lossless, reactive, 0.0))[arcs.block]
-    ratio = float(np.max(series.ratio_high[in_block], initial=0.0))
-    reactive_loss = np.minimum(fed_through_block(problem, none, reactive)[arcs.block], ratio * active_loss + without_r)
+    without_r = through(none, np.where(given.lossless, reactive, 0.0))
+    ratio = float(np.max(series.ratio_high[given.in_block], initial=0.0))
+    reactive_loss = np.minimum(through(none, reactive), ratio * active_loss + without_r)
     # Voltages behind a transformer are those of one of its ends, or less than the ratio away from them.
-    w_shunt = np.where(in_block, float(w_max.max()) * widest**2, 0.0)
-    below = {
-        name: fed_through_block(problem, value, extra)[arcs.block]
-        for name, value, extra in (
-            ("p+", np.maximum(p_high, 0) + g_bus * w_max, net.g * w_shunt),
-            ("p-", np.maximum(-p_low, 0), None),
-            ("q+", np.maximum(q_high, 0) + np.maximum(-b_low, 0) * w_max, np.maximum(-charging, 0) * w_shunt),
-            ("capacitive", np.maximum(b_high, 0) * w_max, np.maximum(charging, 0) * w_shunt),
-            ("q-", np.maximum(-q_low, 0) + np.maximum(b_high, 0) * w_max, np.maximum(charging, 0) * w_shunt),
-        )
-    }
+    w_shunt = np.where(given.in_block, float(w_max.max()) * given.widest**2, 0.0)
+    raising, lifted = np.maximum(given.b_high, 0) * w_max, np.maximum(problem.b, 0) * w_shunt
+    sunk = np.maximum(given.q_high, 0) + np.maximum(-given.b_low, 0) * w_max
+    most_p = through(np.maximum(given.p_high, 0) + given.g_bus * w_max, net.g * w_shunt)
+    most_q = through(sunk, np.maximum(-problem.b, 0) * w_shunt)
     # A bridge sends what everything below it draws, losses at least zero; another arc what its head and all that hangs
     # from it draw, or more.
     bridge = problem.blocks.bridges[branch]
-    drawn_p, drawn_q = (fed_through_block(problem, value)[arcs.block] for value in (p_low, q_low))
-    head_p, head_q = fed_through_bus(problem, p_low)[arcs.head], fed_through_bus(problem, q_low)[arcs.head]
-    least_p = np.where(bridge, drawn_p, head_p if passive_p else -below["p-"])
-    least_q = np.where(bridge, drawn_q - below["capacitive"], head_q if passive_q else -below["q-"])
-    return Bounds(
-        w_min=w_min,
-        w_max=w_max,
-        p_min=np.maximum(least_p, -power),
-        p_max=np.minimum(below["p+"] + active_loss, power),
-        q_min=np.maximum(least_q, -power),
-        q_max=np.minimum(below["q+"] + reactive_loss, power),
-        ell_max=ell_max,
-        proven=proven,
-        reason=reason,
-        passive_p=passive_p,
-        passive_q=passive_q,
+    head_p, head_q = (fed_through_bus(problem, value)[arcs.head] for value in (given.p_low, given.q_low))
+    other_p = head_p if given.passive_p else -through(np.maximum(-given.p_low, 0))
+    other_q = head_q if given.passive_q else -through(np.maximum(-given.q_low, 0) + raising, lifted)
+    least_p = np.where(bridge, through(given.p_low), other_p)
+    least_q = np.where(bridge, through(given.q_low) - through(raising, lifted), other_q)
+    return (
+        np.maximum(least_p, -power),
+        np.minimum(most_p + active_loss, power),
+        np.maximum(least_q, -power),
+        np.minimum(most_q + reactive_loss, power),
     )
 
 
