@@ -263,7 +263,7 @@ class ModelCard:
             methods: Mapping[str, Any] = comparison.methods
             seed = comparison.data.get("seed")
             where = (
-                f"{methods['model']['n']} instances on feeders of {_sizes(comparison.data)}, seed {seed}, unseen by any"
+                f"{methods['model']['n']} instances on feeders of {_sizes(comparison.data)}, seed {seed}, unseen by all"
             )
         elif "test_rivals" in self.metrics:
             methods = {"model": self.metrics["test"], **self.metrics["test_rivals"]}
@@ -276,7 +276,8 @@ class ModelCard:
             for name, m in methods.items()
         ]
         return [
-            f"Answers without a proof, on {where}. Loss is that above the proven optimum.",
+            f"Answers without a proof, on {where}; rivals that learn were fitted on others of the kind. "
+            "Loss is that above the proven optimum.",
             "",
             "| method | solved exactly | mean loss above | largest |",
             "|---|---|---|---|",
