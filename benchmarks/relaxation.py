@@ -18,16 +18,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from exact import feeders, number
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.milp.engine import DEFAULT_GAP, HighsRelaxation, MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.engines.milp.highs import SolverRun
-from learnopt.engines.milp.outer_approximation import Effort, solve_by_rounds
-from learnopt.engines.milp.search_state import Search
+from learnopt.engines.milp.model import JointModel
+from learnopt.engines.milp.rounds import DEFAULT_GAP, Effort, searching, solve_by_rounds
 from learnopt.network import Network, ReconfigurationProblem, Result
 
 EFFORT = Effort(probing=False)
 
 
-class RootOnly(HighsRelaxation):
+class RootOnly(JointModel):
     """Stops where the mixed-integer rounds begin."""
 
     def solve(self, *_: object) -> SolverRun:
@@ -64,8 +64,8 @@ def main() -> int:
 def root_of(network: Network) -> Result:
     """Result with the bound of the linear relaxation."""
     problem, options = ReconfigurationProblem.of(network), SolveOptions()
-    search = Search(problem, "root", DEFAULT_GAP, options, Stopwatch())
-    return solve_by_rounds(search, RootOnly, EFFORT, None, "")
+    search = searching(problem, "root", DEFAULT_GAP, options, Stopwatch())
+    return solve_by_rounds(problem, search, RootOnly, EFFORT, None, "")
 
 
 def percent(gap: float | None) -> str:

@@ -16,7 +16,7 @@ the AC optimal power flow of least loss then sets what is continuous.
 **What is proven.** The slave is not convex and :math:`w` is relaxed inside it, so a cut may cut off the optimum: the
 bound is the master's before its first cut, when it is a relaxation of the AC problem as
 :mod:`learnopt.formulations.distflow` shows. Where a gap is asked for, the rounds of
-:mod:`learnopt.engines.milp.outer_approximation`, the same master without cuts, go on from the answer until bound and
+:mod:`learnopt.engines.milp.rounds`, the same master without cuts, go on from the answer until bound and
 incumbent meet.
 
 References
@@ -32,20 +32,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import LocalSearch, find_incumbent
 from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.milp import highs
-from learnopt.engines.milp.engine import DEFAULT_GAP, SMALLEST_GAP, HighsRelaxation
-from learnopt.engines.milp.outer_approximation import Effort, End, OuterApproximation
-from learnopt.engines.milp.search_state import Search
+from learnopt.engines.milp.coupled import Plan
+from learnopt.engines.milp.incumbent import Incumbent
+from learnopt.engines.milp.relaxation import HighsRelaxation
+from learnopt.engines.milp.rounds import DEFAULT_GAP, SMALLEST_GAP, Effort, End, Rounds, concluded, searching
+from learnopt.engines.milp.starts import offer_starts
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.engines.opf import FEASIBLE, AcOpf, OpfRun
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.formulations.benders import build_master
 from learnopt.formulations.distflow_data import DistFlowData
-from learnopt.network import Certificate, Configuration, Iteration, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network import Configuration, Iteration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import power_flow
 
 CAUTION = "Cuts from the slave, which is not convex, are no valid bounds: the bound is the master's before any of them."
@@ -113,61 +115,51 @@ class BendersEngine:
         if (failure := infeasible(problem, self.name, watch, controls=True)) is not None:
             return failure
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
-        search = Search(problem, self.name, gap, options, watch)
-        run = _Decomposition(search, self.effort)
+        search = searching(problem, self.name, gap, options, watch)
+        run = _Decomposition(problem, search, self.effort)
         try:
             status, message = run.run(start)
             if status in (Status.FEASIBLE, Status.NO_SOLUTION) and options.gap is not None and search.remaining > 0:
-                status, more = OuterApproximation(search, HighsRelaxation, Effort()).run(search.incumbent or start)
+                with watch.stage("incumbent"):
+                    offer_starts(search, search.configuration or start)
+                status, more = Rounds(search, Effort()).run()
                 message = f"{message} Then the master without cuts: {more}"
         except KeyboardInterrupt:
             status, message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
         if status is Status.FEASIBLE and search.closed:
             status = Status.OPTIMAL
-        result = conclude(
-            problem,
-            self.name,
-            watch,
-            configuration=search.incumbent,
-            status=status,
-            gap=search.asked,
-            certificate=Certificate.AC,
-            dual_bound_kw=search.bound if status is not Status.INFEASIBLE else None,
-            message=f"{message} {CAUTION}" if run.cuts else message,
-            nodes=search.nodes,
-            engine_version=f"HiGHS {highs.VERSION}, IPOPT",
-            settings=search.settings,
-        )
+        message = f"{message} {CAUTION}" if run.cuts else message
+        result = concluded(problem, search, status, message, f"HiGHS {highs.VERSION}, IPOPT")
         return replace(result, iterations=tuple(run.log))
 
 
 class _Decomposition:
     """The iterations on a problem; what they find is in the search and the log."""
 
-    def __init__(self, search: Search, effort: BendersEffort) -> None:
-        self.search, self.effort = search, effort
+    def __init__(self, problem: ReconfigurationProblem, search: Incumbent, effort: BendersEffort) -> None:
+        self.problem, self.search, self.effort = problem, search, effort
         with search.watch.stage("build"):
-            self.slave = AcOpf(search.problem)
+            self.slave = AcOpf(problem)
         self.cuts = 0
         self.log: list[Iteration] = []
 
     def run(self, start: Configuration | None) -> End:
         """Status and message."""
-        search, effort, watch, problem = self.search, self.effort, self.search.watch, self.search.problem
+        search, effort, watch, problem = self.search, self.effort, self.search.watch, self.problem
         with watch.stage("incumbent"):
             point, first = self._start(start)
         if point is not None:
             self._check(0, None, point, first)
         settings: Settings | None = first
-        if search.incumbent is not None:
-            point, settings = search.incumbent, search.settings
+        if search.plan is not None:
+            point, settings = search.plan.configurations[0], next(iter(search.plan.settings), None)
         kw = problem.network.base.kw
         reduced = problem
-        if search.incumbent is not None and not problem.controls:
+        if search.plan is not None and not problem.controls:
             with watch.stage("fix"):  # what this loses costs more than the incumbent, which it keeps
-                reduced = fix_by_bounds(problem, search.incumbent, search.objective * (1 + KEEP) / kw)
+                reduced = fix_by_bounds(problem, search.plan.configurations[0], search.objective * (1 + KEEP) / kw)
         with watch.stage("build"):
-            size = search.objective if search.incumbent is not None else 0.05 * float(np.abs(problem.p).sum()) * kw
+            size = search.objective if search.plan is not None else 0.05 * float(np.abs(problem.p).sum()) * kw
             master = _Master(DistFlowData.of(reduced, search.objective / kw), size)
             tangents = Tangents(master.data.arcs, master.add_tangents, master.cuttable)
             applied = problem.applied(settings)
@@ -194,7 +186,7 @@ class _Decomposition:
             if run.outcome is highs.Outcome.FAILED:
                 return search.stopped, "The solver reported an error; the result is what was known before."
             if run.outcome is highs.Outcome.INFEASIBLE:
-                if untouched and proven and search.incumbent is None:
+                if untouched and proven and search.plan is None:
                     return Status.INFEASIBLE, "No radial configuration respects the limits: the master is infeasible."
                 return search.stopped, "The master has no further proposal."
             if run.values is None:
@@ -218,7 +210,7 @@ class _Decomposition:
 
     def _start(self, start: Configuration | None) -> tuple[Configuration | None, Settings]:
         """Branch exchange, and the controls by coordinate search."""
-        search, problem = self.search, self.search.problem
+        search, problem = self.search, self.problem
         rng = np.random.default_rng(search.options.seed)
         found = find_incumbent(problem, start, rng, 8, search.limit, search.watch)
         settings = problem.controls.neutral
@@ -228,7 +220,7 @@ class _Decomposition:
 
     def _check(self, number: int, objective: float | None, configuration: Configuration, given: Settings) -> OpfRun:
         """Slave of least slacks and, where they vanish, of least loss: the incumbent."""
-        search, kw = self.search, self.search.problem.network.base.kw
+        search, kw = self.search, self.problem.network.base.kw
         with search.watch.stage("slave"):
             run = self.slave.solve(configuration, given)
             loss = None
@@ -236,7 +228,7 @@ class _Decomposition:
                 best = self.slave.solve(configuration, run.settings, minimise_loss=True)
                 loss = best.loss * kw if best.converged else None
                 for settings in (best.settings, run.settings):
-                    search.offer(configuration, settings if search.problem.controls else None)
+                    search.offer(Plan((configuration,), (settings,) if self.problem.controls else ()))
         self.log.append(
             Iteration(
                 number=number,
@@ -244,7 +236,7 @@ class _Decomposition:
                 bound_kw=search.bound if math.isfinite(search.bound) else None,
                 infeasibility_kw=run.infeasibility * kw,
                 loss_kw=loss,
-                incumbent_kw=search.objective if search.incumbent is not None else None,
+                incumbent_kw=search.objective if search.plan is not None else None,
             )
         )
         return run
@@ -266,7 +258,7 @@ class _Decomposition:
             previous = run.bound
 
     def _touch(self, tangents: Tangents, configuration: Configuration, settings: Settings | None) -> None:
-        applied = self.search.problem.applied(settings)
+        applied = self.problem.applied(settings)
         if (flow := power_flow(applied, configuration)).converged:
             tangents.at_power_flow(flow, applied.network)
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude
 from learnopt.engines.exchange import LocalSearch
-from learnopt.engines.milp.engine import DEFAULT_GAP, MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
+from learnopt.engines.milp.rounds import DEFAULT_GAP
 from learnopt.network import Configuration, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate
 

@@ -10,7 +10,8 @@ r"""Several periods in one model: a copy of DistFlow for each, and what ties the
 
 with :math:`z_{te} = b_a + b_{a'}` the state of a branch, :math:`d` its operation, :math:`y` the positions of a device
 (a capacitor bank, a tap changer with positions), :math:`u` its change and :math:`\tau_t` the begin of a period. Neither
-d nor u need be integer: at binary z and y their least values are 0 or 1, and every row only asks for small ones.
+d nor u need be integer: at binary z and y their least values are 0 or 1, and every row only asks for small ones. Before
+the first period z is known, so that its d is z or 1 - z.
 
 *Tied*, the periods are scenarios of one decision: :math:`z`, positions and generators on or off are the same in all
 (here and now), injections and continuous taps are not (recourse). The operations then count once, and the objective may
@@ -102,7 +103,10 @@ def constraint_tied(model: Any, data: PeriodsData) -> None:
 
 
 def variable_operations(model: Any, data: PeriodsData) -> None:
-    """d_te: the branch is operated before the period; ``model.moves`` holds it, or a number, for counted branches."""
+    """d_te: the branch is operated before the period; ``model.moves`` holds it for counted branches.
+
+    Before the first period the state of a branch is known, so that its operation is linear in z, perhaps a number.
+    """
     horizon = data.horizon
     before: list[Any] = [float(on) for on in horizon.initial.closed]
     model.operation = pyo.VarList(bounds=(0.0, 1.0))
@@ -114,6 +118,9 @@ def variable_operations(model: Any, data: PeriodsData) -> None:
             change = state[e] - before[e]
             if isinstance(change, float):
                 moves[e] = abs(change)
+                continue
+            if t == 0:
+                moves[e] = 1.0 - state[e] if horizon.initial.closed[e] else state[e]
                 continue
             moves[e] = model.operation.add()
             model.operated.add(moves[e] >= change)
@@ -134,9 +141,9 @@ def constraint_operation_caps(model: Any, data: PeriodsData) -> None:
         elif total > most:
             model.operation_caps.add(pyo.Constraint.Infeasible)
 
-    if horizon.max_operations is not None:
+    if horizon.max_operations is not None and not data.tied:  # of one decision every block has the cap
         cap([d for moves in model.moves for d in moves.values()], horizon.max_operations)
-    if horizon.max_operations_per_step is not None:
+    if horizon.max_operations_per_step is not None and not data.tied:
         for moves in model.moves:
             cap(list(moves.values()), horizon.max_operations_per_step)
     if horizon.switch_caps is not None:

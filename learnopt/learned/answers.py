@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import PENALTY, LocalSearch
+from learnopt.engines.milp.coupled import with_recourse
 from learnopt.network import Configuration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
 
@@ -69,8 +70,6 @@ class Best:
         common
             Where they start; absent = where :meth:`held` holds them.
         """
-        from learnopt.engines.milp.scenarios import with_recourse  # loads HiGHS, which proves what has controls anyway
-
         return with_recourse(self.problem, configuration, common or self._common or self.settings[0]).settings
 
     @property

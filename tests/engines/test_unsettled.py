@@ -14,7 +14,7 @@ from instances import all_configurations, feasible_flows, random_problem, severa
 
 from learnopt.engines import SolveOptions, enumeration, load_engine
 from learnopt.engines.milp.engine import MilpEngine
-from learnopt.engines.milp.outer_approximation import Effort
+from learnopt.engines.milp.rounds import Effort
 from learnopt.engines.opf import available
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Status
 from learnopt.physics import PowerFlow, evaluate, power_flow

@@ -11,8 +11,8 @@ import pytest
 from conftest import make_network
 from instances import feasible_flows, just_rated, random_problem, used_arcs
 
-from learnopt.engines.milp.engine import HighsRelaxation
 from learnopt.engines.milp.highs import CompiledModel, Outcome
+from learnopt.engines.milp.relaxation import HighsRelaxation
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.bounds import orphan_candidates
 from learnopt.formulations.distflow import build_reconfiguration

@@ -15,12 +15,12 @@ import numpy as np
 
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.milp.coupled import Coupled, Plan
-from learnopt.engines.milp.engine import HighsRelaxation
 from learnopt.engines.milp.highs import Outcome
-from learnopt.engines.milp.outer_approximation import Tangents
+from learnopt.engines.milp.relaxation import HighsRelaxation
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.engines.tree.probing import fix_by_bounds
-from learnopt.formulations.distflow import DistFlowData
-from learnopt.network import Floats, ReconfigurationProblem
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.network import Configuration, Floats, ReconfigurationProblem
 from learnopt.physics import power_flow
 
 BOUND_ROUNDS = 12
@@ -91,8 +91,10 @@ class Ceilings:
                 if not tangents.at_values(*part.arc_values(run), tolerance) + part.cut_ratings(run):
                     break
 
-    def fixed(self, plan: Plan, cutoff: float) -> tuple[ReconfigurationProblem, ...] | None:
-        """The periods with switches fixed whose other state is too dear; None where nothing is below the cutoff.
+    def fixed(self, plan: Plan, cutoff: float) -> tuple[ReconfigurationProblem, ...]:
+        """The periods with switches fixed whose other state is too dear; contradictory where nothing is cheap enough.
+
+        Where they are tied the bounds are those of one configuration for all, else of each period alone.
 
         Parameters
         ----------
@@ -101,19 +103,19 @@ class Ceilings:
         cutoff
             Objective above which nothing is of interest [kWh].
         """
-        steps = list(self.coupled.horizon.steps)
-        for t, ceiling in enumerate(self.losses_kw(cutoff)):
-            step = steps[t]
-            if self.coupled.tied and t:
-                step = step.replace(locked=steps[t - 1].locked)
-            if step.contradictions:
-                return None
-            incumbent = plan.configurations[t]
-            # Where the incumbent is not admitted the bound would not touch where it is needed.
-            if math.isfinite(ceiling) and step.free.any() and step.admits(incumbent):
-                found = fix_by_bounds(step.replace(switching_cost=0.0), incumbent, ceiling / step.network.base.kw)
-                step = step.replace(locked=found.locked)
-            steps[t] = step
-        if self.coupled.tied:
-            steps = [step.replace(locked=steps[-1].locked) for step in steps]
-        return None if any(step.contradictions for step in steps) else tuple(steps)
+        coupled, steps = self.coupled, self.coupled.horizon.steps
+        if coupled.tied:
+            total = 1.0 if coupled.worst else float(self.weights.sum())
+            kw = coupled.horizon.network.base.kw
+            found = self._fixed(coupled.together, plan.configurations[0], cutoff / total / kw)
+            return tuple(step.replace(locked=found.locked) for step in steps)
+        ceilings = self.losses_kw(cutoff) / coupled.horizon.network.base.kw
+        return tuple(map(self._fixed, steps, plan.configurations, ceilings.tolist()))
+
+    @staticmethod
+    def _fixed(problem: ReconfigurationProblem, incumbent: Configuration, ceiling: float) -> ReconfigurationProblem:
+        """One problem with switches fixed, for objectives below a ceiling [pu]."""
+        # Where the incumbent is not admitted the bound would not touch where it is needed.
+        if not math.isfinite(ceiling) or not problem.free.any() or not problem.admits(incumbent):
+            return problem
+        return fix_by_bounds(problem, incumbent, ceiling)

@@ -1,20 +1,28 @@
-"""Periods that one model decides together, and what a plan of them costs."""
+"""Load situations or periods that one model decides together, and what a plan of them costs.
+
+Scenarios are tied periods (:mod:`learnopt.formulations.periods`), one situation is one of them. Here and now, the same
+in all scenarios: switches, capacitor steps, tap positions, generators on or off. Recourse, set in each scenario for
+itself: injections of generators and continuous taps.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from learnopt.engines.dispatch import Dispatch
 from learnopt.engines.exchange import PENALTY
-from learnopt.network import Configuration, Floats, HorizonProblem, ReconfigurationProblem, Settings
+from learnopt.network import Configuration, Evaluation, Floats, HorizonProblem, ReconfigurationProblem, Settings
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import evaluate
 
+LEAST_WEIGHT = 1e-12
+"""Weight of a scenario that has none: its limits count, its loss does not."""
 TIED = ("taps", "capacitors", "generators")
 """Kinds of controls whose discrete part is one decision where periods are tied."""
 DEVICES = ("taps", "capacitors")
@@ -54,15 +62,65 @@ class Coupled:
     worst: bool = False
     prices: Floats | None = None
 
+    @classmethod
+    def of(cls, problem: ReconfigurationProblem, counting: bool = True) -> Coupled:
+        """The load situations of a problem, one or more, as tied periods: their weights are the durations.
+
+        Parameters
+        ----------
+        counting
+            Leave out situations without weight where their loss is all that bounds their currents: a relaxation, since
+            nothing is lost but that they must have a power flow, which the judge sees to.
+        """
+        weights = problem.weights
+        kept = np.flatnonzero((weights > 0) | problem.worst_case | (problem.vm_min > 0).any() | (not counting))
+        horizon = HorizonProblem(
+            problem.network,
+            tuple(problem.situations.scenarios[k] for k in kept),
+            np.maximum(weights[kept], LEAST_WEIGHT),
+            problem.limits,
+            problem.charging,
+            problem.switching_cost,
+            problem.max_operations,
+            controls=problem.controls,
+        )
+        return cls(horizon, tied=True, worst=problem.worst_case)
+
+    @cached_property
+    def together(self) -> ReconfigurationProblem:
+        """One decision for all, in the objective of a problem: of one situation the problem itself."""
+        together = self.horizon.together
+        return together.judged_by("worst") if self.worst else together
+
+    def served(self, configuration: Configuration, settings: Settings | None) -> Plan:
+        """The plan of one configuration with the discrete part of settings everywhere, the rest settled for each.
+
+        Parameters
+        ----------
+        settings
+            Those of the only situation, or a start for several; neutral where absent.
+        """
+        n, controls = self.horizon.n_steps, self.horizon.controls
+        if not controls:
+            return Plan((configuration,) * n)
+        plan = Plan((configuration,) * n, (settings or controls.neutral,) * n)
+        return plan if n == 1 else follow(self.horizon, plan, TIED)
+
+    def judged(self, plan: Plan) -> list[Evaluation]:
+        """What the judge says of each period of a plan."""
+        return [evaluate(plan.applied(step, t), plan.configurations[t]) for t, step in enumerate(self.horizon.steps)]
+
     def objective(self, plan: Plan) -> float:
         """Energy lost, operations, changes and prices [kWh] of a plan, judged; ``inf`` where it breaks a rule."""
+        if not self.respects_rules(plan):
+            return math.inf
+        found = self.judged(plan)
+        return self.objective_of(plan, found) if all(e.feasible for e in found) else math.inf
+
+    def objective_of(self, plan: Plan, judged: Sequence[Evaluation]) -> float:
+        """The same of a plan within all limits and rules, from what the judge said of its periods."""
         horizon = self.horizon
-        if not self._respects_rules(plan):
-            return math.inf
-        found = [evaluate(plan.applied(step, t), plan.configurations[t]) for t, step in enumerate(horizon.steps)]
-        if not all(e.feasible for e in found):
-            return math.inf
-        losses = np.array([e.loss_kw for e in found])
+        losses = np.array([e.loss_kw for e in judged])
         total = float(losses.max() if self.worst else horizon.hours @ losses)
         total += horizon.switching_cost * sum(self._operations(plan))
         if plan.settings and not self.tied:
@@ -75,7 +133,8 @@ class Coupled:
         states = [self.horizon.initial, *plan.configurations]
         return [self.horizon.operations(a, b) for a, b in pairwise(states)]
 
-    def _respects_rules(self, plan: Plan) -> bool:
+    def respects_rules(self, plan: Plan) -> bool:
+        """Locks, outages, radiality, caps and rests; AC limits are not looked at."""
         horizon, operations = self.horizon, self._operations(plan)
         if not all(step.admits(c) for step, c in zip(horizon.steps, plan.configurations, strict=True)):
             return False
@@ -123,3 +182,8 @@ def follow(horizon: HorizonProblem, plan: Plan, held: Collection[str]) -> Plan:
         found, merit = Dispatch(step, configuration).improve(start, held)
         settings.append(found if merit < PENALTY else start)
     return Plan(plan.configurations, tuple(settings))
+
+
+def with_recourse(problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None) -> Plan:
+    """A configuration with the discrete part of settings in every situation of a problem, the rest settled for each."""
+    return Coupled.of(problem, counting=False).served(configuration, settings)

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from learnopt.engines.milp.engine import HighsRelaxation
-from learnopt.engines.milp.outer_approximation import Effort
+from learnopt.engines.milp.coupled import Coupled, Plan
+from learnopt.engines.milp.model import JointModel
 from learnopt.engines.milp.rounding import least_of
-from learnopt.engines.milp.tangents import Tangents
-from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.engines.milp.rounds import Effort
 from learnopt.network import Configuration, ReconfigurationProblem
 
 GAP = 1e-6
@@ -30,23 +29,14 @@ def least_objective(
     problem
         One scenario, without controls and fixed loops.
     """
-    effort, kw = Effort(), problem.network.base.kw
+    effort = Effort()
     locks = np.where(problem.out_of_service, problem.locked, configuration.closed).astype(np.int8)
     alone = problem.replace(locked=locks)
     if alone.contradictions:
         return -math.inf
-    data = DistFlowData.of(alone, cutoff_kw / kw)
-    if not data.bounds.proven:
+    coupled = Coupled.of(alone)
+    model = JointModel(coupled, coupled.horizon.steps, np.full(1, cutoff_kw), cutoff_kw, GAP)
+    if model.unproven:
         return -math.inf
-    size = cutoff_kw if math.isfinite(cutoff_kw) else 0.05 * float(np.abs(problem.p).sum()) * kw
-    model = HighsRelaxation(data, size)
-    tangents = Tangents(data.arcs, model.add_tangents, model.cuttable)
-    tolerance = 0.1 * GAP * size / kw / max(float(problem.network.r.sum()), 1e-300)
-    bound = least_of(
-        model,
-        configuration,
-        lambda run: tangents.at_values(*model.arc_values(run), tolerance),
-        effort.root_rounds,
-        lambda: math.inf,
-    )
+    bound = least_of(model, Plan((configuration,)), None, effort.root_rounds, lambda: math.inf)
     return bound - effort.rounding * abs(bound) if math.isfinite(bound) else bound

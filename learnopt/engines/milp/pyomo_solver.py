@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,12 @@ from pyomo.opt import TerminationCondition
 
 from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.fixed_loops import solve_without_loops
+from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import Outcome, SolverRun
-from learnopt.engines.milp.outer_approximation import Effort, solve_by_rounds
-from learnopt.engines.milp.search_state import Search
+from learnopt.engines.milp.model import cone_tolerance, expected_size
+from learnopt.engines.milp.relaxation import LEAST_SHARE
+from learnopt.engines.milp.rounds import DEFAULT_GAP, Effort, searching, solve_by_rounds
+from learnopt.engines.milp.tangents import Tangents
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.cuts import (
     add_tangents,
@@ -40,9 +44,9 @@ from learnopt.formulations.cuts import (
 from learnopt.formulations.distflow import build_reconfiguration
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.distflow_limits import constraint_current_cone
-from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem, Result, Settings
+from learnopt.network import Configuration, Floats, Ints, Network, ReconfigurationProblem, Result
+from learnopt.physics import PowerFlow
 
-DEFAULT_GAP = 1e-4
 SMALLEST_GAP = 1e-5
 """What tolerances common to all solvers allow to prove; a smaller gap asked for counts as this one."""
 EFFORT = Effort(probing=False, root_rounds=15, root_progress=1e-3, rounding=1e-6)
@@ -97,24 +101,37 @@ def gurobi_engine() -> PyomoEngine:
 
 
 class PyomoRelaxation:
-    """The DistFlow model in Pyomo; see :class:`~learnopt.engines.milp.outer_model.Relaxation`.
+    """The DistFlow model in Pyomo; see :class:`~learnopt.engines.milp.relaxation.Relaxation`.
 
     Parameters
     ----------
     engine
         Runs the solver.
-    data
-        Data of the model.
+    coupled, steps, losses_kw, objective, gap
+        As of :class:`~learnopt.engines.milp.model.JointModel`: one load situation, without controls.
     """
 
-    def __init__(self, engine: PyomoEngine, data: DistFlowData) -> None:
-        self._engine, self._data = engine, data
+    def __init__(
+        self,
+        engine: PyomoEngine,
+        coupled: Coupled,
+        steps: Sequence[ReconfigurationProblem],
+        losses_kw: Floats,
+        objective: float,
+        gap: float,
+    ) -> None:
+        # With the cost of switching, which the problem of a situation alone has not.
+        problem = steps[0].replace(switching_cost=coupled.horizon.switching_cost)
+        self._engine = engine
+        self._data = data = DistFlowData.of(problem, float(losses_kw[0]) / problem.network.base.kw)
+        self.unproven = "" if data.bounds.proven else data.bounds.reason
         self.model = build_reconfiguration(data)
         define_cuts(self.model)
         self.takes_tangents = not engine.choice.conic
         if engine.choice.conic:
             constraint_current_cone(self.model, data)
-        self.cuttable = np.ones(len(data.arcs), dtype=bool)
+        self._tangents = Tangents(data.arcs, self._add_tangents)
+        self._tolerance = cone_tolerance(coupled, expected_size(coupled, objective), gap)
 
     def solve_relaxation(self, time_limit: float) -> SolverRun:
         """Solve without integrality."""
@@ -140,29 +157,26 @@ class PyomoRelaxation:
             set_cutoff(self.model, cutoff)
         return self._engine.run(self.model, time_limit)
 
-    def add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
-        """Append tangents."""
+    def _add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
         add_tangents(self.model, self._data, arc.tolist(), alpha, beta)
 
-    def arc_values(self, run: SolverRun) -> tuple[Floats, Floats, Floats, Floats]:
-        """P, Q, l and sending-end w of every arc: the model holds the solution."""
-        return arc_values(self.model, self._data)
+    def cut(self, run: SolverRun, share: float = LEAST_SHARE) -> int:
+        """Tangents that the solution that the model holds violates, where the solver has no cone; returns how many."""
+        if not self.takes_tangents:
+            return 0
+        return self._tangents.at_values(*arc_values(self.model, self._data), self._tolerance, share)
 
-    def proposal(self, run: SolverRun) -> Configuration:
+    def touch(self, t: int, flow: PowerFlow, network: Network, spacing: float = 0.0) -> int:
+        """Tangents at a power flow; returns how many are new, none where it did not converge."""
+        return self._tangents.at_power_flow(flow, network, spacing) if flow.converged else 0
+
+    def proposal(self, run: SolverRun) -> Plan:
         """The configuration of the solution that the model holds."""
-        return proposed_configuration(self.model, self._data)
+        return Plan((proposed_configuration(self.model, self._data),))
 
-    def settings(self, run: SolverRun) -> Settings | None:
-        """None: problems with controls are not taken."""
-        return None
-
-    def cut_ratings(self, run: SolverRun) -> int:
-        """None to cut: problems with controls are not taken."""
-        return 0
-
-    def exclude(self, configuration: Configuration) -> None:
+    def exclude(self, plan: Plan, t: int | None = None) -> None:
         """Cut off one configuration."""
-        exclude(self.model, self._data, configuration)
+        exclude(self.model, self._data, plan.configurations[0])
 
 
 class PyomoEngine:
@@ -201,9 +215,9 @@ class PyomoEngine:
             return failure
         solver = self.load()
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
-        search = Search(problem, self.name, gap, options, watch)
+        search = searching(problem, self.name, gap, options, watch)
         version = " ".join([self.choice.pyomo_name, ".".join(map(str, solver.version() or ()))]).strip()
-        return solve_by_rounds(search, lambda data, _: PyomoRelaxation(self, data), EFFORT, start, version)
+        return solve_by_rounds(problem, search, partial(PyomoRelaxation, self), EFFORT, start, version)
 
     def load(self) -> Any:
         """The Pyomo solver.

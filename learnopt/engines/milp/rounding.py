@@ -12,63 +12,57 @@ import math
 from collections.abc import Callable
 
 from learnopt.engines.dispatch import settle_from_each_step
+from learnopt.engines.milp.coupled import Plan
 from learnopt.engines.milp.highs import Outcome, SolverRun
-from learnopt.engines.milp.outer_model import SettableRelaxation
-from learnopt.engines.milp.search_state import Search
-from learnopt.network import Configuration, Settings
+from learnopt.engines.milp.incumbent import Incumbent
+from learnopt.engines.milp.relaxation import SettableRelaxation
+from learnopt.network import Configuration
 from learnopt.network.topology import maximum_spanning_tree
 
 
-def round_relaxation(
-    search: Search, model: SettableRelaxation, run: SolverRun, cut: Callable[[SolverRun], int], rounds: int
-) -> None:
-    """Offer what a solution of the linear relaxation becomes, again from its incumbent while that gets better.
+def round_relaxation(search: Incumbent, model: SettableRelaxation, run: SolverRun, rounds: int) -> None:
+    """Offer what a solution without integrality becomes, again from the incumbent while that gets better.
+
+    One decision for all situations; its discrete part is looked for at the mean loads.
 
     Parameters
     ----------
-    cut
-        Appends tangents where a solution lies outside the cone; returns how many.
     rounds
-        Most rounds of them for each discrete point.
+        Most rounds of tangents for each discrete point.
     """
-    problem = search.problem
-    weight, settings = model.closed_share(run), model.settings(run)
-    point = Configuration(maximum_spanning_tree(problem.network, problem.usable, weight, problem.must_close))
-    while (settled := settle_from_each_step(problem, point, settings)) is not None:
+    coupled = search.coupled
+    mean = coupled.together.mean
+    weight, (settings, *_) = model.closed_share(run)[0], model.proposal(run).settings
+    point = Configuration(maximum_spanning_tree(mean.network, mean.usable, weight, mean.must_close))
+    while (settled := settle_from_each_step(mean, point, settings)) is not None:
         before = search.objective
-        search.offer(*settled[:2])
-        if search.incumbent is None or search.settings is None:
+        search.offer(coupled.served(*settled[:2]))
+        if search.plan is None:
             return
-        point = search.incumbent
-        settings = dispatched(search, model, point, search.settings, cut, rounds)
-        search.offer(point, settings)
+        plan = dispatched(search, model, search.plan, rounds)
+        search.offer(plan)
+        point, settings = plan.configurations[0], plan.settings[0]
         if not search.objective < before * (1 - search.gap):
             return
 
 
 def least_of(
-    model: SettableRelaxation,
-    point: Configuration,
-    cut: Callable[[SolverRun], int],
-    rounds: int,
-    remaining: Callable[[], float],
+    model: SettableRelaxation, plan: Plan, t: int | None, rounds: int, remaining: Callable[[], float]
 ) -> float:
-    """Lower bound of the objective of one configuration [kW], whatever its controls.
+    """Lower bound of the objective with the configurations of a plan, or with that of situation ``t``.
 
-    Infinite where the relaxation has no solution there: the configuration has no power flow within the limits, or none
-    of at most the loss for which the constants of the model were derived.
+    It holds whatever the controls. Infinite where the relaxation has no solution there: the configuration has no power
+    flow within the limits, or none of at most the loss for which the constants of the model were derived.
 
     Parameters
     ----------
-    cut
-        Appends tangents where a solution lies outside the cone; returns how many.
     rounds
-        Most rounds of them.
+        Most rounds of tangents.
     remaining
         Seconds left.
     """
     bound = -math.inf
-    model.settle_on(point)
+    model.settle_on(Plan(plan.configurations), t)
     try:
         for _ in range(rounds):
             run = model.solve_relaxation(remaining())
@@ -79,23 +73,17 @@ def least_of(
             if run.values is None or run.outcome is not Outcome.OPTIMAL:
                 break
             bound = max(bound, run.bound)
-            if not cut(run):
+            if not model.cut(run):
                 break
     finally:
         model.release()
     return bound
 
 
-def dispatched(
-    search: Search,
-    model: SettableRelaxation,
-    point: Configuration,
-    settings: Settings,
-    cut: Callable[[SolverRun], int],
-    rounds: int,
-) -> Settings:
-    """Settings with the continuous controls of the relaxation at a discrete point."""
-    model.settle_on(point, settings)
+def dispatched(search: Incumbent, model: SettableRelaxation, plan: Plan, rounds: int) -> Plan:
+    """The plan with the continuous controls of the relaxation at its discrete point."""
+    settings = plan.settings
+    model.settle_on(plan)
     try:
         for _ in range(rounds):
             run = model.solve_relaxation(search.remaining)
@@ -103,9 +91,9 @@ def dispatched(
                 raise KeyboardInterrupt
             if run.values is None or run.outcome is not Outcome.OPTIMAL:
                 break
-            settings = model.settings(run) or settings
-            if not cut(run):
+            settings = model.proposal(run).settings
+            if not model.cut(run):
                 break
     finally:
         model.release()
-    return settings
+    return Plan(plan.configurations, settings)

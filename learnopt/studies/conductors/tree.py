@@ -20,7 +20,7 @@ import numpy as np
 
 from learnopt.engines.base import Stopwatch
 from learnopt.engines.milp import highs
-from learnopt.engines.milp.engine import HighsRelaxation
+from learnopt.engines.milp.relaxation import HighsRelaxation
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.conductor_selection import ConductorData, build_conductor_selection
 from learnopt.network import Bools, Floats

@@ -13,8 +13,8 @@ import numpy as np
 
 from learnopt.engines.base import Stopwatch, unsettled
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
-from learnopt.engines.milp.engine import light_units
 from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
+from learnopt.engines.milp.relaxation import light_units
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
 from learnopt.formulations.distflow_data import DistFlowData

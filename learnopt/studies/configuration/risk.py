@@ -275,7 +275,7 @@ class _Study:
         assert mean.configuration is not None
         if not mean.settings:
             return evaluate(self.problem, mean.configuration)
-        from learnopt.engines.milp.scenarios import with_recourse
+        from learnopt.engines.milp.coupled import with_recourse
 
         plan = with_recourse(self.problem, mean.configuration, mean.settings[0])
         return evaluate(self.problem.applied(plan.settings), mean.configuration)

@@ -54,7 +54,7 @@ def plan_horizon(
         Folder that keeps what is proven of each step; an interrupted run goes on from there.
     milp
         Solve the steps, of each window where there is one, as one mixed-integer model too
-        (:mod:`learnopt.engines.milp.periods`): its plans are candidates, its bound counts. For short horizons or
+        (:mod:`learnopt.engines.milp.rounds`): its plans are candidates, its bound counts. For short horizons or
         windows.
     suggest
         Gives configurations worth trying for the problem of a step, the best first: starts and candidates.

@@ -12,10 +12,11 @@ from instances import FEATURES, feasible_flows, random_problem
 
 from learnopt.engines import Progress, SolveOptions
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.milp import highs, outer_approximation
-from learnopt.engines.milp.engine import SMALLEST_GAP, HighsRelaxation, MilpEngine
+from learnopt.engines.milp import highs, rounds, starts
+from learnopt.engines.milp.engine import SMALLEST_GAP, MilpEngine
 from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
-from learnopt.engines.milp.outer_approximation import Effort
+from learnopt.engines.milp.relaxation import HighsRelaxation
+from learnopt.engines.milp.rounds import Effort
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.io import load_case
@@ -60,8 +61,8 @@ class Blind:
 @pytest.fixture
 def blind(monkeypatch):
     """The normal state is the only heuristic: what is better must come out of the model."""
-    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda problem, *_: radial_start(problem))
-    monkeypatch.setattr(outer_approximation, "LocalSearch", Blind)
+    monkeypatch.setattr(starts, "find_incumbent", lambda problem, *_: radial_start(problem))
+    monkeypatch.setattr(rounds, "LocalSearch", Blind)
 
 
 @pytest.mark.parametrize("probing", [True, False])
@@ -251,7 +252,7 @@ def test_a_node_limit_ends_the_rounds(case33):
 
 def test_time_limit_without_incumbent(case33, monkeypatch):
     """No solution, no claim of infeasibility, no exception."""
-    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_: None)
+    monkeypatch.setattr(starts, "find_incumbent", lambda *_: None)
     for limits in (Limits(), Limits(vm_min=0.9)):
         result = solve(ReconfigurationProblem.of(case33, limits=limits), time_limit=1e-9)
         assert (result.status, result.configuration, result.gap) == (Status.NO_SOLUTION, None, None)
@@ -273,7 +274,7 @@ def test_ctrl_c_returns_the_incumbent(case33, monkeypatch):
         assert case33.open_ids(result.configuration) == [7, 9, 14, 32, 37]
         assert result.certificate is Certificate.AC
         assert 120 < result.dual_bound_kw < 139.552
-    monkeypatch.setattr(outer_approximation, "find_incumbent", interrupted)
+    monkeypatch.setattr(starts, "find_incumbent", interrupted)
     early = solve(ReconfigurationProblem.of(case33))
     assert (early.status, early.configuration, early.dual_bound_kw) == (Status.INTERRUPTED, None, None)
 
@@ -289,7 +290,7 @@ def test_an_error_of_the_solver_is_no_exception(case33, monkeypatch):
 
 def test_a_late_incumbent_brings_the_certificate(triangle, case33, monkeypatch):
     """No limit and no start: nothing can be proven, until the model has found a configuration; then all is."""
-    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_: None)
+    monkeypatch.setattr(starts, "find_incumbent", lambda *_: None)
     for network, opened in ((triangle, [2]), (case33, [7, 9, 14, 32, 37])):
         problem = ReconfigurationProblem.of(network, limits=Limits())
         assert not DistFlowData.of(problem).bounds.proven
@@ -303,20 +304,20 @@ def test_a_late_incumbent_brings_the_certificate(triangle, case33, monkeypatch):
 @pytest.mark.parametrize("seed", range(300, 325))
 def test_without_a_start_equals_brute_force(seed, blind, monkeypatch):
     """Any features, exchange finds nothing: what the model finds first must not spoil what it proves later."""
-    monkeypatch.setattr(outer_approximation, "find_incumbent", lambda *_: None)
+    monkeypatch.setattr(starts, "find_incumbent", lambda *_: None)
     problem = random_problem(seed, n_loops=(1, 6))
     check_against_all(problem, solve(problem))
 
 
 def test_certificate_is_withdrawn_where_a_constant_is_not_proven(triangle, monkeypatch):
     """The optimum may be found, but nothing is claimed, and the message says why."""
-    real = outer_approximation.DistFlowData.of
+    real = DistFlowData.of
 
     def unproven(problem: ReconfigurationProblem, cutoff: float) -> DistFlowData:
         data = real(problem, cutoff)
         return replace(data, bounds=replace(data.bounds, proven=False, reason="not proven here"))
 
-    monkeypatch.setattr(outer_approximation.DistFlowData, "of", unproven)
+    monkeypatch.setattr(DistFlowData, "of", unproven)
     for start in (None, triangle.normal_configuration):
         result = solve(ReconfigurationProblem.of(triangle, limits=Limits()), start)
         assert triangle.open_ids(result.configuration) == [2]

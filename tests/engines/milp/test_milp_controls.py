@@ -12,9 +12,9 @@ from instances import all_configurations
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.dispatch import Dispatch
-from learnopt.engines.milp import outer_approximation, search_state
+from learnopt.engines.milp import coupled, rounds, starts
 from learnopt.engines.milp.engine import MilpEngine
-from learnopt.engines.milp.outer_approximation import Effort, OuterApproximation
+from learnopt.engines.milp.rounds import Effort
 from learnopt.errors import UnsupportedError
 from learnopt.io import load_case
 from learnopt.network import (
@@ -71,10 +71,10 @@ def test_first_admissible_configuration(seed, monkeypatch):
         found = evaluate(problem, configuration)
         return replace(found, violations=("refused",)) if configuration == best.configuration else found
 
-    monkeypatch.setattr(search_state, "evaluate", judge)
-    for name in ("find_incumbent", "round_relaxation", "settle"):
-        monkeypatch.setattr(outer_approximation, name, lambda *_, **__: None)
-    monkeypatch.setattr(OuterApproximation, "_more_starts", lambda *_: None)
+    monkeypatch.setattr(coupled, "evaluate", judge)
+    for module, name in ((starts, "find_incumbent"), (starts, "_more_starts"), (rounds, "round_relaxation")):
+        monkeypatch.setattr(module, name, lambda *_, **__: None)
+    monkeypatch.setattr(rounds, "settle", lambda *_, **__: None)
     stuck = MilpEngine(Effort(proposals=0)).solve(problem, SolveOptions())
     result = MilpEngine().solve(problem, SolveOptions())
     assert stuck.status is Status.NO_SOLUTION

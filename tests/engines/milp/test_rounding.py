@@ -10,11 +10,10 @@ from conftest import random_network
 
 from learnopt.engines.base import SolveOptions, Stopwatch
 from learnopt.engines.dispatch import Dispatch
-from learnopt.engines.milp.engine import HighsRelaxation
+from learnopt.engines.milp.coupled import Plan
+from learnopt.engines.milp.model import JointModel
 from learnopt.engines.milp.rounding import dispatched, round_relaxation
-from learnopt.engines.milp.search_state import Search
-from learnopt.engines.milp.tangents import Tangents
-from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.engines.milp.rounds import searching
 from learnopt.network import Capacitor, Controls, Generator, Limits, ReconfigurationProblem, Tap
 from learnopt.physics import evaluate
 
@@ -33,23 +32,20 @@ def test_the_relaxation_dispatches_a_discrete_point(seed):
     normal = net.normal_configuration
     found, merit = Dispatch(problem, normal).improve()
     kw = problem.network.base.kw
-    data = DistFlowData.of(problem, 1.2 * merit)
-    model = HighsRelaxation(data, merit * kw)
-    tangents = Tangents(data.arcs, model.add_tangents, model.cuttable)
-    search = Search(problem, "milp", 1e-4, SolveOptions(), Stopwatch())
+    search = searching(problem, "milp", 1e-4, SolveOptions(), Stopwatch())
+    coupled = search.coupled
+    model = JointModel(coupled, coupled.horizon.steps, np.full(1, 1.2 * merit * kw), merit * kw, 1e-8)
 
-    def cut(run):
-        return tangents.at_values(*model.arc_values(run), 1e-8) + model.cut_ratings(run)
-
-    settings = dispatched(search, model, normal, found, cut, 60)
+    point = Plan((normal,), (found,))
+    (settings,) = dispatched(search, model, point, 60).settings
     assert not problem.faults(normal, settings)
     assert (settings.taps[0], settings.capacitors, settings.on) == (found.taps[0], found.capacitors, found.on)
     judged = evaluate(problem.applied(settings), normal)
     assert judged.loss_kw <= merit * kw * (1 + 1e-4)
     free = model.solve_relaxation()
     assert free.bound < judged.loss_kw * (1 - 1e-3)  # other trees and steps are there again
-    search.offer(normal, found)
+    search.offer(point)
     before = search.objective
-    round_relaxation(search, model, free, cut, 40)
+    round_relaxation(search, model, free, 40)
     assert search.objective <= before
     assert model.solve_relaxation().bound <= search.objective * (1 + 1e-6)

@@ -1,54 +1,66 @@
-"""What an engine knows on the way to a proof: incumbent, bound, gap, time; it tells whoever listens."""
+"""What is known on the way to a proof: the best plan, the bound, the gap, the time; it tells whoever listens."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from learnopt.engines.base import PICOWATT, Progress, SolveOptions, Stopwatch, unsettled
-from learnopt.network import Configuration, ReconfigurationProblem, Settings, Status
-from learnopt.physics import evaluate
+from learnopt.engines.base import PICOWATT, Progress, SolveOptions, Stopwatch
+from learnopt.engines.milp.coupled import Coupled, Plan
+from learnopt.network import Configuration, Status
 
 
 @dataclass
-class Search:
-    """What is known so far: incumbent, bound, and every configuration evaluated.
+class Incumbent:
+    """What is known so far: the best plan, a bound, and every plan that was judged.
 
     What the judge could not settle is no answer, and is not excluded either: once a model goes on without it, no bound
     rises above what was proven of it (``cap``).
     """
 
-    problem: ReconfigurationProblem
+    coupled: Coupled
     engine: str
     gap: float
     options: SolveOptions
     watch: Stopwatch
-    incumbent: Configuration | None = None
-    settings: Settings | None = None  # of the incumbent, where the problem has controls
-    objective: float = math.inf  # of the incumbent, judged [kW]
-    bound: float = -math.inf  # of the full problem [kW]
-    cap: float = math.inf  # least bound of a configuration that was left aside without being settled [kW]
+    plan: Plan | None = None
+    objective: float = math.inf  # of the plan, judged [kW, kWh where the situations are periods]
+    bound: float = -math.inf  # of the full problem
+    cap: float = math.inf  # least bound of what was left aside without being settled
     nodes: int = 0
-    seen: set[tuple[Configuration, Settings | None]] = field(default_factory=set)
-    doubted: set[Configuration] = field(default_factory=set)  # power flow not settled
+    seen: set[Plan] = field(default_factory=set)
+    found: list[Plan] = field(default_factory=list)  # that respect all limits and rules
+    refused: set[tuple[int, Configuration]] = field(default_factory=set)  # no power flow within the limits of period t
+    doubted: set[tuple[int, Configuration]] = field(default_factory=set)  # among those: power flow not settled
 
-    def offer(self, configuration: Configuration | None, settings: Settings | None = None) -> None:
-        """Take a configuration as incumbent if the judge finds it feasible and better."""
-        if configuration is None or (configuration, settings) in self.seen:
+    def offer(self, plan: Plan | None) -> None:
+        """Take a plan as incumbent if the judge finds it feasible and better."""
+        if plan is None or plan in self.seen:
             return
-        self.seen.add((configuration, settings))
-        evaluation = evaluate(self.problem.applied(settings), configuration)
-        if not evaluation.feasible or self.problem.faults(configuration, settings):
-            if unsettled(self.problem, configuration, evaluation):
-                self.doubted.add(configuration)
+        self.seen.add(plan)
+        if not self.coupled.respects_rules(plan):
             return
-        objective = evaluation.loss_kw + self.problem.switching_cost * self.problem.operations(configuration)
+        judged = self.coupled.judged(plan)
+        for t, (evaluation, configuration) in enumerate(zip(judged, plan.configurations, strict=True)):
+            if not evaluation.feasible:
+                self.refused.add((t, configuration))
+            if evaluation.unsettled:  # an admissible one, as the rules were respected
+                self.doubted.add((t, configuration))
+        if not all(evaluation.feasible for evaluation in judged):
+            return
+        self.found.append(plan)
+        objective = self.coupled.objective_of(plan, judged)
         if objective < self.objective:
-            self.incumbent, self.settings, self.objective = configuration, settings, objective
+            self.plan, self.objective = plan, objective
             self.report()
 
+    @property
+    def configuration(self) -> Configuration | None:
+        """The first configuration of the plan: the only one where all situations share it."""
+        return None if self.plan is None else self.plan.configurations[0]
+
     def raise_bound(self, value: float, nodes: int = 0) -> None:
-        """Take a lower bound of all that is not excluded [kW], found with ``nodes`` in a round under way, tell of it.
+        """Take a lower bound of all that is not excluded, found with ``nodes`` in a round under way, tell of it.
 
         What is excluded costs at least as much as the incumbent, violates limits, or is not settled.
         """
@@ -57,7 +69,7 @@ class Search:
         self.report(nodes)
 
     def leave_aside(self, bound: float) -> None:
-        """Go on without a configuration that is not settled, of which no more than a bound [kW] is proven."""
+        """Go on without a configuration that is not settled, of which no more than a bound is proven."""
         self.cap = min(self.cap, max(bound, self.bound))
 
     def report(self, nodes: int = 0) -> None:
@@ -96,7 +108,7 @@ class Search:
     @property
     def cutoff(self) -> float:
         """Nothing is of interest unless it is better than the incumbent by more than the gap."""
-        return self.objective - 0.9 * self.gap * abs(self.objective) if self.incumbent is not None else math.inf
+        return self.objective - 0.9 * self.gap * abs(self.objective) if self.plan is not None else math.inf
 
     @property
     def limit(self) -> float:
@@ -131,4 +143,4 @@ class Search:
     @property
     def stopped(self) -> Status:
         """Status of a run that ends without proof."""
-        return Status.NO_SOLUTION if self.incumbent is None else Status.FEASIBLE
+        return Status.NO_SOLUTION if self.plan is None else Status.FEASIBLE

@@ -1,0 +1,267 @@
+"""The DistFlow model without its cone: what the rounds ask of it in any solver, and one load situation on HiGHS.
+
+It grows by rows, tangents of the cone among them (:mod:`learnopt.engines.milp.tangents`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from learnopt.engines.milp import highs
+from learnopt.engines.milp.coupled import Plan
+from learnopt.engines.milp.highs import SolverRun
+from learnopt.formulations.controls import rating_tangents, settings_of_solution
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_terms import sending_term, tangent_row, tap_voltages_sqr
+from learnopt.network import Configuration, Floats, Ints, Network, Settings
+from learnopt.physics import PowerFlow
+
+LIGHT_LOAD = 1e-2
+"""Feeders with less apparent load than this [pu] are solved in units of their own."""
+LIGHT_WITH_CONTROLS = 1.0
+"""The same with controls: what a bank or a generator injects is a small part of the load, and so are the tolerances."""
+LEAST_SHARE = 1e-4
+"""Share of a squared current below which a solution outside the cone is let be."""
+
+
+class Relaxation(Protocol):
+    """A model of one load situation or more without its cone in some solver; it grows by rows."""
+
+    takes_tangents: bool
+    """False for a solver that has the cone itself."""
+    unproven: str
+    """Which constant of the model could not be proven, so that its bounds are none; empty where all are."""
+
+    def solve_relaxation(self, time_limit: float) -> SolverRun:
+        """Solve without integrality."""
+        ...
+
+    def solve(
+        self,
+        cutoff: float,
+        gap: float,
+        time_limit: float,
+        heuristics: bool,
+        watch: Callable[[float, int], None],
+        node_limit: int | None = None,
+    ) -> SolverRun:
+        """Solve below a cutoff [kW]; ``watch`` hears of bound [kW] and nodes on the way."""
+        ...
+
+    def cut(self, run: SolverRun, share: float = LEAST_SHARE) -> int:
+        """Append rows that cut a solution off where it lies outside a cone by more than a share; returns how many."""
+        ...
+
+    def touch(self, t: int, flow: PowerFlow, network: Network, spacing: float = 0.0) -> int:
+        """Append tangents at a power flow of situation ``t``; returns how many are new.
+
+        Parameters
+        ----------
+        network
+            Its network, controls set.
+        spacing
+            As of :meth:`learnopt.engines.milp.tangents.Tangents.at_power_flow`.
+        """
+        ...
+
+    def proposal(self, run: SolverRun) -> Plan:
+        """The plan of a solution, settings of its controls included."""
+        ...
+
+    def exclude(self, plan: Plan, t: int | None = None) -> None:
+        """Cut off the configuration of situation ``t``, or the sequence of all where it is None."""
+        ...
+
+
+@runtime_checkable
+class SettableRelaxation(Relaxation, Protocol):
+    """A relaxation whose discrete part can be fixed for a while."""
+
+    def closed_share(self, run: SolverRun) -> list[Floats]:
+        """Share by which each branch is closed in each situation in a solution without integrality, (n_branch,) each.
+
+        The sum over the arcs of the branch, 1 for those that are always in use.
+        """
+        ...
+
+    def settle_on(self, plan: Plan, t: int | None = None) -> None:
+        """Leave nothing but the configurations of a plan, or that of situation ``t``, until :meth:`release`.
+
+        With settings nothing but their bank steps, positions of taps and running generators either; without, the
+        controls stay free.
+        """
+        ...
+
+    def release(self) -> None:
+        """Undo :meth:`settle_on`."""
+        ...
+
+
+class HighsRelaxation:
+    """The DistFlow model of one load situation compiled for HiGHS: alone, or a block of a model of several.
+
+    Parameters
+    ----------
+    data
+        Data of the model.
+    size
+        Order of the objectives to expect [kW].
+    model
+        A Pyomo model that holds the DistFlow model of ``data`` and more; the plain one if absent.
+    compiled
+        The compiled model of which ``model`` is a block, if it is one of several.
+    """
+
+    def __init__(
+        self,
+        data: DistFlowData,
+        size: float = highs.LEAST_OBJECTIVE,
+        model: Any = None,
+        compiled: highs.CompiledModel | None = None,
+    ) -> None:
+        self.data = data
+        self.pyomo_model = m = model or build_reconfiguration(data)
+        self.model = compiled or highs.CompiledModel(m, size=size, units=light_units(data, m))
+        span = range(len(data.arcs))
+        self._ell, self._p, self._q = (self.model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))
+        terms = [sending_term(m, data, a) for a in span]
+        number = [isinstance(variable, float) for variable, _ in terms]
+        self._w = np.array([-1 if number[a] else self.model.columns([terms[a][0]])[0] for a in span], dtype=np.int64)
+        self._w_number = np.array([terms[a][0] if number[a] else math.nan for a in span])
+        self._scale = np.array([factor for _, factor in terms])
+        self.cuttable = self._ell >= 0
+        generators = range(len(data.problem.controls.generators))
+        powers = (m.generator_p, m.generator_q, m.generator_on)
+        self._generators = [self.model.columns([power[k] for k in generators]) for power in powers]
+        self._settled: Ints = np.zeros(0, dtype=np.int64)
+        self.choice: Ints = np.flatnonzero(~data.arcs.fixed)
+        self.b = self.model.columns([m.b[int(a)] for a in self.choice])
+
+    def solve_relaxation(self, time_limit: float = math.inf) -> highs.SolverRun:
+        """Solve without integrality."""
+        return self.model.solve_relaxation(time_limit)
+
+    def add_tangents(self, arc: Ints, alpha: Floats, beta: Floats) -> None:
+        """Append tangents; the voltage of a substation is a number in them."""
+        one, on_p, on_q, on_w = tangent_row(alpha, beta)
+        on_w = on_w * self._scale[arc]
+        numeric = self._w[arc] < 0
+        columns = np.stack([self._ell[arc], self._p[arc], self._q[arc], self._w[arc]], axis=1)
+        values = np.stack([one, on_p, on_q, on_w], axis=1)
+        self.model.add_rows(columns[~numeric], values[~numeric], np.zeros(int((~numeric).sum())))
+        self.model.add_rows(columns[numeric, :3], values[numeric, :3], (-on_w * self._w_number[arc])[numeric])
+
+    def cut_ratings(self, run: highs.SolverRun) -> int:
+        """Tangents of the ratings of generators where a solution lies outside; a state that is fixed is a number."""
+        assert run.values is not None
+        generators = self.data.problem.controls.generators
+        fixed = [float(g.available) for g in generators]
+        p, q, on = (np.where(c >= 0, run.values[c], 0.0) for c in self._generators)
+        on = np.where(self._generators[2] >= 0, on, fixed)
+        cuts = list(zip(*rating_tangents(self.data.problem.controls, p, q, on, unit_of_load(self.data)), strict=True))
+        for k, angle in cuts:
+            columns = np.array([c[k] for c in self._generators])
+            row, limit = np.array([-math.cos(angle), -math.sin(angle), generators[k].s_max]), 0.0
+            if columns[2] < 0:
+                limit = -generators[k].s_max * fixed[k]
+            kept = columns >= 0
+            self.model.add_rows(columns[None, kept], row[None, kept], np.array([limit]))
+        return len(cuts)
+
+    def arc_values(self, run: highs.SolverRun) -> tuple[Floats, Floats, Floats, Floats]:
+        """P, Q, l and sending-end w of every arc."""
+        assert run.values is not None
+        x = run.values
+        w = self._scale * np.where(self._w >= 0, x[self._w], self._w_number)
+        return x[self._p], x[self._q], x[self._ell], w
+
+    def proposal(self, run: highs.SolverRun) -> Configuration:
+        """The configuration of a solution."""
+        assert run.values is not None
+        return self.data.configuration(self.choice[run.values[self.b] > 0.5])
+
+    def closed_share(self, run: highs.SolverRun) -> Floats:
+        """Share by which each branch is closed: the sum over its arcs, 1 for those that are always in use."""
+        assert run.values is not None
+        share = np.zeros(self.data.problem.network.n_branch)
+        np.add.at(share, self.data.arcs.branch[self.choice], run.values[self.b])
+        share[self.data.arcs.branch[self.data.arcs.fixed]] = 1.0
+        return share
+
+    def settings(self, run: highs.SolverRun) -> Settings | None:
+        """The controls of a solution; None where the problem has none."""
+        if not self.data.problem.controls:
+            return None
+        assert run.values is not None
+        self.model.load(run.values)
+        taps = tap_voltages_sqr(self.pyomo_model, self.data)
+        return settings_of_solution(self.pyomo_model, self.data.problem.controls, *taps)
+
+    def settle_on(self, configuration: Configuration, settings: Settings | None = None) -> None:
+        """Leave nothing but this configuration and these bank steps, positions of taps and running generators.
+
+        Without settings the controls stay free.
+        """
+        if settings is None:
+            columns = self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]
+            self._settled = columns[columns >= 0]
+            zero = np.zeros(len(self._settled))
+            self.model.set_bounds(self._settled, zero, zero)
+            return
+        m, controls = self.pyomo_model, self.data.problem.controls
+        discrete = [(m.capacitor_on, k, np.array(bank.choices)) for k, bank in enumerate(controls.capacitors)]
+        values = list(settings.capacitors)
+        for k, tap in enumerate(controls.taps):
+            if tap.positions is not None:
+                discrete.append((m.tap_on, k, tap.positions))
+                values.append(settings.taps[k])
+        others = [self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]]
+        for (on, k, choices), value in zip(discrete, values, strict=True):
+            columns = self.model.columns([on[k, s] for s in range(len(choices))])
+            others.append(np.delete(columns, np.abs(choices - value).argmin()))
+        running = self._generators[2]
+        columns = np.concatenate([*others, running])
+        states = np.concatenate([np.zeros(len(columns) - len(running)), np.array(settings.on, dtype=float)])
+        present = columns >= 0
+        self._settled = columns[present]
+        self.model.set_bounds(self._settled, states[present], states[present])
+
+    def release(self) -> None:
+        """Undo :meth:`settle_on`: all that it fixed are binaries that were free."""
+        n = len(self._settled)
+        self.model.set_bounds(self._settled, np.zeros(n), np.ones(n))
+        self._settled = self._settled[:0]
+
+    def exclude(self, configuration: Configuration) -> None:
+        """All radial configurations close equally many branches, so one closed branch must change."""
+        columns, n_closed = self.closed_columns(configuration)
+        self.model.add_rows(columns[None, :], -np.ones((1, len(columns))), np.array([1.0 - n_closed]))
+
+    def closed_columns(self, configuration: Configuration) -> tuple[Ints, int]:
+        """Columns of the arcs of the closed branches that are a decision, and how many branches these are."""
+        branch = self.data.arcs.branch[self.choice]
+        inside = configuration.closed[branch]
+        return self.b[inside], len(np.unique(branch[inside]))
+
+
+def unit_of_load(data: DistFlowData) -> float:
+    """All apparent load and all that controls can inject [pu], at most 1: what tolerances of powers are measured by."""
+    problem, controls = data.problem, data.problem.controls
+    load = float(np.abs(problem.p + 1j * problem.q).sum())
+    load += sum(max(map(abs, generator.reach)) for generator in controls.generators)
+    load += sum(max(map(abs, bank.choices)) for bank in controls.capacitors)
+    return min(1.0, load or 1.0)
+
+
+def light_units(data: DistFlowData, model: Any) -> list[tuple[Any, float]]:
+    """Units of powers and squared currents where the loads are far below 1, for HiGHS's absolute tolerances."""
+    unit = unit_of_load(data)
+    if unit >= (LIGHT_WITH_CONTROLS if data.problem.controls else LIGHT_LOAD):
+        return []
+    powers = (model.P, model.Q, model.generator_p, model.generator_q)
+    return [([v for power in powers for v in power.values()], unit), (model.ell.values(), unit**2)]
