@@ -69,7 +69,7 @@ class Ceilings:
         watch, limit
             Of the whole search [s]; this ends after ``BOUND_SHARE`` of it.
         """
-        for t, (step, loss) in enumerate(zip(self.coupled.horizon.steps, self.losses_kw(objective), strict=True)):
+        for t, (step, loss) in enumerate(zip(self.coupled.steps, self.losses_kw(objective), strict=True)):
             if watch.elapsed > BOUND_SHARE * limit:
                 return
             alone = step.replace(switching_cost=0.0)
@@ -103,12 +103,11 @@ class Ceilings:
         cutoff
             Objective above which nothing is of interest [kWh].
         """
-        coupled, steps = self.coupled, self.coupled.horizon.steps
+        coupled, steps = self.coupled, self.coupled.steps
         if coupled.tied:
             total = 1.0 if coupled.worst else float(self.weights.sum())
             kw = coupled.horizon.network.base.kw
-            found = self._fixed(coupled.together, plan.configurations[0], cutoff / total / kw)
-            return tuple(step.replace(locked=found.locked) for step in steps)
+            return self._fixed(coupled.together, plan.configurations[0], cutoff / total / kw).members
         ceilings = self.losses_kw(cutoff) / coupled.horizon.network.base.kw
         return tuple(map(self._fixed, steps, plan.configurations, ceilings.tolist()))
 

@@ -55,12 +55,15 @@ class Coupled:
         The objective is the largest loss, not the weighted sum.
     prices
         Price of each closed branch in each period [kWh], shape (n_period, n_branch); None = none.
+    whole
+        The problem of which the periods are all the load situations, where they are.
     """
 
     horizon: HorizonProblem
     tied: bool = False
     worst: bool = False
     prices: Floats | None = None
+    whole: ReconfigurationProblem | None = None
 
     @classmethod
     def of(cls, problem: ReconfigurationProblem, counting: bool = True) -> Coupled:
@@ -84,13 +87,21 @@ class Coupled:
             problem.max_operations,
             controls=problem.controls,
         )
-        return cls(horizon, tied=True, worst=problem.worst_case)
+        whole = problem if len(kept) == len(weights) else None
+        return cls(horizon, tied=True, worst=problem.worst_case, whole=whole)
 
     @cached_property
     def together(self) -> ReconfigurationProblem:
         """One decision for all, in the objective of a problem: of one situation the problem itself."""
+        if self.whole is not None:
+            return self.whole
         together = self.horizon.together
         return together.judged_by("worst") if self.worst else together
+
+    @property
+    def steps(self) -> tuple[ReconfigurationProblem, ...]:
+        """The problem of each period alone; what it says of the cost of operations is not looked at."""
+        return self.horizon.steps if self.whole is None else self.whole.members
 
     def served(self, configuration: Configuration, settings: Settings | None) -> Plan:
         """The plan of one configuration with the discrete part of settings everywhere, the rest settled for each.
@@ -108,7 +119,7 @@ class Coupled:
 
     def judged(self, plan: Plan) -> list[Evaluation]:
         """What the judge says of each period of a plan."""
-        return [evaluate(plan.applied(step, t), plan.configurations[t]) for t, step in enumerate(self.horizon.steps)]
+        return [evaluate(plan.applied(step, t), plan.configurations[t]) for t, step in enumerate(self.steps)]
 
     def objective(self, plan: Plan) -> float:
         """Energy lost, operations, changes and prices [kWh] of a plan, judged; ``inf`` where it breaks a rule."""
@@ -136,7 +147,7 @@ class Coupled:
     def respects_rules(self, plan: Plan) -> bool:
         """Locks, outages, radiality, caps and rests; AC limits are not looked at."""
         horizon, operations = self.horizon, self._operations(plan)
-        if not all(step.admits(c) for step, c in zip(horizon.steps, plan.configurations, strict=True)):
+        if not all(step.admits(c) for step, c in zip(self.steps, plan.configurations, strict=True)):
             return False
         if horizon.max_operations is not None and sum(operations) > horizon.max_operations:
             return False
@@ -152,7 +163,7 @@ class Coupled:
         if not plan.settings:
             return True
         pairs = zip(plan.configurations, plan.settings, strict=True)
-        if any(step.faults(*pair) for step, pair in zip(horizon.steps, pairs, strict=True)):
+        if any(step.faults(*pair) for step, pair in zip(self.steps, pairs, strict=True)):
             return False
         if self.tied:
             return len({(s.capacitors, s.on, *(s.taps[k] for k in horizon.stepped_taps)) for s in plan.settings}) == 1
@@ -165,7 +176,7 @@ class Coupled:
         net = self.horizon.network
         return sum(
             float(row @ maximum_spanning_tree(net, step.usable, -row, step.must_close))
-            for row, step in zip(self.prices, self.horizon.steps, strict=True)
+            for row, step in zip(self.prices, self.steps, strict=True)
         )
 
 

@@ -27,7 +27,7 @@ def expected_size(coupled: Coupled, objective: float) -> float:
     if math.isfinite(objective):
         return max(abs(objective), PICOWATT)
     horizon = coupled.horizon
-    loads = zip(horizon.hours, horizon.steps, strict=True)
+    loads = zip(horizon.hours, coupled.steps, strict=True)
     typical = TYPICAL_LOSS * horizon.network.base.kw * sum(hours * np.abs(step.p).sum() for hours, step in loads)
     return max(float(typical), PICOWATT)
 

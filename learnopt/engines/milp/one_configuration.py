@@ -35,7 +35,7 @@ def least_objective(
     if alone.contradictions:
         return -math.inf
     coupled = Coupled.of(alone)
-    model = JointModel(coupled, coupled.horizon.steps, np.full(1, cutoff_kw), cutoff_kw, GAP)
+    model = JointModel(coupled, coupled.steps, np.full(1, cutoff_kw), cutoff_kw, GAP)
     if model.unproven:
         return -math.inf
     bound = least_of(model, Plan((configuration,)), None, effort.root_rounds, lambda: math.inf)

@@ -107,21 +107,20 @@ class PyomoRelaxation:
     ----------
     engine
         Runs the solver.
-    coupled, steps, losses_kw, objective, gap
-        As of :class:`~learnopt.engines.milp.model.JointModel`: one load situation, without controls.
+    coupled, _steps, losses_kw, objective, gap
+        As of :class:`~learnopt.engines.milp.model.JointModel`: one load situation, no controls, nothing fixed.
     """
 
     def __init__(
         self,
         engine: PyomoEngine,
         coupled: Coupled,
-        steps: Sequence[ReconfigurationProblem],
+        _steps: Sequence[ReconfigurationProblem],
         losses_kw: Floats,
         objective: float,
         gap: float,
     ) -> None:
-        # With the cost of switching, which the problem of a situation alone has not.
-        problem = steps[0].replace(switching_cost=coupled.horizon.switching_cost)
+        problem = coupled.together
         self._engine = engine
         self._data = data = DistFlowData.of(problem, float(losses_kw[0]) / problem.network.base.kw)
         self.unproven = "" if data.bounds.proven else data.bounds.reason

@@ -184,11 +184,11 @@ def solve_periods(
     step_bounds_kw
         Proven bounds of the loss of each period alone [kW], shape (n_period,); 0 where NaN or absent.
     """
-    refuse_fixed_loops(coupled.horizon.steps[0], "one model of several periods", {"controls": None})
+    refuse_fixed_loops(coupled.steps[0], "one model of several periods", {"controls": None})
     gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
     search = Incumbent(coupled, "milp", gap, options, Stopwatch())
     rounds = Rounds(search, effort or Effort(), JointModel, step_bounds_kw)
-    if reasons := coupled.horizon.steps[0].contradictions:
+    if reasons := coupled.steps[0].contradictions:
         return PeriodsResult(Status.INFEASIBLE, "No radial configuration exists: " + "; ".join(reasons))
     try:
         search.offer(start)
@@ -248,7 +248,7 @@ class Rounds:
         if not self.controls and _decided(steps):
             if (end := self._without_choice(steps)) is not None:
                 return end
-            self._ceiling, steps = math.inf, self.coupled.horizon.steps
+            self._ceiling, steps = math.inf, self.coupled.steps
         with watch.stage("build"):
             model = self._model(steps)
         if model.takes_tangents:
@@ -294,7 +294,7 @@ class Rounds:
         search, self._ceiling = self.search, math.inf
         plan = search.plan
         if plan is None or not self.effort.probing or self.controls:
-            return self.coupled.horizon.steps
+            return self.coupled.steps
         with search.watch.stage("fix"):
             if not self.coupled.tied:
                 self._bound_alone(plan)
@@ -375,7 +375,7 @@ class Rounds:
 
     def _touch_around(self, model: Relaxation, plan: Plan) -> None:
         """Tangents at the AC points of a plan and of the best neighbours of its configurations."""
-        effort, steps, near = self.effort, self.coupled.horizon.steps, []
+        effort, steps, near = self.effort, self.coupled.steps, []
         if self.coupled.tied:
             mean = self.coupled.together.mean.applied(plan.settings[:1])
             near = [LocalSearch(mean).neighbours(plan.configurations[0], effort.neighbours)] * len(steps)
@@ -391,7 +391,7 @@ class Rounds:
     def _touch(self, model: Relaxation, plan: Plan) -> tuple[int, bool]:
         """Tangents at the AC points of a plan; how many are new, and whether it has a power flow everywhere."""
         added, solved = 0, True
-        for t, step in enumerate(self.coupled.horizon.steps):
+        for t, step in enumerate(self.coupled.steps):
             applied = plan.applied(step, t)
             flow = power_flow(applied, plan.configurations[t])
             solved = solved and flow.converged

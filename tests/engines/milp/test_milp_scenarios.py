@@ -12,12 +12,16 @@ from instances import all_configurations, random_problem
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.milp.engine import MilpEngine
+from learnopt.engines.milp.highs import CompiledModel
+from learnopt.engines.milp.rounds import Effort
 from learnopt.network import (
     Capacitor,
     Certificate,
     Controls,
     Generator,
+    Network,
     ReconfigurationProblem,
+    Scenario,
     Settings,
     Situations,
     Status,
@@ -127,6 +131,40 @@ def test_recourse(seed: int) -> None:
         assert result.dual_bound_kw <= together.loss_kw + problem.switching_cost * problem.operations(
             result.configuration
         )
+
+
+@pytest.mark.parametrize("objective", ["expected", "worst"])
+def test_two_situations_as_quickly_as_one(case33: Network, objective: str) -> None:
+    """Bounds of both together fix the switches of the 33-bus feeder before any model; whoever listens hears of it."""
+    one, heard = Scenario.nominal(case33), []
+    both = Situations((one, replace(one, p_load=1.5 * one.p_load)), np.ones(2), objective)
+    problem = ReconfigurationProblem.of(case33, both)
+    result = MilpEngine().solve(problem, SolveOptions(progress=heard.append))
+    assert (result.status, result.certificate, result.nodes) == (Status.OPTIMAL, Certificate.AC, 0)
+    assert "by bounds alone" in result.message
+    assert heard[-1].incumbent_kw == pytest.approx(result.objective_kw)
+    assert heard[-1].gap <= 1e-4
+
+
+def test_ctrl_c_and_limits_with_several_situations(case33: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with one: the best configuration, the bound so far, and progress from inside the rounds."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    one, heard = Scenario.nominal(case33), []
+    both = Situations((one, replace(one, p_load=1.5 * one.p_load)), np.ones(2))
+    problem, engine = ReconfigurationProblem.of(case33, both), MilpEngine(Effort(probing=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledModel, "solve", interrupted)
+        result = engine.solve(problem, SolveOptions(progress=heard.append))
+    assert result.status is Status.INTERRUPTED
+    assert result.certificate is Certificate.AC
+    assert 0.8 * result.objective_kw < result.dual_bound_kw <= result.objective_kw
+    assert heard[-1].bound_kw == pytest.approx(result.dual_bound_kw)
+    stopped = engine.solve(problem, SolveOptions(node_limit=1, gap=0.0))
+    assert stopped.status is Status.FEASIBLE
+    assert "Node limit of 1 reached" in stopped.message
 
 
 @pytest.mark.parametrize("risk", [Risk.EXPECTED, Risk.WORST])

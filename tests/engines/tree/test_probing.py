@@ -91,3 +91,22 @@ def test_cutoff_below_the_optimum_may_leave_nothing(seed: int) -> None:
     assert result.status is Status.OPTIMAL
     assert result.objective_kw == pytest.approx(optimum.objective_kw, rel=1e-6)
     assert result.dual_bound_kw <= optimum.objective_kw
+
+
+@pytest.mark.parametrize("objective", ["expected", "worst"])
+@pytest.mark.parametrize("features", [("cost",), ("generation", "cap")])
+@pytest.mark.parametrize("seed", range(10))
+def test_of_several_situations_nothing_cheap_is_lost(seed: int, features: tuple[str, ...], objective: str) -> None:
+    """Whatever the incumbent and the cutoff: a configuration that fixings exclude costs at least the cutoff."""
+    problem = several(random_problem(seed, features, (5, 8), (2, 4), (0.3, 1.5)), seed).judged_by(objective)
+    values = {}
+    for configuration in all_configurations(problem):
+        if (found := evaluate(problem, configuration)).converged:
+            values[configuration] = found.loss_kw + problem.switching_cost * problem.operations(configuration)
+    kw, rng = problem.network.base.kw, np.random.default_rng(seed)
+    incumbent = list(values)[int(rng.integers(len(values)))]
+    for cutoff in (min(values.values()) * 1.01, values[incumbent], float(np.median(list(values.values())))):
+        reduced = fix_by_bounds(problem, incumbent, cutoff / kw)
+        kept = {configuration for configuration in values if reduced.admits(configuration)}
+        lost = [value for configuration, value in values.items() if configuration not in kept]
+        assert all(value >= cutoff * (1 - 1e-9) for value in lost)
