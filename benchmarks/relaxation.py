@@ -21,7 +21,8 @@ from learnopt.engines import SolveOptions, Stopwatch
 from learnopt.engines.milp.engine import MilpEngine
 from learnopt.engines.milp.highs import SolverRun
 from learnopt.engines.milp.model import JointModel
-from learnopt.engines.milp.rounds import DEFAULT_GAP, Effort, searching, solve_by_rounds
+from learnopt.engines.milp.results import DEFAULT_GAP, searching, solve_by_rounds
+from learnopt.engines.milp.rounds import Effort
 from learnopt.network import Network, ReconfigurationProblem, Result
 
 EFFORT = Effort(probing=False)

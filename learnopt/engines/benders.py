@@ -40,7 +40,8 @@ from learnopt.engines.milp import highs
 from learnopt.engines.milp.coupled import Plan
 from learnopt.engines.milp.incumbent import Incumbent
 from learnopt.engines.milp.relaxation import HighsRelaxation
-from learnopt.engines.milp.rounds import DEFAULT_GAP, SMALLEST_GAP, Effort, End, Rounds, concluded, searching
+from learnopt.engines.milp.results import DEFAULT_GAP, SMALLEST_GAP, concluded, searching
+from learnopt.engines.milp.rounds import Effort, End, Rounds
 from learnopt.engines.milp.starts import offer_starts
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.engines.opf import FEASIBLE, AcOpf, OpfRun

@@ -19,7 +19,7 @@ import numpy as np
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude
 from learnopt.engines.exchange import LocalSearch
 from learnopt.engines.milp.engine import MilpEngine
-from learnopt.engines.milp.rounds import DEFAULT_GAP
+from learnopt.engines.milp.results import DEFAULT_GAP
 from learnopt.network import Configuration, ReconfigurationProblem, Result, Status
 from learnopt.physics import evaluate
 

@@ -4,7 +4,8 @@ A plan of objective at most U has in period t
 
 .. math:: \mathrm{loss}_t \le \Bigl(U - P - \sum_{s \ne t} h_s\,\underline{\mathrm{loss}}_s\Bigr) / h_t
 
-with proven bounds of the losses of the other periods and P the least that prices can add.
+with proven bounds of the losses of the other periods and P the least that prices can add. Where one decision serves all
+situations, the bounds of the tree search on all of them together fix switches instead.
 """
 
 from __future__ import annotations

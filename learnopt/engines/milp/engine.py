@@ -6,7 +6,8 @@ from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.model import JointModel
-from learnopt.engines.milp.rounds import DEFAULT_GAP, SMALLEST_GAP, Effort, searching, solve_by_rounds
+from learnopt.engines.milp.results import DEFAULT_GAP, SMALLEST_GAP, searching, solve_by_rounds
+from learnopt.engines.milp.rounds import Effort
 from learnopt.network import Configuration, ReconfigurationProblem, Result
 
 

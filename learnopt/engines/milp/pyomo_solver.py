@@ -29,7 +29,8 @@ from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import Outcome, SolverRun
 from learnopt.engines.milp.model import cone_tolerance, expected_size
 from learnopt.engines.milp.relaxation import LEAST_SHARE
-from learnopt.engines.milp.rounds import DEFAULT_GAP, Effort, searching, solve_by_rounds
+from learnopt.engines.milp.results import DEFAULT_GAP, searching, solve_by_rounds
+from learnopt.engines.milp.rounds import Effort
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.cuts import (

@@ -14,7 +14,7 @@ import numpy as np
 from learnopt.engines import SolveOptions, conclude
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.engine import MilpEngine
-from learnopt.engines.milp.rounds import solve_periods
+from learnopt.engines.milp.results import solve_periods
 from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, Ints, Result, Status
 from learnopt.studies.horizon.bound import Prices, best_at, find_prices
 from learnopt.studies.horizon.devices import Candidate

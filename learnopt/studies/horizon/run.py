@@ -30,7 +30,7 @@ from learnopt.studies.horizon.verdict import Verdict
 from learnopt.studies.horizon.work import Work
 
 if TYPE_CHECKING:
-    from learnopt.engines.milp.rounds import PeriodsResult
+    from learnopt.engines.milp.results import PeriodsResult
 
 Suggest = Callable[[ReconfigurationProblem], list[Configuration]]
 
@@ -188,7 +188,7 @@ class Run:
         self, problem: HorizonProblem, start: Plan | None, bounds_kw: Floats, share: float = 1.0
     ) -> PeriodsResult:
         """One model of all steps, or of a window: its share of the time there is for them."""
-        from learnopt.engines.milp.rounds import solve_periods  # loads Pyomo and HiGHS
+        from learnopt.engines.milp.results import solve_periods  # loads Pyomo and HiGHS
 
         left = None if math.isinf(self.work.limit) else max(share * MODEL_SHARE * self.work.left, 0.05)
         result = solve_periods(Coupled(problem), SolveOptions(gap=self.gap, time_limit=left), start, bounds_kw)

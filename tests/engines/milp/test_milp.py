@@ -13,9 +13,10 @@ from instances import FEATURES, feasible_flows, random_problem
 from learnopt.engines import Progress, SolveOptions
 from learnopt.engines.exchange import radial_start
 from learnopt.engines.milp import highs, rounds, starts
-from learnopt.engines.milp.engine import SMALLEST_GAP, MilpEngine
+from learnopt.engines.milp.engine import MilpEngine
 from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
 from learnopt.engines.milp.relaxation import HighsRelaxation
+from learnopt.engines.milp.results import SMALLEST_GAP
 from learnopt.engines.milp.rounds import Effort
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData

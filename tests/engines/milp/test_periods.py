@@ -12,7 +12,7 @@ from instances import PASSIVE, all_configurations
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.milp.coupled import Coupled, Plan
-from learnopt.engines.milp.rounds import solve_periods
+from learnopt.engines.milp.results import solve_periods
 from learnopt.network import HorizonProblem, Status
 from learnopt.physics import evaluate
 

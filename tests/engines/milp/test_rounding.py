@@ -12,8 +12,8 @@ from learnopt.engines.base import SolveOptions, Stopwatch
 from learnopt.engines.dispatch import Dispatch
 from learnopt.engines.milp.coupled import Plan
 from learnopt.engines.milp.model import JointModel
+from learnopt.engines.milp.results import searching
 from learnopt.engines.milp.rounding import dispatched, round_relaxation
-from learnopt.engines.milp.rounds import searching
 from learnopt.network import Capacitor, Controls, Generator, Limits, ReconfigurationProblem, Tap
 from learnopt.physics import evaluate
 
