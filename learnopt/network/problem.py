@@ -14,7 +14,7 @@ from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
 from learnopt.network.held import LimitKind
-from learnopt.network.model import Configuration, Limits, Network, freeze
+from learnopt.network.model import Configuration, Limits, Network
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops
 from learnopt.network.situations import Scenario, Situations
@@ -89,8 +89,8 @@ class ReconfigurationProblem:
         for key in ("out_of_service", "locked"):
             if getattr(self, key) is None:
                 object.__setattr__(self, key, getattr(self.situations, key))
+            getattr(self, key).flags.writeable = False
         object.__setattr__(self, "situations", self.situations.in_state(self.out_of_service, self.locked))
-        freeze(self)
         problems = []
         if not self.switching_cost >= 0 or not np.isfinite(self.switching_cost):
             problems.append(f"switching_cost = {self.switching_cost} must be a finite number >= 0 [kW per operation]")

@@ -172,10 +172,14 @@ class Situations:
 
     def in_state(self, out_of_service: Bools, locked: NDArray[np.int8]) -> Situations:
         """The same loads under other outages and locks; itself where they are these."""
-        if np.array_equal(out_of_service, self.out_of_service) and np.array_equal(locked, self.locked):
+        if out_of_service is self.out_of_service and locked is self.locked:
             return self
         changed = (replace(one, out_of_service=out_of_service, locked=locked) for one in self.scenarios)
-        return replace(self, scenarios=tuple(changed))
+        # Searches lock switches by the thousand: what was checked before does not change, and is not checked again.
+        twin = object.__new__(Situations)
+        known = {"weights": self.weights, "objective": self.objective, "networks": self.networks}
+        twin.__dict__.update(known, scenarios=tuple(changed))
+        return twin
 
     @cached_property
     def mean(self) -> Scenario:
