@@ -197,4 +197,7 @@ def follow(horizon: HorizonProblem, plan: Plan, held: Collection[str]) -> Plan:
 
 def with_recourse(problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None) -> Plan:
     """A configuration with the discrete part of settings in every situation of a problem, the rest settled for each."""
-    return Coupled.of(problem, counting=False).served(configuration, settings)
+    n, horizon = len(problem.situations), Coupled.of(problem, counting=False).horizon
+    if not problem.controls:
+        return Plan((configuration,) * n)
+    return follow(horizon, Plan((configuration,) * n, (settings or problem.controls.neutral,) * n), TIED)
