@@ -67,6 +67,17 @@ def test_records_show_themselves_escaped() -> None:
     assert "3,715 kW, 2,300 kvar" in net._repr_html_()
 
 
+def test_several_situations_of_a_mapping_are_those_of_the_file(tmp_path: Path) -> None:
+    """The text of a scenario file given in Python: all its situations are served, not the nominal loads."""
+    raw = {"scenarios": [{}, {"loads": {"18": {"p_kw": 900, "q_kvar": 300}}}]}
+    (tmp_path / "two.json").write_text(json.dumps(raw))
+    found, read = (learnopt.solve("case33", scenario=given) for given in (raw, tmp_path / "two.json"))
+    assert found.loss_kw == pytest.approx(209.264, abs=1e-3)
+    assert (found.status, found.certificate) == (learnopt.Status.OPTIMAL, learnopt.Certificate.AC)
+    assert (found.loss_kw, found.open_branches) == (read.loss_kw, read.open_branches)
+    assert len(found.to_dict()["scenarios"]) == 2
+
+
 def test_problem_takes_what_is_at_hand(tmp_path: Path) -> None:
     """A mapping, a file and a record of a scenario are the same problem; limits and controls by name."""
     raw = {"out_of_service": [22], "loads": {"18": {"p_kw": 900, "q_kvar": 300}}}
