@@ -27,10 +27,14 @@ from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
 from learnopt.physics.held_currents import loop_model
 from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of
 
-ROUNDS = 8
+ROUNDS = 12
 """Times the currents are held anew; two or three are enough where the circuit is not near collapse."""
-CANDIDATES = 8
-"""Best states of the model that are solved in AC each round."""
+CANDIDATES, MOST_CANDIDATES, MOST_WORK = 8, 512, 2e5
+"""Best states of the model that are solved in AC each round; as many, and buses in all of them, where these are not
+enough for a proof."""
+SEARCH_WORK = 2e10
+"""Entries of K that one search updates at most where the user sets no limit, about a minute: strongly unbalanced
+networks with many loops would take hours. The answer is the same on every machine."""
 FIRST_NODES = 2000
 """Nodes by which the speed of the search is measured where the user sets a time limit."""
 
@@ -127,9 +131,8 @@ class _Run:
         self.before: list[PhaseState] = self._states(self.base)
         self.present = self.before if hold else []
         self.best, self.bound, self.nodes = _Best(), -math.inf, 0
+        self.judged: dict[bytes, float] = {}
         self.leaves: Leaves | None = None
-        self.alternatives: tuple[Alternative, ...] = ()
-        self.rest: float | None = None
         self.status, self.said = Status.OPTIMAL, [MODEL]
 
     def closed_with(self, opened: Bools) -> Bools:
@@ -174,17 +177,27 @@ class _Run:
                     self.status = Status.INFEASIBLE
                     self.said = ["No configuration feeds every phase of every load without a loop in some phase."]
                 break
-            self._report_model(base_w - saved)
             with self.watch.stage("candidates"):
-                for other in self.leaves.opened[: self.keep]:
-                    self.offer(other)
+                self._bound_by_candidates(base_w - saved)
             wanted = self.best_opened
             if wanted is None:
                 break
-            if np.array_equal(wanted, held):
+            if not np.array_equal(wanted, held):
+                held = wanted
+            elif self._keep_more():
+                tried.discard(held.tobytes())
+            else:
                 break
-            held = wanted
         self._conclude_bound(held)
+
+    def _keep_more(self) -> bool:
+        """Where states that AC power flow rules out stand between the model and the answer, look at more of them."""
+        most = max(CANDIDATES, min(MOST_CANDIDATES, int(MOST_WORK / self.problem.network.n_bus)))
+        proven = self.bound >= self.best.objective * (1 - AGREEMENT)
+        if proven or self.keep >= most or self.leaves is None or not self.leaves.complete:
+            return False
+        self.keep = min(4 * self.keep, most)
+        return True
 
     def _hold(self) -> tuple[float, float, tuple[Complex, Complex]]:
         """Loss of the solved state [W], what meshing saves [W], and the currents of the meshed circuit by situation."""
@@ -200,7 +213,8 @@ class _Run:
 
     def _search(self, current: Complex, constant: Complex) -> Leaves:
         """The best states of the model, within the limits of nodes and time."""
-        left = max((self.options.node_limit or sys.maxsize) - self.nodes, 1)
+        own = SEARCH_WORK / (1 + self.model.inverse.size) if self.options.time_limit is None else sys.maxsize
+        left = int(max(own if self.options.node_limit is None else self.options.node_limit - self.nodes, 1))
         first = left if self.options.time_limit is None else min(left, FIRST_NODES)
         watch = Stopwatch()
         found = search(self.model, current, constant, self.choice, self.keep, first)
@@ -211,28 +225,34 @@ class _Run:
         self.nodes += found.nodes
         return found
 
-    def offer(self, opened: Bools) -> None:
-        """Solve a radial state in AC and keep it where it is admissible and best."""
+    def offer(self, opened: Bools) -> float:
+        """Solve a radial state in AC and keep it where it is admissible and best.
+
+        Returns
+        -------
+        Its objective [kW]; ``inf`` where it is not admissible, ``-inf`` where no power flow of it was found.
+        """
         closed = self.closed_with(opened)
         configuration = Configuration(closed)
         cap = self.problem.max_operations
         if cap is not None and self.problem.operations(configuration) > cap:
-            return
+            return math.inf
         if not self._solved(closed):
-            return
+            return -math.inf
         loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
         objective = loss + self.problem.switching_cost * self.problem.operations(configuration)
         if objective >= self.best.objective:
-            return
+            return objective
         states = [circuit.state() for circuit in self.circuits]
         if unfed := self._unfed(states):
             self.best.refused.append(unfed)
-            return
+            return math.inf
         evaluation = evaluation_of(self.problem, states, self.present)
         if evaluation.violations:
             self.best.refused.append(evaluation.violations[0])
-            return
+            return math.inf
         self.best.closed, self.best.evaluation, self.best.objective = closed, evaluation, objective
+        return objective
 
     def _unfed(self, states: Sequence[PhaseState]) -> str:
         """A bus that has lost a phase it has in the present state; "" where none has."""
@@ -248,15 +268,20 @@ class _Run:
         """The switches that are open in the best state."""
         return None if self.best.closed is None else ~self.best.closed[self.switches]
 
-    def _report_model(self, meshed_w: float) -> None:
+    def _bound_by_candidates(self, meshed_w: float) -> None:
+        """Solve the best states of the model in AC; the bound is one of max(model, AC), as for balanced networks.
+
+        A state without a power flow counts by the model alone; what is not among the best costs at least their rest.
+        """
         assert self.leaves is not None
-        first = meshed_w + float(self.leaves.cost[0])
-        rest = meshed_w + self.leaves.rest
-        self.bound = (first if self.leaves.complete else min(first, rest)) / 1e3
-        self._ranked = [(meshed_w + float(cost)) / 1e3 for cost in self.leaves.cost]
-        self.rest = rest / 1e3
-        if not self.leaves.complete:
-            self.status = Status.FEASIBLE
+        bound = meshed_w / 1e3 + self.leaves.rest / 1e3
+        for opened, cost in zip(self.leaves.opened, self.leaves.cost, strict=True):
+            key = opened.tobytes()
+            if key not in self.judged:
+                self.judged[key] = self.offer(opened)
+            bound = min(bound, max((meshed_w + float(cost)) / 1e3, self.judged[key]))
+        self.bound = bound
+        self.status = Status.OPTIMAL if self.leaves.complete else Status.FEASIBLE
 
     def _conclude_bound(self, held: Bools) -> None:
         """The bound is one of the model whose currents are held at the answer, or it is none."""
@@ -281,6 +306,10 @@ class _Run:
             more = f" and {len(held) - 3} more" if len(held) > 3 else ""
             self.said.append(
                 f"Limits that the present state breaks are held at its values: {'; '.join(held[:3])}{more}."
+            )
+        if self.leaves is not None and not self.leaves.complete:
+            self.said.append(
+                f"The search was stopped after {self.nodes} nodes: a higher limit of nodes or time proves more."
             )
         gap = max(self.options.gap or 0.0, AGREEMENT)
         bound = self.bound if math.isfinite(self.bound) and found else None
