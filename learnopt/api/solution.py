@@ -15,6 +15,7 @@ from learnopt.api.picture import Picture
 from learnopt.api.question import Question
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
+from learnopt.network.names import open_labels
 from learnopt.report.configuration.head import Head
 from learnopt.report.configuration.order import operated_by, plan_of, state_after, what
 from learnopt.report.configuration.text import (
@@ -218,7 +219,7 @@ class Solution(Answer):
         name, status = self.problem.network.name, self.status.value
         if self.loss_kw is None:
             return f"Solution({name!r}: {status}; {self.result.message})"
-        opened = ", ".join(str(i) for i in self.open_branches or ())
+        opened = ", ".join(open_labels(self.problem.network, self.configuration) if self.configuration else ())
         loss = f"{self.loss_kw:.3f} kW, before {self.initial.loss_kw:.3f} kW"
         return f"Solution({name!r}: {status}, certificate {self.certificate.value}; {loss}; open {opened})"
 
@@ -233,8 +234,10 @@ class Solution(Answer):
             table(("", "before", "after"), summary_rows(self.problem, self.result), numeric=(1, 2)),
             "".join(f"<p>{escape(sentence)}</p>" for sentence in words.sentences),
         ]
-        if self.open_branches is not None:
-            parts.append(f"<p>open branches: {escape(', '.join(map(str, self.open_branches)))}</p>")
+        if self.configuration is not None:
+            parts.append(
+                f"<p>open branches: {escape(', '.join(open_labels(self.problem.network, self.configuration)))}</p>"
+            )
         if self.operations:
             rows = (
                 [str(o.step), o.action.value, operated_by(o), what(self.problem.network, o), state_after(o)]

@@ -40,7 +40,9 @@ from learnopt.studies.configuration.switching_order import normal_state
 
 OpenOption = Annotated[
     str | None,
-    typer.Option("--open", metavar="IDS", help="Open branches, comma-separated ids; the normal ones if absent."),
+    typer.Option(
+        "--open", metavar="IDS", help="Open branches, ids or unique names, comma-separated; the normal ones if absent."
+    ),
 ]
 
 

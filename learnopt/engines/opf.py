@@ -20,7 +20,7 @@ doi:10.1007/s10107-004-0559-y.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -74,21 +74,6 @@ def _casadi() -> Any:
     return casadi
 
 
-@dataclass
-class _Rows:
-    """Constraints of the problem, low <= row <= high."""
-
-    row: list[Any] = field(default_factory=list)
-    low: list[float] = field(default_factory=list)
-    high: list[float] = field(default_factory=list)
-
-    def add(self, row: Any, low: float, high: float) -> None:
-        """One more."""
-        self.row.append(row)
-        self.low.append(low)
-        self.high.append(high)
-
-
 class AcOpf:
     """Optimal power flow of one problem, compiled once for every topology and every discrete setting.
 
@@ -128,40 +113,8 @@ class AcOpf:
             if tap.branch in self._row:
                 gain = part["tap"][continuous.index(k)] if k in continuous else fixed_taps[k]
                 ratio[self._row[tap.branch]] = 1 / gain
-        rows = _Rows()
-        p_out, q_out, loss = self._branch_rows(ca, part, ratio, rows)
-        self._bus_rows(ca, part, p_out, q_out, rows)
-        self._generator_rows(part, rows)
-        fixed = ca.vertcat(part["w"], part["bank"], part["on"])
-        first, count = len(rows.row), int(fixed.shape[0])
-        for i in range(count):
-            rows.add(fixed[i] - given[i], 0.0, 0.0)
-        self._given = slice(first, first + count)
-        slack = sum(
-            (ca.sum1(part[name]) for name in ("p_short", "p_excess", "q_short", "q_excess", "overload")), ca.SX(0.0)
-        )
-        self._functions = ca.Function("figures", [x, fixed_taps], [slack, loss])
-        nlp = {
-            "x": x,
-            "p": ca.vertcat(given, fixed_taps, weight),
-            "f": weight[0] * slack + weight[1] * loss,
-            "g": ca.vertcat(*rows.row),
-        }
-        options = {
-            "print_time": False,
-            "ipopt": {"print_level": 0, "sb": "yes", "max_iter": 300, "tol": 1e-9, "bound_relax_factor": 0.0},
-        }
-        self._solver = ca.nlpsol("slave", "ipopt", nlp, options)
-        self._low, self._high = np.array(rows.low), np.array(rows.high)
-
-    def _branch_rows(
-        self, ca: Any, part: dict[str, Any], ratio: list[Any], rows: _Rows
-    ) -> tuple[list[Any], list[Any], Any]:
-        """Limits of currents; power that leaves each bus by its branches, and their loss."""
-        problem, net = self.problem, self.problem.network
-        n = net.n_bus
         p_out, q_out = [ca.SX(0.0)] * n, [ca.SX(0.0)] * n
-        loss = ca.SX(0.0)
+        loss, constraints, low, high = ca.SX(0.0), [], [], []
         for i, e in enumerate(self._branches):
             f, t = int(net.from_bus[e]), int(net.to_bus[e])
             r, reactance = float(net.r[e]), float(net.x[e])
@@ -183,14 +136,11 @@ class AcOpf:
             loss += p_ft + p_tf
             if math.isfinite(problem.i_max[e]):
                 for p, q, vm in ((p_ft, q_ft, part["vm"][f]), (p_tf, q_tf, v)):
-                    rows.add((p**2 + q**2) / vm**2 - part["overload"][i], -math.inf, float(problem.i_max[e]) ** 2)
-        return p_out, q_out, loss
-
-    def _bus_rows(self, ca: Any, part: dict[str, Any], p_out: list[Any], q_out: list[Any], rows: _Rows) -> None:
-        """Balance of each bus, and ratings of substations."""
-        problem, net, controls = self.problem, self.problem.network, self.problem.controls
+                    constraints.append((p**2 + q**2) / vm**2 - part["overload"][i])
+                    low.append(-math.inf)
+                    high.append(float(problem.i_max[e]) ** 2)
         root = {int(k): s for s, k in enumerate(net.substations)}
-        for k in range(net.n_bus):
+        for k in range(n):
             p, q = ca.SX(float(problem.p[k])), ca.SX(float(problem.q[k]))
             for j, generator in enumerate(controls.generators):
                 if generator.bus == k:
@@ -205,23 +155,53 @@ class AcOpf:
                 drawn = (p_out[k] + p) ** 2 + (q_out[k] + q) ** 2
                 s_min, s_max = float(problem.s_min[root[k]]), float(problem.s_max[root[k]])
                 if s_min > 0 or math.isfinite(s_max):
-                    rows.add(drawn, s_min**2, s_max**2)
+                    constraints.append(drawn)
+                    low.append(s_min**2)
+                    high.append(s_max**2)
                 continue
-            rows.add(p_out[k] + p - part["p_short"][k] + part["p_excess"][k], 0.0, 0.0)
-            rows.add(q_out[k] + q - part["q_short"][k] + part["q_excess"][k], 0.0, 0.0)
-
-    def _generator_rows(self, part: dict[str, Any], rows: _Rows) -> None:
-        """Ranges, ratings and power factors of generators."""
-        for j, generator in enumerate(self.problem.controls.generators):
+            constraints += [
+                p_out[k] + p - part["p_short"][k] + part["p_excess"][k],
+                q_out[k] + q - part["q_short"][k] + part["q_excess"][k],
+            ]
+            low += [0.0, 0.0]
+            high += [0.0, 0.0]
+        for j, generator in enumerate(controls.generators):
             p, q, on = part["pg"][j], part["qg"][j], part["on"][j]
             p_min, p_max, q_min, q_max = generator.span if generator.available else generator.reach
             for power, least, most in ((p, p_min, p_max), (q, q_min, q_max)):
-                rows.add(power - most * on, -math.inf, 0.0)
-                rows.add(power - least * on, 0.0, math.inf)
+                constraints += [power - most * on, power - least * on]
+                low += [-math.inf, 0.0]
+                high += [0.0, math.inf]
             if rated(generator):
-                rows.add(p**2 + q**2 - generator.s_max**2 * on, -math.inf, 0.0)
+                constraints.append(p**2 + q**2 - generator.s_max**2 * on)
+                low.append(-math.inf)
+                high.append(0.0)
             if (tangent := generator.tangent) is not None:
-                rows.add(q - tangent * p, 0.0, 0.0)
+                constraints.append(q - tangent * p)
+                low.append(0.0)
+                high.append(0.0)
+        first = len(constraints)
+        fixed = ca.vertcat(part["w"], part["bank"], part["on"])
+        constraints += [fixed[i] - given[i] for i in range(fixed.shape[0])]
+        low += [0.0] * fixed.shape[0]
+        high += [0.0] * fixed.shape[0]
+        self._given = slice(first, first + int(fixed.shape[0]))
+        slack = sum(
+            (ca.sum1(part[name]) for name in ("p_short", "p_excess", "q_short", "q_excess", "overload")), ca.SX(0.0)
+        )
+        self._functions = ca.Function("figures", [x, fixed_taps], [slack, loss])
+        nlp = {
+            "x": x,
+            "p": ca.vertcat(given, fixed_taps, weight),
+            "f": weight[0] * slack + weight[1] * loss,
+            "g": ca.vertcat(*constraints),
+        }
+        options = {
+            "print_time": False,
+            "ipopt": {"print_level": 0, "sb": "yes", "max_iter": 300, "tol": 1e-9, "bound_relax_factor": 0.0},
+        }
+        self._solver = ca.nlpsol("slave", "ipopt", nlp, options)
+        self._low, self._high = np.array(low), np.array(high)
 
     def solve(
         self, configuration: Configuration, settings: Settings | None = None, minimise_loss: bool = False

@@ -48,7 +48,7 @@ def synthetic_year(network: Network, rng: np.random.Generator) -> Profiles:
     sun = _sun(moment) * np.repeat(rng.beta(2.5, 1.2, (HOURS // 24, 1)), 24)  # one cloudiness a day
     generates = network.p_load < 0
     share[:, generates] = sun[:, None]
-    return Profiles(
+    return Profiles.net(
         _START + np.arange(HOURS) * np.timedelta64(3600, "s"),
         network.p_load * share,
         network.q_load * share,

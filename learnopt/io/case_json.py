@@ -33,6 +33,8 @@ class BusRecord(_Record):
     id: FileId
     p_kw: Number = 0.0
     q_kvar: Number = 0.0
+    p_gen_kw: Number = 0.0
+    q_gen_kvar: Number = 0.0
     shunt_p_kw: Number = 0.0
     shunt_q_kvar: Number = 0.0
     kv: Number | None = None
@@ -327,6 +329,8 @@ def _build(
         ratio=_per_unit((b.ratio for b in branches), absent=1.0),
         shift=np.radians([b.shift_deg or 0.0 for b in branches]),
         g_shunt=_per_unit((b.shunt_p_kw for b in buses), base.kw),
+        p_fed=_per_unit((b.p_gen_kw for b in buses), base.kw),
+        q_fed=_per_unit((b.q_gen_kvar for b in buses), base.kw),
         b_shunt=_per_unit((-b.shunt_q_kvar for b in buses), base.kw),
         kv=kv,
         bus_names=tuple(b.name for b in buses),
@@ -434,6 +438,8 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         extras: dict[str, Any] = {}
         if network.g_shunt[k] or network.b_shunt[k]:
             extras = {"shunt_p_kw": si(network.g_shunt[k], base.kw), "shunt_q_kvar": si(-network.b_shunt[k], base.kw)}
+        if network.p_fed[k] or network.q_fed[k]:
+            extras |= {"p_gen_kw": si(network.p_fed[k], base.kw), "q_gen_kvar": si(network.q_fed[k], base.kw)}
         if network.kv[k] != base.v_base:
             extras["kv"] = float(network.kv[k])
         if network.bus_names[k]:

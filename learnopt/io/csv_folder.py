@@ -75,6 +75,8 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "kv": _number,
         "p_kw": _number,
         "q_kvar": _number,
+        "p_gen_kw": _number,
+        "q_gen_kvar": _number,
         "shunt_p_kw": _number,
         "shunt_q_kvar": _number,
         "x": _number,
@@ -129,6 +131,14 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "mode": str,
         "power_factor": _number,
     },
+    "devices": {
+        "id": _identifier,
+        "name": str,
+        "branch": _identifier,
+        "bus": _identifier,
+        "operation": str,
+        "normally_open": _flag,
+    },
 }
 """Columns of each table and how a cell is read."""
 _NEEDED = {
@@ -139,8 +149,9 @@ _NEEDED = {
     "capacitors": ("bus", "steps_kvar"),
     "taps": ("branch",),
     "generators": ("id", "bus", "p_max_kw"),
+    "devices": ("id", "branch"),
 }
-_LISTS = ("buses", "branches", "capacitors", "taps", "generators")
+_LISTS = ("buses", "branches", "capacitors", "taps", "generators", "devices")
 """Tables that are lists of the case file as they are."""
 REQUIRED = ("buses", "branches", "substations")
 
@@ -223,9 +234,7 @@ def _case(tables: Mapping[str, list[Row]], path: Path) -> dict[str, Any]:
         for key in ("p_kw", "q_kvar"):
             bus = buses[str(row["bus"])]
             bus[key] = bus.get(key, 0.0) + row.get(key, 0.0)
-    return case | {
-        key: tables[key] for key in ("buses", "branches", "capacitors", "taps", "generators") if key in tables
-    }
+    return case | {key: tables[key] for key in _LISTS if key in tables}
 
 
 def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:

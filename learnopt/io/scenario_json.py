@@ -56,7 +56,8 @@ class ScenarioRecord(BaseModel):
 def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
     """Build a scenario of a network from a parsed scenario file.
 
-    Buses listed in ``loads`` replace the load of the case file, all others keep it; ``generation`` is added. Where an
+    Buses listed in ``loads`` replace what the case file has there, load and generation, all others keep it;
+    ``generation`` is added. Where an
     id is asked for, a name that is unique does as well.
 
     Raises
@@ -87,15 +88,19 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
     if bad:
         raise DataError(subject, sorted(bad))
 
-    p_load, q_load = network.p_load.copy(), network.q_load.copy()
-    p_gen, q_gen = np.zeros(network.n_bus), np.zeros(network.n_bus)
+    nominal = Scenario.nominal(network)
+    p_load, q_load = nominal.p_load.copy(), nominal.q_load.copy()
+    p_gen, q_gen = nominal.p_gen.copy(), nominal.q_gen.copy()
+    given = list(place["loads"].values())
+    p_gen[given] = q_gen[given] = 0.0  # what is given stands for all that the file has at the bus
     for part, powers, p, q in (
         ("loads", record.loads, p_load, q_load),
         ("generation", record.generation, p_gen, q_gen),
     ):
         for bus, power in powers.items():
-            p[place[part][bus]] = power.p_kw / network.base.kw
-            q[place[part][bus]] = power.q_kvar / network.base.kw
+            k, added = place[part][bus], part == "generation"
+            p[k] = power.p_kw / network.base.kw + added * p[k]
+            q[k] = power.q_kvar / network.base.kw + added * q[k]
     switch_of = {e: switch for switch, e in network.switchgear.behind.items()}
     out_of_service = np.zeros(network.n_branch, dtype=bool)
     out_of_service[[switch_of.get(e, e) for e in outages.values()]] = True

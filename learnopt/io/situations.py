@@ -31,7 +31,7 @@ def read_profiles(path: str | Path, network: Network) -> Profiles:
         from learnopt.io.opendss.profiles import opendss_profiles
 
         times, p, q, notes = opendss_profiles(Path(path), network)
-        return Profiles(times, p, q, tuple(notes), network.n_branch)
+        return Profiles.net(times, p, q, tuple(notes), network.n_branch)
     return profiles_of_table(Path(path), network)
 
 

@@ -9,12 +9,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from learnopt.errors import DataError
-from learnopt.io.case_json import BranchRecord, BusRecord, CaseRecord, SubstationRecord, VoltageLimitsRecord
+from learnopt.io.case_json import (
+    BranchRecord,
+    BusRecord,
+    CaseRecord,
+    DeviceRecord,
+    SubstationRecord,
+    VoltageLimitsRecord,
+)
 from learnopt.io.controls_json import CapacitorRecord, GeneratorRecord, TapRecord
 from learnopt.io.violations import near_miss
 
 _LISTS: dict[str, type[BaseModel]] = {
     "buses": BusRecord,
+    "devices": DeviceRecord,
     "branches": BranchRecord,
     "capacitors": CapacitorRecord,
     "taps": TapRecord,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from learnopt.network.aliases import Id
+from learnopt.network.names import branch_quoted, bus_quoted
 
 if TYPE_CHECKING:  # the records of the network hold these
     from learnopt.network.model import Limits, Network
@@ -90,7 +91,7 @@ def held_in_words(network: Network, limits: Limits) -> str:
     for held in limits.held[:LISTED]:
         unit, digits = _unit(network, held), 4 if _UNITS[held.kind] == "pu" else 1
         value, asked = f"{held.value * unit:.{digits}f}", f"{held.limit * unit:g}"
-        named.append(f"{LIMITED[held.kind]} {_id(network, held)!r} {value} {_UNITS[held.kind]} instead of {asked}")
+        named.append(f"{LIMITED[held.kind]} {_named(network, held)} {value} {_UNITS[held.kind]} instead of {asked}")
     more = len(limits.held) - LISTED
     if more > 0:
         named.append(f"and {more} more")
@@ -99,6 +100,12 @@ def held_in_words(network: Network, limits: Limits) -> str:
         f"Held at their present value, since the present state breaks these limits and {why} "
         f"(strict limits enforce them): {'; '.join(named)}."
     )
+
+
+def _named(network: Network, held: HeldLimit) -> str:
+    if LIMITED[held.kind] == "branch":
+        return branch_quoted(network, held.index)
+    return bus_quoted(network, network.bus_index[str(_id(network, held))])
 
 
 def _id(network: Network, held: HeldLimit) -> Id:

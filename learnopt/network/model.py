@@ -122,6 +122,8 @@ class Network:
         Customers fed at each bus, shape (n_bus,), None where unknown.
     controls
         Taps, capacitors and generators that the feeder has; a problem says which of them are to be set.
+    p_fed, q_fed
+        Generation that the nominal net load already is less of [pu], shape (n_bus,); 0 where absent or unknown.
     devices
         Switching devices that the file names, in its order; empty where it knows branches only.
     """
@@ -162,6 +164,8 @@ class Network:
     shift: Floats = field(default_factory=lambda: _ABSENT)
     substation_va: Floats = field(default_factory=lambda: _ABSENT)
     devices: tuple[Device, ...] = ()
+    p_fed: Floats = field(default_factory=lambda: _ABSENT)
+    q_fed: Floats = field(default_factory=lambda: _ABSENT)
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch
@@ -171,6 +175,8 @@ class Network:
             ("g_shunt", n, 0.0),
             ("b_shunt", n, 0.0),
             ("kv", n, self.base.v_base),
+            ("p_fed", n, 0.0),
+            ("q_fed", n, 0.0),
             ("manual", m, False),
             ("shift", m, 0.0),
             ("substation_va", len(self.substations), 0.0),

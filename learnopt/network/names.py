@@ -7,7 +7,7 @@ a name, and a name counts where only one object bears it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 
@@ -25,19 +25,55 @@ def label(identity: Id, name: str) -> str:
     return f"{name} ({identity})" if name and name != str(identity) else str(identity)
 
 
-def bus_label(network: Network, k: int) -> str:
+def bus_label(network: Network, k: SupportsIndex) -> str:
     """A bus for people."""
     return label(network.bus_ids[k], network.bus_names[k])
 
 
-def branch_label(network: Network, e: int) -> str:
+def branch_label(network: Network, e: SupportsIndex) -> str:
     """A branch for people."""
     return label(network.branch_ids[e], network.branch_names[e])
+
+
+def quoted(identity: Id, name: str) -> str:
+    """The same for a sentence: what the file says stands in quotes."""
+    return f"{name!r} ({identity})" if name and name != str(identity) else repr(identity)
+
+
+def bus_quoted(network: Network, k: SupportsIndex) -> str:
+    """A bus in a sentence."""
+    return quoted(network.bus_ids[k], network.bus_names[k])
+
+
+def branch_quoted(network: Network, e: SupportsIndex) -> str:
+    """A branch in a sentence."""
+    return quoted(network.branch_ids[e], network.branch_names[e])
 
 
 def ends_label(network: Network, e: int) -> str:
     """The buses of a branch for people."""
     return f"{bus_label(network, int(network.from_bus[e]))} – {bus_label(network, int(network.to_bus[e]))}"
+
+
+def short(identity: Id, name: str, most: int = 18) -> str:
+    """The name where there is one, else the id, cut to what a drawing has room for."""
+    text = name or str(identity)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def bus_short(network: Network, k: SupportsIndex) -> str:
+    """A bus in a drawing."""
+    return short(network.bus_ids[k], network.bus_names[k])
+
+
+def branch_short(network: Network, e: SupportsIndex) -> str:
+    """A branch in a drawing."""
+    return short(network.branch_ids[e], network.branch_names[e])
+
+
+def open_names(network: Network, configuration: Configuration) -> list[str]:
+    """Names of the open branches beside their ids, "" where there is none."""
+    return [network.branch_names[e] for e in np.flatnonzero(~configuration.closed)]
 
 
 def open_labels(network: Network, configuration: Configuration) -> list[str]:

@@ -51,7 +51,9 @@ def as_operated(
             (from_bus if from_bus[e] == bus else to_bus)[e] = net.n_bus + k
         behind = list(parted.values())
         none = np.zeros(len(behind))
-        more: dict[str, Any] = dict.fromkeys(("p_load", "q_load", "g_shunt", "b_shunt", "vm_min"), none)
+        more: dict[str, Any] = dict.fromkeys(
+            ("p_load", "q_load", "p_fed", "q_fed", "g_shunt", "b_shunt", "vm_min"), none
+        )
         more |= {"vm_max": np.full(len(behind), np.inf), "kv": net.kv[behind]}
         changed: dict[str, Any] = {key: np.concatenate([getattr(net, key), values]) for key, values in more.items()}
         ids = tuple(f"{net.branch_ids[e]} at {net.bus_ids[bus]}" for e, bus in parted.items())

@@ -14,6 +14,7 @@ import numpy as np
 
 from learnopt.network.aliases import Bools, Floats
 from learnopt.network.model import Network
+from learnopt.network.names import branch_quoted
 
 SAME_PHASE = math.radians(1.0)
 """Angle that two ends may be apart and still be joined [rad]: what it drives is seen in the currents of that state."""
@@ -80,7 +81,7 @@ def unequal_loops(network: Network, closed: Bools, chords: Bools, most: float = 
     some = np.flatnonzero(closed & chords)
     apart = phase_differences(network, closed & ~chords, some.tolist())
     return [
-        f"branch {network.branch_ids[e]!r} closes a loop between phases that are {math.degrees(angle):.4g} degrees "
+        f"branch {branch_quoted(network, e)} closes a loop between phases that are {math.degrees(angle):.4g} degrees "
         "apart (shifts of transformers, angles of sources)"
         for e, angle in zip(some, apart, strict=True)
         if angle > most

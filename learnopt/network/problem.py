@@ -15,6 +15,7 @@ from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.controls import Controls, Settings
 from learnopt.network.held import LimitKind
 from learnopt.network.model import Configuration, Limits, Network
+from learnopt.network.names import branch_label, branch_quoted, bus_quoted
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops
 from learnopt.network.situations import Scenario, Situations
@@ -101,7 +102,7 @@ class ReconfigurationProblem:
         for k in np.flatnonzero(self.vm_min > self.vm_max)[:10]:
             low, high = self.vm_min[k], self.vm_max[k]
             problems.append(
-                f"bus {net.bus_ids[k]!r}: the lower voltage limit {low:g} pu exceeds the upper, {high:g} pu"
+                f"bus {bus_quoted(net, k)}: the lower voltage limit {low:g} pu exceeds the upper, {high:g} pu"
             )
         if has_angles(net):
             problems += unequal_loops(net, self.held, self.chords, _ROUNDING_ANGLE)
@@ -173,8 +174,8 @@ class ReconfigurationProblem:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         net, limits = self.network, self.limits
-        locked = [net.branch_ids[e] for e in np.flatnonzero(self.locked >= 0)]
-        out = [net.branch_ids[e] for e in np.flatnonzero(self.out_of_service)]
+        locked = [branch_label(net, e) for e in np.flatnonzero(self.locked >= 0)]
+        out = [branch_label(net, e) for e in np.flatnonzero(self.out_of_service)]
         n = len(self.situations)
         several = f" ({n}, objective: {self.objective})" if n > 1 else ""
         return fact_table(
@@ -463,16 +464,16 @@ class ReconfigurationProblem:
         net = self.network
         faults = []
         clash = self.out_of_service & (self.locked == 1)
-        faults += [f"branch {net.branch_ids[e]!r} is locked closed but out of service" for e in np.flatnonzero(clash)]
+        faults += [f"branch {branch_quoted(net, e)} is locked closed but out of service" for e in np.flatnonzero(clash)]
         node = merged_nodes(net)
         unfed = np.flatnonzero(~self.blocks.fed[node])
         if len(unfed):
-            names = ", ".join(repr(net.bus_ids[k]) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
+            names = ", ".join(bus_quoted(net, k) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
             faults.append(f"{len(unfed)} buses cannot be fed with the open and out-of-service branches: bus {names}")
         sets = DisjointSets(int(node.max()) + 1)
         for e in (*np.flatnonzero(self.held), *np.flatnonzero(self.must_close & ~net.fixed)):
             if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])) and not net.fixed[e]:
-                faults.append(f"branch {net.branch_ids[e]!r} closes a loop of branches that must all stay closed")
+                faults.append(f"branch {branch_quoted(net, e)} closes a loop of branches that must all stay closed")
         return faults
 
     def admits(self, configuration: Configuration) -> bool:
@@ -486,8 +487,8 @@ class ReconfigurationProblem:
         """
         net = self.network
         closed = configuration.closed
-        faults = [f"branch {net.branch_ids[e]!r} must be open" for e in np.flatnonzero(closed & self.must_open)]
-        faults += [f"branch {net.branch_ids[e]!r} must be closed" for e in np.flatnonzero(~closed & self.must_close)]
+        faults = [f"branch {branch_quoted(net, e)} must be open" for e in np.flatnonzero(closed & self.must_open)]
+        faults += [f"branch {branch_quoted(net, e)} must be closed" for e in np.flatnonzero(~closed & self.must_close)]
         faults += radiality_faults(net, closed)
         operations = self.operations(configuration)
         if self.max_operations is not None and operations > self.max_operations:

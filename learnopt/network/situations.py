@@ -60,10 +60,10 @@ class Scenario:
     def nominal(cls, network: Network) -> Scenario:
         """The loads of the case file, everything in service, nothing locked."""
         return cls(
-            p_load=network.p_load.copy(),
-            q_load=network.q_load.copy(),
-            p_gen=np.zeros(network.n_bus),
-            q_gen=np.zeros(network.n_bus),
+            p_load=network.p_load + network.p_fed,
+            q_load=network.q_load + network.q_fed,
+            p_gen=network.p_fed.copy(),
+            q_gen=network.q_fed.copy(),
             out_of_service=np.zeros(network.n_branch, dtype=bool),
             locked=np.full(network.n_branch, -1, dtype=np.int8),
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learnopt.network.model import Bools, Ints, Network
+from learnopt.network.names import branch_quoted, bus_quoted
 
 
 def merged_nodes(network: Network) -> Ints:
@@ -191,10 +192,10 @@ def radiality_faults(network: Network, closed: Bools) -> list[str]:
     unfed = [k for k, at in enumerate(node.tolist()) if sets.find(at) != root]
     faults = []
     if looped:
-        names = ", ".join(repr(network.branch_ids[e]) for e in looped[:10]) + (" ..." if len(looped) > 10 else "")
+        names = ", ".join(branch_quoted(network, e) for e in looped[:10]) + (" ..." if len(looped) > 10 else "")
         faults.append(f"{len(looped)} closed branches too many: loops close at branch {names}")
     if unfed:
-        names = ", ".join(repr(network.bus_ids[k]) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
+        names = ", ".join(bus_quoted(network, k) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
         faults.append(f"{len(unfed)} buses have no path to a substation: bus {names}")
     return faults
 

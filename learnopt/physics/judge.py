@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network.names import branch_quoted, bus_quoted
 from learnopt.network.topology import radiality_faults
 from learnopt.physics.collapse import proven_without_solution
 from learnopt.physics.nodal import Complex, NodalFlow, NodalState, balance
@@ -149,19 +150,19 @@ def _limit_violations(
     found = []
     for k in np.flatnonzero(~net.is_substation & (vm > 0)):
         if vm[k] * slack < problem.vm_min[k]:
-            found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is below {problem.vm_min[k]} pu")
+            found.append(f"bus {bus_quoted(net, k)}: voltage {vm[k]:.5f} pu is below {problem.vm_min[k]} pu")
         if vm[k] > problem.vm_max[k] * slack:
-            found.append(f"bus {net.bus_ids[k]!r}: voltage {vm[k]:.5f} pu is above {problem.vm_max[k]} pu")
+            found.append(f"bus {bus_quoted(net, k)}: voltage {vm[k]:.5f} pu is above {problem.vm_max[k]} pu")
     # Against the limit in force: a loading is told against the rating of the equipment.
     rating = problem.i_max * net.i_base
     for e in np.flatnonzero(current_a > rating * slack):
-        found.append(f"branch {net.branch_ids[e]!r}: current {current_a[e]:.1f} A exceeds {rating[e]:.1f} A")
+        found.append(f"branch {branch_quoted(net, e)}: current {current_a[e]:.1f} A exceeds {rating[e]:.1f} A")
     low, high = problem.s_min * net.base.kw, problem.s_max * net.base.kw
     for s, k in enumerate(net.substations):
         if delivered_kva[s] > high[s] * slack:
-            found.append(f"substation {net.bus_ids[k]!r}: {delivered_kva[s]:.1f} kVA exceeds {high[s]:.1f} kVA")
+            found.append(f"substation {bus_quoted(net, k)}: {delivered_kva[s]:.1f} kVA exceeds {high[s]:.1f} kVA")
         if delivered_kva[s] * slack < low[s]:
-            found.append(f"substation {net.bus_ids[k]!r}: {delivered_kva[s]:.1f} kVA is below {low[s]:.1f} kVA")
+            found.append(f"substation {bus_quoted(net, k)}: {delivered_kva[s]:.1f} kVA is below {low[s]:.1f} kVA")
     return found
 
 

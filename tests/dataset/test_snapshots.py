@@ -18,7 +18,7 @@ def hours(network: Network, n: int, scale: float = 1.0) -> Profiles:
     """Loads that grow by the hour."""
     times = np.datetime64("2026-03-02T00:00:00") + np.arange(n) * np.timedelta64(1, "h")
     factor = scale * (1 + np.arange(n))[:, None] / n
-    return Profiles(times, factor * network.p_load, factor * network.q_load, (), network.n_branch)
+    return Profiles.net(times, factor * network.p_load, factor * network.q_load, (), network.n_branch)
 
 
 def test_every_time_is_an_instance(case33: Network, tmp_path: Path) -> None:

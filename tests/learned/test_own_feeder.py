@@ -32,7 +32,7 @@ def snapshots(case33: Network, tmp_path_factory: pytest.TempPathFactory) -> Path
     office = rng.random(case33.n_bus) < 0.5
     noon = np.abs(np.arange(30) % 6 - 3)[:, None] / 3
     factor = np.where(office, 1.2 - noon, 0.2 + noon) * rng.lognormal(sigma=0.05, size=(30, case33.n_bus))
-    profiles = Profiles(times, factor * case33.p_load, factor * case33.q_load, (), case33.n_branch)
+    profiles = Profiles.net(times, factor * case33.p_load, factor * case33.q_load, (), case33.n_branch)
     generate_snapshots(case33, profiles, folder, charging=False, shard_size=16)
     label_dataset(folder)
     return folder

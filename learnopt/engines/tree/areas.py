@@ -91,7 +91,7 @@ def _area(problem: ReconfigurationProblem, inside: Bools) -> Area:
     buses = np.flatnonzero(kept)
     index = np.full(net.n_bus, -1)
     index[buses] = np.arange(len(buses))
-    per_bus = ("p_load", "q_load", "g_shunt", "b_shunt", "kv", "vm_min", "vm_max")
+    per_bus = ("p_load", "q_load", "p_fed", "q_fed", "g_shunt", "b_shunt", "kv", "vm_min", "vm_max")
     per_branch = ("r", "x", "b", "i_max", "switchable", "normally_open", "g", "ratio")
 
     def cut(network: Network) -> Network:

@@ -42,6 +42,11 @@ class Injection:
     shunt_kvar: float = 0.0
     shape: str = ""
 
+    @property
+    def feeds(self) -> bool:
+        """It generates, as a kind of element and now: a storage may also draw."""
+        return self.id.startswith(PRODUCERS) and self.kw < 0
+
 
 def injections(
     dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str], subject: str

@@ -270,7 +270,7 @@ def _record(
     for bus in kv:
         if bus in fed:
             buses[bus] = {"id": bus, "kv": kv[bus]} | dict.fromkeys(
-                ("p_kw", "q_kvar", "shunt_p_kw", "shunt_q_kvar"), 0.0
+                ("p_kw", "q_kvar", "p_gen_kw", "q_gen_kvar", "shunt_p_kw", "shunt_q_kvar"), 0.0
             )
             if bus in places:
                 buses[bus]["x"], buses[bus]["y"] = places[bus]
@@ -278,6 +278,9 @@ def _record(
         entry = buses[one.bus]
         entry["p_kw"] += one.kw
         entry["q_kvar"] += one.kvar
+        if one.feeds:
+            entry["p_gen_kw"] -= one.kw
+            entry["q_gen_kvar"] -= one.kvar
         entry["shunt_p_kw"] += one.shunt_kw
         entry["shunt_q_kvar"] += one.shunt_kvar
     records = [link.record(kv[str(link.from_bus)], link.y) for link in links]

@@ -13,7 +13,9 @@ from learnopt.io.pandapower.tables import Element, Tables
 
 
 class Injections:
-    """Powers ``p``, ``q`` drawn and shunts ``shunt_p``, ``shunt_q`` at 1 pu, per bus of the net [MW, Mvar].
+    """Powers of each bus of the net [MW, Mvar]: ``p``, ``q`` drawn, net of the generation ``p_gen``, ``q_gen``.
+
+    Shunts ``shunt_p``, ``shunt_q`` are at 1 pu.
 
     Parameters
     ----------
@@ -29,6 +31,8 @@ class Injections:
     def __init__(self, tables: Tables, notes: list[str], explained: list[str]) -> None:
         self.p: defaultdict[Any, float] = defaultdict(float)
         self.q: defaultdict[Any, float] = defaultdict(float)
+        self.p_gen: defaultdict[Any, float] = defaultdict(float)
+        self.q_gen: defaultdict[Any, float] = defaultdict(float)
         self.shunt_p: defaultdict[Any, float] = defaultdict(float)
         self.shunt_q: defaultdict[Any, float] = defaultdict(float)
         self._bus = tables["bus"]
@@ -39,14 +43,14 @@ class Injections:
             constant = np.zeros((len(element), 2))
             if kind == "load":
                 constant = self._voltage_dependent(element, notes, explained)
-            self._add(element, p * (1 - constant[:, 0]), q * (1 - constant[:, 1]))
+            self._add(element, p * (1 - constant[:, 0]), q * (1 - constant[:, 1]), sign < 0)
             self._add_shunt(element, p * constant[:, 0], q * constant[:, 1])
         for kind, sign in (("asymmetric_load", 1.0), ("asymmetric_sgen", -1.0)):
             element = tables[kind]
             scale = sign * element.numbers("scaling", 1.0)
             p = sum((element.numbers(f"p_{phase}_mw", 0.0) for phase in "abc"), np.zeros(len(element)))
             q = sum((element.numbers(f"q_{phase}_mvar", 0.0) for phase in "abc"), np.zeros(len(element)))
-            self._add(element, p * scale, q * scale)
+            self._add(element, p * scale, q * scale, sign < 0)
             if len(element):
                 notes.append(f"{len(element)} {kind}s count with the sum of their phases, balanced")
         ward = tables["ward"]
@@ -91,8 +95,10 @@ class Injections:
             notes.append(explained[-1])
         return shares
 
-    def _add(self, element: Element, p: np.ndarray, q: np.ndarray) -> None:
+    def _add(self, element: Element, p: np.ndarray, q: np.ndarray, feeds: bool = False) -> None:
         self._collect(element, ((self.p, p), (self.q, q)))
+        if feeds:
+            self._collect(element, ((self.p_gen, -p), (self.q_gen, -q)))
 
     def _add_shunt(self, element: Element, p: np.ndarray, q: np.ndarray) -> None:
         self._collect(element, ((self.shunt_p, p), (self.shunt_q, q)))

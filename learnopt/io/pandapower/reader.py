@@ -264,11 +264,13 @@ def _record(
         entry = buses.setdefault(
             standing,
             {"id": standing, "kv": kv[standing], "name": names.get(standing, ""), **limits.get(standing, {})}
-            | {"p_kw": 0.0, "q_kvar": 0.0, "shunt_p_kw": 0.0, "shunt_q_kvar": 0.0},
+            | dict.fromkeys(("p_kw", "q_kvar", "p_gen_kw", "q_gen_kvar", "shunt_p_kw", "shunt_q_kvar"), 0.0),
         )
         for key, powers in (
             ("p_kw", injections.p),
             ("q_kvar", injections.q),
+            ("p_gen_kw", injections.p_gen),
+            ("q_gen_kvar", injections.q_gen),
             ("shunt_p_kw", injections.shunt_p),
             ("shunt_q_kvar", injections.shunt_q),
         ):

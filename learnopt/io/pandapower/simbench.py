@@ -62,7 +62,7 @@ def simbench_profiles(code: str, network: Network) -> Profiles:
     notes = []
     times, _ = read_times(net.profiles["load"]["time"].astype(str).tolist(), f"simbench:{code}")
     p = np.zeros((len(times), network.n_bus))
-    q = np.zeros_like(p)
+    q, p_fed, q_fed = np.zeros_like(p), np.zeros_like(p), np.zeros_like(p)
     for kind, table, sign in _PARTS:
         profiles = net.profiles.get(table)
         constant = 0
@@ -74,14 +74,21 @@ def simbench_profiles(code: str, network: Network) -> Profiles:
             scale = sign * row.scaling / network.base.s_base
             of_p, of_q = _factors(profiles, row.profile)
             constant += of_p is None
-            p[:, k] += scale * row.p_mw * (1.0 if of_p is None else of_p)
-            q[:, k] += scale * row.q_mvar * (1.0 if of_q is None else of_q)
+            own_p = scale * row.p_mw * (1.0 if of_p is None else of_p)
+            own_q = scale * row.q_mvar * (1.0 if of_q is None else of_q)
+            p[:, k] += own_p
+            q[:, k] += own_q
+            if kind == "sgen":
+                p_fed[:, k] -= own_p
+                q_fed[:, k] -= own_q
         if constant:
             notes.append(f"{constant} {kind}s have no profile and keep their power")
-    columns = [f"{bus}.{unit}" for unit in ("p_kw", "q_kvar") for bus in network.bus_ids]
-    times, values, repairs = regular_series(times, np.hstack([p, q]), columns, True, f"simbench:{code}")
-    p, q = values[:, : network.n_bus].copy(), values[:, network.n_bus :].copy()
-    return Profiles(times, p, q, (*repairs, *notes), network.n_branch)
+    units = ("p_kw", "q_kvar", "gen_kw", "gen_kvar")
+    columns = [f"{bus}.{unit}" for unit in units for bus in network.bus_ids]
+    stacked = np.hstack([p, q, p_fed, q_fed])
+    times, values, repairs = regular_series(times, stacked, columns, True, f"simbench:{code}")
+    p, q, p_fed, q_fed = (part.copy() for part in np.split(values, len(units), axis=1))
+    return Profiles(times, p, q, p_fed, q_fed, (*repairs, *notes), network.n_branch)
 
 
 def _factors(profiles: Any, name: Any) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -37,8 +37,7 @@ def profiles_of_table(path: Path, network: Network) -> Profiles:
     times, values, notes = regular_series(rows, values, names, not zoned, subject)
     if zoned:
         notes.insert(0, "times with a UTC offset were converted to UTC")
-    p, q = _powers(quantities, values, network, notes, subject)
-    return Profiles(times, p, q, tuple(notes), network.n_branch)
+    return Profiles(times, *_powers(quantities, values, network, notes, subject), tuple(notes), network.n_branch)
 
 
 def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Quantity]:
@@ -73,46 +72,73 @@ def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Qua
 
 def _powers(
     quantities: list[Quantity], values: Floats, network: Network, notes: list[str], subject: str
-) -> tuple[Floats, Floats]:
-    """Net loads [pu] of all buses, shape (n_time, n_bus) each."""
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Net loads p and q of all buses, and the generation in them [pu], shape (n_time, n_bus) each."""
     n_time, kw = len(values), network.base.kw
-    p, q = np.tile(network.p_load, (n_time, 1)), np.tile(network.q_load, (n_time, 1))
+    drawn, drawn_q = network.p_load + network.p_fed, network.q_load + network.q_fed
+    p, q, fed, fed_q = (np.tile(a, (n_time, 1)) for a in (drawn, drawn_q, network.p_fed, network.q_fed))
     bad = []
-    given: dict[str, set[int]] = {"p": set(), "q": set(), "pu": set(), "scale": set()}
+    given: dict[str, set[int]] = {k: set() for k in ("p", "q", "pu", "scale", "gen", "genq", "gen_scale")}
+    for quantity in quantities:
+        given[quantity.kind].add(quantity.bus)
+    # What a file gives of a bus stands for all that the case has there, unless it gives the generation apart.
+    replaced = sorted((given["p"] | given["q"]) - given["gen"] - given["genq"])
+    fed[:, replaced] = fed_q[:, replaced] = 0.0
     for quantity, column in zip(quantities, values.T, strict=True):
-        k = quantity.bus
-        given[quantity.kind].add(k)
-        if quantity.kind == "scale":
-            p *= column[:, None]
-            q *= column[:, None]
+        k, kind = quantity.bus, quantity.kind
+        if kind in ("scale", "gen_scale"):
+            for powers in (p, q) if kind == "scale" else (fed, fed_q):
+                powers *= column[:, None]
             continue
-        if quantity.kind == "pu":
-            p[:, k], q[:, k] = network.p_load[k] * column, network.q_load[k] * column
+        if kind == "pu":
+            p[:, k], q[:, k] = drawn[k] * column, drawn_q[k] * column
             continue
         if quantity.bare and np.abs(column).max() <= _SUSPICIOUS_PU and abs(network.p_load[k]) * kw > _SUSPICIOUS_KW:
             bad.append(
                 f"column {quantity.column!r} holds values up to {np.abs(column).max():.3g} while the case has "
                 f"{network.p_load[k] * kw:.4g} kW at this bus: say the unit, .p_kw or .pu (of the case's load)"
             )
-        (p if quantity.kind == "p" else q)[:, k] = column * quantity.kilo / kw
-    if given["scale"] and len(quantities) > 1:
+        {"p": p, "q": q, "gen": fed, "genq": fed_q}[kind][:, k] = column * quantity.kilo / kw
+    loads = given["p"] | given["q"] | given["pu"]
+    if given["scale"] and loads:
         bad.append("a 'scale' column multiplies all loads and cannot stand beside columns of single buses")
+    if given["gen_scale"] and (given["gen"] | given["genq"]):
+        bad.append("a column that scales all generation cannot stand beside columns of that of single buses")
     both = given["pu"] & (given["p"] | given["q"])
     bad += [f"bus {network.bus_ids[k]!r} is given per unit and in kW or kvar: keep one" for k in sorted(both)]
     if bad:
         raise DataError(subject, bad)
-    derived = sorted(k for k in given["p"] - given["q"] if network.p_load[k] != 0)
+    derived = sorted(k for k in given["p"] - given["q"] if drawn[k] != 0)
     for k in derived:
-        q[:, k] = p[:, k] * (network.q_load[k] / network.p_load[k])
+        q[:, k] = p[:, k] * (drawn_q[k] / drawn[k])
     if derived:
         notes.append(f"reactive power of {len(derived)} buses follows at the power factor of the case")
-    loadless = [k for k in sorted(given["pu"]) if network.p_load[k] == 0 and network.q_load[k] == 0]
+    loadless = [k for k in sorted(given["pu"]) if drawn[k] == 0 and drawn_q[k] == 0]
     if loadless:
         names = ", ".join(repr(network.bus_ids[k]) for k in loadless[:10]) + (" ..." if len(loadless) > 10 else "")
         notes.append(f"per unit of a case load of zero stays zero: bus {names}")
     if not given["scale"]:
         loaded = set(np.flatnonzero((network.p_load != 0) | (network.q_load != 0)).tolist())
-        kept = loaded - given["p"] - given["q"] - given["pu"]
-        if kept:
+        kept = loaded - loads - given["gen"] - given["genq"]
+        if kept and loads:
             notes.append(f"{len(kept)} buses with load are not in the file and keep the load of the case")
-    return p, q
+    notes += _about_generation(network, given, replaced)
+    return p - fed, q - fed_q, fed, fed_q
+
+
+def _about_generation(network: Network, given: dict[str, set[int]], replaced: list[int]) -> list[str]:
+    """What happens to generation that no column gives, and where a net value had to be scaled."""
+    notes = []
+    feeding = np.flatnonzero((network.p_load + network.p_fed) < 0)
+    if given["scale"] and len(feeding):
+        notes.append(
+            f"{len(feeding)} buses feed in and the case does not say what is load and what is generation: 'scale' "
+            f"multiplies their net value (bus {', '.join(str(network.bus_ids[k]) for k in feeding[:5])})"
+        )
+    apart = np.flatnonzero(network.p_fed != 0)
+    if given["scale"] and len(apart) and not given["gen_scale"] | given["gen"]:
+        notes.append(f"'scale' multiplies loads; the generation of {len(apart)} buses stays as in the case")
+    net = [k for k in replaced if network.p_fed[k]]
+    if net:
+        notes.append(f"columns of {len(net)} buses stand for load and generation there, net: .gen_kw gives it apart")
+    return notes

@@ -21,6 +21,8 @@ class Profiles:
         datetime64[s], shape (n_time,), strictly increasing: UTC where the file has offsets, else standard time.
     p, q
         Net active and reactive load [pu], shape (n_time, n_bus); negative p is generation.
+    p_fed, q_fed
+        Generation that these are net of [pu], same shape; 0 where unknown.
     notes
         What was assumed or repaired, one sentence each.
     n_branch
@@ -30,12 +32,19 @@ class Profiles:
     times: Times
     p: Floats
     q: Floats
+    p_fed: Floats
+    q_fed: Floats
     notes: tuple[str, ...]
     n_branch: int
 
     def __post_init__(self) -> None:
-        for array in (self.times, self.p, self.q):
+        for array in (self.times, self.p, self.q, self.p_fed, self.q_fed):
             array.flags.writeable = False
+
+    @classmethod
+    def net(cls, times: Times, p: Floats, q: Floats, notes: tuple[str, ...], n_branch: int) -> Profiles:
+        """Profiles of net values, of which nobody says what is generation."""
+        return cls(times, p, q, np.zeros_like(p), np.zeros_like(q), notes, n_branch)
 
     def __repr__(self) -> str:
         when = f"{self.times[0]} to {self.times[-1]}" if len(self) else "none"
@@ -46,12 +55,11 @@ class Profiles:
 
     def scenario(self, k: int) -> Scenario:
         """The loads of one instant; everything in service, nothing locked."""
-        zeros = np.zeros(self.p.shape[1])
         return Scenario(
-            p_load=self.p[k].copy(),
-            q_load=self.q[k].copy(),
-            p_gen=zeros,
-            q_gen=zeros.copy(),
+            p_load=self.p[k] + self.p_fed[k],
+            q_load=self.q[k] + self.q_fed[k],
+            p_gen=self.p_fed[k].copy(),
+            q_gen=self.q_fed[k].copy(),
             out_of_service=np.zeros(self.n_branch, dtype=bool),
             locked=np.full(self.n_branch, -1, dtype=np.int8),
             name=str(self.times[k]),

@@ -21,8 +21,10 @@ _LONGEST_LINE = 16 * 2**20
 _LARGEST = 1e20
 TIME_NAMES = ("time", "timestamp", "datetime", "date_time", "date", "time_utc")
 _BUS_NAMES = ("bus", "bus_id", "node")
+_GENERATION_SCALE_NAMES = ("generation_scale", "scale_generation", "pv_scale")
 _SCALE_NAMES = ("scale", "scaling", "factor", "load_factor")
 _UNITS = {"p_kw": ("p", 1.0), "q_kvar": ("q", 1.0), "p_mw": ("p", 1e3), "q_mvar": ("q", 1e3), "pu": ("pu", 1.0)}
+_UNITS |= {"gen_kw": ("gen", 1.0), "gen_kvar": ("genq", 1.0), "gen_mw": ("gen", 1e3), "gen_mvar": ("genq", 1e3)}
 _SUFFIX = re.compile(rf"^(?P<bus>.+?)[\s._:/]+(?P<unit>{'|'.join(_UNITS)})$", re.IGNORECASE)
 _PREFIX = re.compile(rf"^(?P<unit>{'|'.join(_UNITS)})[\s._:/]+(?P<bus>.+)$", re.IGNORECASE)
 
@@ -36,7 +38,8 @@ class Quantity:
     bus
         Index of the bus, -1 for a factor of all loads.
     kind
-        ``p``, ``q`` (power), ``pu`` (of the case's load at this bus) or ``scale`` (of all loads).
+        ``p``, ``q`` (power), ``pu`` (of the case's load at this bus) or ``scale`` (of all loads); of generation
+        ``gen``, ``genq`` and ``gen_scale``.
     kilo
         kW or kvar of one unit of the column.
     bare
@@ -77,6 +80,8 @@ def quantity_of(column: str, network: Network) -> Quantity | None:
     """What a column name says, or None."""
     if column.strip().lower() in _SCALE_NAMES:
         return Quantity(column, -1, "scale")
+    if column.strip().lower() in _GENERATION_SCALE_NAMES:
+        return Quantity(column, -1, "gen_scale")
     bus = _bus_index(column, network)
     if bus is not None:
         return Quantity(column, bus, "p", bare=True)

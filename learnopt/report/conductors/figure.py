@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from learnopt.network import Floats
 from learnopt.network.conductors import ConductorPlan, ConductorProblem
+from learnopt.network.names import branch_label, bus_label
 from learnopt.report.drawing.one_line import INK, PALE, TIE, VIOLATED
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import escaped
@@ -57,7 +58,7 @@ def plan_plot(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) ->
         figure.add_scatter(x=points[0], y=points[1], mode="lines", line=line, name=name, hoverinfo="skip")
         middles = np.round(layout.middles[members], 3)
         text = [
-            f"branch {escaped(net.branch_ids[e])}: {escaped(_name(problem, t))}, {problem.length_km[e]:.3f} km"
+            f"branch {escaped(branch_label(net, e))}: {escaped(_name(problem, t))}, {problem.length_km[e]:.3f} km"
             f"{'' if state else ', open'}"
             for e in members
         ]
@@ -81,7 +82,7 @@ def plan_plot(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) ->
             y=layout.y[buses].tolist(),
             mode="markers",
             marker=marker,
-            hovertext=[f"bus {escaped(net.bus_ids[k])}" for k in buses],
+            hovertext=[f"bus {escaped(bus_label(net, k))}" for k in buses],
             hoverinfo="text",
             showlegend=False,
         )
@@ -122,7 +123,7 @@ def _profiles(results: Mapping[Mode, ConductorResult]) -> Iterator[tuple[str, st
 def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> go.Figure:
     """Voltage of every bus in every scenario, buses in the order of the file."""
     net, figure = problem.network, go.Figure(layout={"template": None})
-    ids = [escaped(b) for b in net.bus_ids]
+    ids = [escaped(bus_label(net, k)) for k in range(net.n_bus)]
     for colour, name, vm in _profiles(results):
         figure.add_scatter(x=list(range(net.n_bus)), y=np.round(vm, 5).tolist(), mode="lines+markers", name=name,
                            line={"color": colour, "width": 1.6}, marker={"size": 4}, hovertext=ids)  # fmt: skip

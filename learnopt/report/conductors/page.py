@@ -10,6 +10,7 @@ import numpy as np
 from learnopt.io.files import write_atomically
 from learnopt.network import Network
 from learnopt.network.conductors import ConductorProblem
+from learnopt.network.names import branch_label, bus_label
 from learnopt.report.conductors.figure import plan_figure, plan_plot, profiles_figure, profiles_plot
 from learnopt.report.conductors.text import STUDY_HEAD, bill_rows, study_rows
 from learnopt.report.drawing.layout import one_line_layout
@@ -89,12 +90,12 @@ def _conductors(problem: ConductorProblem, results: Mapping[Mode, ConductorResul
     head = ["branch", "from", "to", "km", *(mode.value.replace("_", "-") for mode in plans)]
     rows = []
     for e in np.flatnonzero(problem.routed):
-        ends = (str(net.bus_ids[net.from_bus[e]]), str(net.bus_ids[net.to_bus[e]]))
+        ends = (bus_label(net, net.from_bus[e]), bus_label(net, net.to_bus[e]))
         cells = [
             problem.catalogue[plan.conductor[e]].name + ("" if plan.configuration.closed[e] else " (open)")
             for plan in plans.values()
         ]
-        rows.append((str(net.branch_ids[e]), *ends, f"{problem.length_km[e]:.3f}", *cells))
+        rows.append((branch_label(net, e), *ends, f"{problem.length_km[e]:.3f}", *cells))
     return f"<section><h2>Conductors</h2>{table(head, rows, (3,))}</section>"
 
 

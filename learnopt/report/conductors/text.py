@@ -12,6 +12,7 @@ from rich.table import Table
 
 from learnopt.io.files import safe_cell, write_atomically
 from learnopt.network.conductors import ConductorPlan, ConductorProblem
+from learnopt.network.names import open_labels
 from learnopt.report.kit.numbers import number, percent
 from learnopt.studies.conductors.engine import ConductorResult
 from learnopt.studies.conductors.study import Mode
@@ -81,7 +82,7 @@ def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult
     rows: list[tuple[str, ...]] = []
     for mode, result in results.items():
         saved, known = benefit(results, mode), result.evaluation
-        opened = problem.network.open_ids(result.plan.configuration) if result.plan is not None else []
+        opened = open_labels(problem.network, result.plan.configuration) if result.plan is not None else []
         rows.append(
             (
                 mode.value.replace("_", "-"),
@@ -91,7 +92,7 @@ def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult
                 "–" if saved is None else f"{100 * saved:.2f} %",
                 "–" if known is None else f"{known.loss_kw:.2f}",
                 "–" if known is None else f"{known.min_voltage_pu:.4f}",
-                ", ".join(str(i) for i in opened) or "–",
+                ", ".join(opened) or "–",
                 "–" if result.gap is None else percent(result.gap),
                 result.status.value,
             )

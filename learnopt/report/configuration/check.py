@@ -13,6 +13,7 @@ from rich.text import Text
 
 from learnopt.io.files import write_atomically
 from learnopt.network.held import held_in_words, held_to_dicts
+from learnopt.network.names import label, open_names
 from learnopt.report.configuration.text import balance_to_dict, rated
 from learnopt.report.kit.numbers import escaped
 from learnopt.report.kit.origin import origin_to_dict, warnings_html, with_origin
@@ -40,12 +41,14 @@ def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
     return {
         "case": net.name,
         "open_branches": net.open_ids(check.configuration),
+        "open_branch_names": open_names(net, check.configuration),
         "radial": not check.faults,
         "fixed_loops": int(problem.chords.sum()),
         "converged": known,
         "loss_kw": evaluation.loss_kw if known else None,
         "min_voltage_pu": evaluation.min_voltage_pu if known else None,
         "min_voltage_bus": net.bus_ids[lowest] if known else None,
+        "min_voltage_bus_name": net.bus_names[lowest] if known else None,
         "max_loading": evaluation.max_loading if known and rated(problem) else None,
         "voltages_pu": {str(bus): float(vm) for bus, vm in zip(net.bus_ids, evaluation.vm, strict=True)}
         if known
@@ -63,6 +66,8 @@ def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
 def check_rows(check: Check, origin: Origin) -> list[tuple[str, str]]:
     """Figures in words: name and value."""
     answer = check_to_dict(check, origin)
+    if check.evaluation.converged:
+        answer["min_voltage_bus"] = label(answer["min_voltage_bus"], answer["min_voltage_bus_name"])
     return [(key, str(answer[key])) for key in _SHOWN]
 
 

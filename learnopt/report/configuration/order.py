@@ -24,6 +24,7 @@ ISOLATION_NOTE = (
     "is earthed. Whatever protection has tripped stays open until then."
 )
 """Said wherever an order begins by isolating."""
+_THEN = "then: loss; lowest voltage, loading"
 _PLACES = 12
 """Places of a crew that are listed."""
 
@@ -70,7 +71,8 @@ def what(net: Network, operation: Operation) -> str:
     if o.bus is not None:
         device = branch_label(net, o.branch) if o.device is None else o.name or str(o.device)
         return f"{device} at {bus_label(net, o.bus)}"
-    return f"{branch_label(net, o.branch)}: {ends_label(net, o.branch)}"
+    named = branch_label(net, o.branch)
+    return named if net.branch_names[o.branch] else f"{named}: {ends_label(net, o.branch)}"
 
 
 def operated_by(operation: Operation) -> str:
@@ -138,21 +140,18 @@ def interrupted(operation: Operation) -> str:
 
 
 def plan_table(net: Network, operations: list[Operation]) -> Table:
-    """The switching plan for the terminal; loadings where they are known."""
-    loaded = any(o.max_loading is not None for o in operations)
-    crew = any(o.manual for o in operations)
-    moving = any(o.transferred_kw for o in operations)
-    head = ["step", "action", *(["by"] if crew else []), "what", *(["transfers"] if moving else [])]
-    head += ["state after", "lowest voltage", *(["highest loading"] if loaded else [])]
+    """The switching plan for the terminal: what is done, and what is then; readable in 80 columns."""
     table = Table(title="switching plan", title_justify="left")
-    for column in head:
-        left = column in ("action", "by", "what")
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
+    for column in ("step", "do", _THEN):
+        table.add_column(column, justify="right" if column == "step" else "left")
+    crew = any(o.manual for o in operations)
     for o in operations:
-        row = [str(o.step), o.action.value, *([operated_by(o)] if crew else []), what(net, o)]
-        row += [*([transferred(o)] if moving else []), state_after(o)]
-        row.append("–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu")
-        if loaded:
-            row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
-        table.add_row(*map(Text, row))
+        who = f" ({operated_by(o)})" if crew else ""
+        then = [state_after(o)]
+        if o.min_voltage_pu is not None:
+            loading = "" if o.max_loading is None else f", {100 * o.max_loading:.0f} %"
+            then.append(f"{o.min_voltage_pu:.4f} pu{loading}")
+        if o.transferred_kw or o.transferred_customers:
+            then.append(f"moves {transferred(o)}")
+        table.add_row(str(o.step), Text(f"{o.action.value}{who} {what(net, o)}"), Text("; ".join(then)))
     return table

@@ -12,6 +12,8 @@ import numpy as np
 
 from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
+from learnopt.network.names import branch_label, bus_label, open_labels
+from learnopt.network.totals import totals
 from learnopt.report.configuration.head import BLANK, Head
 from learnopt.report.configuration.order import plan_of
 from learnopt.report.configuration.sections import (
@@ -146,14 +148,14 @@ def _tiles(story: Story) -> str:
         return f"{e.min_voltage_pu:.4f} pu"
 
     def at(e: Evaluation) -> str:
-        return f"bus {net.bus_ids[int(np.argmin(e.vm))]}"
+        return f"bus {bus_label(net, int(np.argmin(e.vm)))}"
 
     shown = after or known
     if shown is not None:
         was = f"now {lowest(known)} at {at(known)}; " if known and after else ""
         tiles.append(("lowest voltage", lowest(shown), f"{was}{'after ' if after else ''}at {at(shown)}"))
         if rated(problem):
-            worst = net.branch_ids[int(np.argmax(shown.loading))]
+            worst = branch_label(net, int(np.argmax(shown.loading)))
             was = f"now {100 * known.max_loading:.0f} %; " if known and after else ""
             tiles.append(("highest loading", f"{100 * shown.max_loading:.0f} %", f"{was}branch {worst}"))
         else:
@@ -237,16 +239,17 @@ def _violations(story: Story) -> str:
 
 def _statement(story: Story) -> str:
     problem = story.problem
-    net, scenario, limits, base = problem.network, problem.scenario, problem.limits, problem.network.base
+    net, scenario, limits = problem.network, problem.scenario, problem.limits
 
     def ids(mask: np.ndarray) -> str:
-        chosen = [str(net.branch_ids[e]) for e in np.flatnonzero(mask)]
+        chosen = [branch_label(net, e) for e in np.flatnonzero(mask)]
         more = f" and {len(chosen) - 20} more" if len(chosen) > 20 else ""
         return ", ".join(chosen[:20]) + more if chosen else "none"
 
     def ranged(limit: tuple[float, float]) -> str:
         return f"{limit[0]:g} pu" if limit[0] == limit[1] else f"{limit[0]:g} to {limit[1]:g} pu, bus by bus"
 
+    powers = totals(net, scenario)
     voltage = [
         f"{word} {ranged(limit)}"
         for word, limit in zip(("at least", "at most"), problem.voltage_ranges, strict=True)
@@ -256,8 +259,9 @@ def _statement(story: Story) -> str:
     rows = [
         ("Source of the case", net.source or "not stated"),
         ("Objective", "AC loss" if problem.switching_cost == 0 else "AC loss plus switching cost"),
-        ("Load", f"{number(scenario.p_load.sum() * base.kw)} kW, {number(scenario.q_load.sum() * base.kw)} kvar"),
-        ("Generation", f"{number(scenario.p_gen.sum() * base.kw)} kW, {number(scenario.q_gen.sum() * base.kw)} kvar"),
+        ("Load", f"{number(powers.load_kw)} kW, {number(powers.load_kvar)} kvar"),
+        ("Generation", f"{number(powers.generation_kw)} kW, {number(powers.generation_kvar)} kvar"),
+        ("Load less generation", f"{number(powers.net_kw)} kW, {number(powers.net_kvar)} kvar"),
         ("Voltage limits", " and ".join(voltage) or "not enforced"),
         ("Branch ratings", _enforced(limits.ampacity, rated(problem))),
         ("Substation ratings", _enforced(limits.substations, substations_rated(problem))),
@@ -290,7 +294,7 @@ def _run(story: Story) -> str:
         ("Time: total", f"{result.solve_time_s:.3f} s"),
     ]
     if result.configuration is not None:
-        rows.insert(0, ("Open branches", ", ".join(str(i) for i in net.open_ids(result.configuration))))
+        rows.insert(0, ("Open branches", ", ".join(open_labels(net, result.configuration))))
     if result.learned is not None:
         learned = result.learned
         rows += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learnopt.network.names import bus_label
+from learnopt.network.names import branch_label, bus_label, open_labels
 from learnopt.report.configuration.feeders import UPSTREAM, feeders
 from learnopt.report.configuration.front import front_figure
 from learnopt.report.configuration.head import head_rows
@@ -17,7 +17,7 @@ from learnopt.report.configuration.order import (
 )
 from learnopt.report.configuration.story import Story
 from learnopt.report.configuration.text import pareto_point, settings_rows
-from learnopt.report.drawing.loading import branch_label, loading_figure
+from learnopt.report.drawing.loading import loading_figure
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.page import drawing, table
 from learnopt.studies.configuration.switching_order import PlanState, normal_state
@@ -148,7 +148,7 @@ def rankings(story: Story) -> str:
         for point in points:
             one = pareto_point(problem, point)
             bound = "–" if one["dual_bound_kw"] is None else number(one["dual_bound_kw"], 7)
-            ids = ", ".join(map(str, one["open_branches"]))
+            ids = ", ".join(open_labels(net, point.configuration)) if point.configuration else ""
             rows.append((str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"], ids))
         head = ("operations", "loss [kW]", "proven bound [kW]", "proof", "open branches")
         picture = drawing("loss against operations", front_figure(problem, points))
@@ -163,7 +163,7 @@ def rankings(story: Story) -> str:
                 number(a.loss_kw, 7),
                 f"+{number(a.loss_kw - best, 3)}" if a.loss_kw > best else "–",
                 str(problem.operations(a.configuration)),
-                ", ".join(map(str, net.open_ids(a.configuration))),
+                ", ".join(open_labels(net, a.configuration)),
             )
             for rank, a in enumerate(story.result.alternatives, 1)
         ]

@@ -24,8 +24,10 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.held import held_to_dicts
+from learnopt.network.names import branch_label, bus_label, label, open_labels, open_names
 from learnopt.network.open_ends import open_ends
 from learnopt.network.topology import radiality_faults, unfed_buses
+from learnopt.network.totals import totals
 from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.configuration.head import BLANK, Head, head_rows, head_to_dict
@@ -92,6 +94,7 @@ def result_to_dict(
         "message": result.message,
         **origin_to_dict(origin),
         "open_branches": None if result.configuration is None else net.open_ids(result.configuration),
+        "open_branch_names": None if result.configuration is None else open_names(net, result.configuration),
         "loss_kw": finite(result.loss_kw),
         "initial_loss_kw": finite(initial_evaluation(problem, result).loss_kw),
         "objective_kw": finite(result.objective_kw),
@@ -102,6 +105,7 @@ def result_to_dict(
         "max_loading": None if found is None or not rated(problem) else finite(found.max_loading),
         "violations": [] if found is None else list(found.violations),
         "as_operated": operated_to_dict(problem, result),
+        "powers": totals(net, problem.scenario).to_dict(),
         "held_limits": held_to_dicts(net, problem.limits),
         "operations": [operation_to_dict(problem, o) for o in plan],
         "manual_operations": sum(o.manual for o in plan),
@@ -118,6 +122,7 @@ def result_to_dict(
         answer["alternatives"] = [
             {
                 "open_branches": net.open_ids(a.configuration),
+                "open_branch_names": open_names(net, a.configuration),
                 "loss_kw": a.loss_kw,
                 "operations": problem.operations(a.configuration),
             }
@@ -179,15 +184,23 @@ def _settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> di
     kw = net.base.kw
     return {
         "taps": [
-            {"branch": net.branch_ids[tap.branch], "tap_pu": value}
+            {"branch": net.branch_ids[tap.branch], "branch_name": net.branch_names[tap.branch], "tap_pu": value}
             for tap, value in zip(controls.taps, settings.taps, strict=True)
         ],
         "capacitors": [
-            {"bus": net.bus_ids[bank.bus], "kvar": round(value * kw, 9)}
+            {"bus": net.bus_ids[bank.bus], "bus_name": net.bus_names[bank.bus], "kvar": round(value * kw, 9)}
             for bank, value in zip(controls.capacitors, settings.capacitors, strict=True)
         ],
         "generators": [
-            {"id": g.id, "bus": net.bus_ids[g.bus], "on": on, "mode": g.mode, "p_kw": p * kw, "q_kvar": q * kw}
+            {
+                "id": g.id,
+                "bus": net.bus_ids[g.bus],
+                "bus_name": net.bus_names[g.bus],
+                "on": on,
+                "mode": g.mode,
+                "p_kw": p * kw,
+                "q_kvar": q * kw,
+            }
             for g, (p, q), on in zip(controls.generators, settings.generators, settings.on, strict=True)
         ],
     }
@@ -198,17 +211,25 @@ def settings_rows(problem: ReconfigurationProblem, *settings: Settings) -> list[
     found = settings_to_dict(problem, *settings)
     varies = "differs between the scenarios"
     rows = [
-        ("tap changer", f"branch {tap['branch']}", varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu")
+        (
+            "tap changer",
+            f"branch {label(tap['branch'], tap['branch_name'])}",
+            varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu",
+        )
         for tap in found["taps"]
     ]
     rows += [
-        ("capacitor bank", f"bus {bank['bus']}", f"{number(bank['kvar'])} kvar" if bank["kvar"] else "off")
+        (
+            "capacitor bank",
+            f"bus {label(bank['bus'], bank['bus_name'])}",
+            f"{number(bank['kvar'])} kvar" if bank["kvar"] else "off",
+        )
         for bank in found["capacitors"]
     ]
     rows += [
         (
             "generator",
-            f"{g['id']} at bus {g['bus']}",
+            f"{g['id']} at bus {label(g['bus'], g['bus_name'])}",
             "off"
             if not g["on"]
             else varies
@@ -241,6 +262,7 @@ def pareto_point(problem: ReconfigurationProblem, point: Result) -> dict[str, An
         "dual_bound_kw": proven_bound_kw(point),
         "certificate": point.certificate.value,
         "open_branches": problem.network.open_ids(point.configuration),
+        "open_branch_names": open_names(problem.network, point.configuration),
     }
 
 
@@ -458,10 +480,10 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
     net = problem.network
 
     def lowest(e: Evaluation) -> str:
-        return f"{e.min_voltage_pu:.4f} pu (bus {net.bus_ids[int(np.argmin(e.vm))]})"
+        return f"{e.min_voltage_pu:.4f} pu (bus {bus_label(net, int(np.argmin(e.vm)))})"
 
     def highest(e: Evaluation) -> str:
-        return f"{100 * e.max_loading:.0f} % (branch {net.branch_ids[int(np.argmax(e.loading))]})"
+        return f"{100 * e.max_loading:.0f} % (branch {branch_label(net, int(np.argmax(e.loading)))})"
 
     rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
     rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
@@ -509,7 +531,7 @@ def result_table(
         figures.add_row(*(Text(cell) for cell in row))
     parts: list[RenderableType] = [figures, Text(words.headline, style="bold"), *map(Text, words.sentences)]
     if result.configuration is not None:
-        ids = ", ".join(str(i) for i in net.open_ids(result.configuration))
+        ids = ", ".join(open_labels(net, result.configuration))
         parts.append(Text(f"open branches: {ids}"))
         if result.settings:
             controls = Table(title="controls, set before the first step", title_justify="left")
@@ -529,7 +551,7 @@ def result_table(
         for column in ("rank", "loss [kW]", "operations", "open branches"):
             best.add_column(column, justify="left" if column == "open branches" else "right")
         for rank, a in enumerate(result.alternatives, 1):
-            ids = ", ".join(str(i) for i in net.open_ids(a.configuration))
+            ids = ", ".join(open_labels(net, a.configuration))
             best.add_row(str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), Text(ids))
         parts.append(best)
     if result.risk is not None:

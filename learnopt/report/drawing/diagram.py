@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network.names import branch_short, bus_short
 from learnopt.report.drawing.one_line import (
     CLOSE,
     INK,
@@ -154,7 +155,7 @@ def _draw_bars(axes: Axes, scene: OneLine, point: float, text: float) -> None:
         if not net.is_substation[k]:
             continue
         x, y = bar[-1] if len(bar) > 2 else bar[0]
-        label = f"substation {net.bus_ids[k]}" if len(net.substations) <= 12 else str(net.bus_ids[k])
+        label = f"substation {bus_short(net, k)}" if len(net.substations) <= 12 else bus_short(net, k)
         flat = bar[-2][1] == bar[-1][1]
         axes.annotate(
             label,
@@ -202,7 +203,7 @@ def _draw_buses(axes: Axes, scene: OneLine, point: float, text: float) -> None:
         return
     for k in buses:
         axes.annotate(
-            str(net.bus_ids[k]),
+            bus_short(net, k),
             (scene.layout.x[k], scene.layout.y[k]),
             xytext=(0.32 * point, 0.42 * point),
             textcoords="offset points",
@@ -269,7 +270,7 @@ def _draw_labels(
     occupied = np.concatenate(taken)
     boxes: list[tuple[float, float, float, float]] = []
     for e, tone in sorted(labels, key=lambda label: label[1] == TIE):  # changed ones choose first
-        name = str(net.branch_ids[e])
+        name = branch_short(net, e)
         w, h = 0.62 * text * len(name) + 3, 1.25 * text
         reach = 0.75 * max(point, 4) + 1
         x0, y0 = layout.middles[e] * unit

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from learnopt.network import Bools, Floats, Ints
+from learnopt.network.names import branch_short, bus_short
 from learnopt.report.drawing.one_line import (
     CLOSE,
     INK,
@@ -166,7 +167,7 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
     if len(net.substations) <= _MOST_LABELS:
         names = {
             "mode": "text",
-            "text": [f"<b>{escaped(net.bus_ids[k])}</b>" for k in net.substations],
+            "text": [f"<b>{escaped(bus_short(net, k))}</b>" for k in net.substations],
             "textposition": "top center",
             "textfont": {"size": 12 if scene.small else 10, "color": INK},
         }
@@ -205,7 +206,7 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
         }
     label: dict[str, Any] | None = None
     if named:
-        ids = [escaped(net.bus_ids[k]) for k in buses]
+        ids = [escaped(bus_short(net, k)) for k in buses]
         label = {"text": ids, "textposition": "top right", "textfont": {"size": 9, "color": LINE}}
     points(at[buses], [scene.bus_text(k) for k in buses], marker, label=label)
     if scene.lowest is not None:
@@ -223,7 +224,7 @@ def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
         label = None
         if changed and len(chosen) <= _MOST_LABELS:
             apart = 2 * "\u00a0" if layout.on_map else ""  # beside the marker, not on it
-            ids = [f"{apart}<b>{escaped(net.branch_ids[e])}</b>" for e in chosen]
+            ids = [f"{apart}<b>{escaped(branch_short(net, e))}</b>" for e in chosen]
             label = {
                 "text": ids,
                 "textposition": "middle right" if layout.on_map else "top center",

@@ -6,19 +6,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from learnopt.network import Evaluation, Network, ReconfigurationProblem
+from learnopt.network import Evaluation, ReconfigurationProblem
+from learnopt.network.names import branch_label, short
 from learnopt.report.drawing.one_line import INK, LINE, PALE, VIOLATED
 from learnopt.report.drawing.profile import AFTER, BEFORE
 
 _SHOWN = 24
 """Branches in the picture."""
-
-
-def branch_label(network: Network, e: int) -> str:
-    """Name and id of a branch, short enough for an axis."""
-    name, text = network.branch_names[e], str(network.branch_ids[e])
-    label = text if not name or name == text else f"{text}: {name}"
-    return label if len(label) <= 30 else label[:29] + "…"
 
 
 def loading_figure(
@@ -49,7 +43,9 @@ def loading_figure(
     for i, (label, colour, values) in enumerate(states):
         offset = (i - 0.5 * (len(states) - 1)) * thick
         axes.barh(rows + offset, values[chosen], 0.92 * thick, color=colour, label=label, zorder=2)
-    axes.set_yticks(rows, [branch_label(net, e) for e in chosen], fontsize=8, parse_math=False)
+    axes.set_yticks(
+        rows, [short(net.branch_ids[e], branch_label(net, e), 30) for e in chosen], fontsize=8, parse_math=False
+    )
     axes.set_ylim(len(chosen) - 0.4, -0.6)
     if rated and highest.max(initial=0) > 60:
         axes.axvline(100, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=3)

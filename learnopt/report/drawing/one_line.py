@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
+from learnopt.network.names import branch_label, bus_label, ends_label
 from learnopt.physics.judge import LIMIT_TOLERANCE
 from learnopt.physics.losses import branch_loss_kw
 from learnopt.report.drawing.map_layout import layout_of
@@ -165,16 +166,19 @@ class OneLine:
             return "  ·  ".join(parts)
         vm, loading = self.solved.vm, self.solved.loading
         low = int(np.argmin(vm))
-        parts = [f"loss {number(self.solved.loss_kw)} kW", f"lowest voltage {vm[low]:.4f} pu at bus {net.bus_ids[low]}"]
+        parts = [
+            f"loss {number(self.solved.loss_kw)} kW",
+            f"lowest voltage {vm[low]:.4f} pu at bus {bus_label(net, low)}",
+        ]
         if np.isfinite(net.i_max).any():
             high = int(np.argmax(loading))
-            parts.append(f"highest loading {100 * loading[high]:.0f} % on branch {net.branch_ids[high]}")
+            parts.append(f"highest loading {100 * loading[high]:.0f} % on branch {branch_label(net, high)}")
         return "  ·  ".join([*parts, f"{n_open} open switch{'es' if n_open != 1 else ''}"])
 
     def bus_text(self, k: int) -> list[str]:
         """Facts about a bus, one per line."""
         net, problem = self.problem.network, self.problem
-        lines = [f"{'substation' if net.is_substation[k] else 'bus'} {net.bus_ids[k]}"]
+        lines = [f"{'substation' if net.is_substation[k] else 'bus'} {bus_label(net, k)}"]
         if self.solved is not None:
             vm = self.solved.vm[k]
             lines.append(f"{vm:.4f} pu = {vm * net.base.v_base:.3f} kV")
@@ -184,8 +188,8 @@ class OneLine:
     def branch_text(self, e: int) -> list[str]:
         """Facts about a branch, one per line."""
         net = self.problem.network
-        ends = f"{net.bus_ids[net.from_bus[e]]} – {net.bus_ids[net.to_bus[e]]}"
-        lines = [f"branch {net.branch_ids[e]} ({ends})", "closed" if self.closed[e] else "open"]
+        ends = ends_label(net, e)
+        lines = [f"branch {branch_label(net, e)} ({ends})", "closed" if self.closed[e] else "open"]
         if self.out_of_service[e]:
             lines[1] = "out of service"
         elif self.changed[e]:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from learnopt.network import Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
+from learnopt.network.names import bus_label
 from learnopt.physics.rooted_tree import rooted
 from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE, VIOLATED
 from learnopt.report.kit.numbers import escaped
@@ -187,7 +188,7 @@ def profile_plot(
 ) -> go.Figure:
     """Voltage profiles for the screen; at least one must be known."""
     figure = go.Figure(layout={"template": None})
-    ids = [escaped(f"bus {bus}") for bus in problem.network.bus_ids]
+    ids = [escaped(f"bus {bus_label(problem.network, k)}") for k in range(problem.network.n_bus)]
     markers = problem.network.n_bus <= 3000
     for profile, colour, label in ((before, BEFORE, "before"), (after, AFTER, "after")):
         if profile is None:

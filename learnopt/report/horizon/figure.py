@@ -9,6 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats, Ints
+from learnopt.network.names import branch_label, branch_short
 from learnopt.physics.batch import feasible_losses
 from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE
 from learnopt.report.horizon.text import Times
@@ -51,7 +52,7 @@ def switch_figure(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> F
         bottom.pcolormesh(
             steps, np.arange(len(moving) + 1), states[::-1], cmap=ListedColormap([OPEN, CLOSE]), vmin=0, vmax=1
         )
-        names = [str(problem.network.branch_ids[e]) for e in moving[::-1]]
+        names = [branch_short(problem.network, e) for e in moving[::-1]]
         bottom.set_yticks(np.arange(len(moving)) + 0.5, names, fontsize=7)
     else:
         bottom.text(0.5, 0.5, "no switch is operated", ha="center", transform=bottom.transAxes)
@@ -82,7 +83,7 @@ def switch_plot(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> go.
     ]
     figure.add_heatmap(
         x=stamps,
-        y=[escaped(f"branch {problem.network.branch_ids[e]}") for e in moving],
+        y=[escaped(f"branch {branch_label(problem.network, e)}") for e in moving],
         z=states.astype(int).tolist(),
         text=words,
         hovertemplate="%{y}, %{text}<extra></extra>",

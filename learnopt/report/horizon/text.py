@@ -13,6 +13,7 @@ from rich.text import Text
 
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
+from learnopt.network.names import branch_label, bus_label, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, settings_to_dict
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
@@ -81,8 +82,11 @@ def _step(problem: HorizonProblem, plan: HorizonPlan, times: Times, t: int) -> d
         "time": str(times[t]),
         "hours": float(problem.hours[t]),
         "open_branches": net.open_ids(configuration),
+        "open_branch_names": open_names(net, configuration),
         "closed": [net.branch_ids[e] for e in np.flatnonzero(changed & configuration.closed)],
         "opened": [net.branch_ids[e] for e in np.flatnonzero(changed & ~configuration.closed)],
+        "closed_names": [net.branch_names[e] for e in np.flatnonzero(changed & configuration.closed)],
+        "opened_names": [net.branch_names[e] for e in np.flatnonzero(changed & ~configuration.closed)],
         "operations": plan.operations[t],
         "loss_kw": evaluation.loss_kw,
         "dual_bound_kw": _known(float(plan.step_bound_kw[t])),
@@ -116,8 +120,8 @@ def controls_over_time(problem: HorizonProblem, plan: HorizonPlan, times: Times)
     net, kw = problem.network, problem.network.base.kw
     head = [
         "time",
-        *(f"tap {net.branch_ids[tap.branch]} [pu]" for tap in problem.controls.taps),
-        *(f"capacitor {net.bus_ids[bank.bus]} [kvar]" for bank in problem.controls.capacitors),
+        *(f"tap {branch_label(net, tap.branch)} [pu]" for tap in problem.controls.taps),
+        *(f"capacitor {bus_label(net, bank.bus)} [kvar]" for bank in problem.controls.capacitors),
         *(f"generator {g.id} [kW, kvar]" for g in problem.controls.generators),
     ]
     rows: list[list[str]] = []

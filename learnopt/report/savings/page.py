@@ -17,7 +17,15 @@ from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.origin import warnings_html
 from learnopt.report.kit.page import figures, page, table
-from learnopt.report.savings.text import Factors, by_month, comparison, savings_to_dict, sentences, strategy_name
+from learnopt.report.savings.text import (
+    Factors,
+    by_month,
+    comparison,
+    moved_labels,
+    savings_to_dict,
+    sentences,
+    strategy_name,
+)
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Savings, Strategy
 
@@ -133,10 +141,7 @@ def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_OR
     for strategy, entry in zip(savings.strategies[1:3], answer["strategies"][1:3], strict=True):
         if not entry["changes"] or (strategy.name == "seasonal" and len(entry["changes"]) == 1):
             continue
-        moves = [
-            (c["time"], ", ".join(map(str, c["close"])) or "–", ", ".join(map(str, c["open"])) or "–")
-            for c in entry["changes"]
-        ]
+        moves = [(c["time"], moved_labels(c, "close") or "–", moved_labels(c, "open") or "–") for c in entry["changes"]]
         name = strategy_name(problem, strategy).capitalize()
         sections.append(
             f"<section><h2>{escaped(name)}: what to switch</h2>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 from learnopt.errors import DataError
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
+from learnopt.network.names import label, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
@@ -98,7 +100,11 @@ def savings_to_dict(savings: Savings, factors: Factors, origin: Origin = UNKNOWN
             "max_voltage_pu": strategy.max_voltage_pu if solved else None,
             "max_loading": strategy.max_loading if solved and np.isfinite(net.i_max).any() else None,
             "configurations": [
-                {"open_branches": net.open_ids(c), "hours": float(hours[strategy.used == k].sum())}
+                {
+                    "open_branches": net.open_ids(c),
+                    "open_branch_names": open_names(net, c),
+                    "hours": float(hours[strategy.used == k].sum()),
+                }
                 for k, c in enumerate(strategy.configurations)
             ],
             "changes": _changes(problem, strategy) if strategy.name in ("static", "seasonal") else None,
@@ -155,10 +161,17 @@ def _changes(problem: SavingsProblem, strategy: Strategy) -> list[dict[str, Any]
                     "time": str(problem.times[t]),
                     "close": [net.branch_ids[e] for e in np.flatnonzero(moved & after.closed)],
                     "open": [net.branch_ids[e] for e in np.flatnonzero(moved & ~after.closed)],
+                    "close_names": [net.branch_names[e] for e in np.flatnonzero(moved & after.closed)],
+                    "open_names": [net.branch_names[e] for e in np.flatnonzero(moved & ~after.closed)],
                 }
             )
         before = after
     return found
+
+
+def moved_labels(change: Mapping[str, Any], key: str) -> str:
+    """Branches that a change closes or opens, for people."""
+    return ", ".join(label(i, name) for i, name in zip(change[key], change[f"{key}_names"], strict=True))
 
 
 def comparison(savings: Savings, factors: Factors) -> tuple[list[str], list[list[str]]]:
@@ -236,9 +249,7 @@ def savings_table(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_O
             for column in ("from", "close", "open"):
                 moves.add_column(column)
             for change in changes:
-                moves.add_row(
-                    change["time"], *(Text(", ".join(map(str, change[key])) or "–") for key in ("close", "open"))
-                )
+                moves.add_row(change["time"], *(Text(moved_labels(change, key) or "–") for key in ("close", "open")))
             parts.append(moves)
     parts.append(
         Text(

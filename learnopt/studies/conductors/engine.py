@@ -15,6 +15,7 @@ from learnopt.engines.milp.results import SMALLEST_GAP
 from learnopt.formulations.conductor_selection import economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorPlan, ConductorProblem
+from learnopt.network.names import branch_quoted
 from learnopt.physics import evaluate, power_flow
 from learnopt.studies.conductors.bound import KEPT, SEEN, bound_data, survive, survivors_of
 from learnopt.studies.conductors.search import PlanSearch
@@ -107,7 +108,9 @@ def _thicker_downstream(problem: ConductorProblem, plan: ConductorPlan) -> list[
         e, above = flow.feed[k], flow.feed[flow.parent[k]]
         if above >= 0 <= kind[above] < kind[e]:
             thin, thick = problem.catalogue[kind[above]].name, problem.catalogue[kind[e]].name
-            found.append(f"branch {net.branch_ids[e]!r} ({thick}) is fed by branch {net.branch_ids[above]!r} ({thin})")
+            found.append(
+                f"branch {branch_quoted(net, e)} ({thick}) is fed by branch {branch_quoted(net, above)} ({thin})"
+            )
     return found
 
 

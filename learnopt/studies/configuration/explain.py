@@ -28,6 +28,7 @@ from learnopt.formulations.elastic import (
     widened,
 )
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network.names import branch_quoted, bus_quoted, open_labels
 from learnopt.physics import evaluate, power_flow
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
@@ -199,8 +200,8 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
             limit = float(problem.vm_min[k])
             if reached < limit:
                 sentences.append(
-                    f"Proven: bus {problem.network.bus_ids[k]!r} reaches at most {reached:.4f} pu, below its limit of "
-                    f"{limit:g} pu, in {scope} that misses no limit by more than {_TOLERABLE}."
+                    f"Proven: bus {bus_quoted(problem.network, k)} reaches at most {reached:.4f} pu, below its limit "
+                    f"of {limit:g} pu, in {scope} that misses no limit by more than {_TOLERABLE}."
                 )
     return sentences
 
@@ -218,7 +219,7 @@ def _found(problem: ReconfigurationProblem, best: _LeastViolation) -> list[str]:
             "No radial configuration with an AC power flow was found: the loads may exceed what the feeder can carry."
         ]
     net, evaluation = problem.network, best.evaluation
-    opened = ", ".join(str(i) for i in net.open_ids(best.configuration))
+    opened = ", ".join(open_labels(net, best.configuration))
     which = "Least violation found (not proven least)" if problem.free.any() else "The only radial configuration"
     count = len(evaluation.violations)
     sentences = [
@@ -236,32 +237,37 @@ def _violations(problem: ReconfigurationProblem, evaluation: Evaluation) -> list
     net = problem.network
     found: list[tuple[float, str]] = []
     for k in np.flatnonzero(~net.is_substation):
-        vm, bus, low, high = float(evaluation.vm[k]), net.bus_ids[k], float(problem.vm_min[k]), float(problem.vm_max[k])
+        vm, bus, low, high = (
+            float(evaluation.vm[k]),
+            bus_quoted(net, k),
+            float(problem.vm_min[k]),
+            float(problem.vm_max[k]),
+        )
         if vm * (1 + LIMIT_TOLERANCE) < low:
             missed = 1 - vm / low
-            found.append((missed, f"Bus {bus!r} reaches {vm:.4f} pu there, {missed:.2%} below {low:g} pu."))
+            found.append((missed, f"Bus {bus} reaches {vm:.4f} pu there, {missed:.2%} below {low:g} pu."))
         if vm > high * (1 + LIMIT_TOLERANCE):
             missed = vm / high - 1
-            found.append((missed, f"Bus {bus!r} rises to {vm:.4f} pu there, {missed:.2%} above {high:g} pu."))
+            found.append((missed, f"Bus {bus} rises to {vm:.4f} pu there, {missed:.2%} above {high:g} pu."))
     ratings = problem.i_max * net.i_base
     for e in np.flatnonzero(evaluation.current_a > ratings * (1 + LIMIT_TOLERANCE)):
         rating, current = float(ratings[e]), float(evaluation.current_a[e])
         missed = current / rating - 1
-        text = f"Branch {net.branch_ids[e]!r} carries {current:.1f} A there, {missed:.2%} above {rating:.1f} A."
+        text = f"Branch {branch_quoted(net, e)} carries {current:.1f} A there, {missed:.2%} above {rating:.1f} A."
         found.append((missed, text))
     for s, k in enumerate(net.substations):
-        drawn, name = float(evaluation.substation_kva[s]), net.bus_ids[k]
+        drawn, name = float(evaluation.substation_kva[s]), bus_quoted(net, k)
         low, high = float(problem.s_min[s]) * net.base.kw, float(problem.s_max[s]) * net.base.kw
         if drawn > high * (1 + LIMIT_TOLERANCE):
-            text = f"Substation {name!r} delivers {drawn:.1f} kVA there, {drawn / high - 1:.2%} above {high:.1f} kVA."
+            text = f"Substation {name} delivers {drawn:.1f} kVA there, {drawn / high - 1:.2%} above {high:.1f} kVA."
             found.append((drawn / high - 1, text))
         if drawn * (1 + LIMIT_TOLERANCE) < low:
-            text = f"Substation {name!r} delivers {drawn:.1f} kVA there, {1 - drawn / low:.2%} below {low:.1f} kVA."
+            text = f"Substation {name} delivers {drawn:.1f} kVA there, {1 - drawn / low:.2%} below {low:.1f} kVA."
             found.append((1 - drawn / low, text))
     return found
 
 
 def _within_limits(problem: ReconfigurationProblem, best: _LeastViolation) -> str:
     assert best.configuration is not None
-    opened = ", ".join(str(i) for i in problem.network.open_ids(best.configuration))
+    opened = ", ".join(open_labels(problem.network, best.configuration))
     return f"The limits do not conflict: open {opened} respects them; give the engine more time or this start."

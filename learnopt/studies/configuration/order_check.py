@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from learnopt.network import Configuration, Id, ReconfigurationProblem
+from learnopt.network.names import branch_quoted
 from learnopt.network.topology import DisjointSets
 
 Step = tuple[str, int, Id | None, int | None]
@@ -46,7 +47,7 @@ def unsafe_steps(problem: ReconfigurationProblem, steps: Sequence[Step], start: 
         if action == "disconnect" and bus is not None:
             walk.apart.add((e, bus))
         if action in ("earth", "close"):
-            bad += [f"{where}: branch {net.branch_ids[k]!r}, which is out of service, is live" for k in walk.live()]
+            bad += [f"{where}: branch {branch_quoted(net, k)}, which is out of service, is live" for k in walk.live()]
     return bad
 
 
@@ -69,8 +70,8 @@ def _named(problem: ReconfigurationProblem, e: int, device: Id | None) -> str:
     """A branch, or its device, for people."""
     net = problem.network
     if device is None or str(device) == str(net.branch_ids[e]):
-        return f"branch {net.branch_ids[e]!r}"
-    return f"device {device!r} of branch {net.branch_ids[e]!r}"
+        return f"branch {branch_quoted(net, e)}"
+    return f"device {device!r} of branch {branch_quoted(net, e)}"
 
 
 class _Walk:

@@ -34,6 +34,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Evaluation, Id, Network, ReconfigurationProblem
+from learnopt.network.names import branch_quoted
 from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
 from learnopt.physics import evaluate_transition, power_flow_batch
@@ -170,12 +171,12 @@ def switching_plan(
     net = problem.network
     out = problem.out_of_service
     moved = start.closed != target.closed
-    faults = [f"branch {net.branch_ids[e]!r} is out of service" for e in np.flatnonzero(target.closed & out)]
+    faults = [f"branch {branch_quoted(net, e)} is out of service" for e in np.flatnonzero(target.closed & out)]
     fixed = (
         ("must stay open: it is locked, or has no switch", problem.must_open & target.closed & ~out & moved),
         ("must stay closed: it is locked, or has no switch", problem.must_close & ~target.closed & moved),
     )
-    faults += [f"branch {net.branch_ids[e]!r} {why}" for why, mask in fixed for e in np.flatnonzero(mask)]
+    faults += [f"branch {branch_quoted(net, e)} {why}" for why, mask in fixed for e in np.flatnonzero(mask)]
     faults += radiality_faults(net, target.closed)
     faults += unequal_loops(net, target.closed, problem.chords)
     if faults:
@@ -418,7 +419,7 @@ def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
             reason = ""
             if apart:
                 reason = (
-                    f"opened first: branch {net.branch_ids[close]!r} would join phases that are "
+                    f"opened first: branch {branch_quoted(net, close)} would join phases that are "
                     f"{math.degrees(apart[close]):.4g} degrees apart"
                 )
             plan.switch(open_, Action.OPEN, PlanState.INTERRUPTED, reason)

@@ -12,7 +12,9 @@ import numpy as np
 
 from learnopt.engines.fixed_loops import told_fixed_loops
 from learnopt.network import Bools, Evaluation, Floats, Network, ReconfigurationProblem
+from learnopt.network.names import branch_label, bus_label
 from learnopt.network.topology import radiality_faults, unfed_buses
+from learnopt.network.totals import totals
 from learnopt.physics import evaluate_as_it_is
 from learnopt.studies.inspection.decision_size import decision_size
 
@@ -123,7 +125,6 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
     levels = Counter(f"{kv:g}" for kv in net.kv)
     known = state is not None and state.converged
     rated = np.isfinite(net.i_max)
-    drawn, fed_in = np.maximum(net.p_load, 0).sum(), np.maximum(-net.p_load, 0).sum()
     present = _present_loops(net)
     return {
         "case": net.name,
@@ -143,9 +144,7 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
         "decisions": int(problem.free.sum()),
         "reduction": None if problem.contradictions else decision_size(problem).to_dict(),
         "open": int(net.normally_open.sum()),
-        "load_kw": float(drawn * kw),
-        "load_kvar": float(np.maximum(net.q_load, 0).sum() * kw),
-        "generation_kw": float(fed_in * kw),
+        **totals(net).to_dict(),
         "capacitors_kvar": float((np.maximum(-net.q_load, 0).sum() + np.maximum(net.b_shunt, 0).sum()) * kw),
         "charging_kvar": float(np.maximum(net.b, 0)[~net.normally_open].sum() * kw),
         "controls": {
@@ -208,7 +207,7 @@ def _topology(problem: ReconfigurationProblem, faults: Sequence[str]) -> list[Fi
     ends = np.sort(np.column_stack([net.from_bus, net.to_bus])[decided], axis=1)
     _, first, count = np.unique(ends, axis=0, return_index=True, return_counts=True)
     side_by_side = [
-        ", ".join(str(net.branch_ids[e]) for e in decided[(ends == ends[first[k]]).all(axis=1)])
+        ", ".join(branch_label(net, e) for e in decided[(ends == ends[first[k]]).all(axis=1)])
         for k in np.flatnonzero(count > 1)
     ]
     if side_by_side:
@@ -325,7 +324,9 @@ def _present_state(problem: ReconfigurationProblem, state: Evaluation) -> list[F
     lowest = int(np.argmin(state.vm))
     drop = float(net.substation_vm.max() - state.vm[lowest])
     if drop > SUSPICIOUS_DROP:
-        found.append(Finding(Severity.ERROR, f"bus {net.bus_ids[lowest]}", f"voltage {state.vm[lowest]:.3f} pu", units))
+        found.append(
+            Finding(Severity.ERROR, f"bus {bus_label(net, lowest)}", f"voltage {state.vm[lowest]:.3f} pu", units)
+        )
     if drawn and state.loss_kw > SUSPICIOUS_LOSS * drawn:
         found.append(
             Finding(Severity.ERROR, "present state", f"{state.loss_kw / drawn:.0%} of the load is lost", units)
@@ -359,7 +360,7 @@ def _present_state(problem: ReconfigurationProblem, state: Evaluation) -> list[F
 def _group(
     net: Network, mask: Bools, severity: Severity, value: Any, advice: str, worst: Floats | None = None
 ) -> list[Finding]:
-    return _grouped([str(i) for i in net.branch_ids], "branch", mask, severity, value, advice, worst)
+    return _grouped([branch_label(net, e) for e in range(net.n_branch)], "branch", mask, severity, value, advice, worst)
 
 
 def _group_buses(
@@ -370,7 +371,7 @@ def _group_buses(
     worst: Floats | None = None,
     severity: Severity = Severity.WARNING,
 ) -> list[Finding]:
-    return _grouped([str(i) for i in net.bus_ids], "bus", mask, severity, value, advice, worst)
+    return _grouped([bus_label(net, k) for k in range(net.n_bus)], "bus", mask, severity, value, advice, worst)
 
 
 def _grouped(

@@ -352,11 +352,8 @@ def heads_kw(problem: ReconfigurationProblem, configuration: Configuration, foun
 
 def _as_in_file(problem: ReconfigurationProblem) -> bool:
     """Loads and generation are the nominal ones of the network, and nothing is out of service."""
-    net, scenario = problem.network, problem.scenario
+    scenario, nominal = problem.scenario, Scenario.nominal(problem.network)
     return bool(
-        np.array_equal(scenario.p_load, net.p_load)
-        and np.array_equal(scenario.q_load, net.q_load)
-        and not scenario.p_gen.any()
-        and not scenario.q_gen.any()
+        all(np.array_equal(getattr(scenario, k), getattr(nominal, k)) for k in ("p_load", "q_load", "p_gen", "q_gen"))
         and not problem.out_of_service.any()
     )
