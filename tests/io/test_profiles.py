@@ -201,6 +201,15 @@ def test_odd_columns_of_parquet(case33: Network, tmp_path: Path) -> None:
         read_profiles(path, case33)
 
 
+def test_parquet_with_a_damaged_name(case33: Network, tmp_path: Path) -> None:
+    """The name of a column that is no text is refused as a table that cannot be read."""
+    path = tmp_path / "p.parquet"
+    pyarrow.parquet.write_table(pa.table({"time": [0], "2.p_kw": [1.0]}), path)
+    path.write_bytes(path.read_bytes().replace(b"2.p_kw", b"\xd1.p_kw"))
+    with pytest.raises(DataError, match="not a table that can be read"):
+        read_profiles(path, case33)
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 not parquet", b"\xff\xfe\x00time"])
 @pytest.mark.parametrize("name", ["p.csv", "p.parquet"])
 def test_files_that_are_no_tables(tmp_path: Path, case33: Network, name: str, content: bytes):

@@ -117,11 +117,11 @@ def read_profile_table(path: Path) -> ProfileTable:
     _check_size(path)
     try:
         table = pyarrow.parquet.read_table(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+        names = [str(name) for name in table.column_names]
     except OSError as error:
         raise DataError(subject, [f"cannot be read: {error.strerror or error}"]) from None
     except (pa.ArrowException, ValueError, KeyError, OverflowError) as error:
         raise DataError(subject, [f"not a table that can be read: {str(error).splitlines()[0]}"]) from None
-    names = [str(name) for name in table.column_names]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(subject, [f"column {name!r} occurs more than once" for name in twice])
@@ -165,7 +165,7 @@ def _check_size(path: Path) -> None:
         if path.suffix.lower() == ".parquet" and size <= _MOST_BYTES:
             metadata = pyarrow.parquet.ParquetFile(path).metadata
             cells = metadata.num_rows * metadata.num_columns
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, ValueError, KeyError, OverflowError):
         return  # said when it is read
     if size > _MOST_BYTES:
         raise DataError(str(path), [f"is larger than {_MOST_BYTES >> 20} MiB, the most that is read of profiles"])
