@@ -32,10 +32,10 @@ AGREEMENT = 1e-4
 """Relative gap to which the MILP proves, hence to which two proofs can differ."""
 
 
-def build(config: Path, out: Path, shards: int | None, workers: int, time_limit: float) -> Manifest:
-    """Draw and label the first ``shards`` shards of a dataset, all where None."""
+def build(config: Path, out: Path, shards: int | None, workers: int, time_limit: float | None) -> Manifest:
+    """Draw and label the first ``shards`` shards of a dataset, all where None; without a time limit nodes count."""
     wanted = GenerateConfig.from_toml(config)
-    options = replace(LABEL_OPTIONS, time_limit=time_limit)
+    options = LABEL_OPTIONS if time_limit is None else replace(LABEL_OPTIONS, time_limit=time_limit, node_limit=None)
     manifest = generate(wanted, out, shards=())
     last = manifest.n_shards if shards is None else min(shards, manifest.n_shards)
     for first in range(0, last, PIECE):
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     make.add_argument("out", type=Path)
     make.add_argument("--shards", type=int, help="only the first so many; all where absent")
     make.add_argument("--workers", type=int, default=1)
-    make.add_argument("--time-limit", type=float, default=1.0, help="seconds per label")
+    make.add_argument("--time-limit", type=float, help="seconds per label; nodes are counted where absent")
     check = commands.add_parser("verify")
     check.add_argument("directory", type=Path)
     check.add_argument("--sample", type=int, default=40)

@@ -227,5 +227,5 @@ def _solution(
 ) -> Solution:
     """The answer, set in the tool of the file where that is asked for and there is one."""
     origin = question.imported.answered(asked, result, check=source_check)
-    patience = min(EXPLANATION_S, time_limit or EXPLANATION_S)
+    patience = None if time_limit is None else min(EXPLANATION_S, time_limit)
     return Solution(replace(question, problem=asked), result, origin, *order, patience)

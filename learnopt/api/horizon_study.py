@@ -148,6 +148,7 @@ def horizon(
     checkpoint: str | Path | None = None,
     gap: float = 1e-3,
     time_limit: float | None = None,
+    node_limit: int | None = None,
     k_best: int = 4,
     seed: int = 0,
     scenario: Situation = None,
@@ -194,6 +195,8 @@ def horizon(
         Relative gap at which to stop.
     time_limit
         Seconds; the best plan found by then is returned.
+    node_limit
+        Nodes of all searches after which the same happens, with the same plan on every machine.
     k_best
         Configurations proven per step, as candidates.
     scenario
@@ -259,6 +262,7 @@ def horizon(
         window=window,
         gap=gap,
         time_limit=time_limit,
+        node_limit=node_limit,
         k_best=k_best,
         out=folder,
         milp=kind is HorizonEngine.MILP,

@@ -109,7 +109,8 @@ def savings(
     co2_kg_per_mwh: float | None = None,
     representatives: int | None = None,
     gap: float = 1e-2,
-    proof_time: float = 120.0,
+    proof_time: float | None = None,
+    node_limit: int | None = None,
     scenario: Situation = None,
     limits: Enforced = "file",
     vmin: float | None = None,
@@ -142,7 +143,10 @@ def savings(
     representatives
         Load situations that stand for the steps while choosing; by size where absent.
     gap, proof_time
-        Proofs of single steps stop at this gap of the hourly bound, or after these seconds.
+        Proofs of single steps stop at this gap of the hourly bound, or after these seconds; nodes are counted where no
+        time is given.
+    node_limit
+        Nodes of all searches and proofs together, by size where absent: the same answer on every machine.
     scenario
         Outages and locks that hold in every step, as of :func:`problem`.
     limits, vmin, vmax, charging, remote_only
@@ -182,6 +186,7 @@ def savings(
         representative_steps=representatives,
         gap=gap,
         proof_time=proof_time,
+        node_limit=node_limit,
         directory=directory,
         progress=progress,
     )

@@ -33,7 +33,7 @@ from learnopt.studies.configuration.switching_order import Operation, Parallelin
 from learnopt.studies.inspection.reconcile import Origin
 
 EXPLANATION_S = 5.0
-"""Most time spent on finding the limits that conflict."""
+"""Most time spent on finding the limits that conflict, where a time limit is set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Solution(Answer):
     head
         Who made and checked the switching order, and of when its data are.
     explanation_s
-        Most time for :attr:`conflicts` [s].
+        Most time for :attr:`conflicts` [s]; None = the work is counted.
     """
 
     question: Question
@@ -61,7 +61,7 @@ class Solution(Answer):
     origin: Origin
     paralleling: Paralleling = Paralleling.ALLOWED
     head: Head = field(default_factory=Head)
-    explanation_s: float = EXPLANATION_S
+    explanation_s: float | None = None
 
     @property
     def problem(self) -> ReconfigurationProblem:

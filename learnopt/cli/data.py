@@ -66,19 +66,24 @@ def label(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a generated dataset.")],
     engine: Annotated[str, typer.Option(help="Exact engine: tree, milp or enumerate.")] = "tree",
     workers: Annotated[int, typer.Option(help="Processes; 0 = one per core.")] = 0,
+    node_limit: Annotated[
+        int | None, typer.Option(help="Nodes per instance; what is not proven by then keeps its gap.")
+    ] = None,
     time_limit: Annotated[
-        float, typer.Option(help="Seconds per instance; what is not proven by then keeps its gap.")
-    ] = 2.0,
+        float | None, typer.Option(help="Seconds per instance instead: labels then depend on the machine.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Solve every instance exactly; run again after an interruption to complete."""
     from learnopt.engines import SolveOptions
-    from learnopt.learned.labels import label_dataset
+    from learnopt.learned.labels import LABEL_NODES, label_dataset
     from learnopt.network import Certificate
 
     if workers < 0:
         raise DataError("label", [f"workers = {workers} must be >= 0"])
-    options = SolveOptions(certify=Certificate.AC, time_limit=time_limit)
+    if node_limit is None and time_limit is None:
+        node_limit = LABEL_NODES
+    options = SolveOptions(certify=Certificate.AC, time_limit=time_limit, node_limit=node_limit)
     with progress_bar() as bar:
         task = bar.add_task("shards", total=None)
         manifest = label_dataset(

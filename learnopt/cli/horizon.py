@@ -60,6 +60,9 @@ def horizon(
     ] = None,
     gap: Annotated[float, typer.Option(help="Relative gap to stop at.")] = 1e-3,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; the best plan found by then is returned.")] = None,
+    node_limit: Annotated[
+        int | None, typer.Option(help="Nodes of all searches; the plan is then the same on every machine.")
+    ] = None,
     k_best: Annotated[int, typer.Option(help="Configurations proven per step, as candidates.")] = 4,
     scenario: HeldScenarioOption = None,
     vmin: VminOption = None,
@@ -103,6 +106,7 @@ def horizon(
             checkpoint=checkpoint,
             gap=gap,
             time_limit=time_limit,
+            node_limit=node_limit,
             k_best=k_best,
             scenario=scenario,
             limits=enforced(no_limits),

@@ -56,7 +56,12 @@ def savings(
         int | None, typer.Option(help="Load situations that stand for the steps while choosing; by size if absent.")
     ] = None,
     gap: Annotated[float, typer.Option(help="Relative gap of the hourly bound at which proofs stop.")] = 1e-2,
-    proof_time: Annotated[float, typer.Option(help="Seconds for proofs of single steps; 0 = none.")] = 120.0,
+    proof_time: Annotated[
+        float | None, typer.Option(help="Seconds for proofs of single steps; 0 = none. Nodes are counted if absent.")
+    ] = None,
+    node_limit: Annotated[
+        int | None, typer.Option(help="Nodes of all searches and proofs together; by size if absent.")
+    ] = None,
     vmin: VminOption = None,
     vmax: VmaxOption = None,
     no_limits: NoLimitsOption = False,
@@ -96,6 +101,7 @@ def savings(
             representatives=representatives,
             gap=gap,
             proof_time=proof_time,
+            node_limit=node_limit,
             scenario=scenario,
             limits=enforced(no_limits),
             vmin=vmin,

@@ -340,6 +340,7 @@ def find_incumbent(
     limit: float = math.inf,
     watch: Stopwatch | None = None,
     share: float = 0.2,
+    work: float = math.inf,
 ) -> Configuration | None:
     """Best configuration of branch exchange from a given start, the normal state, sequential opening and random trees.
 
@@ -353,9 +354,11 @@ def find_incumbent(
     share
         It takes this share of them, counted as work: where the limit is not reached the answer does not depend on the
         machine.
+    work
+        Buses of all sweeps together at which it ends, too.
     """
     best: Configuration | None = None
-    for better in _improvements(problem, start, rng, random_starts, limit, watch, share):
+    for better in _improvements(problem, start, rng, random_starts, limit, watch, share, work):
         best = better
     return best
 
@@ -368,11 +371,12 @@ def _improvements(
     limit: float,
     watch: Stopwatch | None,
     share: float = math.inf,
+    most: float = math.inf,
 ) -> Iterator[Configuration]:
     """Local optima of rising quality, the best last."""
     search = LocalSearch(problem)
     watch = watch or Stopwatch()
-    work = math.inf if math.isinf(limit) else share * limit * BUSES_PER_SECOND
+    work = most if math.isinf(limit) else min(most, share * limit * BUSES_PER_SECOND)
     best_merit = np.inf
     for i in range(2 + random_starts + (start is not None)):
         if (watch.elapsed > limit or search.swept >= work) and best_merit < np.inf:

@@ -48,8 +48,8 @@ from learnopt.physics import evaluate
 REDUCED_WORK, LEAST_NODES = 4e8, 1000
 """Work of the tree search in a reduced problem where the user sets no limit: buses times loops in all nodes, some
 seconds, since fast mode is for answers now; and its least nodes. The answer is the same on every machine."""
-FIRST_LIMIT = 10.0
-"""Seconds for the MILP where the user sets no limit: it is asked only where no admissible configuration is known."""
+FIRST_NODES = 200
+"""Nodes of the MILP where the user sets no limit: it is asked only where no admissible configuration is known."""
 BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 
@@ -243,7 +243,7 @@ class LearnedEngine:
         begin = next((each for each in (*starts, task.belief.most_probable) if reduced.admits(each)), None)
         inner = replace(options, certify=Certificate.AC, time_limit=task.remaining(0.5))
         if options.time_limit is None and engine == "milp":
-            inner = replace(inner, time_limit=FIRST_LIMIT)
+            inner = replace(inner, node_limit=min(FIRST_NODES, options.node_limit or FIRST_NODES))
         elif options.time_limit is None:
             loops = max(len(reduction.problem.core.branches) - reduction.problem.core.n_nodes + 1, 1)
             nodes = max(int(REDUCED_WORK / (reduced.network.n_bus * loops)), LEAST_NODES)

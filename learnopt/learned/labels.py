@@ -18,8 +18,10 @@ from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.network import Certificate, Result, Status
 from learnopt.studies.configuration.solve import warm_up
 
-LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, time_limit=2.0)
-"""Proof of the AC problem where the engine gives one at once; a label that is not proven in time keeps its gap."""
+LABEL_NODES = 20_000
+"""Nodes of one label, some seconds on the largest feeders of the generator: labels are the same on every machine."""
+LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, node_limit=LABEL_NODES)
+"""Proof of the AC problem where the engine gives one at once; a label that is not proven by then keeps its gap."""
 
 
 def label_dataset(
@@ -83,7 +85,7 @@ def label_dataset(
 def _start_worker(engine: str, options: SolveOptions) -> None:
     """Compile before the first label is timed."""
     end_with_parent()
-    warm_up(engine, replace(options, time_limit=None))
+    warm_up(engine, replace(options, time_limit=None, node_limit=None))
 
 
 def end_with_parent() -> None:

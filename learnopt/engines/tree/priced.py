@@ -67,6 +67,7 @@ def priced_bound(
     certify: Certificate = Certificate.AC,
     gap: float = PROOF_GAP,
     metric: Relaxation | None = None,
+    node_limit: int | None = None,
 ) -> PricedBound:
     """Bound loss plus prices from below, starting from a configuration that is good at these prices.
 
@@ -86,6 +87,8 @@ def priced_bound(
         Relative distance below the value to beat at which subtrees are given up.
     metric
         Of an earlier call for this problem.
+    node_limit
+        Nodes after which the search of a gap ends; None = its own.
     """
     kw = problem.network.base.kw
     prices = np.asarray(prices_kw) / kw
@@ -101,6 +104,7 @@ def _search(
     calibration: Configuration | None,
     gap: float,
     metric: Relaxation | None = None,
+    node_limit: int | None = None,
 ) -> PricedBound:
     """One search, for the AC problem or for load currents and iron losses of a configuration; prices in pu."""
     kw = problem.network.base.kw
@@ -135,7 +139,7 @@ def _search(
     # A little above its value, or the reference would be excluded by rounding and the bound would lie above it.
     to_beat, bound, nodes = upper * (1 + 2 * PROOF_GAP), -math.inf, 0
     found: dict[Configuration, None] = {}
-    budget = RUNG if mixed else NODES
+    budget = min(RUNG if mixed else NODES, node_limit or NODES)
     ladder = [g for g in GAP_LADDER if g > gap] if mixed else []
     for stage in [*ladder, max(gap, PROOF_GAP)]:
         search = DepthFirst(relaxation, to_beat, stage)

@@ -33,7 +33,13 @@ from learnopt.physics import evaluate, power_flow
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
 RANDOM_STARTS = 30
+START_WORK = 4e6
+"""Buses of all sweeps of branch exchange, a second or two."""
 ROUNDS = 12
+NODES = 100
+"""Nodes of a solve with integers where no time limit is set."""
+MOST_ARCS = 3000
+"""Arcs beyond which nothing is proven where no time limit is set: a linear model of that size takes seconds."""
 LEAST_PROGRESS = 1e-3
 LISTED = 5
 """Most violations, and most buses with a bound of their own, that are named."""
@@ -43,13 +49,14 @@ CONE_TOLERANCE = 1e-9
 _TOLERABLE = f"{WIDEST_VOLTAGE:.0%} (voltage) or {WIDEST_CURRENT:.0%} (current)"
 
 
-def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float = 5.0) -> list[str]:
+def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float | None = None) -> list[str]:
     """Sentences that say which limits conflict; for problems of one scenario, empty otherwise.
 
     Parameters
     ----------
     time_limit
-        Seconds for the bounds; what is proven by then is stated.
+        Seconds for the bounds; what is proven by then is stated. None = nodes and rounds are counted, some seconds in
+        all, so that the answer is the same on every machine.
     """
     if len(problem.situations) > 1:
         return []
@@ -63,12 +70,14 @@ def explain_infeasibility(problem: ReconfigurationProblem, time_limit: float = 5
         ]
     watch = Stopwatch()
     best = _LeastViolation(problem)
-    best.offer(find_incumbent(problem, None, np.random.default_rng(0), RANDOM_STARTS, time_limit, watch, 0.25))
+    limit = math.inf if time_limit is None else time_limit
+    rng = np.random.default_rng(0)
+    best.offer(find_incumbent(problem, None, rng, RANDOM_STARTS, limit, watch, 0.25, START_WORK))
     if best.total == 0.0:
         return [_within_limits(problem, best)]
     if best.doubtful:
         return ["Power flows of this problem could not be settled: whether the limits conflict is not known."]
-    proven = _proven(problem, best, time_limit, watch)
+    proven = _proven(problem, best, limit, watch)
     if best.total == 0.0:
         return [_within_limits(problem, best)]
     return proven + _found(problem, best)
@@ -119,15 +128,22 @@ class _LeastViolation:
 
 
 def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: float, watch: Stopwatch) -> list[str]:
-    """What the elastic relaxation proves; its configurations are offered on the way."""
+    """What the elastic relaxation proves; its configurations are offered on the way.
+
+    Parameters
+    ----------
+    time_limit
+        Seconds on ``watch``; ``inf`` = nodes are counted.
+    """
     if not problem.free.any():
         return []  # one configuration: what is found is all there is
     if problem.chords.any():
         return []  # the relaxation knows radial states only
     wide = widened(problem)
     data = DistFlowData.of(wide)
-    if not data.bounds.proven:
+    if not data.bounds.proven or (math.isinf(time_limit) and len(data.arcs) > MOST_ARCS):
         return []
+    nodes = NODES if math.isinf(time_limit) else None
     model = build_elastic(problem, data)
     define_cuts(model)
     tangents = Tangents(data.arcs, lambda arc, alpha, beta: add_tangents(model, data, arc.tolist(), alpha, beta))
@@ -145,7 +161,10 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
         """One solve of the model as it is; the solution is loaded into it."""
         set_integrality(model, integral)
         compiled = CompiledModel(model, size=1.0, units=units)
-        run = compiled.solve(time_limit=seconds) if integral else compiled.solve_relaxation(seconds)
+        if integral:
+            run = compiled.solve(time_limit=seconds, node_limit=nodes)
+        else:
+            run = compiled.solve_relaxation(seconds)
         if run.values is not None:
             compiled.load(run.values)
         return run

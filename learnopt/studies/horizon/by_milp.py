@@ -47,7 +47,8 @@ class MilpProofs:
         left = None
         if math.isfinite(self.work.limit):  # every step gets its share, so that each has a bound
             left = max(self.work.left / (self.problem.n_steps - t), 0.05)
-        options = SolveOptions(gap=min(max(0.1 * self.gap, 1e-4), 1e-3), time_limit=left)
+        nodes = self.work.nodes_left(1 / (self.problem.n_steps - t))
+        options = SolveOptions(gap=min(max(0.1 * self.gap, 1e-4), 1e-3), time_limit=left, node_limit=nodes)
         result = MilpEngine().solve(self.problem.steps[t], options, start)
         self.work.count(result)
         found = () if result.configuration is None else (result.configuration,)
@@ -115,7 +116,8 @@ class MilpProofs:
             priced = Coupled(problem.alone(t), prices=prices.by_step[t : t + 1])
             start = Plan((pool.configurations[reference[t]],), pool.settings_at(int(reference[t]), t))
             left = None if math.isinf(work.limit) else max(work.left, 0.05)
-            options = SolveOptions(gap=max(0.3 * gap, 1e-4), time_limit=left)
+            nodes = work.nodes_left(1 / (problem.n_steps - t))
+            options = SolveOptions(gap=max(0.3 * gap, 1e-4), time_limit=left, node_limit=nodes)
             result = solve_periods(priced, options, start, self.ac_kw[t : t + 1])
             work.count(result)
             total += result.bound_kwh if result.proven else -math.inf

@@ -17,10 +17,13 @@ from learnopt.studies.horizon.rounds import Rounds
 from learnopt.studies.horizon.store import StepRecord
 from learnopt.studies.horizon.work import Work
 
-LOOSE_SECONDS = 2.0
-"""Longest search for the configuration of a step where the tight AC bounds do not apply."""
+LOOSE_WORK, LEAST_NODES = 2e8, 500
+"""Work of the first search for the configuration of a step where the tight AC bounds do not apply: buses times loops in
+all nodes, a second or two; and its least nodes."""
+LOOK_AHEAD_SHARE = 0.1
+"""Share of the nodes left for one window."""
 STATIC_SHARE = 0.3
-"""Share of the time limit for the best single configuration."""
+"""Share of the limits for the best single configuration."""
 
 
 class TreeProofs:
@@ -48,13 +51,15 @@ class TreeProofs:
 
     def step(self, t: int, start: Configuration | None) -> StepRecord:
         """The best configurations of one step, proven to the end where that is quick."""
-        step = self.problem.steps[t]
+        step, net = self.problem.steps[t], self.problem.network
+        share = 1 / (self.problem.n_steps - t)  # every step gets its share of the nodes, so that each has a bound
         if self.loose:
-            result = self._solve(step, start, 1, LOOSE_SECONDS, self.gap)
+            quick = max(int(LOOSE_WORK / (net.n_bus * max(net.n_loops, 1))), LEAST_NODES)
+            result = self._solve(step, start, 1, self.work.nodes_left(share, quick), gap=self.gap)
             if result.configuration is None and result.status is not Status.INFEASIBLE:
-                result = self._solve(step, start, 1, gap=self.gap)
+                result = self._solve(step, start, 1, self.work.nodes_left(share), gap=self.gap)
         else:
-            result = self._solve(step, start, self.k_best)
+            result = self._solve(step, start, self.k_best, self.work.nodes_left(share))
         found = [] if result.configuration is None else [result.configuration]
         found += [a.configuration for a in result.alternatives if a.configuration not in found]
         return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
@@ -70,14 +75,15 @@ class TreeProofs:
         """Best single configuration of all steps, the cost of switching to it included; a candidate too."""
         path = pool.best()
         start = None if path is None else pool.configurations[int(np.bincount(path).argmax())]
-        result = self._solve(self.problem.together, start, 1, STATIC_SHARE * self.work.limit)
+        nodes, seconds = self.work.nodes_left(STATIC_SHARE), STATIC_SHARE * self.work.limit
+        result = self._solve(self.problem.together, start, 1, nodes, seconds)
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known=self.problem.n_steps)
         return result
 
     def look_ahead(self, pool: Pool, ahead: HorizonProblem, state: Configuration, known: int) -> None:
         """The best single configuration of a window is a candidate too."""
-        result = self._solve(ahead.together, state, 1)
+        result = self._solve(ahead.together, state, 1, self.work.nodes_left(LOOK_AHEAD_SHARE))
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known)
 
@@ -109,14 +115,13 @@ class TreeProofs:
         problem: ReconfigurationProblem,
         start: Configuration | None,
         k_best: int,
+        nodes: int | None,
         seconds: float = math.inf,
         gap: float | None = None,
     ) -> Result:
         left = max(min(seconds, self.work.left), 1e-3)
-        result = TreeSearchEngine(k_best=k_best).solve(
-            problem,
-            SolveOptions(certify=self.certificate, time_limit=left if math.isfinite(left) else None, gap=gap),
-            start,
-        )
+        limit = left if math.isfinite(left) else None
+        options = SolveOptions(certify=self.certificate, time_limit=limit, node_limit=nodes, gap=gap)
+        result = TreeSearchEngine(k_best=k_best).solve(problem, options, start)
         self.work.count(result)
         return result

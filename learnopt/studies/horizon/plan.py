@@ -24,6 +24,7 @@ def plan_horizon(
     window: int | None = None,
     gap: float = 1e-3,
     time_limit: float | None = None,
+    node_limit: int | None = None,
     k_best: int = 4,
     out: Path | None = None,
     milp: bool = False,
@@ -48,6 +49,9 @@ def plan_horizon(
         Relative gap at which the rounds stop.
     time_limit
         Seconds for everything; None = no limit.
+    node_limit
+        Branch-and-bound nodes of all searches, after which the best plan found is returned; None = no limit. Unlike
+        with a time limit the answer is the same on every machine.
     k_best
         Configurations proven per step. Where the tight AC bounds do not cover the problem one is, to the gap.
     out
@@ -71,13 +75,17 @@ def plan_horizon(
         bad.append(f"gap = {gap} must be a finite number >= 0")
     if time_limit is not None and not time_limit > 0:
         bad.append(f"time_limit = {time_limit} must be > 0 [s]")
+    if node_limit is not None and node_limit < 1:
+        bad.append(f"node_limit = {node_limit} must be >= 1")
     if k_best < 1:
         bad.append(f"k_best = {k_best} must be >= 1")
     if bad:
         raise DataError("horizon", bad)
     kept = None if out is None else HorizonFolder(out, problem, k_best)
     limit = math.inf if time_limit is None else time_limit
-    work = Work(limit) if progress is None else Work(limit, progress)
+    work = Work(limit, node_limit=node_limit)
+    if progress is not None:
+        work.report = progress
     window = None if window == problem.n_steps else window
     proofs: Proofs = TreeProofs(problem, work, gap, k_best)
     if problem.controls:

@@ -121,9 +121,10 @@ class Rounds:
                 certificate,
                 gap=gap,
                 metric=metric,
+                node_limit=work.nodes_left(),
             )
             self._metrics[t] = priced.metric or metric
-            work.nodes += priced.nodes
+            work.nodes += max(priced.nodes, 1)
             total += priced.bound_kw * hours
             if self.loose and priced.certificate is Certificate.AC:
                 self._learn_step(t, step, priced.bound_kw, prices.by_step[t] / hours)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Suggest = Callable[[ReconfigurationProblem], list[Configuration]]
 
 MODEL_SHARE = 0.7
-"""Share of the time left for one model of all steps, or for those of all windows."""
+"""Share of the time and nodes left for one model of all steps, or for those of all windows."""
 
 
 class Proofs(Protocol):
@@ -191,7 +191,8 @@ class Run:
         from learnopt.engines.milp.results import solve_periods  # loads Pyomo and HiGHS
 
         left = None if math.isinf(self.work.limit) else max(share * MODEL_SHARE * self.work.left, 0.05)
-        result = solve_periods(Coupled(problem), SolveOptions(gap=self.gap, time_limit=left), start, bounds_kw)
+        options = SolveOptions(gap=self.gap, time_limit=left, node_limit=self.work.nodes_left(share * MODEL_SHARE))
+        result = solve_periods(Coupled(problem), options, start, bounds_kw)
         self.work.count(result)
         return result
 

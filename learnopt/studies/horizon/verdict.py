@@ -185,7 +185,7 @@ class Verdict:
                 f"Each step was decided with {self.window} steps known; the bound is that of full knowledge."
             )
         elif not settled and self.work.late:
-            sentences.append(f"Time limit of {self.work.limit:g} s reached.")
+            sentences.append(self.work.reached)
         elif not settled:
             sentences.append("The bound stopped rising before the gap was reached.")
         if certificate is Certificate.MODEL:

@@ -12,6 +12,7 @@ of clusters of hours; then the hours follow whose loss is farthest above what is
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -87,9 +88,10 @@ class HourlyBound:
         start: Sequence[Configuration],
         gap: float,
         seconds: float,
+        nodes: int,
         report: Callable[[int], None] = lambda _proven: None,
     ) -> None:
-        """Prove hours until the bound of all of them is within a gap of the losses known, or the time is over.
+        """Prove hours until the bound of all of them is within a gap of the losses known, or a limit is reached.
 
         Parameters
         ----------
@@ -97,17 +99,23 @@ class HourlyBound:
             Least loss known of each step [kW], shape (n_step,); what is not finite is not waited for.
         start
             A good configuration of each step.
+        seconds, nodes
+            Most time, and most nodes of all proofs, each of which counts as one at least.
         report
             Called with the number of steps proven.
         """
         problem, hours, watch = self.problem, self.problem.hours, Stopwatch()
-        if self.obstacles or seconds <= 0:
+        if self.obstacles or seconds <= 0 or nodes <= 0:
             return
+        spent = 0
 
         def prove(loads: list[tuple[Floats, Floats]], starts: list[Configuration]) -> list[float]:
-            left = seconds - watch.elapsed
+            nonlocal spent
+            # What is left is shared before any of them begins: threads have no influence on what they find.
+            left, each = seconds - watch.elapsed, max((nodes - spent) // len(loads), 1)
             tasks = zip(loads, starts, strict=True)
-            found = in_threads(lambda task: self._prove(task[0][0], task[0][1], task[1], left), tasks, WORKERS)
+            found = in_threads(lambda task: self._prove(task[0][0], task[0][1], task[1], left, each), tasks, WORKERS)
+            spent += sum(one.nodes for one in found)
             for (p, q), one in zip(loads, found, strict=True):
                 if one.configuration is not None:
                     self.found[one.configuration] = None
@@ -117,12 +125,12 @@ class HourlyBound:
             return [one.bound_kw for one in found]
 
         if self.monotone:
-            groups = clusters(self._loads, hours, min(FLOORS, problem.n_steps))
+            groups = clusters(self._loads, hours, min(FLOORS, problem.n_steps, nodes))
             floors = [(problem.p[group].min(axis=0), problem.q[group].min(axis=0)) for group in groups]
             prove(floors, [start[int(group[0])] for group in groups])
         open_steps = np.isfinite(least_kw)
         wanted = np.where(open_steps, least_kw, 0.0)
-        while watch.elapsed < seconds:
+        while watch.elapsed < seconds and spent < nodes:
             missing = np.where(open_steps, hours * np.maximum(wanted - self.bound_kw, 0.0), 0.0)
             excess = missing.sum() - gap * float(hours @ wanted)
             if excess <= 0 or not missing.any():
@@ -130,18 +138,19 @@ class HourlyBound:
             worst = np.argsort(-missing, kind="stable")[:BATCH]
             # No more than can be needed: a proof closes at most what its step misses.
             needed = 1 + int(np.searchsorted(np.cumsum(missing[worst]), excess))
-            steps = worst[: min(needed, np.count_nonzero(missing[worst]))]
+            steps = worst[: min(needed, np.count_nonzero(missing[worst]), nodes - spent)]
             open_steps[steps] = False
             values = prove([(problem.p[t], problem.q[t]) for t in steps], [start[t] for t in steps])
             self.bound_kw[steps] = np.maximum(self.bound_kw[steps], values)
             self.proven += len(steps)
             report(self.proven)
 
-    def _prove(self, p: Floats, q: Floats, start: Configuration, seconds: float) -> Found:
+    def _prove(self, p: Floats, q: Floats, start: Configuration, seconds: float, nodes: int) -> Found:
         """The best configuration for some loads, and what it loses at least."""
         asked = self.problem.together(p[None], q[None], np.ones(1), limits=Limits())
-        options = SolveOptions(certify=Certificate.AC, gap=self.gap, time_limit=max(seconds, 1e-3))
-        return self.searches.ask(asked, options, start, whole=True)
+        limit = max(seconds, 1e-3) if math.isfinite(seconds) else None
+        options = SolveOptions(certify=Certificate.AC, gap=self.gap, time_limit=limit, node_limit=nodes)
+        return self.searches.ask(asked, options, start)
 
     def _follow(self, p: Floats, q: Floats, value_kw: float) -> None:
         """Bounds of all steps whose loads are above some multiple of loads with this bound."""

@@ -42,10 +42,13 @@ class Found:
         The best one met, None where there is none.
     bound_kw
         Proven lower bound of the AC loss, 0 where nothing is proven.
+    nodes
+        Nodes of the search, at least one: remembered ones count again, so that a study that goes on is the same.
     """
 
     configuration: Configuration | None
     bound_kw: float
+    nodes: int = 1
 
 
 class Searches:
@@ -86,31 +89,33 @@ class Searches:
         self._known = self._read()
         self._saved = len(self._known)
 
-    def ask(
-        self, asked: ReconfigurationProblem, options: SolveOptions, start: Configuration, *, whole: bool = False
-    ) -> Found:
+    def ask(self, asked: ReconfigurationProblem, options: SolveOptions, start: Configuration) -> Found:
         """Search, or remember: safe to be called by several threads.
 
-        Parameters
-        ----------
-        whole
-            Only what came to its end is remembered: the time limit depends on what was done before.
+        What came to its end is remembered for any limits, what ended at a node limit for this one, and what ended at a
+        time limit not at all: that depends on the machine.
 
         Raises
         ------
         KeyboardInterrupt
             If the search was interrupted.
         """
-        key = _digest(asked, options)
-        if key in self._known:
-            return self._known[key]
+        key, limit = _digest(asked, options), options.node_limit
+        ended = self._known.get(key)
+        if ended is not None and (limit is None or ended.nodes <= limit):
+            return ended
+        if (cut := self._known.get(f"{key} {limit}")) is not None:
+            return cut
         result = TreeSearchEngine().solve(asked, options, start)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         proven = result.certificate is Certificate.AC and result.dual_bound_kw is not None
-        found = Found(result.configuration, max(result.dual_bound_kw or 0.0, 0.0) if proven else 0.0)
-        if result.status in _ENDED or not whole:
+        bound = max(result.dual_bound_kw or 0.0, 0.0) if proven else 0.0
+        found = Found(result.configuration, bound, max(result.nodes, 1))
+        if result.status in _ENDED:
             self._known[key] = found
+        elif options.time_limit is None:
+            self._known[f"{key} {limit}"] = found
         return found
 
     def save(self, now: bool = False) -> None:
@@ -121,7 +126,7 @@ class Searches:
         net = self.problem.network
         content = {
             "open_branches": [None if c is None else net.open_ids(c) for c in trees],
-            "searches": {key: [trees[f.configuration], f.bound_kw] for key, f in self._known.items()},
+            "searches": {key: [trees[f.configuration], f.bound_kw, f.nodes] for key, f in self._known.items()},
         }
         _write(self.directory / "searches.json", content)
         self._saved, self._since = len(self._known), Stopwatch()
@@ -133,7 +138,10 @@ class Searches:
             raw = json.loads((self.directory / "searches.json").read_text(encoding="utf-8"))
             net = self.problem.network
             trees = [None if ids is None else net.configuration(ids) for ids in raw["open_branches"]]
-            return {str(key): Found(trees[k], float(bound)) for key, (k, bound) in raw["searches"].items()}
+            return {
+                str(key): Found(trees[k], float(bound), int(nodes))
+                for key, (k, bound, nodes) in raw["searches"].items()
+            }
         except (OSError, ValueError, KeyError, IndexError, TypeError, DataError):
             return {}
 

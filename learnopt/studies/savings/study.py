@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -32,8 +33,13 @@ WORK = 1_500_000
 FEWEST = 12
 SITUATIONS = 48
 """Representatives whose own optimum becomes a candidate."""
-SEARCH_S = 30.0
-"""Most time for one configuration of a season or of all of them."""
+SEARCH_WORK, LEAST_NODES = 1.2e9, 100
+"""Entries that one search for a season or for all of them may touch where no limit is set, half a minute, and its least
+nodes."""
+PROOF_WORK, SETUP_WORK = 5e9, 1e5
+"""Entries that all proofs of single steps may touch where no limit is set, two minutes; what a node costs besides."""
+PROOF_SHARE = 0.5
+"""Share of a node limit that is kept for the proofs of single steps."""
 SINGLE = 0.8
 """Gap of the proof of a single step, in parts of the gap of all: a looser one is faster."""
 USELESS = 0.5
@@ -45,7 +51,8 @@ def savings_study(
     *,
     representative_steps: int | None = None,
     gap: float = 1e-2,
-    proof_time: float = 120.0,
+    proof_time: float | None = None,
+    node_limit: int | None = None,
     directory: Path | None = None,
     progress: Progress | None = None,
 ) -> Savings:
@@ -64,7 +71,10 @@ def savings_study(
     gap
         Relative gap of the hourly bound at which proofs stop.
     proof_time
-        Seconds for proofs of single steps; 0 = none.
+        Seconds for proofs of single steps; 0 = none. None = nodes are counted, so that the answer is the same on every
+        machine.
+    node_limit
+        Branch-and-bound nodes of all searches and proofs together; None = by size of the feeder.
     directory
         Folder that keeps every search (:class:`Searches`): an interrupted study goes on there; None = none.
 
@@ -78,14 +88,16 @@ def savings_study(
         bad.append(f"representative_steps = {representative_steps} must be >= 1")
     if not (math.isfinite(gap) and gap >= 0):
         bad.append(f"gap = {gap} must be a finite number >= 0")
-    if not proof_time >= 0:
+    if node_limit is not None and node_limit < 1:
+        bad.append(f"node_limit = {node_limit} must be >= 1")
+    if proof_time is not None and not proof_time >= 0:
         bad.append(f"proof_time = {proof_time} must be >= 0 [s]")
     bad += problem.of_steps(np.arange(1)).contradictions
     if bad:
         raise DataError("savings", bad)
     searches = Searches(problem, directory)
     try:
-        study = _Study(problem, searches, progress or (lambda _what, _done, _total: None))
+        study = _Study(problem, searches, progress or (lambda _what, _done, _total: None), node_limit)
         result = study.run(representative_steps, gap, proof_time)
     finally:
         searches.save(now=True)
@@ -124,15 +136,19 @@ class _Bounds:
 
 
 class _Study:
-    def __init__(self, problem: SavingsProblem, searches: Searches, report: Progress) -> None:
+    def __init__(
+        self, problem: SavingsProblem, searches: Searches, report: Progress, node_limit: int | None = None
+    ) -> None:
         self.problem = problem
+        self.node_limit = node_limit
+        self.nodes = self.asked = 0
         self.searches = searches
         self.report = report
         self.watch = Stopwatch()
         self.pool: dict[Configuration, int] = {}
         self.representatives = 0
 
-    def run(self, count: int | None, gap: float, proof_time: float) -> Savings:
+    def run(self, count: int | None, gap: float, proof_time: float | None) -> Savings:
         problem = self.problem
         hourly = HourlyBound(problem, self.searches, SINGLE * gap)
         self._add([problem.present])
@@ -145,7 +161,12 @@ class _Study:
             least = loss.min(axis=1)
             start = [list(self.pool)[k] for k in np.argmin(loss, axis=1)]
             hourly.raise_to(
-                least, start, gap, proof_time, lambda proven: self.report("steps proven", proven, problem.n_steps)
+                least,
+                start,
+                gap,
+                math.inf if proof_time is None else proof_time,
+                self._proof_nodes(proof_time),
+                lambda proven: self.report("steps proven", proven, problem.n_steps),
             )
             fresh = self._add(hourly.found)
             if fresh:
@@ -215,12 +236,33 @@ class _Study:
     def _candidates(self, asked: ReconfigurationProblem) -> float:
         """Solve, keep what was found, and return the proven AC bound [kW]; 0 where there is none."""
         certify = Certificate.MODEL if tight_obstacles(asked) else Certificate.AC
-        options = SolveOptions(certify=certify, gap=1e-4, time_limit=SEARCH_S)
+        options = SolveOptions(certify=certify, gap=1e-4, node_limit=self._search_nodes(asked))
         found = self.searches.ask(asked, options, next(reversed(self.pool)))
+        self.nodes += found.nodes
+        self.asked += 1
         if found.configuration is not None:
             self._add([found.configuration])
         self.searches.save()
         return found.bound_kw
+
+    def _search_nodes(self, asked: ReconfigurationProblem) -> int:
+        """Nodes for one search: what it may touch by the size of the feeder, and a share of those left."""
+        net = asked.network
+        entries = net.n_branch * (max(net.n_loops, 1) + 2 * len(asked.situations))
+        most = max(int(SEARCH_WORK / entries), LEAST_NODES)
+        if self.node_limit is None:
+            return most
+        searches = 2 * (1 + len(self.problem.seasons)) + SITUATIONS
+        left = (1 - PROOF_SHARE) * self.node_limit - self.nodes
+        return max(min(most, int(left / max(searches - self.asked, 1))), 1)
+
+    def _proof_nodes(self, proof_time: float | None) -> int:
+        """Nodes for the proofs of single steps; seconds count where they are given."""
+        if self.node_limit is not None:
+            return max(self.node_limit - self.nodes, 0)
+        net = self.problem.network
+        entries = net.n_branch * max(net.n_loops, 1) + SETUP_WORK
+        return int(PROOF_WORK / entries) if proof_time is None else sys.maxsize
 
     def _strategies(self, loss: Floats, within: np.ndarray, bounds: _Bounds) -> tuple[Strategy, ...]:
         """Each strategy by dynamic programming over the candidates, measured by the judge."""
@@ -257,7 +299,7 @@ class _Study:
         return tuple(strategies)
 
     @staticmethod
-    def _message(hourly: HourlyBound, proof_time: float) -> str:
+    def _message(hourly: HourlyBound, proof_time: float | None) -> str:
         """What is not proven, and why."""
         if hourly.obstacles:
             return f"Nothing is proven: {'; '.join(hourly.obstacles)}."
@@ -266,4 +308,4 @@ class _Study:
                 "With generation, charging, iron losses or shunts only steps proven one by one count in the bounds: "
                 f"{hourly.proven} of {hourly.problem.n_steps}."
             )
-        return "" if proof_time > 0 else "Steps were not proven one by one (proof time 0)."
+        return "" if proof_time is None or proof_time > 0 else "Steps were not proven one by one (proof time 0)."

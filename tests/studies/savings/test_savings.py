@@ -90,7 +90,7 @@ def test_hours_that_follow_from_others_are_bounded_from_below(seed: int) -> None
     problem = replace(problem, p=problem.p * 3, q=problem.q * 3)
     least = np.nanmin(brute_force(problem)[1], axis=1)
     bound = HourlyBound(problem, Searches(problem, None), 1e-3)
-    bound.raise_to(least, [problem.present] * STEPS, 0.3, 600)
+    bound.raise_to(least, [problem.present] * STEPS, 0.3, 600, 10**9)
     assert bound.proven < STEPS
     assert np.count_nonzero(bound.bound_kw) > bound.proven
     assert np.all(bound.bound_kw <= least * (1 + 1e-7))
@@ -104,7 +104,7 @@ def test_hours_do_not_follow_where_iron_loses(seed: int) -> None:
     problem = study_of(network, seed)
     least = np.nanmin(brute_force(problem)[1], axis=1)
     bound = HourlyBound(problem, Searches(problem, None), 1e-3)
-    bound.raise_to(least, [problem.present] * STEPS, 0.3, 600)
+    bound.raise_to(least, [problem.present] * STEPS, 0.3, 600, 10**9)
     assert not bound.monotone
     assert np.all(bound.bound_kw <= least * (1 + 1e-7))
 
