@@ -6,7 +6,7 @@ a name, and a name counts where only one object bears it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -23,6 +23,11 @@ _CANDIDATES = 6
 def label(identity: Id, name: str) -> str:
     """Name first, id second."""
     return f"{name} ({identity})" if name and name != str(identity) else str(identity)
+
+
+def labels(identities: Sequence[Id], names: Sequence[str]) -> str:
+    """Several for people, in one line."""
+    return ", ".join(label(identity, name) for identity, name in zip(identities, names, strict=True))
 
 
 def bus_label(network: Network, k: SupportsIndex) -> str:

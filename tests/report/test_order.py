@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict
 from learnopt.io.csv_folder import write_csv_folder
 from learnopt.network import Network, ReconfigurationProblem
+from learnopt.report.configuration.export import write_export
 from learnopt.report.configuration.order import travels
-from learnopt.studies.configuration.switching_order import normal_state, switching_plan
+from learnopt.studies.configuration.switching_order import Action, normal_state, switching_plan
 
 MANUAL = {"operation": "manual"}
 
@@ -87,3 +89,13 @@ def test_command_line_page_and_steps(ring: Network, tmp_path: Path, capsys: pyte
     assert cells == ["manual", "False", "True"]
     assert "crew" not in printed("solve", case, "--remote-only")
     assert json.loads(printed("inspect", case, "--json"))["manual"] == 1
+
+
+def test_an_export_is_walked_once_more(ring: Network, tmp_path: Path) -> None:
+    """An order put together by hand that closes onto the fault is refused with the number of its step."""
+    problem = learnopt.problem(ring, {"out_of_service": [2]})
+    answer = learnopt.solve(problem)
+    spoilt = [replace(o, step=k, action=Action.CLOSE) for k, o in enumerate(answer.operations[:1], 1)]
+    with pytest.raises(DataError, match="step 1, close branch 2: it is out of service"):
+        write_export(tmp_path / "steps.csv", "", problem, answer.result, spoilt)
+    assert not (tmp_path / "steps.csv").exists()

@@ -13,8 +13,9 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import read_times, regular_series
 from learnopt.io.profiles.series import Profiles
-from learnopt.io.profiles.table import ProfileTable, Quantity, quantity_of, read_profile_table, wide
+from learnopt.io.profiles.table import ProfileTable, Quantity, bus_of_column, quantity_of, read_profile_table, wide
 from learnopt.network import Floats, Network
+from learnopt.network.names import find_bus
 
 _SUSPICIOUS_PU, _SUSPICIOUS_KW = 2.0, 20.0
 """Powers up to 2 at a bus of more than 20 kW are taken for per unit that somebody forgot to mark."""
@@ -52,9 +53,12 @@ def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Qua
     for column in table.columns:
         quantity = quantity_of(column, network)
         if quantity is None:
+            _, why = find_bus(network, bus_of_column(column))
             bad.append(
-                f"column {column!r} fits no bus of network {network.name!r}: "
-                "name it after a bus id with .p_kw, .q_kvar or .pu, or 'scale'"
+                f"column {column!r}: {why}"
+                if "is the name of" in why
+                else f"column {column!r} fits no bus of network {network.name!r}: "
+                "name it after a bus id with .p_kw, .q_kvar, .gen_kw or .pu, or 'scale'"
             )
         else:
             found.append(quantity)

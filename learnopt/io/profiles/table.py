@@ -12,6 +12,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times, check_cells
 from learnopt.network import Floats, Ints, Network
+from learnopt.network.names import find_bus
 
 if TYPE_CHECKING:  # half a second that only profiles have to pay
     import pyarrow as pa
@@ -93,13 +94,15 @@ def quantity_of(column: str, network: Network) -> Quantity | None:
     return Quantity(column, bus, kind, kilo)
 
 
+def bus_of_column(column: str) -> str:
+    """The part of a column name that stands for a bus."""
+    match = _SUFFIX.match(column.strip()) or _PREFIX.match(column.strip())
+    return match["bus"].strip() if match else column.strip()
+
+
 def _bus_index(text: str, network: Network) -> int | None:
     """Position of a bus by its id, or by its name where only one bus has it."""
-    by_id = network.bus_index.get(text.strip())
-    if by_id is not None:
-        return by_id
-    named = [k for k, name in enumerate(network.bus_names) if name == text.strip()]
-    return named[0] if len(named) == 1 else None
+    return find_bus(network, text)[0]
 
 
 def read_profile_table(path: Path) -> ProfileTable:

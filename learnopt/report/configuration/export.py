@@ -16,7 +16,7 @@ from learnopt.network import ReconfigurationProblem, Result, Settings
 from learnopt.report.configuration.head import BLANK, Head, head_rows
 from learnopt.report.configuration.order import operation_to_dict, what
 from learnopt.report.configuration.text import settings_to_dict
-from learnopt.studies.configuration.switching_order import Action, Operation, PlanState
+from learnopt.studies.configuration.switching_order import Action, Operation, PlanState, normal_state, refuse_unsafe
 
 FORMATS = (".json", ".dss", ".csv")
 
@@ -59,6 +59,7 @@ def write_export(
         Author, time of the data and checked by, on top of the script.
     """
     assert result.configuration is not None, "there is nothing to write without a configuration"
+    refuse_unsafe(problem, plan, normal_state(problem))
     net = replace(problem.network, controls=problem.controls)
     settings = result.settings[0] if result.settings else None
     kind, states = path.suffix.lower(), states_after(problem, plan)

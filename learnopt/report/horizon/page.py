@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from learnopt.io.files import write_atomically
+from learnopt.network.names import labels
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.horizon.figure import switch_figure, switch_plot
 from learnopt.report.horizon.text import COMPARISON_HEAD, Times, comparison, controls_over_time, horizon_to_dict, proof
@@ -66,7 +67,7 @@ def _days(days: list[dict[str, Any]]) -> str:
 
 def _operations(steps: list[dict[str, Any]]) -> str:
     rows = [
-        (step["time"], ", ".join(map(str, step["closed"])), ", ".join(map(str, step["opened"])))
+        (step["time"], *(labels(step[key], step[f"{key}_names"]) for key in ("closed", "opened")))
         for step in steps
         if step["operations"]
     ]

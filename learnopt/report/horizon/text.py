@@ -13,7 +13,7 @@ from rich.text import Text
 
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
-from learnopt.network.names import branch_label, bus_label, open_names
+from learnopt.network.names import branch_label, bus_label, labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, settings_to_dict
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
@@ -196,7 +196,9 @@ def horizon_table(
         for column in ("time", "close", "open"):
             table.add_column(column)
         for step in moves:
-            table.add_row(step["time"], *(Text(", ".join(map(str, step[key]))) for key in ("closed", "opened")))
+            table.add_row(
+                step["time"], *(Text(labels(step[key], step[f"{key}_names"])) for key in ("closed", "opened"))
+            )
         parts.append(table)
     if plan.settings:
         head, rows = controls_over_time(problem, plan, times)

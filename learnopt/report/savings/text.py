@@ -15,7 +15,7 @@ from rich.text import Text
 from learnopt.errors import DataError
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
-from learnopt.network.names import label, open_names
+from learnopt.network.names import labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
@@ -171,7 +171,7 @@ def _changes(problem: SavingsProblem, strategy: Strategy) -> list[dict[str, Any]
 
 def moved_labels(change: Mapping[str, Any], key: str) -> str:
     """Branches that a change closes or opens, for people."""
-    return ", ".join(label(i, name) for i, name in zip(change[key], change[f"{key}_names"], strict=True))
+    return labels(change[key], change[f"{key}_names"])
 
 
 def comparison(savings: Savings, factors: Factors) -> tuple[list[str], list[list[str]]]:

@@ -27,6 +27,7 @@ Exchange of bases: Oxley, Matroid Theory (2011), doi:10.1093/acprof:oso/97801985
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -186,10 +187,21 @@ def switching_plan(
     _restore(plan, target.closed)
     _open_loops(plan, target.closed)
     _exchange(plan, target.closed, paralleling)
-    unsafe = unsafe_steps(problem, [(o.action.value, o.branch, o.device, o.bus) for o in plan.operations], start)
+    refuse_unsafe(problem, plan.operations, start)
+    return plan.operations
+
+
+def refuse_unsafe(problem: ReconfigurationProblem, operations: Sequence[Operation], start: Configuration) -> None:
+    """Walk an order before anybody carries it out (:mod:`.order_check`).
+
+    Raises
+    ------
+    DataError
+        Naming every step that closes onto what is out of service, earthed, locked or tagged.
+    """
+    unsafe = unsafe_steps(problem, [(o.action.value, o.branch, o.device, o.bus) for o in operations], start)
     if unsafe:
         raise DataError("switching plan: not safe", unsafe)
-    return plan.operations
 
 
 class _Plan:
