@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,17 @@ def test_a_file_that_crashes_opendss_is_an_error(tmp_path: Path):
     """A load without a bus, once the list of buses is made, ends the process that OpenDSS runs in."""
     with pytest.raises(DataError, match=r"OpenDSS crashes on it, at|power flow"):
         load(write(tmp_path, "New Load.q\nSolve\n"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of processor time")
+@pytest.mark.parametrize(("work", "said"), [("while True: pass", "takes longer than 1 s"), ("time.sleep(2.5)", None)])
+def test_rehearsals_count_the_time_of_the_processor(monkeypatch: pytest.MonkeyPatch, work: str, said: str | None):
+    """A file that works for longer than it may is refused; one that only waits, on a busy machine, is not."""
+    monkeypatch.setattr(rehearsal, "_SECONDS", 0.9)
+    monkeypatch.setattr(rehearsal, "_PATIENCE", 60.0)
+    monkeypatch.setattr(rehearsal, "_CHILD", f"import time\n{work}")
+    found = rehearsal.rehearse((f"! {work}",))
+    assert (None if found is None else found[1]) == said
 
 
 def test_a_file_without_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,15 +7,24 @@ So every new sequence of commands runs once in a child first, with a limit of ti
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
 
-_CHILD = """
+_LIMITED = """
 import json, sys
+commands, seconds = json.load(sys.stdin)
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+except ImportError:
+    pass  # no such limit on this system: the clock has the last word
+"""
+"""How a child begins: its commands, and the seconds of the processor that it has."""
+_CHILD = """
 import opendssdirect
-commands = json.load(sys.stdin)
 dss = opendssdirect.NewContext()
 for switch in (dss.Basic.AllowForms, dss.Basic.AllowEditor, dss.Basic.AllowChangeDir, dss.Basic.AllowDOScmd):
     switch(False)
@@ -32,9 +41,13 @@ except opendssdirect.DSSException:
     pass  # it will say so again, where somebody listens
 """
 _SECONDS = 25.0
-"""Time for a small file."""
+"""Time of the processor for a small file."""
 _CHARACTERS_PER_SECOND = 100_000.0
 """What larger ones have beyond it."""
+_PATIENCE = 4.0
+"""Times as much by the clock: a busy machine must not refuse a file, and what waits without working must end."""
+_OUT_OF_TIME = -24
+"""How a process ends that has used up its processor time (SIGXCPU)."""
 
 
 @lru_cache(maxsize=64)
@@ -50,16 +63,18 @@ def rehearse(commands: tuple[str, ...]) -> tuple[int, str] | None:
     limit = _SECONDS + sum(map(len, commands)) / _CHARACTERS_PER_SECOND
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", _CHILD],
-            input=json.dumps(commands),
+            [sys.executable, "-I", "-c", _LIMITED + _CHILD],
+            input=json.dumps([commands, math.ceil(limit)]),
             capture_output=True,
             text=True,
-            timeout=limit,
+            timeout=_PATIENCE * limit,
             check=False,
         )
     except subprocess.TimeoutExpired as expired:
         output = expired.stdout or ""
         return _last(output.decode() if isinstance(output, bytes) else output), f"takes longer than {limit:.0f} s"
+    if done.returncode == _OUT_OF_TIME:
+        return _last(done.stdout), f"takes longer than {limit:.0f} s"
     if done.returncode < 0 or done.returncode > 1:
         return _last(done.stdout), "crashes"
     return None
