@@ -38,15 +38,12 @@ from learnopt.network import Bools, Floats, Ints
 from learnopt.network.conductors import ConductorProblem
 from learnopt.physics.judge import LIMIT_TOLERANCE
 from learnopt.physics.sweep import Grid, order_tree, problem_grid
+from learnopt.studies.conductors.compiled import inner
 
 _PASSES = 8
 _SWEEPS = 4
 _MARGIN = 1e-9
 """Relative margin of comparisons, and what is taken off a bound, for rounding."""
-
-_WITHOUT_DOORS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_part = njit(cache=True, **_WITHOUT_DOORS)
-"""Of functions that compiled code alone calls: to open a door to Python takes longer to compile than they do."""
 
 
 class BoundData(NamedTuple):
@@ -178,7 +175,7 @@ def configuration_bound(data: Any, at: Any, cutoff: float) -> float:
     return bound
 
 
-@_part
+@inner
 def _lossless(data: Any, at: Any) -> float:
     """Powers and currents without losses, and the cost of the best conductors for them."""
     order, parent, feed, P0, Q0 = at.order, at.parent, at.feed, at.P0, at.Q0
@@ -205,7 +202,7 @@ def _lossless(data: Any, at: Any) -> float:
     return bound
 
 
-@_part
+@inner
 def _narrow(data: Any, at: Any) -> bool:
     """Conductors whose limit lies below the least current go; ranges of what is left. False where a branch has none."""
     for k in at.order:
@@ -226,7 +223,7 @@ def _narrow(data: Any, at: Any) -> bool:
     return True
 
 
-@_part
+@inner
 def _from_below(data: Any, at: Any) -> bool:
     """Sweeps with the least r and x: l, P, Q from below and v from above. False where a voltage falls too low."""
     P, Q, v, low = at.P, at.Q, at.v, at.low
@@ -245,7 +242,7 @@ def _from_below(data: Any, at: Any) -> bool:
     return True
 
 
-@_part
+@inner
 def _from_above(data: Any, at: Any) -> None:
     """Sweeps with the largest r and x to their limit: l from above; where they have none the caps remain."""
     high, n = at.high, len(at.order)
@@ -275,7 +272,7 @@ def _from_above(data: Any, at: Any) -> None:
         high[k] = min(high[k] * (1 + 1e-5), at.cap[k]) if settled else at.cap[k]
 
 
-@_part
+@inner
 def _set_prices(data: Any, at: Any) -> None:
     """Prices at the economic conductor and the middle of the ranges, with their sums."""
     order, parent, feed, price, pick = at.order, at.parent, at.feed, at.price, at.pick
@@ -301,7 +298,7 @@ def _set_prices(data: Any, at: Any) -> None:
     _sum_prices(at)
 
 
-@_part
+@inner
 def _priced(data: Any, at: Any) -> float:
     """The bound at the prices as they are."""
     bound = data.floor
@@ -313,7 +310,7 @@ def _priced(data: Any, at: Any) -> float:
     return bound
 
 
-@_part
+@inner
 def _exclude(data: Any, at: Any, bound: float, cutoff: float) -> bool:
     """Exclude conductors that lift the bound to the cutoff; False where there are none."""
     changed = False
@@ -328,7 +325,7 @@ def _exclude(data: Any, at: Any, bound: float, cutoff: float) -> bool:
     return changed
 
 
-@_part
+@inner
 def _sum_prices(at: Any) -> None:
     """Sums of prices from the leaves (kappa) and from the root (Lambda), for the prices as they are."""
     order, parent, price, on_u = at.order, at.parent, at.price, at.on_u
@@ -347,7 +344,7 @@ def _sum_prices(at: Any) -> None:
             at.on_q[k] = at.on_q[above] + 2 * price[above] * at.beta[above]
 
 
-@_part
+@inner
 def _flows(at: Any, r: Floats, x: Floats, ell: Floats, P: Floats, Q: Floats) -> None:
     """Received powers with the losses of squared currents ``ell`` downstream."""
     parent, P0, Q0 = at.parent, at.P0, at.Q0
@@ -361,7 +358,7 @@ def _flows(at: Any, r: Floats, x: Floats, ell: Floats, P: Floats, Q: Floats) -> 
             Q[above] += Q[k] - Q0[k] + x[k] * ell[k]
 
 
-@_part
+@inner
 def _least(data: Any, at: Any, k: int) -> float:
     """Least term of one branch over its conductors."""
     least = np.inf
@@ -371,7 +368,7 @@ def _least(data: Any, at: Any, k: int) -> float:
     return least
 
 
-@_part
+@inner
 def _term(data: Any, at: Any, k: int, t: int) -> float:
     """Term of one branch with conductor ``t``, at the end of the range of its current that makes it least."""
     e = at.feed[k]

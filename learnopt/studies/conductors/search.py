@@ -23,6 +23,7 @@ from learnopt.network import Bools, Configuration, Floats, Ints
 from learnopt.network.conductors import ConductorPlan, ConductorProblem
 from learnopt.physics.limits import LimitArrays, limit_arrays, total_violation
 from learnopt.physics.sweep import Grid, order_flow, problem_grid, sweep_tree, tree_flow
+from learnopt.studies.conductors.compiled import inner
 
 ECONOMIC_ROUNDS = 4
 """Times that conductors are chosen for the currents of the last sweep."""
@@ -51,7 +52,7 @@ class ChoiceData(NamedTuple):
     """No branch may be thicker than the one that feeds it."""
 
 
-@njit(cache=True)
+@inner
 def _merit(data: Any, tree: Any, kind: Ints) -> float:
     """Annual cost of conductors ``kind`` on an ordered tree, plus penalties; infinite without a power flow."""
     cost = 0.0
@@ -76,7 +77,7 @@ def _merit(data: Any, tree: Any, kind: Ints) -> float:
     return cost + data.per_unit * loss
 
 
-@njit(cache=True)
+@inner
 def _economic(data: Any, closed: Bools, tree: Any, kind: Ints) -> None:
     """Change ``kind`` to the cheapest conductor of each branch at the currents of the last sweep."""
     order, parent, feed, _, current = tree
@@ -107,7 +108,7 @@ def _economic(data: Any, closed: Bools, tree: Any, kind: Ints) -> None:
                 kind[feed[above]] = kind[feed[k]]
 
 
-@njit(cache=True)
+@inner
 def _step(data: Any, tree: Any, k: int, t: int, kind: Ints) -> None:
     """Give the branch that feeds bus ``k`` conductor ``t``; with the rule those upstream are no thinner."""
     parent, feed = tree.parent, tree.feed
