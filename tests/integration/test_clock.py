@@ -15,7 +15,7 @@ from instances import random_problem
 
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.learned.labels import LABEL_OPTIONS
-from learnopt.network import Limits, Network, ReconfigurationProblem
+from learnopt.network import Capacitor, Controls, Limits, Network, ReconfigurationProblem
 from learnopt.studies.configuration.explain import explain_infeasibility
 from learnopt.studies.horizon import HorizonPlan, plan_horizon
 from learnopt.studies.savings import Savings, SavingsProblem, savings_study
@@ -88,6 +88,16 @@ def test_horizon(hurried: Callable[..., object], features: tuple[str, ...], node
     problem = random_horizon(2, features, switching_cost=0.1)
     at_leisure = planned(plan_horizon(problem, node_limit=node_limit))
     assert hurried(lambda: planned(plan_horizon(problem, node_limit=node_limit))) == at_leisure
+
+
+@pytest.mark.parametrize("node_limit", [None, 10])
+def test_horizon_as_one_model(hurried: Callable[..., object], node_limit: int | None) -> None:
+    """All steps in one mixed-integer model, and steps with controls, count nodes, too."""
+    problem = random_horizon(2, switching_cost=0.1)
+    settable = replace(problem, controls=Controls(capacitors=(Capacitor(problem.network.n_bus - 1, (0.1, 0.2)),)))
+    for asked in (problem, settable):
+        at_leisure = planned(plan_horizon(asked, node_limit=node_limit, milp=True))
+        assert hurried(lambda one=asked: planned(plan_horizon(one, node_limit=node_limit, milp=True))) == at_leisure
 
 
 @pytest.mark.parametrize("node_limit", [None, 300])
