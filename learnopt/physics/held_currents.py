@@ -109,13 +109,13 @@ def loop_model(circuit: ConductorCircuit) -> LoopModel:
     order = np.argsort(circuit.switch, kind="stable")
     position = order[circuit.switch[order] >= 0]
     rows = np.searchsorted(circuit.switch[position], np.arange(circuit.n_switch + 1))
-    chain, scale, first = _chains(basis[position])
+    of_parts = _null_space(_incidence(circuit.joins[position], circuit.n_part))
+    chain, scale, first = _chains(basis[position], of_parts)
     through = basis[position][first]
     inverse = through @ gain @ through.T
     directions = _without_fixed_loops(through)
     # A fixed loop of unequal ratios drives currents up to the source, and so is seen by switches that it is not a loop
     # of: then loops are those of the parts. Delta windings join phases, so that parts would have loops too many.
-    of_parts = _null_space(_incidence(circuit.joins[position], circuit.n_part))
     if of_parts.shape[1] < directions.shape[1]:
         directions = np.ascontiguousarray(of_parts[first])
     joins = circuit.joins[position]
@@ -143,26 +143,35 @@ def _without_fixed_loops(directions: Floats) -> Floats:
     return np.ascontiguousarray(directions @ right[seen].T)
 
 
-def _chains(directions: Floats) -> tuple[Ints, Floats, Ints]:
-    """Rows that are multiples of one another: chain and scale of each row, and the first row of each chain."""
+def _chains(directions: Floats, of_parts: Floats) -> tuple[Ints, Floats, Ints]:
+    """Rows that are multiples of one another, as currents and as edges between the parts.
+
+    Returns
+    -------
+    Chain and scale of each row, and the first row of each chain.
+    """
     known: dict[bytes, int] = {}
     chain, scale = np.zeros(len(directions), dtype=np.int64), np.zeros(len(directions))
     first: list[int] = []
     for r, row in enumerate(directions):
-        size = float(np.abs(row).max(initial=0.0))
-        if size > _NOTHING:
-            unit = row / np.linalg.norm(row)
-            lead = unit[np.flatnonzero(np.abs(unit) > 0.5 * np.abs(unit).max())[0]]
-            key = (np.round(unit * np.sign(lead), 6) + 0.0).tobytes()
-        else:
-            key = b""
+        key = _direction(row) + b"|" + _direction(of_parts[r])
         if key not in known:
             known[key] = len(first)
             first.append(r)
         chain[r] = known[key]
         head = directions[first[chain[r]]]
-        scale[r] = float(row @ head / (head @ head)) if size > _NOTHING else 0.0
+        size = float(head @ head)
+        scale[r] = float(row @ head) / size if size > _NOTHING**2 else 0.0
     return chain, scale, np.array(first, dtype=np.int64)
+
+
+def _direction(row: Floats) -> bytes:
+    """The same for all multiples of a row; nothing for a row that is rounding."""
+    if np.abs(row).max(initial=0.0) <= _NOTHING:
+        return b""
+    unit = row / np.linalg.norm(row)
+    lead = unit[np.flatnonzero(np.abs(unit) > 0.5 * np.abs(unit).max())[0]]
+    return bytes((np.round(unit * np.sign(lead), 6) + 0.0).tobytes())
 
 
 def _null_space(balance: csr_matrix) -> Floats:

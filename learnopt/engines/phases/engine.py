@@ -91,7 +91,7 @@ class PhaseTreeEngine:
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch, several_scenarios=True, fixed_loops=True)) is not None:
             return failure
-        run = _Run(problem, self.circuits, options, watch, max(self.k_best, CANDIDATES), self.hold)
+        run = _Run(problem, self.circuits, options, watch, self.k_best, self.hold)
         try:
             run.loop(start)
         except KeyboardInterrupt:
@@ -108,10 +108,11 @@ class _Run:
         circuits: Sequence[PhaseCircuit],
         options: SolveOptions,
         watch: Stopwatch,
-        keep: int,
+        k_best: int,
         hold: bool,
     ) -> None:
-        self.problem, self.circuits, self.options, self.watch, self.keep = problem, circuits, options, watch, keep
+        self.problem, self.circuits, self.options, self.watch, self.k_best = problem, circuits, options, watch, k_best
+        self.keep = k_best  # more of them once currents are held near the answer
         net, out = problem.network, problem.out_of_service
         self.switches: Ints = np.flatnonzero(net.switchable | out)
         locked = problem.locked[self.switches]
@@ -161,28 +162,31 @@ class _Run:
             self.offer(opened)
             held = opened
         tried: set[bytes] = set()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             if held.tobytes() in tried:
                 break
-            tried.add(held.tobytes())
             with self.watch.stage("power flow"):
                 if not self._solved(self.closed_with(held)):
                     self.said.append("A state of the circuit has no power flow in all its phases.")
                     break
                 base_w, saved, held_currents = self._hold()
+            dive = number == 0  # to one radial state near the optimum, whose currents are then held
             with self.watch.stage("search"):
-                self.leaves = self._search(*held_currents)
-            if not len(self.leaves.cost):
+                self.leaves = self._search(*held_currents, base_w - saved, dive)
+            if not len(self.leaves.cost) and self.best.closed is None and not dive:
                 if self.leaves.complete:
                     self.status = Status.INFEASIBLE
                     self.said = ["No configuration feeds every phase of every load without a loop in some phase."]
                 break
             with self.watch.stage("candidates"):
                 self._bound_by_candidates(base_w - saved)
+            if dive:
+                held = held if self.best_opened is None else self.best_opened
+                self.keep = max(self.keep, CANDIDATES)
+                continue
+            tried.add(held.tobytes())
             wanted = self.best_opened
-            if wanted is None:
-                break
-            if not np.array_equal(wanted, held):
+            if wanted is not None and not np.array_equal(wanted, held):
                 held = wanted
             elif self._keep_more():
                 tried.discard(held.tobytes())
@@ -211,17 +215,22 @@ class _Run:
             constants.append(math.sqrt(weight) * constant)
         return total, saved, (np.stack(chains, axis=1), np.stack(constants, axis=1))
 
-    def _search(self, current: Complex, constant: Complex) -> Leaves:
+    def _search(self, current: Complex, constant: Complex, meshed_w: float, dive: bool = False) -> Leaves:
         """The best states of the model, within the limits of nodes and time."""
         own = SEARCH_WORK / (1 + self.model.inverse.size) if self.options.time_limit is None else sys.maxsize
         left = int(max(own if self.options.node_limit is None else self.options.node_limit - self.nodes, 1))
+        if dive:
+            left = min(left, self.model.n_loop + 2)
         first = left if self.options.time_limit is None else min(left, FIRST_NODES)
         watch = Stopwatch()
-        found = search(self.model, current, constant, self.choice, self.keep, first)
+        cutoff = math.inf
+        if self.k_best == 1 and math.isfinite(self.best.objective):  # what costs more in the model is worse in any case
+            cutoff = (1e3 * self.best.objective - meshed_w) * (1 + AGREEMENT)
+        found = search(self.model, current, constant, self.choice, self.keep, first, cutoff)
         if not found.complete and found.nodes < left and self.options.time_limit is not None:
             seconds = max(self.options.time_limit - self.watch.elapsed, 0.0)
             nodes = min(left, max(int(found.nodes * seconds / max(watch.elapsed, 1e-6)), 1))
-            found = search(self.model, current, constant, self.choice, self.keep, nodes)
+            found = search(self.model, current, constant, self.choice, self.keep, nodes, cutoff)
         self.nodes += found.nodes
         return found
 
@@ -286,7 +295,7 @@ class _Run:
     def _conclude_bound(self, held: Bools) -> None:
         """The bound is one of the model whose currents are held at the answer, or it is none."""
         wanted = self.best_opened
-        if wanted is None or self.leaves is None or not len(self.leaves.cost):
+        if wanted is None or self.leaves is None:
             return
         if not np.array_equal(wanted, held):
             self.said.append("The currents of the model are not those of the answer: it was not held there.")

@@ -98,6 +98,7 @@ class _Data(NamedTuple):
     """The smaller of the two prices where there is a choice, shape (n_switch,)."""
     starved: float
     """Square of the current that counts as nothing."""
+    cutoff: float
     keep: int
     node_limit: int
 
@@ -119,7 +120,15 @@ class _Frames(NamedTuple):
     done: Ints
 
 
-def search(model: LoopModel, current: Complex, constant: Complex, choice: Choice, keep: int, node_limit: int) -> Leaves:
+def search(
+    model: LoopModel,
+    current: Complex,
+    constant: Complex,
+    choice: Choice,
+    keep: int,
+    node_limit: int,
+    cutoff: float = np.inf,
+) -> Leaves:
     """The ``keep`` cheapest radial states.
 
     Parameters
@@ -127,6 +136,8 @@ def search(model: LoopModel, current: Complex, constant: Complex, choice: Choice
     current, constant
         Of the chains in the meshed circuit and of the rows (:meth:`~LoopModel.meshed`), one column per load situation,
         each times the root of its weight, shapes (n_chain, n_situation) and (n_row, n_situation).
+    cutoff
+        States that cost as much or more are not looked for.
     """
     n, depth, n_switch = len(model.inverse), model.n_loop + 2, len(model.rows) - 1
     of_row = model.scale[:, None] * current[model.chain] + constant
@@ -143,6 +154,7 @@ def search(model: LoopModel, current: Complex, constant: Complex, choice: Choice
         choice.price_closed.astype(float),
         np.where(choice.must_open, choice.price_open, least).astype(float),
         float(STARVED**2 * (np.abs(of_row) ** 2).sum(axis=1).max(initial=0.0)),
+        cutoff,
         keep,
         node_limit,
     )
@@ -348,7 +360,7 @@ def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
                 rest = min(rest, _leaf(data, frames, depth, best, opened))
                 depth -= 1
                 continue
-            rest = min(rest, _prices(data, frames, depth, price, best.max()))
+            rest = min(rest, _prices(data, frames, depth, price, min(data.cutoff, best.max())))
             _branch(data, frames, depth, price, reduced, through)
         if nodes >= data.node_limit:
             for level in range(depth + 1):
@@ -360,7 +372,7 @@ def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
             depth -= 1
             continue
         cost = frames.cost[depth] + frames.child_cost[depth, at]
-        if not cost < best.max():  # nor will the children after it be, which cost more
+        if not cost < min(data.cutoff, best.max()):  # nor will the children after it be, which cost more
             rest = min(rest, cost)
             depth -= 1
             continue
@@ -382,7 +394,7 @@ def _leaf(data, frames, depth, best, opened):  # type: ignore[no-untyped-def]
     if not _fed(data.joins, data.n_part, data.of_row, frames.state[depth]):
         return np.inf
     worst = best.argmax()
-    if not cost < best[worst]:
+    if not cost < min(data.cutoff, best[worst]):
         return cost
     pushed_out = best[worst]
     best[worst] = cost

@@ -33,7 +33,7 @@ def run(case: Case, choice: Choice, keep: int, limit: int = EVERYTHING) -> tuple
     return search(model, meshed[:, None], constant[:, None], choice, keep, limit), loss - saved
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(60), 809, 1129])
 def test_every_radial_state_and_its_loss(seed: int) -> None:
     """All states, none twice, each with the loss that Kirchhoff's law gives; the rest is then empty."""
     case, losses = connected_case(seed)
