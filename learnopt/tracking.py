@@ -189,7 +189,7 @@ def track_run(store: Path, experiment: str, run_name: str) -> Iterator[TrackedRu
 def serve_checkpoint() -> None:
     """Declare to MLflow, which is loading a model, what answers: the learned engine around the model's checkpoint."""
     from mlflow.models import set_model
-    from mlflow.pyfunc import PythonModel, PythonModelContext
+    from mlflow.pyfunc import PythonModel, PythonModelContext  # type: ignore[attr-defined]
 
     from learnopt.learned.engine import LearnedEngine
     from learnopt.learned.serve import answer

@@ -258,7 +258,7 @@ def random_start(problem: ReconfigurationProblem, rng: np.random.Generator) -> C
 
 
 def sequential_opening(
-    problem: ReconfigurationProblem, injection: NDArray | None = None, seconds: float = math.inf
+    problem: ReconfigurationProblem, injection: NDArray[Any] | None = None, seconds: float = math.inf
 ) -> Configuration:
     """Close everything, then open the branch of least opening cost until the network is radial (Merlin & Back 1975).
 

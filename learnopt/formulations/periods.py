@@ -30,7 +30,9 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from learnopt.formulations.distflow import DistFlowData, build_reconfiguration, closed, loss_expression
+from learnopt.formulations.distflow import build_reconfiguration
+from learnopt.formulations.distflow_data import DistFlowData
+from learnopt.formulations.distflow_terms import closed, loss_expression
 from learnopt.network import Floats, HorizonProblem
 from learnopt.network.horizon import SAME
 

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from learnopt.errors import DataError
-from learnopt.io.case_json import Number, describe_validation_error, read_json
+from learnopt.io.case_json import describe_validation_error, read_json
+from learnopt.io.controls_json import Number
 from learnopt.io.resources import data_root
 from learnopt.io.violations import Rule, Violations
 from learnopt.network.conductors import Conductor, EnergyCosts

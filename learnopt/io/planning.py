@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from learnopt.errors import DataError
-from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
+from learnopt.io.case_json import describe_validation_error, read_json
+from learnopt.io.controls_json import FileId, Number
 from learnopt.io.resources import data_root
 from learnopt.io.violations import Rule, Violations, at_least_zero, positive, refused_keys
 from learnopt.network.costs import annual_factor, discount

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
 from learnopt.errors import DataError
-from learnopt.io.case_json import FileId, Number, describe_validation_error, read_json
+from learnopt.io.case_json import describe_validation_error, read_json
+from learnopt.io.controls_json import FileId, Number
 from learnopt.io.violations import LARGEST, near_miss
 from learnopt.network import Id, Network, Scenario, Situations
 from learnopt.network.names import find_branch, find_bus, find_device

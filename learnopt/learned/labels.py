@@ -10,9 +10,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from learnopt.dataset.manifest import Manifest
+from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
-from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, read_manifest, write_labels
+from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, write_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.network import Certificate, Result, Status

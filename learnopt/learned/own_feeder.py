@@ -18,9 +18,9 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from learnopt.dataset.manifest import Manifest
+from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.snapshots import SNAPSHOTS, is_snapshots, snapshot_time, split_days
-from learnopt.dataset.store import read_labels, read_manifest
+from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration

@@ -15,9 +15,9 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from learnopt.dataset.manifest import Manifest
+from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
-from learnopt.dataset.store import labelled_feeders, read_labels, read_manifest
+from learnopt.dataset.store import labelled_feeders, read_labels
 from learnopt.errors import DataError
 from learnopt.learned.baselines import solving_baselines
 from learnopt.learned.labels import end_with_parent

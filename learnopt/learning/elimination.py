@@ -121,7 +121,7 @@ def log_partition(theta: Tensor, chain: Tensor, junctions: Junctions, n_graphs: 
     total = torch.zeros_like(least).index_add(0, chain, torch.exp(least[chain] - theta))
     weight = least - torch.log(total)
     top = scatter(weight.detach(), junctions.block, dim=0, dim_size=n_blocks, reduce="max")
-    log_sum = _BlockSums.apply(weight, top, junctions)
+    log_sum = _BlockSums.apply(weight, top, junctions)  # type: ignore[no-untyped-call]
     log_z = theta.new_zeros(n_graphs).index_add(0, junctions.branch_graph, theta)
     log_z = log_z.index_add(0, junctions.chain_graph, -weight)
     return log_z.index_add(0, junctions.block_graph, log_sum)

@@ -56,7 +56,7 @@ def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
     weight = theta.double()
     junctions = batch.get("junctions")
     if junctions is None:
-        log_z: Tensor = _LogPartition.apply(weight, *batch_arrays(batch))
+        log_z: Tensor = _LogPartition.apply(weight, *batch_arrays(batch))  # type: ignore[no-untyped-call]
     else:
         log_z = log_partition(weight, batch.chain, junctions, batch.num_graphs)
     graph = batch.batch[batch.edge_index[0]]

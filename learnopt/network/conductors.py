@@ -11,7 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from learnopt.network.model import Bools, Configuration, Floats, Ints, Network
+from learnopt.network.aliases import Bools, Floats, Ints
+from learnopt.network.model import Configuration, Network
 from learnopt.network.problem import ReconfigurationProblem
 
 

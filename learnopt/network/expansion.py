@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.network.model import Floats, Id, Ints
+from learnopt.network.aliases import Floats, Id, Ints
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learnopt.network.model import Bools, Ints, Network
+from learnopt.network.aliases import Bools, Ints
+from learnopt.network.model import Network
 from learnopt.network.names import branch_quoted, bus_quoted
 
 

@@ -13,6 +13,7 @@ Since opening branches only raises it, the minimum bounds the loss of every radi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class LoopSpace:
         """
         return 0.5 / max(float(self.r.sum()), 1e-300)
 
-    def tree_flow(self, injection: NDArray) -> NDArray:
+    def tree_flow(self, injection: NDArray[Any]) -> NDArray[Any]:
         """Flow on every branch when only ``tree`` is closed, positive from ``from_bus`` to ``to_bus``.
 
         Parameters
@@ -136,7 +137,7 @@ class LoopSpace:
                 below[self.parent[bus]] += below[bus]
         return flow
 
-    def meshed_flow(self, injection: NDArray) -> NDArray:
+    def meshed_flow(self, injection: NDArray[Any]) -> NDArray[Any]:
         """Flow on every branch with all usable branches closed, split by resistance; shapes as of :meth:`tree_flow`."""
         flow = self.tree_flow(injection)
         if self.n_loops:
@@ -144,6 +145,6 @@ class LoopSpace:
             flow[self.core] -= self.cycles @ loop_flow
         return flow
 
-    def opening_cost(self, flow: NDArray) -> Floats:
+    def opening_cost(self, flow: NDArray[Any]) -> Floats:
         """delta_e: rise of the least loss when a core branch opens, for a meshed flow, shape (n_core,)."""
         return np.abs(flow[self.core]) ** 2 / self.loop_conductance

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from power_grid_model import ComponentType, DatasetType, LoadGenType, PowerGridModel, initialize_array
-from power_grid_model.errors import PowerGridError
+from power_grid_model.errors import PowerGridError  # type: ignore[attr-defined]
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets

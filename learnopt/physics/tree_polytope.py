@@ -19,6 +19,7 @@ Günlük & Linderoth (2010), doi:10.1007/s10107-010-0360-z.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -50,7 +51,7 @@ class FractionalTree:
 
 
 def fractional_tree(
-    problem: ReconfigurationProblem, space: LoopSpace, flow: NDArray, steps: int = STEPS
+    problem: ReconfigurationProblem, space: LoopSpace, flow: NDArray[Any], steps: int = STEPS
 ) -> FractionalTree:
     """Twenty steps from the marginals of conductance-weighted spanning trees.
 
@@ -95,7 +96,7 @@ def _frank_wolfe(
     loop: Ints,
     sign: Floats,
     n_loops: int,
-    flow: NDArray,
+    flow: NDArray[Any],
     start: Floats,
     free: Bools,
     tail: Ints,
@@ -104,7 +105,7 @@ def _frank_wolfe(
     bridge_head: Ints,
     n_nodes: int,
     steps: int,
-) -> tuple[Floats, NDArray]:
+) -> tuple[Floats, NDArray[Any]]:
     z = start.copy()
     f = flow.copy()
     contracted = np.arange(n_nodes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ def power_flows(problem: ReconfigurationProblem, configuration: Configuration) -
     return [power_flow(member, configuration) for member in problem.members]
 
 
-def load_currents(problem: ReconfigurationProblem, configuration: Configuration, flow: PowerFlow) -> NDArray:
+def load_currents(problem: ReconfigurationProblem, configuration: Configuration, flow: PowerFlow) -> NDArray[Any]:
     """Load and shunt currents [pu] at the voltages of a power flow, zero at substations, complex, shape (n_bus,)."""
     net = problem.network
     shunt = net.g_shunt + 1j * net.b_shunt
@@ -27,12 +29,12 @@ def load_currents(problem: ReconfigurationProblem, configuration: Configuration,
     return np.where(net.is_substation, 0.0, current)
 
 
-def real_columns(injection: NDArray) -> Floats:
+def real_columns(injection: NDArray[Any]) -> Floats:
     """Real and imaginary parts side by side, shape (n_bus, 2 n), from complex injections, shape (n_bus, n)."""
     return np.stack([injection.real, injection.imag], axis=2).reshape(len(injection), -1)
 
 
-def tree_flow(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> NDArray:
+def tree_flow(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray[Any]) -> NDArray[Any]:
     """Flow on each branch of a configuration, from the substation outwards, shape (n_branch,) or (n_branch, n).
 
     In fixed loops it splits by resistance, so that it loses least: what loop space counts for them.
@@ -65,7 +67,7 @@ def tree_flow(problem: ReconfigurationProblem, configuration: Configuration, inj
     return flow
 
 
-def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray) -> float:
+def tree_loss(problem: ReconfigurationProblem, configuration: Configuration, injection: NDArray[Any]) -> float:
     """Loss of a radial configuration for fixed load currents [pu], shape (n_bus,) or (n_bus, n): summed over n.
 
     Where the worst case is the objective it is the largest of the n.

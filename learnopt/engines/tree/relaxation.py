@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +68,14 @@ class Relaxation:
         return float(self.space.trunk.iron[configuration.closed].sum())
 
 
-def calibrated(space: SearchSpace, configuration: Configuration, flows: list[PowerFlow]) -> NDArray:
+def calibrated(space: SearchSpace, configuration: Configuration, flows: list[PowerFlow]) -> NDArray[Any]:
     """Load currents at the voltages of a configuration's power flows, weighted [pu], shape (n_bus, n_scenario)."""
     pairs = zip(space.problem.members, flows, strict=True)
     each = [load_currents(member, configuration, space.seen(flow)) for member, flow in pairs]
     return np.stack(each, axis=1) * space.column_weight
 
 
-def model_relaxation(space: SearchSpace, currents: NDArray, flows: list[PowerFlow]) -> Relaxation:
+def model_relaxation(space: SearchSpace, currents: NDArray[Any], flows: list[PowerFlow]) -> Relaxation:
     """The calibrated-current model for load currents [pu], weighted, shape (n_bus, n_scenario).
 
     Iron losses are those at the voltages of power flows.

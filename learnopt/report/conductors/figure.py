@@ -12,13 +12,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats
-from learnopt.network.conductors import ConductorPlan, ConductorProblem
+from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.network.names import branch_label, bus_label
 from learnopt.report.drawing.one_line import INK, PALE, TIE, VIOLATED
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import escaped
 from learnopt.studies.conductors.engine import ConductorResult
-from learnopt.studies.conductors.study import Mode
 
 _COLOURS = colormaps["viridis_r"]
 _LINES = ("#8A97A3", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")

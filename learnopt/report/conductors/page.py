@@ -9,7 +9,7 @@ import numpy as np
 
 from learnopt.io.files import write_atomically
 from learnopt.network import Network
-from learnopt.network.conductors import ConductorProblem
+from learnopt.network.conductors import ConductorProblem, Mode
 from learnopt.network.names import branch_label, bus_label
 from learnopt.report.conductors.figure import plan_figure, plan_plot, profiles_figure, profiles_plot
 from learnopt.report.conductors.text import STUDY_HEAD, bill_rows, study_rows
@@ -18,7 +18,6 @@ from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.page import figures, page, table
 from learnopt.studies.conductors.engine import ConductorResult
-from learnopt.studies.conductors.study import Mode
 
 _VECTOR_BUSES = 1500
 

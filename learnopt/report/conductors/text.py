@@ -11,11 +11,10 @@ import numpy as np
 from rich.table import Table
 
 from learnopt.io.files import safe_cell, write_atomically
-from learnopt.network.conductors import ConductorPlan, ConductorProblem
+from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.network.names import open_labels
 from learnopt.report.kit.numbers import number, percent
 from learnopt.studies.conductors.engine import ConductorResult
-from learnopt.studies.conductors.study import Mode
 
 
 def study_to_dict(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> dict[str, Any]:
