@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from learnopt.cli.options import JsonOption, stdout
+from learnopt.cli.options import JsonOption
 
 SEED = 7
 """Of the example: with it, its figures in the documentation come out."""
@@ -38,4 +38,4 @@ def example(
         return
     width = max(len(str(path)) for path in written)
     for path in written:
-        stdout.print(f"{path!s:<{width}}  {_WHAT[path.name]}", highlight=False, markup=False)
+        typer.echo(f"{path!s:<{width}}  {_WHAT[path.name]}")  # never wrapped: a path stays whole
