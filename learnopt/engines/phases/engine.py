@@ -156,7 +156,8 @@ class _Run:
     def loop(self, start: Configuration | None) -> None:
         """Hold, search, solve, until the best state of the model is the one whose currents are held."""
         begin = start.closed if start is not None else self.base
-        opened = self.choice.must_open | (~begin[self.switches] & self.choice.may_open)
+        in_loop = np.diff(self.model.rows) > 0  # what hangs on another switch that is open is to be fed
+        opened = self.choice.must_open | (~begin[self.switches] & self.choice.may_open & in_loop)
         held = self.choice.must_open.copy()  # all loops closed, where there is nothing better to hold
         if self._radial(closed := self.closed_with(opened)) and self._solved(closed):
             self.offer(opened)

@@ -74,7 +74,8 @@ class Conductors:
 
     def currents(self, dss: Any) -> np.ndarray:
         """Currents of the circuit in the state that the engine has solved [A], shape (n_current,)."""
-        return np.concatenate([_currents(dss, one, self.admittances.get(one.name)) for one in self.series])
+        each_of = [_currents(dss, one, self.admittances.get(one.name)) for one in self.series]
+        return np.concatenate([np.zeros(0, dtype=complex), *each_of])  # of a circuit without loops nothing is left
 
 
 def conductors(dss: Any, switches: Sequence[Sequence[str]]) -> Conductors:
@@ -94,8 +95,9 @@ def conductors(dss: Any, switches: Sequence[Sequence[str]]) -> Conductors:
                 found.append(line[0])
                 admittances[line[0].name] = line[1]
     found += [_transformer(dss, f"transformer.{name}") for name in each(dss.Transformers)]
-    inside = _in_loops(found, sources)
     of_line = {line: k for k, lines in enumerate(switches) for line in lines}
+    across = [one for one in found if one.name in of_line and sources.issuperset(one.buses)]  # a loop by itself
+    inside = [*_in_loops(found, sources), *across]
     return Conductors(_circuit(inside, sources, of_line, len(switches)), tuple(inside), admittances)
 
 
@@ -256,27 +258,34 @@ def _circuit(
 def _parts(
     inside: Sequence[Series], sources: set[str], of_line: Mapping[str, int], rows: Mapping[Node, int]
 ) -> tuple[Ints, int]:
-    """Parts that no switch divides, conductors of one current being joined, and the two that each switch joins."""
+    """Parts that no switch divides, conductors of one current being joined, and the two that each switch joins.
+
+    What no source reaches even with every switch closed hangs on the first part: no state can feed it.
+    """
     source = len(rows)
 
     def at(node: Node) -> int:
         return source if node[0] in sources else rows[node]
 
-    pairs = [
-        (at(one.nodes[ends[0]]), at(one.nodes[other]))
-        for one in inside
-        if one.name not in of_line
-        for column in one.incidence.T
-        for ends in [np.flatnonzero(column)]
-        for other in ends[1:]
-    ]
-    tail, head = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    links = coo_matrix((np.ones(len(tail)), (tail, head)), shape=(source + 1, source + 1))
-    n_part, part = connected_components(links, directed=False)
+    def components(pairs: Sequence[tuple[int, int]]) -> tuple[int, Ints]:
+        tail, head = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        links = coo_matrix((np.ones(len(tail)), (tail, head)), shape=(source + 1, source + 1))
+        count, label = connected_components(links, directed=False)
+        return int(count), label
+
+    joined: dict[bool, list[tuple[int, int]]] = {False: [], True: []}  # by fixed elements, and by switches
+    for one in inside:
+        for column in one.incidence.T:
+            ends = [at(one.nodes[k]) for k in np.flatnonzero(column)]
+            joined[one.name in of_line] += [(ends[0], other) for other in ends[1:]]
+    _, island = components(joined[False] + joined[True])
+    _, first = np.unique(island, return_index=True)
+    unreached = [(source, int(k)) for k in first if island[k] != island[source]]
+    n_part, part = components(joined[False] + unreached)
     part = np.where(part == part[source], 0, np.where(part == 0, part[source], part))
     joins = [
         [part[at(one.nodes[k])] for k in np.flatnonzero(column)] if one.name in of_line else [-1, -1]
         for one in inside
         for column in one.incidence.T
     ]
-    return np.array(joins, dtype=np.int64).reshape(-1, 2), int(n_part)
+    return np.array(joins, dtype=np.int64).reshape(-1, 2), n_part

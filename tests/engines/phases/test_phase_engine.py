@@ -103,3 +103,58 @@ def test_a_stopped_search_proves_no_more_than_it_knows() -> None:
     _, result = solved(TIES, SolveOptions(node_limit=1))
     assert result.status is Status.FEASIBLE
     assert result.dual_bound_kw is None or result.dual_bound_kw < 92.7
+
+
+FEEDER = """Clear
+New Circuit.c bus1=b0 basekv=4.16 mvasc3=2000 mvasc1=2100
+New Line.e1 bus1=b0 bus2=b1 r1=.3 x1=.4 r0=.6 x0=1.2 c1=0 c0=0 length=1
+New Load.x bus1=b1.1 phases=1 kv=2.4 kw=60 kvar=20
+"""
+RING = """New Line.t1 bus1=b0 bus2=b2 switch=yes r1=.3 x1=.4 r0=.6 x0=1.2 c1=0 c0=0 length=1
+New Line.t2 bus1=b1 bus2=b2 switch=yes r1=.3 x1=.4 r0=.6 x0=1.2 c1=0 c0=0 length=1
+New Load.y bus1=b2.2 phases=1 kv=2.4 kw=30 kvar=10
+"""
+BRANCH = """New Line.s bus1=b1 bus2=b3 switch=yes r1=.3 x1=.4 r0=.6 x0=1.2 c1=0 c0=0 length=1
+New Load.z bus1=b3.3 phases=1 kv=2.4 kw=40 kvar=10
+Open Line.s 1
+"""
+SECOND = """New Vsource.two bus1=b4 basekv=4.16 mvasc3=1500 mvasc1=1600
+New Line.s bus1=b0 bus2=b4 switch=yes r1=.3 x1=.4 r0=.6 x0=1.2 c1=0 c0=0 length=1
+"""
+ISLAND = """New Line.i0 bus1=b1.1 bus2=i1.1 phases=1 switch=yes r1=.3 x1=.4 c1=0 length=1
+New Line.i1 bus1=i1.1 bus2=i2.1 phases=1 r1=.3 x1=.4 c1=0 length=1
+New Line.i2 bus1=i1.1 bus2=i2.1 phases=1 r1=.3 x1=.4 c1=0 length=1
+Open Line.i0 1
+"""
+SOLVE = "Set VoltageBases=[4.16]\nCalcVoltageBases\nSolve\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "opened"),
+    [
+        (FEEDER, []),
+        (FEEDER + BRANCH, []),
+        (FEEDER + RING + BRANCH + "Open Line.t2 1\n", ["line.t2"]),
+        (FEEDER + RING + ISLAND, ["line.t2"]),
+        (FEEDER + SECOND, ["line.s"]),
+        (FEEDER + RING + SECOND, ["line.s", "line.t2"]),
+    ],
+    ids=[
+        "no loop",
+        "no loop, open in the file",
+        "open in the file, beside a ring",
+        "loop without a source",
+        "two sources",
+        "two sources and a ring",
+    ],
+)
+def test_switches_outside_of_loops_of_buses(tmp_path: Path, text: str, opened: list[str]) -> None:
+    """One that alone feeds a part is closed even if the file has it open; one between two sources is open."""
+    path = tmp_path / "feeder.dss"
+    path.write_text(text + SOLVE, encoding="utf-8")
+    problem, result = solved(path)
+    assert result.configuration is not None, result.message
+    assert sorted(problem.network.open_ids(result.configuration)) == opened
+    assert result.status is Status.OPTIMAL
+    assert result.evaluation is not None
+    assert result.evaluation.feasible
