@@ -34,6 +34,8 @@ from learnopt.io.source import Loaded
 from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
 from learnopt.network import Floats, Network
 
+_DEAD_VOLTS = 1.0
+"""Voltage below which an element is fed by nothing [V]."""
 _LISTED = 5
 """Notes of one kind that are written out."""
 
@@ -145,6 +147,7 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     voltage: dict[str, SourceVoltage] = {}
     inner, loss_inside = sources(dss, kv, voltage)
     notes += _solution(dss, loss_inside, explained)
+    dead = _dead_phases(dss, found)
     links, units = transformers(dss, kv, notes, str(path))
     states = switch_states(dss, notes)
     whole = {frozenset((link.from_bus, link.to_bus)): link for link in links if not link.is_open}
@@ -173,6 +176,11 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     links, loose = energised_from_one_end((link for link in links if link.from_bus in fed), kv)
     fed.update(end.bus for end in loose)
     kept = tuple(one for one in found if bus_of.get(one.bus) in fed)
+    if waiting := [one.id for one in kept if one.id in dead]:
+        explained.append(
+            f"imbalance: {', '.join(waiting[:_LISTED])}{' ...' if len(waiting) > _LISTED else ''} of one or two phases "
+            "without voltage in the present state: where a switch feeds them, phases differ"
+        )
     if not any(link.switchable for link in links):
         notes.append("the circuit has no switch: no branch can be operated")
     record = _record(dss.Circuit.Name(), path, kv, places, links, loose, voltage, kept, fed)
@@ -247,6 +255,18 @@ def _solution(dss: Any, loss_inside: float, explained: list[str]) -> list[str]:
             + "; the loss of the balanced network differs from OpenDSS's for this reason"
         )
     return notes
+
+
+def _dead_phases(dss: Any, found: list[Injection]) -> set[str]:
+    """What has fewer than three phases and no voltage in the solution, so that it shows no imbalance there."""
+    dead = set()
+    for one in found:
+        dss.Circuit.SetActiveElement(one.id)
+        flat = np.array(dss.CktElement.Voltages())
+        volts = np.abs(flat[0::2] + 1j * flat[1::2]).max(initial=0.0)
+        if dss.CktElement.NumPhases() < 3 and volts < _DEAD_VOLTS:
+            dead.add(one.id)
+    return dead
 
 
 def _record(

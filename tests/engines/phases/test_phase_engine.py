@@ -158,3 +158,12 @@ def test_switches_outside_of_loops_of_buses(tmp_path: Path, text: str, opened: l
     assert result.status is Status.OPTIMAL
     assert result.evaluation is not None
     assert result.evaluation.feasible
+
+
+def test_loads_that_a_switch_has_yet_to_feed_show_that_phases_differ(tmp_path: Path) -> None:
+    """In the present state all phases are alike, since what differs is behind an open switch."""
+    path = tmp_path / "feeder.dss"
+    alike = FEEDER.replace("bus1=b1.1 phases=1 kv=2.4 ", "bus1=b1 phases=3 kv=4.16 ")
+    for text, unlike in ((alike + BRANCH, True), (alike + RING.replace("b2.2 phases=1 kv=2.4", "b2 kv=4.16"), False)):
+        path.write_text(text + SOLVE, encoding="utf-8")
+        assert any(one.startswith("imbalance") for one in load_with_source(path).explained) == unlike
