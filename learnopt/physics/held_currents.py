@@ -20,6 +20,7 @@ doi:10.1109/61.193906, here per conductor; loop space: METHODS of the tree searc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import null_space
@@ -121,6 +122,20 @@ def loop_model(circuit: ConductorCircuit) -> LoopModel:
     joins = circuit.joins[position]
     return LoopModel(
         directions, inverse, through @ gain, gain, weight, rows, position, chain, scale, first, joins, circuit.n_part
+    )
+
+
+def joins_phases(model: LoopModel) -> bool:
+    """Two conductors of one switch join the same two parts: delta windings make one of the phases on both sides.
+
+    Currents that circulate in a delta then count as loops that no switch opens, so that states may be missed.
+    """
+    ends = np.sort(model.joins, axis=1)
+    return any(
+        len(np.unique(rows, axis=0)) < len(rows)
+        for first, last in pairwise(model.rows.tolist())
+        for rows in [ends[first:last]]
+        if rows.any()
     )
 
 

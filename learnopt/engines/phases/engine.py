@@ -24,7 +24,7 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
-from learnopt.physics.held_currents import loop_model
+from learnopt.physics.held_currents import joins_phases, loop_model
 from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of
 
 ROUNDS = 12
@@ -162,6 +162,8 @@ class _Run:
         if self._radial(closed := self.closed_with(opened)) and self._solved(closed):
             self.offer(opened)
             held = opened
+        elif self.problem.admits(Configuration(closed)):  # radial by its buses: an answer, if none that is held
+            self.offer(opened)
         tried: set[bytes] = set()
         for number in range(ROUNDS):
             if held.tobytes() in tried:
@@ -175,9 +177,6 @@ class _Run:
             with self.watch.stage("search"):
                 self.leaves = self._search(*held_currents, base_w - saved, dive)
             if not len(self.leaves.cost) and self.best.closed is None and not dive:
-                if self.leaves.complete:
-                    self.status = Status.INFEASIBLE
-                    self.said = ["No configuration feeds every phase of every load without a loop in some phase."]
                 break
             with self.watch.stage("candidates"):
                 self._bound_by_candidates(base_w - saved)
@@ -298,7 +297,10 @@ class _Run:
         wanted = self.best_opened
         if wanted is None or self.leaves is None:
             return
-        if not np.array_equal(wanted, held):
+        if joins_phases(self.model):
+            self.said.append("Delta windings behind a switch: the model may miss states, nothing is proven.")
+            self.bound = -math.inf
+        elif not np.array_equal(wanted, held):
             self.said.append("The currents of the model are not those of the answer: it was not held there.")
             self.bound = -math.inf
 
@@ -307,7 +309,7 @@ class _Run:
         closed = self.best.closed
         found = closed is not None
         status = self.status
-        if not found and status is not Status.INFEASIBLE:
+        if not found:
             status = Status.NO_SOLUTION
             self.said = ["No radial state was found that respects the limits in every phase."]
             self.said += list(dict.fromkeys(self.best.refused))[:3]

@@ -167,3 +167,29 @@ def test_loads_that_a_switch_has_yet_to_feed_show_that_phases_differ(tmp_path: P
     for text, unlike in ((alike + BRANCH, True), (alike + RING.replace("b2.2 phases=1 kv=2.4", "b2 kv=4.16"), False)):
         path.write_text(text + SOLVE, encoding="utf-8")
         assert any(one.startswith("imbalance") for one in load_with_source(path).explained) == unlike
+
+
+WYE_DELTA = """Clear
+New Circuit.c basekv=12.47 pu=1.0 bus1=b0 MVAsc3=1000 MVAsc1=1000
+New Line.s1 phases=3 bus1=b0 bus2=a1 switch=yes
+New Line.s2 phases=3 bus1=b0 bus2=a2 switch=yes
+New Transformer.t1 windings=2 buses=(a1 x) conns=(wye delta) kvs=(12.47 4.16) kvas=(2000 2000) xhl=6 %rs=(0.5 0.5)
+New Transformer.t2 windings=2 buses=(a2 x) conns=(wye delta) kvs=(12.47 4.16) kvas=(1000 1000) xhl=6 %rs=(0.9 0.9)
+New Load.l1 phases=1 bus1=x.1.2 conn=delta kv=4.16 kw=300 kvar=90
+New Load.l2 phases=1 bus1=x.2.3 conn=delta kv=4.16 kw=150 kvar=50
+Set VoltageBases=[12.47 4.16]
+CalcVoltageBases
+Open Line.s2 1
+Solve
+"""
+
+
+def test_delta_windings_behind_switches_prove_nothing(tmp_path: Path) -> None:
+    """What circulates in a delta looks like a loop: the present state is an answer, none is called impossible."""
+    path = tmp_path / "wye_delta.dss"
+    path.write_text(WYE_DELTA, encoding="utf-8")
+    problem, result = solved(path)
+    assert result.configuration is not None
+    assert len(problem.network.open_ids(result.configuration)) == 1
+    assert (result.status, result.certificate) == (Status.FEASIBLE, Certificate.NONE)
+    assert "nothing is proven" in result.message
