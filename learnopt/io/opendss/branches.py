@@ -28,6 +28,8 @@ from learnopt.io.stations import Link
 
 UNSTATED_AMPERES = 400.0
 """OpenDSS's rating of lines that state none [A]."""
+LEFT_OUT = "open switches of one or two phases are left out"
+"""What the note of such switches starts with; its list follows a colon."""
 OPEN_END = "_open"
 """Ending of the fictitious bus at the open end of a tie, as the IEEE 123-bus feeder has it."""
 
@@ -210,10 +212,7 @@ def _joined(pieces: Sequence[Piece], notes: list[str], subject: str) -> list[Lin
             joined += len(part) if len(part) > 1 else 0
             result.append(bank(part))
     if partial:
-        notes.append(
-            "open switches of one or two phases are left out, a balanced network would feed three phases through them: "
-            + ", ".join(partial)
-        )
+        notes.append(f"{LEFT_OUT}, a balanced network would feed three phases through them: " + ", ".join(partial))
     if joined:
         notes.append(f"{joined} lines of different phases side by side are joined to branches of all their phases")
     return result

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.phases.engine import PhaseTreeEngine
+from learnopt.io.opendss.branches import LEFT_OUT
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.inspection.reconcile import Imported
@@ -43,4 +44,7 @@ def solve_in_phases(
     said = "Solved in all phases, since the file is unbalanced."
     if options.certify is Certificate.AC:
         said += " No AC certificate: in phases there is one of the model only."
+    for note in imported.notes:
+        if note.startswith(LEFT_OUT):
+            said += f" Stays open, since it has not all three phases: {note.partition(': ')[2]}."
     return replace(result, message=f"{said} {result.message}")
