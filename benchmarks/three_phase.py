@@ -200,7 +200,8 @@ def _tried(path: Path) -> Row | None:
     """A master file of a folder; parts of others and files that are refused give none."""
     from learnopt.errors import LearnoptError
 
-    if "new circuit" not in path.read_text(encoding="utf-8", errors="replace").lower():
+    text = path.read_text(encoding="utf-8", errors="replace").lower()
+    if not any(word in text for word in ("new circuit", "new object=circuit", "redirect", "compile")):
         return None
     try:
         return compare(path.stem, path)

@@ -130,12 +130,12 @@ def solve(
     )  # fmt: skip
     question = rules.question(network, accept_differences)
     begin = _begin(question.problem, start)
-    _warm_for(question.problem, engine, options, checkpoint)
     asked, result = question.problem, None
     if wish.plain and not balanced:
         read, hold = question.imported, not strict_limits
         result = solve_in_phases(read, asked, engine, options, begin, k_best=k_best, hold=hold)
     if result is None:
+        _warm_for(asked, engine, options, checkpoint)
         asked, result = fulfil(asked, engine_of(engine, checkpoint), options, wish, begin)
     return _solution(question, asked, result, order, time_limit, source_check)
 

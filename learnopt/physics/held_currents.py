@@ -126,17 +126,13 @@ def loop_model(circuit: ConductorCircuit) -> LoopModel:
 
 
 def joins_phases(model: LoopModel) -> bool:
-    """Two conductors of one switch join the same two parts: delta windings make one of the phases on both sides.
+    """Some side of a switch has two phases in one part, which is not that of the sources.
 
-    Currents that circulate in a delta then count as loops that no switch opens, so that states may be missed.
+    Windings in delta, or in star without ground, join them. Currents that circulate in a delta count as loops that no
+    switch opens, and what flows to ground beside it as load that would starve: states may be missed.
     """
-    ends = np.sort(model.joins, axis=1)
-    return any(
-        len(np.unique(rows, axis=0)) < len(rows)
-        for first, last in pairwise(model.rows.tolist())
-        for rows in [ends[first:last]]
-        if rows.any()
-    )
+    sides = (model.joins[first:last, side] for first, last in pairwise(model.rows.tolist()) for side in (0, 1))
+    return any(len(np.unique(parts[parts > 0])) < np.count_nonzero(parts) for parts in sides)
 
 
 def _incidence(joins: Ints, n_part: int) -> csr_matrix:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from learnopt.network import Evaluation, Floats, Ints, Network, PhaseSummary, ReconfigurationProblem
+from learnopt.network.names import branch_quoted, bus_quoted
 from learnopt.network.unbalanced import PhaseState
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
@@ -72,18 +73,18 @@ def _violations(problem: ReconfigurationProblem, state: PhaseState, present: Pha
         return np.flatnonzero(value < held * (1 - slack))
 
     for k in under(state.lowest, problem.vm_min, None if present is None else present.lowest):
-        yield f"bus {net.bus_ids[k]!r}: {state.lowest[k]:.4f} pu in a phase, below {problem.vm_min[k]:g} pu"
+        yield f"{bus_quoted(net, k)}: {state.lowest[k]:.4f} pu in a phase, below {problem.vm_min[k]:g} pu"
     for k in over(state.highest, problem.vm_max, None if present is None else present.highest):
-        yield f"bus {net.bus_ids[k]!r}: {state.highest[k]:.4f} pu in a phase, above {problem.vm_max[k]:g} pu"
+        yield f"{bus_quoted(net, k)}: {state.highest[k]:.4f} pu in a phase, above {problem.vm_max[k]:g} pu"
     rated = np.where(np.isfinite(problem.i_max), 1.0, np.inf)
     for e in over(state.loading, rated, None if present is None else present.loading):
-        yield f"branch {net.branch_ids[e]!r}: {100 * state.loading[e]:.4g} % of its rating in a phase"
+        yield f"{branch_quoted(net, e)}: {100 * state.loading[e]:.4g} % of its rating in a phase"
     s_max = problem.s_max * net.base.kw
     for k in over(state.head_kva, s_max, None if present is None else present.head_kva):
-        yield f"substation {net.bus_ids[net.substations[k]]!r}: {state.head_kva[k]:.6g} kVA, at most {s_max[k]:.6g}"
+        yield f"substation {bus_quoted(net, net.substations[k])}: {state.head_kva[k]:.6g} kVA, at most {s_max[k]:.6g}"
     s_min = problem.s_min * net.base.kw
     for k in under(state.head_kva, s_min, None if present is None else present.head_kva):
-        yield f"substation {net.bus_ids[net.substations[k]]!r}: {state.head_kva[k]:.6g} kVA, at least {s_min[k]:.6g}"
+        yield f"substation {bus_quoted(net, net.substations[k])}: {state.head_kva[k]:.6g} kVA, at least {s_min[k]:.6g}"
 
 
 def summary_of(tool: str, network: Network, states: Sequence[PhaseState], present: Evaluation | None) -> PhaseSummary:

@@ -23,6 +23,7 @@ from learnopt.network import (
     Result,
     Status,
 )
+from learnopt.network.names import bus_quoted
 from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
 from learnopt.physics.held_currents import joins_phases, loop_model
 from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of
@@ -39,8 +40,8 @@ FIRST_NODES = 2000
 """Nodes by which the speed of the search is measured where the user sets a time limit."""
 
 MODEL = (
-    "Optimum of the three-phase model of held currents: every current that is not in a line or transformer (loads, "
-    "capacitors, generation, charging) as it is in the answer, taps held, resistances with their cross terms."
+    "The model holds every current that is not in a line or transformer (loads, capacitors, generation, charging) as "
+    "it is in the answer, with taps held and resistances with their cross terms."
 )
 
 
@@ -49,6 +50,7 @@ class _Best:
     """The best admissible state so far."""
 
     closed: Bools | None = None
+    states: Sequence[PhaseState] = ()
     evaluation: Evaluation | None = None
     objective: float = math.inf
     refused: list[str] = field(default_factory=list)
@@ -96,7 +98,7 @@ class PhaseTreeEngine:
             run.loop(start)
         except KeyboardInterrupt:
             run.status, run.said = Status.INTERRUPTED, ["Interrupted; this is the best configuration so far."]
-        return run.result(self.name, self.k_best)
+        return run.result(self.name)
 
 
 class _Run:
@@ -131,10 +133,15 @@ class _Run:
         self.model = self.models[0]
         self.before: list[PhaseState] = self._states(self.base)
         self.present = self.before if hold else []
-        self.best, self.bound, self.nodes = _Best(), -math.inf, 0
+        # What every state must feed: all that the present one does, or where that has no power flow the meshed one.
+        self.fed = self.before or self._states(self.closed_with(must_open))
+        self.best, self.nodes = _Best(), 0
         self.judged: dict[bytes, float] = {}
         self.leaves: Leaves | None = None
-        self.status, self.said = Status.OPTIMAL, [MODEL]
+        self.held: Bools | None = None
+        """The switches open in the state whose currents ``leaves`` hold."""
+        self.meshed_kw = math.nan
+        self.status, self.said = Status.FEASIBLE, [MODEL]
 
     def closed_with(self, opened: Bools) -> Bools:
         """State of every branch with these switches open."""
@@ -149,71 +156,64 @@ class _Run:
         """All phases of a state; empty where there is no power flow."""
         return [circuit.state() for circuit in self.circuits] if self._solved(closed) else []
 
-    def _radial(self, closed: Bools) -> bool:
-        opened = ~closed[self.switches]
-        return is_radial(self.model, opened)
-
     def loop(self, start: Configuration | None) -> None:
         """Hold, search, solve, until the best state of the model is the one whose currents are held."""
         begin = start.closed if start is not None else self.base
         in_loop = np.diff(self.model.rows) > 0  # what hangs on another switch that is open is to be fed
         opened = self.choice.must_open | (~begin[self.switches] & self.choice.may_open & in_loop)
         held = self.choice.must_open.copy()  # all loops closed, where there is nothing better to hold
-        if self._radial(closed := self.closed_with(opened)) and self._solved(closed):
-            self.offer(opened)
+        if is_radial(self.model, opened) and self._solved(self.closed_with(opened)):
+            self._judge(opened)
             held = opened
-        elif self.problem.admits(Configuration(closed)):  # radial by its buses: an answer, if none that is held
-            self.offer(opened)
-        tried: set[bytes] = set()
+        elif self.problem.admits(Configuration(self.closed_with(opened))):  # an answer, if none that is held
+            self._judge(opened)
         for number in range(ROUNDS):
-            if held.tobytes() in tried:
-                break
             with self.watch.stage("power flow"):
                 if not self._solved(self.closed_with(held)):
                     self.said.append("A state of the circuit has no power flow in all its phases.")
                     break
-                base_w, saved, held_currents = self._hold()
+                base_w, saved, held_currents = self._hold(held)
             dive = number == 0  # to one radial state near the optimum, whose currents are then held
             with self.watch.stage("search"):
                 self.leaves = self._search(*held_currents, base_w - saved, dive)
-            if not len(self.leaves.cost) and self.best.closed is None and not dive:
-                break
+                self.held, self.meshed_kw = held, (base_w - saved) / 1e3
             with self.watch.stage("candidates"):
-                self._bound_by_candidates(base_w - saved)
+                for other in self.leaves.opened:
+                    self._judge(other)
             if dive:
                 held = held if self.best_opened is None else self.best_opened
                 self.keep = max(self.keep, CANDIDATES)
                 continue
-            tried.add(held.tobytes())
             wanted = self.best_opened
             if wanted is not None and not np.array_equal(wanted, held):
                 held = wanted
-            elif self._keep_more():
-                tried.discard(held.tobytes())
-            else:
+            elif not self._keep_more():
                 break
-        self._conclude_bound(held)
 
     def _keep_more(self) -> bool:
         """Where states that AC power flow rules out stand between the model and the answer, look at more of them."""
         most = max(CANDIDATES, min(MOST_CANDIDATES, int(MOST_WORK / self.problem.network.n_bus)))
-        proven = self.bound >= self.best.objective * (1 - AGREEMENT)
-        if proven or self.keep >= most or self.leaves is None or not self.leaves.complete:
+        proven = self._bound() >= self.best.objective * (1 - AGREEMENT)
+        full = self.leaves is not None and len(self.leaves.cost) == self.keep
+        if proven or not full or self.keep >= most or self.leaves is None or not self.leaves.complete:
             return False
         self.keep = min(4 * self.keep, most)
         return True
 
-    def _hold(self) -> tuple[float, float, tuple[Complex, Complex]]:
+    def _hold(self, held: Bools) -> tuple[float, float, tuple[Complex, Complex]]:
         """Loss of the solved state [W], what meshing saves [W], and the currents of the meshed circuit by situation."""
-        total, saved = 0.0, 0.0
+        loss, saved = 0.0, 0.0
         chains, constants = [], []
         for circuit, model, weight in zip(self.circuits, self.models, self.problem.weights, strict=True):
             of_chain, constant, gain = model.meshed(circuit.currents())
-            total += weight * 1e3 * circuit.loss_kw
+            loss += weight * circuit.loss_kw
             saved += weight * gain
             chains.append(math.sqrt(weight) * of_chain)
             constants.append(math.sqrt(weight) * constant)
-        return total, saved, (np.stack(chains, axis=1), np.stack(constants, axis=1))
+        wanted = self.best_opened
+        if wanted is not None and self.best.evaluation is not None and np.array_equal(held, wanted):
+            loss = self.best.evaluation.loss_kw  # solved again it differs by OpenDSS's tolerance: exact at the answer
+        return 1e3 * loss, saved, (np.stack(chains, axis=1), np.stack(constants, axis=1))
 
     def _search(self, current: Complex, constant: Complex, meshed_w: float, dive: bool = False) -> Leaves:
         """The best states of the model, within the limits of nodes and time."""
@@ -225,7 +225,7 @@ class _Run:
         watch = Stopwatch()
         cutoff = math.inf
         if self.k_best == 1 and math.isfinite(self.best.objective):  # what costs more in the model is worse in any case
-            cutoff = (1e3 * self.best.objective - meshed_w) * (1 + AGREEMENT)
+            cutoff = 1e3 * self.best.objective * (1 + AGREEMENT) - meshed_w
         found = search(self.model, current, constant, self.choice, self.keep, first, cutoff)
         if not found.complete and found.nodes < left and self.options.time_limit is not None:
             seconds = max(self.options.time_limit - self.watch.elapsed, 0.0)
@@ -250,7 +250,7 @@ class _Run:
             return -math.inf
         loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
         objective = loss + self.problem.switching_cost * self.problem.operations(configuration)
-        if objective >= self.best.objective:
+        if objective >= self.best.objective and self.k_best == 1:  # no answer, admissible or not
             return objective
         states = [circuit.state() for circuit in self.circuits]
         if unfed := self._unfed(states):
@@ -260,16 +260,18 @@ class _Run:
         if evaluation.violations:
             self.best.refused.append(evaluation.violations[0])
             return math.inf
-        self.best.closed, self.best.evaluation, self.best.objective = closed, evaluation, objective
+        if objective < self.best.objective:
+            self.best.closed, self.best.states = closed, states
+            self.best.evaluation, self.best.objective = evaluation, objective
         return objective
 
     def _unfed(self, states: Sequence[PhaseState]) -> str:
-        """A bus that has lost a phase it has in the present state; "" where none has."""
-        for state, before in zip(states, self.before, strict=False):
-            dead = np.flatnonzero(state.live < before.live)
+        """A bus that has lost a phase which is to be fed; "" where none has."""
+        for state, fed in zip(states, self.fed, strict=len(self.fed) > 0):
+            dead = np.flatnonzero(state.live < fed.live)
             if len(dead):
-                bus = self.problem.network.bus_ids[int(dead[0])]
-                return f"bus {bus!r} and {len(dead) - 1} more would be without one of their phases"
+                more = f" and {len(dead) - 1} more" if len(dead) > 1 else ""
+                return f"{bus_quoted(self.problem.network, dead[0])}{more} would be without one of their phases"
         return ""
 
     @property
@@ -277,87 +279,98 @@ class _Run:
         """The switches that are open in the best state."""
         return None if self.best.closed is None else ~self.best.closed[self.switches]
 
-    def _bound_by_candidates(self, meshed_w: float) -> None:
-        """Solve the best states of the model in AC; the bound is one of max(model, AC), as for balanced networks.
+    def _judge(self, opened: Bools) -> float:
+        """:meth:`offer`, once for each state."""
+        key = opened.tobytes()
+        if key not in self.judged:
+            self.judged[key] = self.offer(opened)
+        return self.judged[key]
 
-        A state without a power flow counts by the model alone; what is not among the best costs at least their rest.
-        """
-        assert self.leaves is not None
-        bound = meshed_w / 1e3 + self.leaves.rest / 1e3
-        for opened, cost in zip(self.leaves.opened, self.leaves.cost, strict=True):
-            key = opened.tobytes()
-            if key not in self.judged:
-                self.judged[key] = self.offer(opened)
-            bound = min(bound, max((meshed_w + float(cost)) / 1e3, self.judged[key]))
-        self.bound = bound
-        self.status = Status.OPTIMAL if self.leaves.complete else Status.FEASIBLE
+    def _values(self, leaves: Leaves) -> list[float]:
+        """max(model, AC) of the states of the last search [kW]; by the model alone where there is no power flow."""
+        models = [self.meshed_kw + float(cost) / 1e3 for cost in leaves.cost]
+        judged = [self.judged.get(opened.tobytes(), -math.inf) for opened in leaves.opened]
+        return list(map(max, models, judged))
 
-    def _conclude_bound(self, held: Bools) -> None:
-        """The bound is one of the model whose currents are held at the answer, or it is none."""
-        wanted = self.best_opened
-        if wanted is None or self.leaves is None:
-            return
+    def _bound(self) -> float:
+        """Bound of max(model, AC), as for balanced networks [kW]: the best states, and what is left of the others."""
+        if self.leaves is None:
+            return -math.inf
+        return min([self.meshed_kw + self.leaves.rest / 1e3, *self._values(self.leaves)])
+
+    def _doubt(self) -> str:
+        """Why the last search proves nothing about the answer; "" where it does."""
+        wanted, leaves = self.best_opened, self.leaves
+        if wanted is None or leaves is None or self.held is None:
+            return "Nothing is proven: no search was made."
+        if not np.array_equal(wanted, self.held):
+            return "Nothing is proven: the currents of the model are not yet those of the answer."
         if joins_phases(self.model):
-            self.said.append("Delta windings behind a switch: the model may miss states, nothing is proven.")
-            self.bound = -math.inf
-        elif not np.array_equal(wanted, held):
-            self.said.append("The currents of the model are not those of the answer: it was not held there.")
-            self.bound = -math.inf
+            return "Nothing is proven: windings behind a switch join phases, so that the model may miss states."
+        # Of fewer states than were asked for, the answer must be one: its model loss is its AC loss.
+        seen = bool((leaves.opened == wanted).all(axis=1).any())
+        if not is_radial(self.model, wanted) or (leaves.complete and len(leaves.cost) < self.keep and not seen):
+            return "Nothing is proven: the model does not know the answer as a radial state, and may miss others."
+        return ""
 
-    def result(self, name: str, k_best: int) -> Result:
+    def result(self, name: str) -> Result:
         """What is known."""
-        closed = self.best.closed
-        found = closed is not None
-        status = self.status
-        if not found:
+        problem, best = self.problem, self.best
+        status, bound = self.status, None
+        if best.closed is None:
             status = Status.NO_SOLUTION
-            self.said = ["No radial state was found that respects the limits in every phase."]
-            self.said += list(dict.fromkeys(self.best.refused))[:3]
-        held = broken_limits(self.problem, self.present)
-        if found and held:
-            more = f" and {len(held) - 3} more" if len(held) > 3 else ""
-            self.said.append(
-                f"Limits that the present state breaks are held at its values: {'; '.join(held[:3])}{more}."
-            )
+            said = ["No radial state was found that respects the limits in every phase."]
+            said += list(dict.fromkeys(best.refused))[:3]
+        else:
+            said = list(self.said)
+            if doubt := self._doubt():
+                said.append(doubt)
+            elif math.isfinite(value := self._bound()):
+                bound = value
+                status = Status.OPTIMAL if status is Status.FEASIBLE else status
+            if held := broken_limits(problem, self.present):
+                more = f" and {len(held) - 3} more" if len(held) > 3 else ""
+                said.append(
+                    f"Limits that the present state breaks are held at its values: {'; '.join(held[:3])}{more}."
+                )
         if self.leaves is not None and not self.leaves.complete:
-            self.said.append(
-                f"The search was stopped after {self.nodes} nodes: a higher limit of nodes or time proves more."
-            )
-        gap = max(self.options.gap or 0.0, AGREEMENT)
-        bound = self.bound if math.isfinite(self.bound) and found else None
+            said.append(f"The search stopped after {self.nodes} nodes; a higher limit of nodes or time proves more.")
         result = conclude(
-            self.problem,
+            problem,
             name,
             self.watch,
-            configuration=None if closed is None else Configuration(closed),
+            configuration=None if best.closed is None else Configuration(best.closed),
             status=status,
-            gap=gap,
-            certificate=Certificate.MODEL if bound is not None else Certificate.NONE,
+            gap=max(self.options.gap or 0.0, AGREEMENT),
+            certificate=Certificate.NONE if bound is None else Certificate.MODEL,
             dual_bound_kw=bound,
-            message=" ".join(self.said),
+            message=" ".join(said),
             nodes=self.nodes,
-            judged=self.best.evaluation,
+            judged=best.evaluation,
             in_phases=True,
         )
-        if closed is None or result.configuration is None:
+        if result.configuration is None:
             return result
-        ranked = self._best_of(k_best) if k_best > 1 else ()
-        summary = summary_of(self.circuits[0].tool, self.problem.network, self._states(closed), self._before())
-        return replace(result, alternatives=ranked, phases=summary)
+        before = evaluation_of(problem, self.before, []) if self.before else None
+        summary = summary_of(self.circuits[0].tool, problem.network, best.states, before)
+        result = replace(result, phases=summary)
+        return result if self.k_best == 1 or self.leaves is None else self._ranked(result, self.leaves)
 
-    def _before(self) -> Evaluation | None:
-        """The present state by the same judge."""
-        return evaluation_of(self.problem, self.before, []) if self.before else None
-
-    def _best_of(self, k_best: int) -> tuple[Alternative, ...]:
-        """The best states of the model, solved in AC."""
-        assert self.leaves is not None
-        chosen = []
-        for opened in self.leaves.opened[:k_best]:
-            closed = self.closed_with(opened)
-            if self._solved(closed):
-                loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
-                configuration = Configuration(closed)
-                price = self.problem.switching_cost * self.problem.operations(configuration)
-                chosen.append(Alternative(configuration, loss, loss + price))
-        return tuple(sorted(chosen, key=lambda one: one.objective_kw))
+    def _ranked(self, result: Result, leaves: Leaves) -> Result:
+        """The result with the best admissible states by AC, and the bound of all others."""
+        states = [
+            (self.judged.get(opened.tobytes(), -math.inf), value, k)
+            for k, (opened, value) in enumerate(zip(leaves.opened, self._values(leaves), strict=True))
+        ]
+        admissible = sorted(one for one in states if math.isfinite(one[0]))
+        others = [value for objective, value, _ in states if objective == -math.inf]
+        others += [value for _, value, _ in admissible[self.k_best :]]
+        cost = self.problem.switching_cost
+        ranked = tuple(
+            Alternative(configuration, objective - cost * self.problem.operations(configuration), objective)
+            for objective, _, k in admissible[: self.k_best]
+            for configuration in [Configuration(self.closed_with(leaves.opened[k]))]
+        )
+        if result.certificate is Certificate.NONE:
+            return replace(result, alternatives=ranked)
+        return replace(result, alternatives=ranked, rest_bound_kw=min([self.meshed_kw + leaves.rest / 1e3, *others]))

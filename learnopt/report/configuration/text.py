@@ -381,7 +381,7 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> C
 
 def operated(problem: ReconfigurationProblem, result: Result) -> Evaluation | None:
     """The answer with cables opened at one end energised from the other; None where that is no difference."""
-    if result.configuration is None:
+    if result.configuration is None or result.phases is not None:  # phases are judged as the file has its switches
         return None
     return evaluate_as_operated(problem.applied(result.settings), result.configuration)
 
@@ -488,9 +488,10 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
     rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
     rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
     if (phases := result.phases) is not None:
+        where = [bus_label(net, net.bus_index[str(bus)]) for bus in (phases.highest_bus, phases.unbalance_bus)]
         rows[1] = ("lowest voltage of a phase", *rows[1][1:])
-        rows.append(("highest voltage of a phase", "–", f"{phases.highest_pu:.4f} pu (bus {phases.highest_bus})"))
-        rows.append(("voltage unbalance", "–", f"{100 * phases.unbalance:.2f} % (bus {phases.unbalance_bus})"))
+        rows.append(("highest voltage of a phase", "–", f"{phases.highest_pu:.4f} pu (bus {where[0]})"))
+        rows.append(("voltage unbalance", "–", f"{100 * phases.unbalance:.2f} % (bus {where[1]})"))
     counted = before.converged and result.phases is None
     loops = len(radiality_faults(net, normal_state(problem).closed)) if counted else 0
     violated = "–" if after is None else str(len(after.violations))

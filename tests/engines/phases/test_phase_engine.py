@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from learnopt.engines import SolveOptions
+from learnopt.engines.phases import engine as engine_module
 from learnopt.engines.phases.engine import PhaseTreeEngine
-from learnopt.engines.phases.search import Choice, search
+from learnopt.engines.phases.search import Choice, Leaves, search
 from learnopt.io import load_with_source
 from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result, Status
 from learnopt.physics.held_currents import loop_model
@@ -192,4 +193,46 @@ def test_delta_windings_behind_switches_prove_nothing(tmp_path: Path) -> None:
     assert result.configuration is not None
     assert len(problem.network.open_ids(result.configuration)) == 1
     assert (result.status, result.certificate) == (Status.FEASIBLE, Certificate.NONE)
-    assert "nothing is proven" in result.message
+    assert "Nothing is proven: windings behind a switch join phases" in result.message
+
+
+def test_best_states_are_those_of_enumeration() -> None:
+    """The four best of Iowa 240 by AC, each admissible, and a bound of all others that the fifth does not break."""
+    loaded = load_with_source(IOWA)
+    problem = ReconfigurationProblem.of(loaded.network)
+    assert loaded.source is not None
+    with loaded.source.circuit(loaded.network) as circuit:
+        result = PhaseTreeEngine([circuit], k_best=4).solve(problem, SolveOptions())
+    text = (DATA / "iowa240" / "iowa240_all_43_radial.csv").read_text(encoding="utf-8")
+    losses = {
+        frozenset(r["open_breakers"].split()): float(r["loss_kw_with_der"]) for r in csv.DictReader(text.splitlines())
+    }
+    expected = sorted(losses, key=losses.__getitem__)[:5]
+    ids = [
+        frozenset(str(b).removeprefix("line.") for b in problem.network.open_ids(a.configuration))
+        for a in result.alternatives
+    ]
+    assert ids == expected[:4]
+    assert [a.loss_kw for a in result.alternatives] == pytest.approx([losses[state] for state in ids], rel=4e-4)
+    assert result.rest_bound_kw is not None
+    assert result.rest_bound_kw <= losses[expected[4]] * (1 + 4e-4)
+
+
+def test_no_bound_of_currents_that_are_not_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after the first dive, or by Ctrl-C in the search that would prove it: an answer, and no certificate."""
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_module, "ROUNDS", 1)
+        _, cut = solved(TIES)
+    assert cut.configuration is not None
+    assert (cut.status, cut.certificate, cut.dual_bound_kw) == (Status.FEASIBLE, Certificate.NONE, None)
+    calls = iter((engine_module.search,))
+
+    def interrupted(*arguments: object) -> Leaves:
+        for real in calls:
+            return real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine_module, "search", interrupted)
+    _, stopped = solved(TIES)
+    assert stopped.configuration is not None
+    assert (stopped.status, stopped.certificate) == (Status.INTERRUPTED, Certificate.NONE)
