@@ -98,7 +98,7 @@ def main() -> None:
     console.print(
         "time learned: predict, fix, start, solve the reduced problem, then prove the full one (tree search); "
         "time plain MILP: our own MILP, cold; both to a proven AC gap of 1e-4. On feeders this small the tree search "
-        "alone is as fast: see README."
+        "alone is as fast: see docs/results.md."
     )
     report = OUT / "report.html"
     if worst is not None:

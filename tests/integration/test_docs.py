@@ -38,6 +38,17 @@ def test_names_of_the_equation_map_exist() -> None:
     assert all(resolve_name(name) is not None for name in names)
 
 
+def test_files_that_pages_name_exist() -> None:
+    """A path of the package in a page, in full or from inside ``learnopt/``, is a file or a folder."""
+    pages = [*PAGES, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"))]
+    rooms = "|".join(sorted(folder.name for folder in (ROOT / "learnopt").iterdir() if folder.is_dir()))
+    named = re.compile(rf"`(learnopt/[\w/.]+|(?:{rooms}|pipeline|planning)/[\w/]+\.py)`")
+    found = {(page.name, path) for page in pages for path in named.findall(page.read_text(encoding="utf-8"))}
+    assert len(found) > 20
+    package = ROOT / "learnopt"
+    assert [one for one in sorted(found) if not (package / one[1].removeprefix("learnopt/")).exists()] == []
+
+
 def test_figures_of_the_first_page_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Every number that the example of "How learnopt thinks" prints stands in its text."""
     text, code = (DOCS / "thinking.md").read_text(encoding="utf-8").split("```python\n")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
-from learnopt.engines.base import SolveOptions, Stopwatch
+from learnopt.engines.base import SolveOptions
 from learnopt.engines.dispatch import settle, settle_from_each_step
 from learnopt.engines.exchange import find_incumbent, random_start
-from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.incumbent import Incumbent
 from learnopt.engines.tree.engine import TreeSearchEngine
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem
+from learnopt.network import Certificate, Configuration
 
 RANDOM_STARTS = 8
 """Random trees for the incumbent: more of them make a bad cutoff unlikely, each costs milliseconds."""
@@ -65,13 +63,3 @@ def _more_starts(search: Incumbent, rng: np.random.Generator, random_starts: int
             return
         if (settled := settle(mean, random_start(mean, rng))) is not None:
             search.offer(search.coupled.served(*settled[:2]))
-
-
-def first_plan(
-    problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
-) -> Plan | None:
-    """The best plan that a solve would start from, without any proof; None where none respects the limits."""
-    coupled = Coupled.of(problem, counting=False)
-    search = Incumbent(coupled, "milp", math.inf, replace(options, progress=None), Stopwatch())
-    offer_starts(search, start)
-    return search.plan
