@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from learnopt._version import __version__
 from learnopt.engines.clock import Stopwatch
-from learnopt.engines.fixed_loops import SERVED_LOOPED, refuse_fixed_loops
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network.loop_reduction import refuse_fixed_loops
 from learnopt.physics import evaluate, other_solution, power_flow
 
 AGREEMENT = 1e-6
@@ -22,6 +22,8 @@ PICOWATT = 1e-15
 """What counts as nothing [kW], whatever the load."""
 ROUNDING = 1e-8
 """Slack of a reported gap over the gap asked for: engines stop at it, in losses of their own power flow."""
+SERVED_LOOPED: Mapping[str, object] = {"engine": ("enumerate", "tree", "exchange"), "controls": None}
+"""Options of a problem whose states keep loops closed."""
 
 __all__ = ["Engine", "Progress", "SolveOptions", "Stopwatch", "conclude", "infeasible"]
 

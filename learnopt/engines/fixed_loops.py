@@ -1,47 +1,15 @@
-"""Fixed loops in words, and what engines that know spanning trees only do about them: reduce them, or refuse."""
+"""Fixed loops for engines that know spanning trees only: reduced, or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-import numpy as np
-
+from learnopt.engines.base import SERVED_LOOPED, SolveOptions
 from learnopt.errors import UnsupportedError
 from learnopt.network import Configuration, ReconfigurationProblem, Result
-from learnopt.network.loop_reduction import without_fixed_loops
+from learnopt.network.loop_reduction import refuse_fixed_loops, without_fixed_loops
 from learnopt.physics import evaluate
-
-if TYPE_CHECKING:
-    from learnopt.engines.base import SolveOptions
-
-SERVED_LOOPED: Mapping[str, object] = {"engine": ("enumerate", "tree", "exchange"), "controls": None}
-"""Options of a problem whose states keep loops closed."""
-
-
-def told_fixed_loops(problem: ReconfigurationProblem) -> str:
-    """How many loops of branches that stay closed there are, with an example."""
-    chords = np.flatnonzero(problem.chords)
-    loops = "1 fixed loop" if len(chords) == 1 else f"{len(chords)} fixed loops"
-    return f"{loops} of branches that stay closed (branch {problem.network.branch_ids[chords[0]]!r} closes one)"
-
-
-def refuse_fixed_loops(
-    problem: ReconfigurationProblem, who: str, use: Mapping[str, object] | None = None, advice: str = ""
-) -> None:
-    """Raise UnsupportedError where a problem has fixed loops, for what is built on spanning trees.
-
-    Parameters
-    ----------
-    who
-        What is built so.
-    use, advice
-        What to do instead: options (:class:`~learnopt.errors.UnsupportedError`), or in words.
-    """
-    if problem.chords.any():
-        reason = f"{who} knows radial states only, the network has {told_fixed_loops(problem)}"
-        raise UnsupportedError(f"{reason}: {advice}" if advice else reason, use)
 
 
 def solve_without_loops(

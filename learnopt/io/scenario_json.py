@@ -14,7 +14,6 @@ from learnopt.io.case_json import describe_validation_error, read_json
 from learnopt.io.controls_json import FileId, Number
 from learnopt.io.violations import LARGEST, near_miss
 from learnopt.network import Id, Network, Scenario, Situations
-from learnopt.network.names import find_branch, find_bus, find_device
 
 _LOCKS = {"open": 0, "closed": 1}
 _OTHER_WORDS = {
@@ -76,15 +75,15 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
     place: dict[str, dict[str, int]] = {part: {} for part in ("loads", "generation", "locked")}
     for part, powers in (("loads", record.loads), ("generation", record.generation)):
         for bus, power in powers.items():
-            _find(find_bus, network, bus, part, place[part], bad)
+            _find(network.find_bus, bus, part, place[part], bad)
             for quantity, value in (("p_kw", power.p_kw), ("q_kvar", power.q_kvar)):
                 if not abs(value) <= LARGEST:
                     bad.append(f"{part}: bus {bus!r}: {quantity} = {value} must be a finite number")
     outages: dict[str, int] = {}
     for branch in record.out_of_service:
-        _find(find_branch, network, branch, "out_of_service", outages, bad, again=True)
+        _find(network.find_branch, branch, "out_of_service", outages, bad, again=True)
     for name in record.locked:
-        _find(find_branch, network, name, "locked", place["locked"], bad)
+        _find(network.find_branch, name, "locked", place["locked"], bad)
     tags = _tags(network, record, bad)
     if bad:
         raise DataError(subject, sorted(bad))
@@ -115,8 +114,7 @@ def scenario_from_dict(raw: Any, network: Network, subject: str) -> Scenario:
 
 
 def _find(
-    find: Callable[[Network, Id], tuple[int | None, str]],
-    network: Network,
+    find: Callable[[Id], tuple[int | None, str]],
     text: Id,
     part: str,
     found: dict[str, int],
@@ -124,7 +122,7 @@ def _find(
     again: bool = False,
 ) -> None:
     """Add the index that an id or name means, or a sentence that says why there is none; ``again``: twice is once."""
-    index, why = find(network, text)
+    index, why = find(text)
     if index is None:
         bad.append(f"{part}: {why}")
     elif index in found.values() and not again:
@@ -150,8 +148,8 @@ def _tags(network: Network, record: ScenarioRecord, bad: list[str]) -> _Tags:
     devices: list[int] = []
     held: list[int] = []
     for text in record.tagged:
-        device, _ = find_device(network, text)
-        branch, why = find_branch(network, text)
+        device, _ = network.find_device(text)
+        branch, why = network.find_branch(text)
         if branch is None:
             bad.append(f"tagged: {why}")
         elif device is None or str(text) in network.branch_index:

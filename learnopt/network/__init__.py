@@ -1,10 +1,11 @@
 """Records of the problem and of its answer, topology and units. Imports nothing above :mod:`learnopt.errors`."""
 
 from learnopt.network.aliases import Bools, Floats, Id, Ints
+from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Capacitor, Controls, Generator, Settings, Tap
-from learnopt.network.held import HeldLimit, LimitKind
 from learnopt.network.horizon import HorizonProblem
-from learnopt.network.model import Configuration, Limits, Network
+from learnopt.network.limits import HeldLimit, LimitKind
+from learnopt.network.model import Limits, Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.result import (
     Alternative,

@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from learnopt.network.aliases import Bools, Floats, Ints
-from learnopt.network.model import Configuration, Network
+from learnopt.network.configuration import Configuration
+from learnopt.network.model import Network
 from learnopt.network.problem import ReconfigurationProblem
 
 

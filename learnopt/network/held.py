@@ -1,51 +1,14 @@
-"""Limits that the present state breaks and no switch can change: held at their present value instead of enforced."""
+"""Held limits for people: what is in force instead of what was asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from learnopt.network.aliases import Id
+from learnopt.network.limits import HeldLimit, LimitKind
+from learnopt.network.model import Limits, Network
 from learnopt.network.names import branch_quoted, bus_quoted
-
-if TYPE_CHECKING:  # the records of the network hold these
-    from learnopt.network.model import Limits, Network
-
-
-class LimitKind(StrEnum):
-    """What is limited."""
-
-    LOWEST_VOLTAGE = "vm_min"
-    HIGHEST_VOLTAGE = "vm_max"
-    CURRENT = "i_max"
-    LEAST_POWER = "s_min"
-    MOST_POWER = "s_max"
-
-
-@dataclass(frozen=True)
-class HeldLimit:
-    """One limit of a network that gives way to the present state.
-
-    Parameters
-    ----------
-    index
-        Bus of a voltage, branch of a current, position among the substations of a power.
-    limit
-        What the file or the user asks for [pu].
-    value
-        What is in force instead: the present value [pu].
-    proven
-        No radial configuration respects the limit by itself; otherwise none was found that does.
-    """
-
-    kind: LimitKind
-    index: int
-    limit: float
-    value: float
-    proven: bool
-
 
 LIMITED: Mapping[LimitKind, str] = {
     LimitKind.LOWEST_VOLTAGE: "bus",

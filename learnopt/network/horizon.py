@@ -11,8 +11,9 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
+from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Controls, Settings
-from learnopt.network.model import Configuration, Limits, Network
+from learnopt.network.model import Limits, Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.situations import Scenario, Situations
 

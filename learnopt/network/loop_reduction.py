@@ -10,11 +10,13 @@ is a branch, perhaps with couplers of zero impedance in a row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from learnopt.errors import UnsupportedError
 from learnopt.network.aliases import Ints
 from learnopt.network.model import Network
 from learnopt.network.parallel import Circuit, side_by_side
@@ -94,3 +96,27 @@ def _alike(net: Network, group: list[Circuit], real: Ints) -> bool:
     ends = np.column_stack([net.from_bus[real], net.to_bus[real]])
     same = (net.ratio[real] == net.ratio[real[0]]) & (net.shift[real] == net.shift[real[0]])
     return single and bool((ends == ends[0]).all() and same.all())
+
+
+def told_fixed_loops(problem: ReconfigurationProblem) -> str:
+    """How many loops of branches that stay closed there are, with an example."""
+    chords = np.flatnonzero(problem.chords)
+    loops = "1 fixed loop" if len(chords) == 1 else f"{len(chords)} fixed loops"
+    return f"{loops} of branches that stay closed (branch {problem.network.branch_ids[chords[0]]!r} closes one)"
+
+
+def refuse_fixed_loops(
+    problem: ReconfigurationProblem, who: str, use: Mapping[str, object] | None = None, advice: str = ""
+) -> None:
+    """Raise UnsupportedError where a problem has fixed loops, for what is built on spanning trees.
+
+    Parameters
+    ----------
+    who
+        What is built so.
+    use, advice
+        What to do instead: options (:class:`~learnopt.errors.UnsupportedError`), or in words.
+    """
+    if problem.chords.any():
+        reason = f"{who} knows radial states only, the network has {told_fixed_loops(problem)}"
+        raise UnsupportedError(f"{reason}: {advice}" if advice else reason, use)

@@ -1,4 +1,4 @@
-"""Network, Configuration and Limits: frozen records everything else is written in.
+"""Network and Limits: frozen records everything else is written in.
 
 Electrical quantities are in per unit on :class:`~learnopt.network.units.Base`; ids appear at the edge only, inside
 everything is an index. Balanced network, single-phase equivalent.
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id, Ints
+from learnopt.network.configuration import Configuration, freeze
 from learnopt.network.controls import Controls
-from learnopt.network.held import HeldLimit
-from learnopt.network.names import find_branch
+from learnopt.network.limits import HeldLimit
+from learnopt.network.lookup import named_index
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.switchgear import Device, Switchgear
 from learnopt.network.union_find import loop_closers
@@ -25,39 +25,6 @@ from learnopt.network.units import Base
 
 _ABSENT, _NO_FLAGS = np.zeros(0), np.zeros(0, dtype=bool)
 """Stands for "not given" until the record fills in its default."""
-
-
-def freeze(instance: Any) -> None:
-    """Make every array of a frozen dataclass read-only."""
-    for value in vars(instance).values():
-        if isinstance(value, np.ndarray):
-            value.flags.writeable = False
-
-
-@dataclass(frozen=True, eq=False)
-class Configuration:
-    """State of every branch: the label, the prediction target, the warm start and the answer.
-
-    Parameters
-    ----------
-    closed
-        bool, shape (n_branch,); True = closed.
-    """
-
-    closed: Bools
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "closed", np.array(self.closed, dtype=bool))
-        freeze(self)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Configuration) and np.array_equal(self.closed, other.closed)
-
-    def __hash__(self) -> int:
-        return hash(self.closed.tobytes())
-
-    def __repr__(self) -> str:
-        return f"Configuration({int(self.closed.sum())} of {len(self.closed)} branches closed)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,8 +235,18 @@ class Network:
 
     @cached_property
     def switchgear(self) -> Switchgear:
-        """The devices by branch and end."""
-        return Switchgear(self)
+        """The devices by branch and end; a switchable branch without any in the file is one itself."""
+        devices = [d for d in self.devices if str(d.branch) in self.branch_index]
+        with_device = {str(d.branch) for d in devices}
+        for e in np.flatnonzero(self.switchable):
+            if str(self.branch_ids[e]) not in with_device:
+                closed, manual = not self.normally_open[e], bool(self.manual[e])
+                devices.append(
+                    Device(self.branch_ids[e], self.branch_names[e], self.branch_ids[e], None, manual, closed)
+                )
+        ends = np.column_stack([self.from_bus, self.to_bus])
+        index = self.branch_index, self.bus_index
+        return Switchgear(tuple(devices), *index, self.normally_open, ends, self.substations)
 
     @cached_property
     def i_base(self) -> Floats:
@@ -313,6 +290,25 @@ class Network:
         devices = tuple(replace(d, closed=closed.get(d.id, d.closed)) for d in self.devices)
         return replace(self, normally_open=~configuration.closed, devices=devices)
 
+    def find_bus(self, text: Id) -> tuple[int | None, str]:
+        """Index of the bus of this id or unique name; else None and why."""
+        return named_index(("bus", self.name), text, self.bus_index, self.bus_ids, self.bus_names)
+
+    def find_branch(self, text: Id) -> tuple[int | None, str]:
+        """Index of the branch of this id or unique name, or of the device of this one; else None and why."""
+        found = named_index(("branch", self.name), text, self.branch_index, self.branch_ids, self.branch_names)
+        if found[0] is not None or "is the name of" in found[1]:
+            return found
+        device, why = self.find_device(text)
+        if device is None:
+            return None, why if "is the name of" in why else found[1]
+        return self.branch_index[str(self.switchgear.devices[device].branch)], ""
+
+    def find_device(self, text: Id) -> tuple[int | None, str]:
+        """Index in the switchgear of the device of this id or unique name; else None and why."""
+        ids, names = [d.id for d in self.switchgear.devices], [d.name for d in self.switchgear.devices]
+        return named_index(("device", self.name), text, {str(i): k for k, i in enumerate(ids)}, ids, names)
+
     def branches(self, ids: Iterable[Id], subject: str = "branch list") -> Ints:
         """Indices of branches by id or unique name (of a device: of its branch), in the order given.
 
@@ -321,7 +317,7 @@ class Network:
         DataError
             Listing every id that the network does not have, and every name that is not unique with its candidates.
         """
-        found = [find_branch(self, i) for i in ids]
+        found = [self.find_branch(i) for i in ids]
         unknown = [why for index, why in found if index is None]
         if unknown:
             raise DataError(subject, unknown)

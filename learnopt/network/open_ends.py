@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.network.model import Configuration, Network
+from learnopt.network.configuration import Configuration
+from learnopt.network.model import Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.situations import Scenario
 

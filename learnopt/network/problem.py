@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Ints
+from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Controls, Settings
-from learnopt.network.held import LimitKind
-from learnopt.network.model import Configuration, Limits, Network
+from learnopt.network.limits import LimitKind
+from learnopt.network.model import Limits, Network
 from learnopt.network.names import branch_label, branch_quoted, bus_quoted
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops

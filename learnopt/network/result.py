@@ -9,8 +9,8 @@ from enum import StrEnum
 import numpy as np
 
 from learnopt.network.aliases import Floats, Id
+from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Settings
-from learnopt.network.model import Configuration
 from learnopt.network.notebook import fact_table
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id
-from learnopt.network.model import Network, freeze
+from learnopt.network.configuration import freeze
+from learnopt.network.model import Network
 
 OBJECTIVES = ("expected", "worst")
 """What the loss of several situations is: their weighted mean, or the largest."""

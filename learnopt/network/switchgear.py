@@ -13,14 +13,11 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learnopt.network.aliases import Bools, Id
-
-if TYPE_CHECKING:
-    from learnopt.network.model import Configuration, Network
+from learnopt.network.aliases import Bools, Id, Ints
+from learnopt.network.configuration import Configuration
 
 BEHIND = " behind its switch"
 """Ending of the id of what stays energised of a branch whose switch carries the id."""
@@ -59,35 +56,41 @@ class Device:
 
 @dataclass(frozen=True, eq=False)
 class Switchgear:
-    """The devices of a network by branch and end; indices of ``devices`` stand for them."""
+    """The devices of a network by branch and end; indices of ``devices`` stand for them.
 
-    network: Network
+    Parameters
+    ----------
+    devices
+        At least one for each switchable branch.
+    branch_index, bus_index
+        Position of a branch or bus by ``str(id)``.
+    normally_open
+        bool, shape (n_branch,): state before reconfiguration.
+    ends
+        Bus indices, shape (n_branch, 2).
+    substations
+        Bus indices.
+    """
 
-    @cached_property
-    def devices(self) -> tuple[Device, ...]:
-        """Those of the file, and of each switchable branch without any the branch itself."""
-        net = self.network
-        known = [d for d in net.devices if str(d.branch) in net.branch_index]
-        with_device = {str(d.branch) for d in known}
-        for e in np.flatnonzero(net.switchable):
-            if str(net.branch_ids[e]) not in with_device:
-                closed, manual = not net.normally_open[e], bool(net.manual[e])
-                known.append(Device(net.branch_ids[e], net.branch_names[e], net.branch_ids[e], None, manual, closed))
-        return tuple(known)
+    devices: tuple[Device, ...]
+    branch_index: Mapping[str, int]
+    bus_index: Mapping[str, int]
+    normally_open: Bools
+    ends: Ints
+    substations: Ints
 
     @cached_property
     def of_branch(self) -> Mapping[int, tuple[int, ...]]:
         """Devices of every branch that has some."""
         found: dict[int, list[int]] = {}
         for k, device in enumerate(self.devices):
-            found.setdefault(self.network.branch_index[str(device.branch)], []).append(k)
+            found.setdefault(self.branch_index[str(device.branch)], []).append(k)
         return {e: tuple(devices) for e, devices in found.items()}
 
     @cached_property
     def place(self) -> tuple[int | None, ...]:
         """Index of the bus at whose end each device stands, None where it parts both."""
-        index = self.network.bus_index
-        return tuple(None if d.bus is None else index.get(str(d.bus)) for d in self.devices)
+        return tuple(None if d.bus is None else self.bus_index.get(str(d.bus)) for d in self.devices)
 
     def at_end(self, e: int, bus: int) -> tuple[int, ...]:
         """Devices that part a branch from a bus at its end."""
@@ -96,14 +99,12 @@ class Switchgear:
     @cached_property
     def hops(self) -> tuple[float, ...]:
         """Branches between each bus and the nearest substation in the normal state; ``inf`` without supply."""
-        net = self.network
-        near: list[list[int]] = [[] for _ in range(net.n_bus)]
-        for e in np.flatnonzero(~net.normally_open):
-            a, b = int(net.from_bus[e]), int(net.to_bus[e])
+        near: list[list[int]] = [[] for _ in self.bus_index]
+        for a, b in self.ends[~self.normally_open].tolist():
             near[a].append(b)
             near[b].append(a)
-        hops = [np.inf] * net.n_bus
-        queue = deque(int(k) for k in net.substations)
+        hops = [np.inf] * len(near)
+        queue = deque(int(k) for k in self.substations)
         for k in queue:
             hops[k] = 0.0
         while queue:
@@ -126,7 +127,7 @@ class Switchgear:
     @cached_property
     def behind(self) -> Mapping[int, int]:
         """The fixed part of a branch behind its switch, by the branch that is its switch."""
-        index = self.network.branch_index
+        index = self.branch_index
         pairs = ((index.get(name.removesuffix(BEHIND)), e) for name, e in index.items() if name.endswith(BEHIND))
         return {switch: e for switch, e in pairs if switch is not None}
 
@@ -140,7 +141,7 @@ class Switchgear:
 
         Devices of a branch that keeps its normal state keep theirs.
         """
-        normally_open, states = self.network.normally_open, list(self.normal)
+        normally_open, states = self.normally_open, list(self.normal)
         for e, devices in self.of_branch.items():
             if configuration.closed[e] and normally_open[e]:
                 for k in devices:

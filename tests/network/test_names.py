@@ -6,7 +6,7 @@ from conftest import make_network
 from learnopt.errors import DataError
 from learnopt.io.scenario_json import scenario_from_dict
 from learnopt.network import Device, Network
-from learnopt.network.names import branch_label, bus_label, find_branch, find_bus, find_device
+from learnopt.network.names import branch_label, bus_label
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def named() -> Network:
 
 def test_an_id_counts_before_a_name_and_a_name_where_it_is_unique(named: Network) -> None:
     """Devices stand for their branch; of a name that two bear the candidates are told."""
-    assert find_branch(named, "cable north") == (0, "")
-    assert find_branch(named, "LTS 2") == (0, "")
-    assert find_device(named, "LTS 2")[0] == 1
-    assert find_bus(named, "1") == (1, "")
-    index, why = find_branch(named, "cable")
+    assert named.find_branch("cable north") == (0, "")
+    assert named.find_branch("LTS 2") == (0, "")
+    assert named.find_device("LTS 2")[0] == 1
+    assert named.find_bus("1") == (1, "")
+    index, why = named.find_branch("cable")
     assert index is None
     assert "'b'" in why
     assert "'c'" in why
-    assert find_branch(named, "nowhere")[1].startswith("branch 'nowhere' is not in network")
+    assert named.find_branch("nowhere")[1].startswith("branch 'nowhere' is not in network")
     assert (branch_label(named, 0), bus_label(named, 1)) == ("cable north (a)", "1")
     assert named.configuration(["cable north"]).closed.tolist() == [False, True, True]
     with pytest.raises(DataError, match="say which by id"):

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass, field
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude
-from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.coupled import Coupled, Plan, with_recourse
 from learnopt.engines.milp.incumbent import Incumbent
 from learnopt.engines.milp.model import JointModel
 from learnopt.engines.milp.rounds import Build, Effort, Rounds
 from learnopt.engines.milp.starts import offer_starts
 from learnopt.network import Certificate, Configuration, Floats, ReconfigurationProblem, Result, Status
+from learnopt.network.loop_reduction import refuse_fixed_loops
 
 DEFAULT_GAP = 1e-4
 SMALLEST_GAP = 1e-6

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.engines.fixed_loops import told_fixed_loops
 from learnopt.network import ReconfigurationProblem
-from learnopt.network.loop_reduction import without_fixed_loops
+from learnopt.network.loop_reduction import told_fixed_loops, without_fixed_loops
 from learnopt.network.rescaling import without_ratios
 
 

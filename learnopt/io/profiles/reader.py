@@ -15,7 +15,6 @@ from learnopt.io.profiles.clock import read_times, regular_series
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.profiles.table import ProfileTable, Quantity, bus_of_column, quantity_of, read_profile_table, wide
 from learnopt.network import Floats, Network
-from learnopt.network.names import find_bus
 
 _SUSPICIOUS_PU, _SUSPICIOUS_KW = 2.0, 20.0
 """Powers up to 2 at a bus of more than 20 kW are taken for per unit that somebody forgot to mark."""
@@ -53,7 +52,7 @@ def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Qua
     for column in table.columns:
         quantity = quantity_of(column, network)
         if quantity is None:
-            _, why = find_bus(network, bus_of_column(column))
+            _, why = network.find_bus(bus_of_column(column))
             bad.append(
                 f"column {column!r}: {why}"
                 if "is the name of" in why

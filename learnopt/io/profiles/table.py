@@ -12,7 +12,6 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times, check_cells
 from learnopt.network import Floats, Ints, Network
-from learnopt.network.names import find_bus
 
 if TYPE_CHECKING:  # half a second that only profiles have to pay
     import pyarrow as pa
@@ -102,7 +101,7 @@ def bus_of_column(column: str) -> str:
 
 def _bus_index(text: str, network: Network) -> int | None:
     """Position of a bus by its id, or by its name where only one bus has it."""
-    return find_bus(network, text)[0]
+    return network.find_bus(text)[0]
 
 
 def read_profile_table(path: Path) -> ProfileTable:

@@ -10,11 +10,11 @@ import numpy as np
 from learnopt.engines.base import AGREEMENT, Stopwatch, disagreement, unsettled
 from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.exchange import random_start
-from learnopt.engines.fixed_loops import refuse_fixed_loops
 from learnopt.engines.milp.results import SMALLEST_GAP
 from learnopt.formulations.conductor_selection import economic_limit_reason
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorPlan, ConductorProblem
+from learnopt.network.loop_reduction import refuse_fixed_loops
 from learnopt.network.names import branch_quoted
 from learnopt.physics import evaluate, power_flow
 from learnopt.studies.conductors.bound import KEPT, SEEN, bound_data, survive, survivors_of

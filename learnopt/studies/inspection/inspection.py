@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from learnopt.engines.fixed_loops import told_fixed_loops
 from learnopt.network import Bools, Evaluation, Floats, Network, ReconfigurationProblem
+from learnopt.network.loop_reduction import told_fixed_loops
 from learnopt.network.names import branch_label, bus_label
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.network.totals import totals
