@@ -142,7 +142,7 @@ class _Tags(NamedTuple):
 def _tags(network: Network, record: ScenarioRecord, bad: list[str]) -> _Tags:
     """What is tagged: a device, or a branch with all its devices.
 
-    A branch keeps its state where a tagged device would have to move: the one that opens it, or one that is open.
+    A branch keeps its state where a tagged device would have to move: one that opens it, or one that is open.
     """
     gear = network.switchgear
     devices: list[int] = []
@@ -157,7 +157,7 @@ def _tags(network: Network, record: ScenarioRecord, bad: list[str]) -> _Tags:
             devices += gear.of_branch.get(branch, ())
         else:
             devices.append(device)
-            if gear.opener(branch) == device or not gear.devices[device].closed:
+            if device in gear.openers(branch) or not gear.devices[device].closed:
                 held.append(branch)
     return _Tags(tuple(gear.devices[k].id for k in dict.fromkeys(devices)), tuple(held))
 

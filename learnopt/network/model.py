@@ -246,7 +246,7 @@ class Network:
                 )
         ends = np.column_stack([self.from_bus, self.to_bus])
         index = self.branch_index, self.bus_index
-        return Switchgear(tuple(devices), *index, self.normally_open, ends, self.substations)
+        return Switchgear(tuple(devices), *index, self.normally_open, ends, self.g != 0, self.substations)
 
     @cached_property
     def i_base(self) -> Floats:

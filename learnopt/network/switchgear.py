@@ -2,7 +2,8 @@
 
 A configuration speaks of branches; people operate devices. A cable may have a load switch at either end. It is opened
 at one of them, chosen by rule: the end that is open in the normal state, a remote one before one operated by hand, the
-one nearest to the feed in the normal state, the first of the file. It is closed by closing all that are open.
+one nearest to the feed in the normal state, the first of the file. Equipment with iron losses is opened at both ends,
+since it would keep them: a transformer is switched off on either side. A branch is closed by closing all that are open.
 
 A branch whose file names no device, and a coupler, is itself the device, which parts it from both its ends.
 """
@@ -68,6 +69,8 @@ class Switchgear:
         bool, shape (n_branch,): state before reconfiguration.
     ends
         Bus indices, shape (n_branch, 2).
+    iron
+        bool, shape (n_branch,): equipment with iron losses.
     substations
         Bus indices.
     """
@@ -77,6 +80,7 @@ class Switchgear:
     bus_index: Mapping[str, int]
     normally_open: Bools
     ends: Ints
+    iron: Bools
     substations: Ints
 
     @cached_property
@@ -116,13 +120,19 @@ class Switchgear:
         return tuple(hops)
 
     def rank(self, k: int) -> tuple[bool, bool, float, int]:
-        """Order of the devices of a branch: the least is the one that opens it."""
+        """Order of the devices of a branch: the least is the first that opens it."""
         device, bus = self.devices[k], self.place[k]
         return device.closed, device.manual, 0.0 if bus is None else self.hops[bus], k
 
-    def opener(self, e: int) -> int | None:
-        """The device that opens a branch; None where it has none."""
-        return min(self.of_branch.get(e, ()), key=self.rank, default=None)
+    def openers(self, e: int) -> tuple[int, ...]:
+        """The devices that open a branch, in their order: one, or one at each end of what has iron losses."""
+        ranked = sorted(self.of_branch.get(e, ()), key=self.rank)
+        if not self.iron[e]:
+            return tuple(ranked[:1])
+        first_at: dict[int | None, int] = {}
+        for k in ranked:
+            first_at.setdefault(self.place[k], k)
+        return tuple(first_at.values())
 
     @cached_property
     def behind(self) -> Mapping[int, int]:
@@ -147,7 +157,8 @@ class Switchgear:
                 for k in devices:
                     states[k] = True
             elif not configuration.closed[e] and not normally_open[e]:
-                states[min(devices, key=self.rank)] = False
+                for k in self.openers(e):
+                    states[k] = False
         if out_of_service is not None:
             for e in np.flatnonzero(out_of_service).tolist():
                 for part in (e, self.behind.get(e, e)):

@@ -17,6 +17,7 @@ from learnopt.network import Configuration, Network, ReconfigurationProblem
 from learnopt.network.open_ends import as_operated
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
+from learnopt.studies.configuration.switching_order import switching_plan
 
 FIELD_CASES = Path(__file__).parents[1] / "data" / "field_cases"
 
@@ -64,6 +65,18 @@ def test_field_cases(name: str, now: float, least: float, opened: list[str]) -> 
     best = min(radial_states(net), key=lambda state: evaluate(problem, state).loss_kw)
     assert agreed_losses(raw, [best], net) == [pytest.approx(least, abs=1e-3)]
     assert net.open_ids(best) == opened
+
+
+def test_a_transformer_is_switched_off_on_either_side() -> None:
+    """What has iron losses is opened at both ends, a cable at one; as operated the loss is that of the answer."""
+    raw = json.loads((FIELD_CASES / "pp_standby_trafo_hvopen.json").read_text(encoding="utf-8"))
+    net = case_from_pandapower_json(raw, "net.json").network
+    problem, start = ReconfigurationProblem.of(net), net.normal_configuration
+    best = min(radial_states(net), key=lambda state: evaluate(problem, state).loss_kw)
+    order = [(o.action.value, o.device) for o in switching_plan(problem, start, best)]
+    assert order[-2:] == [("open", "switch 15"), ("open", "switch 14")]
+    assert [k for k in order if k[0] == "open"][:1] == [("open", "switch 6")]
+    assert evaluate(*as_operated(problem, best)).loss_kw == pytest.approx(25.1, abs=0.05)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -56,7 +56,7 @@ def test_scenarios_take_names(named: Network) -> None:
 def test_the_rule_of_the_device_that_opens(named: Network) -> None:
     """Remote before manual, then nearest the feed; a tag on it keeps the branch as it is."""
     gear = named.switchgear
-    assert gear.devices[gear.opener(0) or 0].id == "d1"
+    assert gear.devices[gear.openers(0)[0]].id == "d1"
     assert isinstance(gear.devices[0], Device)
     held = scenario_from_dict({"tagged": ["LTS 1"]}, named, "s")
     assert held.locked.tolist() == [1, -1, -1]

@@ -242,7 +242,7 @@ class _Plan:
         self.add(e, Action.DISCONNECT, PlanState.ISOLATING, None, reason, bus=bus, changes=False)
 
     def switch(self, e: int, action: Action, state: PlanState, reason: str = "", behind: Behind | None = None) -> None:
-        """Close every open device of a branch, or open the one that its rule names.
+        """Close every open device of a branch, or open those that its rule names.
 
         Parameters
         ----------
@@ -250,12 +250,13 @@ class _Plan:
             Customers and load [pu] that a loop's opening moves to another path; None = those that the step gives or
             takes supply.
         """
-        of_branch = self.gear.of_branch.get(e, ())
         if action is Action.OPEN:
-            opener = self.gear.opener(e)
-            self.add(e, action, state, opener, reason, behind)
+            openers = self.gear.openers(e)
+            self.add(e, action, state, openers[0] if openers else None, reason, behind)
+            for other in openers[1:]:
+                self.add(e, action, state, other, "at this end too, or it keeps its iron losses", changes=False)
             return
-        moved: list[int | None] = [k for k in of_branch if not self.states[k]]
+        moved: list[int | None] = [k for k in self.gear.of_branch.get(e, ()) if not self.states[k]]
         *first, last = moved or [None]
         for k in first:
             self.add(e, action, self.operations[-1].state if self.operations else state, k, reason, changes=False)
