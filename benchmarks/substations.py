@@ -3,7 +3,7 @@ r"""Generated substation plans: cost, proven gap and time; what local search alo
     python benchmarks/substations.py                                  # 100 demands, 5 sites, 60 s each
     python benchmarks/substations.py --demands 30 --sites 3 --seeds 5 --time-limit 20
 
-Every row is one problem of ``learnopt.generator.expansion`` (radial, three line types, two sizes, quadratic losses).
+Every row is one problem of ``random_expansion`` (radial, three line types, two sizes, quadratic losses).
 HiGHS alone solves the same model with eight tangents per square, without start, cuts and branching on sites; its
 objective counts squares by the tangents, so a little too low.
 """
@@ -16,10 +16,10 @@ import platform
 import time
 
 import numpy as np
+from random_expansion import ExpansionConfig, random_expansion
 
 from learnopt.engines.milp.highs import VERSION, CompiledModel
 from learnopt.formulations.expansion import build_expansion, cost_scale
-from learnopt.generator.expansion import ExpansionConfig, random_expansion
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.studies.substations.engine import PlanOptions, plan_substations
 from learnopt.studies.substations.local_search import find_plan

@@ -12,11 +12,8 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-
-from learnopt.engines.milp.highs import CompiledModel
-from learnopt.formulations.expansion import build_expansion
-from learnopt.io.planning import load_planning
-from learnopt.network.costs import (
+from length_range import length_range
+from turkay_costs import (
     FEEDER_TANGENT,
     LOSS_TANGENT,
     SUBSTATION_TANGENT,
@@ -25,10 +22,13 @@ from learnopt.network.costs import (
     curve_of_loss_tangent,
     loss_factor,
 )
+
+from learnopt.engines.milp.highs import CompiledModel
+from learnopt.formulations.expansion import build_expansion
+from learnopt.io.planning import load_planning
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.studies.substations.engine import PlanOptions, Treatment, plan_substations
 from learnopt.studies.substations.plan import ExpansionResult, stage_loss
-from learnopt.studies.substations.sensitivity import length_range
 
 PRINTED_FLOWS = {(1, 9): 6, (1, 7): 8, (7, 8): 5, (1, 5): 7, (1, 3): 8, (3, 4): 3, (5, 6): 3}
 """Table 3, flows that are not 0 [MVA]."""

@@ -88,7 +88,7 @@ def random_expansion(config: ExpansionConfig, rng: np.random.Generator) -> Expan
     return ExpansionProblem(
         name=f"random_{config.n_demand}x{n_site}",
         title=f"Synthetic plan: {config.n_demand} demands, {n_site} sites",
-        source="learnopt.generator.expansion",
+        source="benchmarks/random_expansion.py",
         currency="k",
         kv=_KV,
         power_factor=0.95,

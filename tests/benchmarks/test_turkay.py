@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 
-from learnopt.network.costs import (
+from learnopt.network.costs import annual_factor, current_a
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from turkay_costs import (
     FEEDER_TANGENT,
     LOSS_TANGENT,
     SUBSTATION_TANGENT,
     CapacityCosts,
     Curve,
     FeederCost,
-    annual_factor,
-    current_a,
     curve_of_loss_tangent,
     line_loss_kw,
     loss_factor,
