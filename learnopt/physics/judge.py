@@ -33,7 +33,8 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     """
     faults = radiality_faults(problem.network, configuration.closed)
     if faults:
-        return _failed(problem, faults)
+        failed, many = _failed(problem, faults), len(problem.situations)
+        return failed if many == 1 else replace(failed, scenarios=(failed,) * many)
     single = _power_flows(problem, configuration, meshed=False)
     if len(single) == 1:
         return single[0]

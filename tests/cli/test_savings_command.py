@@ -51,6 +51,25 @@ def test_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "holds a study of another network" in refused.json["errors"][0]
 
 
+@pytest.mark.parametrize("command", ["savings", "horizon"])
+def test_an_outage_is_isolated_first(capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str) -> None:
+    """Where the present state leaves buses dark there is nothing to compare with, and the order of things is told."""
+    scenario = tmp_path / "outage.json"
+    scenario.write_text('{"out_of_service": [7]}', encoding="utf-8")
+    profile = tmp_path / "profile.csv"
+    rows = [f"2025-01-31T{hour}:00,{scale}" for hour, scale in ((12, 1), (13, 0.9), (14, 0.8))]
+    profile.write_text("\n".join(["time,scale", *rows]), encoding="utf-8")
+    given = (command, "case33", "--profile", profile, "--scenario", scenario)
+    answer = invoke(capsys, *given, "--json").json
+    assert answer["isolation"] == ["Out of service, to be isolated before anything is closed: open 7; earth 7."]
+    if command == "savings":
+        assert answer["strategies"][0]["energy_mwh"] is None
+        assert 7 in answer["strategies"][1]["configurations"][0]["open_branches"]
+    else:
+        assert (answer["normal_energy_kwh"], answer["normal_violations"]) == (None, 3)
+    assert "to be isolated before anything is closed" in " ".join(invoke(capsys, *given).out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -135,6 +135,14 @@ def test_states_that_are_not_radial(triangle):
         assert np.isnan(result.vm).all()
 
 
+def test_every_situation_of_a_state_without_supply(triangle):
+    """One evaluation for each load situation, whatever fails."""
+    one = ReconfigurationProblem.of(triangle).scenario
+    several = ReconfigurationProblem.of(triangle).under(Situations((one, one, one), np.ones(3)))
+    found = evaluate(several, triangle.configuration([1, 3]))
+    assert [e.converged for e in found.situations] == [False] * 3
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_scenarios_together_are_scenarios_one_by_one(seed: int) -> None:
     """The batch gives each scenario exactly what it gets alone, also where one of them has no power flow."""

@@ -14,6 +14,7 @@ from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.origin import warnings_html
 from learnopt.report.kit.page import figures, page, table
+from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -30,13 +31,14 @@ def horizon_page(problem: HorizonProblem, plan: HorizonPlan, times: Times, origi
     """The page; without a plan it says why there is none."""
     net = problem.network
     span = f"{times[0]} on, {problem.n_steps} steps of {problem.hours[0]:g} h"
+    said = " ".join([plan.message, *isolation_in_words(problem.together)])
     sections = [
         f"<header><h1>Switching plan for {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · {net.n_bus} "
         f"buses, {net.n_branch} branches, {net.n_loops} loops · {escaped(span)}</p></header>",
         warnings_html(origin),
         f'<section class="{"verdict" if plan.configurations else "verdict none"}"><h2>'
         f"{escaped(proof(plan, origin))}</h2>"
-        f"<p>{escaped(plan.message)}</p><p class=note>status: {plan.status.value} · certificate: "
+        f"<p>{escaped(said)}</p><p class=note>status: {plan.status.value} · certificate: "
         f"{plan.certificate.value}</p></section>",
         "<section><h2>Energy lost</h2>" + table(COMPARISON_HEAD, comparison(problem, plan), (1, 2, 3)) + "</section>",
     ]

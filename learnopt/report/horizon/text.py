@@ -17,6 +17,7 @@ from learnopt.network.names import branch_label, bus_label, labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, settings_to_dict
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -39,6 +40,7 @@ def horizon_to_dict(
         "status": plan.status.value,
         "message": plan.message,
         "held_limits": held_to_dicts(net, problem.limits),
+        "isolation": isolation_in_words(problem.together),
         **origin_to_dict(origin),
         "certificate": plan.certificate.value,
         "steps": problem.n_steps,
@@ -190,6 +192,7 @@ def horizon_table(
     parts: list[RenderableType] = [energies, Text(proof(plan, origin), style="bold")]
     if plan.message:
         parts.append(Text(plan.message))
+    parts += map(Text, isolation_in_words(problem.together))
     moves = [step for step in horizon_to_dict(problem, plan, times)["plan"] if step["operations"]]
     if moves:
         table = Table(title="switching", title_justify="left")

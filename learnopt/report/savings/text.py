@@ -19,6 +19,7 @@ from learnopt.network.names import labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.kit.numbers import number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Savings, SavingsProblem, Strategy
 
@@ -124,6 +125,7 @@ def savings_to_dict(savings: Savings, factors: Factors, origin: Origin = UNKNOWN
         "certificate": savings.certificate.value,
         "message": savings.message,
         "held_limits": held_to_dicts(net, problem.limits),
+        "isolation": isolation_in_words(problem.of_steps(np.zeros(1, dtype=np.int64))),
         **{key: value for key, value in origin_to_dict(origin).items() if key != "source_tool"},
         "strategies": [of(strategy) for strategy in savings.strategies],
         "months": [
@@ -221,6 +223,7 @@ def sentences(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGI
         words.append("Nothing is proven about other choices.")
     if savings.message:
         words.append(savings.message)
+    words += isolation_in_words(problem.of_steps(np.zeros(1, dtype=np.int64)))
     stated = []
     if factors.price_per_mwh is not None:
         stated.append(f"{factors.price_per_mwh:g} {factors.currency} per MWh")
