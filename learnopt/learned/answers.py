@@ -49,18 +49,18 @@ class Best:
         """
         if configuration is None:
             return
-        if settings or not self.problem.controls:
-            merit = merit_of(self.problem.applied(settings), configuration) if merit is None else merit
-            if merit < self.merit:
-                self.configuration, self.settings, self.merit = configuration, tuple(settings), merit
-            return
-        found = None if configuration in self._tried else settle_from_each_step(self.problem.mean, configuration)
-        self._tried.add(configuration)
-        if found is not None:
+        common = self._common
+        if self.problem.controls and not settings:
+            found = None if configuration in self._tried else settle_from_each_step(self.problem.mean, configuration)
+            self._tried.add(configuration)
+            if found is None:
+                return
             configuration, common, _ = found
-            before = self.merit
-            self.offer(configuration, self.followed(configuration, common))
-            self._common = common if self.merit < before else self._common
+            settings, merit = self.followed(configuration, common), None
+        merit = merit_of(self.problem.applied(settings), configuration) if merit is None else merit
+        if merit < self.merit:
+            self.configuration, self.settings, self.merit = configuration, tuple(settings), merit
+            self._common = common
 
     def followed(self, configuration: Configuration, common: Settings | None = None) -> tuple[Settings, ...]:
         """Settings in each situation: discrete parts the same in all, what may follow its loads set anew.

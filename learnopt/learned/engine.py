@@ -162,14 +162,17 @@ class LearnedEngine:
         if belief.graph.n_undecided < LARGE:  # never worse than what needs no model
             rival = find_incumbent(plain, None, np.random.default_rng(options.seed))
             further += [] if rival is None else [rival]
-        found = learned_start(plain.replace(limits=Limits()), belief, rng, self.samples, further)
-        best.offer(None if found is None else found[0])
-        binding = found is not None and not best.feasible
-        if found is not None and binding:
-            found = learned_start(plain, belief, rng, self.samples, [found[0], *further])
-            best.offer(None if found is None else found[0])
-        for each in further:
-            best.offer(each if problem.admits(each) else None)
+        binding, known = False, list[Configuration]()
+        for limits in (Limits(), plain.limits):
+            found = learned_start(plain.replace(limits=limits), belief, rng, self.samples, [*known, *further])
+            if found is None:
+                break
+            best.offer(found[0])
+            if best.feasible:
+                break
+            binding, known = True, [found[0]]
+        for each in filter(problem.admits, further):
+            best.offer(each)
         return binding
 
     def _decisions(
