@@ -12,9 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from learnopt.cli.app import app
+from learnopt.cli import app
 
 HOWTO = Path(__file__).parent / "howto"
 
@@ -54,7 +52,7 @@ def commands() -> list[Command]:
             return [Command(words, command)]
         return [found for name, each in inner.items() for found in walk(f"{words} {name}".strip(), each)]
 
-    return walk("", typer.main.get_command(app))
+    return [found for name, each in app.commands().items() for found in walk(name, each)]
 
 
 def overview() -> str:

@@ -1,37 +1,135 @@
-"""The Typer application: commands live in their own modules, errors end here."""
+"""The Typer application: commands live in their own modules and are loaded when they run, errors end here."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from learnopt._version import __version__
-from learnopt.cli import data, feeder, learn
-from learnopt.cli.convert import convert
-from learnopt.cli.example import example
-from learnopt.cli.horizon import horizon
-from learnopt.cli.inspect import inspect
-from learnopt.cli.options import as_flag
-from learnopt.cli.plan import plan_app
-from learnopt.cli.savings import savings
-from learnopt.cli.solve import solve
 from learnopt.errors import LearnoptError
 
 BAD_INPUT = 2
 # Typer carries its own copy of click in some versions: take the base of what it raises, wherever it lives.
 UsageProblem: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
+
+class Listed(NamedTuple):
+    """A command as the help of the whole program lists it."""
+
+    place: str
+    """Module and name of its function, or of its group."""
+    summary: str
+    """First paragraph of its help."""
+
+
+COMMANDS = {
+    "cases": Listed(
+        "learnopt.cli.feeder:cases",
+        "List the named cases.",
+    ),
+    "example": Listed(
+        "learnopt.cli.example:example",
+        "Write a made-up feeder with scenarios and load profiles, to try every command on.",
+    ),
+    "solve": Listed(
+        "learnopt.cli.solve:solve",
+        "Find the radial configuration of least loss, and say what is proven.",
+    ),
+    "inspect": Listed(
+        "learnopt.cli.inspect:inspect",
+        "What was read, and what looks wrong, by severity.",
+    ),
+    "convert": Listed(
+        "learnopt.cli.convert:convert",
+        "Write a network as a JSON case file or as a folder of CSV tables.",
+    ),
+    "check": Listed(
+        "learnopt.cli.feeder:check",
+        "AC loss, voltages and violations of a given configuration.",
+    ),
+    "draw": Listed(
+        "learnopt.cli.feeder:draw",
+        "Draw a configuration; with --open, profile and loadings show the normal one beside it.",
+    ),
+    "horizon": Listed(
+        "learnopt.cli.horizon:horizon",
+        "Plan the configurations of a day or a week: energy lost plus switching is least, with a proven bound.",
+    ),
+    "savings": Listed(
+        "learnopt.cli.savings:savings",
+        "Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.",
+    ),
+    "generate": Listed(
+        "learnopt.cli.data:generate",
+        "Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes.",
+    ),
+    "label": Listed(
+        "learnopt.cli.data:label",
+        "Solve every instance exactly; run again after an interruption to complete.",
+    ),
+    "train": Listed(
+        "learnopt.cli.learn:train",
+        "Train a model on exact labels, calibrate it, track the run in MLflow, write a checkpoint.",
+    ),
+    "calibrate": Listed(
+        "learnopt.cli.learn:calibrate",
+        "Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics.",
+    ),
+    "evaluate": Listed(
+        "learnopt.cli.learn:evaluate",
+        "Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence.",
+    ),
+    "plan": Listed(
+        "learnopt.cli.plan:plan_app",
+        "Planning: substations and routes, conductors.",
+    ),
+}
+
+
+class Commands(TyperGroup):
+    """The commands of :data:`COMMANDS`: listed without loading them, since some load numerical libraries."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, listed in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=listed.summary, rich_markup_mode=self.rich_markup_mode), name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that runs, loaded."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else command(name), rest
+
+
 app = typer.Typer(
     name="learnopt",
     help="Learned, exact, certified reconfiguration of electric distribution feeders.",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def command(name: str) -> Any:
+    """A command, or a group of commands, loaded."""
+    module, attribute = COMMANDS[name].place.split(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    alone.command(name=name)(found)
+    return typer.main.get_command(alone)
+
+
+def commands() -> dict[str, Any]:
+    """All commands and groups by name, loaded, in the order of ``learnopt --help``."""
+    return {name: command(name) for name in COMMANDS}
 
 
 def _version(wanted: bool) -> None:
@@ -49,23 +147,6 @@ def root(
     """Learned, exact, certified reconfiguration of electric distribution feeders."""
 
 
-app.command()(feeder.cases)
-app.command()(example)
-app.command()(solve)
-app.command()(inspect)
-app.command()(convert)
-app.command()(feeder.check)
-app.command()(feeder.draw)
-app.command()(horizon)
-app.command()(savings)
-app.command()(data.generate)
-app.command()(data.label)
-app.command()(learn.train)
-app.command()(learn.calibrate)
-app.command()(learn.evaluate)
-app.add_typer(plan_app, name="plan")
-
-
 def run(arguments: list[str] | None = None) -> None:
     """Run a command line and exit.
 
@@ -77,6 +158,9 @@ def run(arguments: list[str] | None = None) -> None:
         code = app(args=given, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except LearnoptError as error:
+        # Also an error before any command: options are loaded where one is to be worded.
+        from learnopt.cli.options import as_flag
+
         messages, text = error.sentences(as_flag), error.told(as_flag)
     except typer.Exit as error:
         sys.exit(error.exit_code)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 import learnopt
-from learnopt.cli.app import app
+from learnopt.cli.app import command
 from learnopt.io import read_profiles
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +78,10 @@ ELSEWHERE = {
 
 
 def _command(*names: str) -> Any:
-    group: Any = typer.main.get_command(app)
-    for name in names:
-        group = group.commands[name]
-    return group
+    found = command(names[0])
+    for name in names[1:]:
+        found = found.commands[name]
+    return found
 
 
 @pytest.mark.parametrize("name", FLAGS)
