@@ -107,16 +107,14 @@ def case16() -> Network:
     return read_case_json(CASES / "case16.json")
 
 
-@pytest.fixture(scope="session")
-def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 feeders of 10 to 20 buses with two scenarios each, labelled exactly. Read only."""
+def _labelled(folder: Path, seed: int) -> Path:
+    """30 feeders of 10 to 20 buses with two scenarios each, labelled exactly."""
     from learnopt.dataset.generate import GenerateConfig, generate
     from learnopt.generator import FeederConfig, ScenarioConfig
     from learnopt.learned.labels import label_dataset
 
-    folder = tmp_path_factory.mktemp("data") / "tiny"
     config = GenerateConfig(
-        seed=3,
+        seed=seed,
         n_feeders=30,
         scenarios_per_feeder=2,
         shard_size=20,
@@ -127,6 +125,18 @@ def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generate(config, folder)
     label_dataset(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 feeders with labels, of seed 3. Read only."""
+    return _labelled(tmp_path_factory.mktemp("data") / "tiny", 3)
+
+
+@pytest.fixture(scope="session")
+def other_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 others of the kind, of seed 4: the tiny checkpoint has not seen them. Read only."""
+    return _labelled(tmp_path_factory.mktemp("data") / "held_out", 4)
 
 
 @pytest.fixture(scope="session")

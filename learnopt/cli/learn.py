@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from learnopt.cli.options import JsonOption, stderr, stdout
 from learnopt.errors import DataError
@@ -121,35 +121,45 @@ def evaluate(
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Checkpoint; the reference one if absent.")
     ] = None,
-    baselines: Annotated[bool, typer.Option(help="Measure the rivals too.")] = True,
+    baselines: Annotated[bool, typer.Option(help="Measure the usual rivals too.")] = True,
+    rival: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:CLASS", help="A model of your own, a class with predict(problem); repeatable."),
+    ] = None,
     card: Annotated[
         bool, typer.Option("--card", help="Put the comparison on the card of the checkpoint (its README.md).")
     ] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence."""
+    """Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence.
+
+    Feeders and days that the model has learned from are left out; where nothing else is there, that is an error.
+    """
     from learnopt.dataset.manifest import read_manifest
     from learnopt.dataset.snapshots import is_snapshots
-    from learnopt.learned.compare import check_unseen, put_on_card
+    from learnopt.learned.compare import check_comparable, put_on_card
+    from learnopt.learned.evaluate import evaluate as run_evaluate
     from learnopt.learned.own_feeder import evaluate_snapshots
-    from learnopt.learned.training import evaluate as run_evaluate
-    from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
+    from learnopt.learning.checkpoint import REFERENCE, load_card
+    from learnopt.learning.rival import load_rival
 
     if card:
-        check_unseen(checkpoint or REFERENCE, data)
-    predictor = load_checkpoint(checkpoint or REFERENCE)
-    if is_snapshots(read_manifest(data)):
-        metrics = evaluate_snapshots(checkpoint or REFERENCE, data, baselines)
-    else:
-        metrics = run_evaluate(predictor, data, baselines)
+        check_comparable(data)
+    rivals = [load_rival(source) for source in rival or ()]
+    source = checkpoint or REFERENCE
+    load_card(source)  # a folder without a checkpoint is told before one without data
+    of_one = is_snapshots(read_manifest(data))
+    measured = (evaluate_snapshots if of_one else run_evaluate)(source, data, baselines, rivals)
+    metrics = measured.methods
     if card:
-        put_on_card(checkpoint or REFERENCE, data, metrics)
+        put_on_card(source, data, measured)
     if json_output:
-        typer.echo(json.dumps({name: values.as_dict() for name, values in metrics.items()}, allow_nan=False))
+        answer = {name: values.as_dict() for name, values in metrics.items()}
+        typer.echo(json.dumps({"measured_on": measured.sentence, "methods": answer}, allow_nan=False))
         return
-    table = Table(
-        "method", "exact tree %", "branches right %", "mean regret %", "max regret %", "not radial", "no power flow"
-    )
+    table = Table(Column("method", overflow="fold"))
+    for heading in ("exact %", "right %", "mean regret %", "max regret %", "not radial", "no flow"):
+        table.add_column(heading, justify="right")
     for name, m in metrics.items():
         table.add_row(
             name,
@@ -162,7 +172,8 @@ def evaluate(
         )
     stdout.print(table)
     first = metrics["model"]
-    stdout.print(f"{first.n} instances, {first.distinct_labels} distinct labels; ece {first.ece:.4f}", highlight=False)
+    stdout.print(measured.sentence, highlight=False, markup=False)
+    stdout.print(f"{first.distinct_labels} distinct labels; ece {first.ece:.4f}", highlight=False)
     fixing = Table("alpha", "tau", "coverage %", "wrong fixings %", "instances with a wrong fixing %", "free per loop")
     for alpha, row in first.fixing.items():
         fixing.add_row(

@@ -146,10 +146,7 @@ def read_instances(directory: Path, shard: int, feeders: Collection[int] | None 
         raise DataError(
             str(directory), [f"shard {shard} was not generated: run `learnopt generate` again, it continues"]
         )
-    networks = {}
-    for row in _of(feeders, _read(_feeders(directory, shard), manifest, FEEDER_SCHEMA)):
-        subject = f"{_feeders(directory, shard)}, feeder {row['feeder_index']}"
-        networks[row["feeder_index"]] = network_from_dict(json.loads(row["case_json"]), subject)
+    networks = _networks(directory, shard, manifest, feeders)
     limits = {k: Limits.of(net) if manifest.limits == "file" else Limits() for k, net in networks.items()}
     instances = []
     for row in _of(feeders, _read(_scenarios(directory, shard), manifest, SCENARIO_SCHEMA)):
@@ -162,6 +159,28 @@ def read_instances(directory: Path, shard: int, feeders: Collection[int] | None 
         )
         instances.append(Instance(feeder, row["scenario_index"], row["seed"], problem))
     return instances
+
+
+def read_network(directory: Path, feeder: int) -> Network:
+    """One feeder of a dataset.
+
+    Raises
+    ------
+    DataError
+        If its shard is not there or does not match its checksum.
+    """
+    manifest = read_manifest(directory)
+    shard = feeder * manifest.scenarios_per_feeder // manifest.shard_size
+    return _networks(directory, shard, manifest, {feeder})[feeder]
+
+
+def _networks(directory: Path, shard: int, manifest: Manifest, feeders: Collection[int] | None) -> dict[int, Network]:
+    """Feeders of a shard by their number."""
+    path = _feeders(directory, shard)
+    return {
+        row["feeder_index"]: network_from_dict(json.loads(row["case_json"]), f"{path}, feeder {row['feeder_index']}")
+        for row in _of(feeders, _read(path, manifest, FEEDER_SCHEMA))
+    }
 
 
 def _of(feeders: Collection[int] | None, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

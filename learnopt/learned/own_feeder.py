@@ -18,14 +18,17 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
+from learnopt.dataset.identity import data_checksum, given_origin
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.snapshots import SNAPSHOTS, is_snapshots, snapshot_time, split_days
-from learnopt.dataset.store import read_labels
+from learnopt.dataset.store import read_labels, read_network
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration
+from learnopt.learned.evaluate import Evaluated, measure_rivals
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import UNFINISHED, TrainingOutcome, proven_pairs
+from learnopt.learned.unseen import LEARNED_UNTIL, SIDES, TRAINING, learned_until
 from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
 from learnopt.learning.calibration import calibrate, reliability
 from learnopt.learning.card import LIMITS_OF_USE, ModelCard
@@ -33,6 +36,7 @@ from learnopt.learning.checkpoint import REFERENCE, load_card, load_checkpoint, 
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.evaluation import Metrics, evaluate_predictions
 from learnopt.learning.predict import Predictor
+from learnopt.learning.rival import OwnModel
 from learnopt.learning.training import Pair, fit
 from learnopt.network import Configuration
 
@@ -134,39 +138,81 @@ def tune(
         },
         "pairs": {"training": len(training), "validation": len(validation), "thresholds": len(thresholds)},
     }
-    card = ModelCard.of(config, calibration, summary, measured)
+    card = ModelCard.of(config, calibration, summary, measured, _split(origin, data, times, sides))
     card = replace(card, limits_of_use=(*LIMITS_OF_USE[:-1], _only_for(summary["feeder"])))
     card = save_checkpoint(checkpoint, model.model, card)
     shutil.rmtree(unfinished)
     return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels))
 
 
-def evaluate_snapshots(checkpoint: Path | str, data: Path, baselines: bool = True) -> dict[str, Metrics]:
+def evaluate_snapshots(
+    checkpoint: Path | str, data: Path, baselines: bool = True, rivals: Sequence[OwnModel] = ()
+) -> Evaluated:
     """Metrics on the last days of a dataset of snapshots, by method, ``model`` first.
 
     The last days are those that tuning kept for its test; for a checkpoint that was not tuned, the share of ``TUNING``.
+    Days up to the last one that the checkpoint has learned from are left out, however the dataset grew or was cut.
 
     Parameters
     ----------
     baselines
         Measure the reference model, persistence and what a sceptic would try on the days before.
+    rivals
+        Somebody's own models, fitted on the days before; each is measured with exchange after it besides.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint has learned from all of the last days.
     """
     pairs, times, _ = read_snapshots(data)
     card, predictor = load_card(checkpoint), load_checkpoint(checkpoint)
     tuned = TUNED_FROM in card.data
     earlier, last = split_days(times, [card.training["test_share"] if tuned else TUNING.test_share])
-    problems, labels = [pairs[i][0] for i in last], [pairs[i][1] for i in last]
+    until = learned_until(card, given_origin(pairs[0][0].network))
+    if until is not None:
+        last = [k for k in last if times[k] >= until + DAY]
+    if not last:
+        problem = f"the checkpoint {card.name!r} has learned from every day up to {until}"
+        raise DataError(str(data), [f"{problem}: measure it on later snapshots"])
+    measured, before = [pairs[k] for k in last], [pairs[k] for k in earlier]
+    problems, labels = [p for p, _ in measured], [y for _, y in measured]
     methods: dict[str, Any] = {"model": [predictor.predict(p) for p in problems]}
     if baselines:
         reference = load_checkpoint(REFERENCE) if str(checkpoint) != REFERENCE else None
-        methods |= _rivals(pairs, times, last, [pairs[i] for i in earlier], reference)
+        methods |= _rivals(pairs, times, last, before, reference)
     confidences = [
         confidence_for_fixing(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)
     ]
-    return {
+    metrics = {
         name: evaluate_predictions(problems, labels, found, confidences if name == "model" else None)
         for name, found in methods.items()
     }
+    for rival in rivals:
+        rival.fit(before)
+    days = f"{_day(times[last[0]])} to {_day(times[last[-1]])}"
+    known = "" if until is None else f"; the checkpoint has learned from days up to {until}"
+    sentence = f"{len(last)} instances, measured on the last days, {days}{known}"
+    return Evaluated(metrics | measure_rivals(rivals, measured), sentence)
+
+
+def _split(start: ModelCard, data: Path, times: Times, sides: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """What the card says about the days of every side, and about the feeders that the start had seen."""
+    days = {
+        name: f"{_day(times[side].min())} to {_day(times[side].max())}"
+        for name, side in zip(SIDES, map(np.array, sides), strict=True)
+        if len(side)
+    }
+    own = {
+        "dataset": data.name,
+        "origin": given_origin(read_network(data, 0)),
+        "sha256": data_checksum(read_manifest(data)),
+        "use": TRAINING,
+        "days": days,
+        LEARNED_UNTIL: _day(max(times[k] for side in sides[:3] for k in side)),
+    }
+    rule = "whole days of one feeder, in the order of time: " + ", ".join(f"{k} {v}" for k, v in days.items())
+    return {"rule": rule, "seen": [*start.split.get("seen", ()), own]}
 
 
 def persistence(pairs: Sequence[Pair], times: Times, wanted: Sequence[int], lag: np.timedelta64) -> list[Configuration]:

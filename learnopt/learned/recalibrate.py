@@ -8,12 +8,15 @@ what is on a side stays there when the dataset grows or one more label is proven
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import AC_LABELS, manifests_of, measure, of_ac, proven_pairs, summary_of
+from learnopt.learned.unseen import CALIBRATION, TRAINING, entries, sides_seen, training_seeds
 from learnopt.learning.calibration import calibrate
 from learnopt.learning.card import ModelCard
 from learnopt.learning.checkpoint import load_card, load_weights, save_checkpoint
@@ -45,21 +48,27 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
     """
     folders = [data] if isinstance(data, Path) else list(data)
     card, manifests = load_card(source), manifests_of(folders)
-    taken = dict.fromkeys(_seeds(card), "the training data")
+    taken = dict.fromkeys(training_seeds(card), "the training data")
     for folder in folders:
         seed = manifests[folder.name].seed
         if seed in taken:
             advice = "label feeders drawn from another seed to calibrate on"
             raise DataError(str(folder), [f"has the seed {seed} of {taken[seed]}: {advice}"])
         taken[seed] = str(folder)
+        known = sum(side is not None for side in sides_seen(card, folder, TRAINING))
+        if known:
+            raise DataError(str(folder), [f"has {known} feeders of the training data: label others to calibrate on"])
     pairs: list[Pair] = []
     origins: list[tuple[str, str]] = []
     certificates: list[Certificate] = []
     side: list[int] = []
+    aside: list[dict[Path, range]] = [{} for _ in range(3)]
     for folder in folders:
         found, feeders, proven = proven_pairs(read_labels(folder))
         last = 1 + max((int(feeder) for feeder in feeders), default=-1)
         ends = [round(share * last) for share in (SHARES[0], sum(SHARES))]
+        for number, (begin, end) in enumerate(pairwise((0, *ends, manifests[folder.name].n_feeders))):
+            aside[number][folder] = range(begin, end)
         pairs += found
         origins += [(folder.name, feeder) for feeder in feeders]
         certificates += proven
@@ -84,11 +93,11 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
     summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
     summary = summaries if len(summaries) > 1 else next(iter(summaries.values()))
     sides = {"temperature": len(warming), "thresholds": len(thresholds), "test": len(test)}
-    card = card.calibrated(calibration, {CALIBRATED_ON: {**summary, "pairs": sides}}, measured)
+    split = {**card.split, "seen": [*_of_training(card), *entries([{}, *aside], CALIBRATION)]} if card.split else {}
+    card = card.calibrated(calibration, {CALIBRATED_ON: {**summary, "pairs": sides}}, measured, split)
     return save_checkpoint(checkpoint, model, card)
 
 
-def _seeds(card: ModelCard) -> set[int]:
-    """Seeds of the datasets that a checkpoint was trained on."""
-    several = [each for key, each in card.data.items() if isinstance(each, dict) and key != CALIBRATED_ON]
-    return {each["seed"] for each in (card.data, *several) if "seed" in each}
+def _of_training(card: ModelCard) -> list[dict[str, Any]]:
+    """What a card says about the feeders of the weights: an earlier calibration is made up for."""
+    return [entry for entry in card.split.get("seen", ()) if entry["use"] == TRAINING]

@@ -1,11 +1,11 @@
-"""From a labelled dataset to a calibrated checkpoint, and the same metrics for it and for its rivals."""
+"""From a labelled dataset to a calibrated checkpoint."""
 
 from __future__ import annotations
 
 import multiprocessing
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,15 +19,14 @@ from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import labelled_feeders, read_labels
 from learnopt.errors import DataError
-from learnopt.learned.baselines import solving_baselines
 from learnopt.learned.labels import end_with_parent
-from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
-from learnopt.learning.baselines import Baseline, all_baselines
+from learnopt.learned.starts import confidence_for_fixing
+from learnopt.learned.unseen import SIDES, TRAINING, Side, entries
 from learnopt.learning.calibration import Reliability, calibrate, reliability
 from learnopt.learning.card import ModelCard
 from learnopt.learning.checkpoint import save_checkpoint
 from learnopt.learning.config import TrainingConfig
-from learnopt.learning.evaluation import Metrics, evaluate_predictions
+from learnopt.learning.evaluation import evaluate_predictions
 from learnopt.learning.packed import PackedFeeders
 from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder, training_data
@@ -37,8 +36,6 @@ AC_LABELS = "test_ac_labels"
 """Key of the metrics on labels that are proven in AC."""
 UNFINISHED = "unfinished"
 """Folder within that of the checkpoint for the state of a training until it is saved."""
-Side = Mapping[Path, Collection[int]]
-"""Feeders of each dataset."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,10 @@ def train(
         **(summaries if len(summaries) > 1 else next(iter(summaries.values()))),
         "pairs": {**counts, "training_not_proven": drawn.total() - drawn[Status.OPTIMAL]},
     }
-    card = ModelCard.of(config, calibration, summary, measured)
+    seen = entries([_by_dataset(feeders[i] for i in side) for side in split], TRAINING)
+    told = ", ".join(f"{len(side)} {name}" for name, side in zip(SIDES, split, strict=True))
+    rule = f"whole feeders, shuffled with seed {config.seed}: {told}"
+    card = ModelCard.of(config, calibration, summary, measured, {"rule": rule, "seen": seen})
     card = save_checkpoint(checkpoint, model.model, card)
     shutil.rmtree(unfinished)
     return TrainingOutcome(predictor, card, model.history, diagram)
@@ -266,45 +266,4 @@ def summary_of(manifest: Manifest) -> dict[str, Any]:
         "charging": manifest.charging,
         "config": manifest.config,
         "labels": None if manifest.labels is None else asdict(manifest.labels),
-    }
-
-
-def evaluate(predictor: Predictor, data: Path, baselines: bool = True, seed: int = 0) -> dict[str, Metrics]:
-    """Metrics of a model and of its rivals on the proven labels of a dataset.
-
-    Baselines that learn are fitted on half of the feeders and everything is measured on the other half, so that all see
-    the same feeders for the first time.
-
-    Returns
-    -------
-    By method: ``model`` (most probable tree), ``model, step by step``, the same with exchange at held currents after
-    it, ``model and exchange`` (where fixing starts), then the baselines.
-    """
-    pairs, feeders, _ = proven_pairs(read_labels(data))
-    if not pairs:
-        raise DataError(str(data), ["no proven labels: run `learnopt label` on the folder first"])
-    rivals: list[Baseline] = solving_baselines() if baselines else []
-    test = pairs
-    if baselines and len(set(feeders)) > 1:
-        sides = split_by_feeder(feeders, [0.5], np.random.default_rng(seed))
-        fitted, test = ([pairs[i] for i in side] for side in sides)
-        learning = all_baselines(seed)
-        for rival in learning:
-            rival.fit(fitted)
-        rivals += learning
-    problems, labels = [p for p, _ in test], [y for _, y in test]
-    decoded = [predictor.predict_step_by_step(p, SURE, ROUNDS) for p in problems]
-    methods: dict[str, Any] = {
-        "model": [predictor.predict(p) for p in problems],
-        "model, step by step": decoded,
-        "model, step by step, exchange": [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
-    }
-    confidences = [
-        confidence_for_fixing(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)
-    ]
-    methods["model and exchange"] = [confidence.configuration for confidence in confidences]
-    methods.update({rival.name: [rival.predict(p) for p in problems] for rival in rivals})
-    return {
-        name: evaluate_predictions(problems, labels, answers, confidences if name == "model" else None)
-        for name, answers in methods.items()
     }

@@ -1,12 +1,11 @@
 """What a sceptic would try before a neural network, through one interface: fit on pairs, predict a configuration.
 
 Baselines that need power flows or an optimiser (present configuration, sequential opening, branch exchange) live in
-``learnopt.pipeline``.
+``learnopt.learned.baselines``.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -18,20 +17,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from learnopt.dataset.identity import feeder_key
 from learnopt.errors import DataError
 from learnopt.learning.features import FEATURE_SCHEMA, extract
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.training import Pair
-from learnopt.network import Configuration, Floats, Ints, Network, ReconfigurationProblem
+from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import maximum_spanning_tree
-
-
-def feeder_key(network: Network) -> str:
-    """Key of a feeder by what does not change between scenarios: branches, their ids, impedances and substations."""
-    digest = hashlib.sha256(repr((network.bus_ids, network.branch_ids)).encode())
-    for array in (network.from_bus, network.to_bus, network.r, network.x, network.substations):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def tree_of(problem: ReconfigurationProblem, score: Floats) -> Configuration:

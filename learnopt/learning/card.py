@@ -45,6 +45,9 @@ class ModelCard:
         :class:`~learnopt.learning.config.TrainingConfig` as plain values, seed included.
     data
         Summary of the training data manifest.
+    split
+        ``rule``, how the data was split, in words, and ``seen``, the feeders of every side
+        (:mod:`learnopt.learned.unseen`); empty where nobody wrote it down.
     metrics
         Of the validation feeders and of whatever else was evaluated.
     temperature, thresholds
@@ -67,6 +70,7 @@ class ModelCard:
     architecture: Mapping[str, Any]
     training: Mapping[str, Any]
     data: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     thresholds: Mapping[float, float | None] = field(default_factory=dict)
@@ -87,6 +91,7 @@ class ModelCard:
         calibration: Calibration,
         data: Mapping[str, Any],
         metrics: Mapping[str, Any],
+        split: Mapping[str, Any],
     ) -> ModelCard:
         """Card of freshly trained weights.
 
@@ -94,7 +99,7 @@ class ModelCard:
         ----------
         data
             Plain values: what was trained on (manifest summary, numbers of feeders and pairs).
-        metrics
+        metrics, split
             Plain values.
         """
         training = config.as_dict()
@@ -103,17 +108,25 @@ class ModelCard:
             architecture=training.pop("model"),
             training=training,
             data=data,
+            split=split,
             metrics=metrics,
             temperature=calibration.temperature,
             thresholds=calibration.thresholds,
             calibration=_basis(calibration),
         )
 
-    def calibrated(self, calibration: Calibration, data: Mapping[str, Any], metrics: Mapping[str, Any]) -> ModelCard:
+    def calibrated(
+        self,
+        calibration: Calibration,
+        data: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+        split: Mapping[str, Any],
+    ) -> ModelCard:
         """The card after another calibration of the same weights: its metrics and data are added, or replaced."""
         return replace(
             self,
             data={**self.data, **data},
+            split=split,
             metrics=metrics,
             temperature=calibration.temperature,
             thresholds=calibration.thresholds,
@@ -212,6 +225,7 @@ class ModelCard:
             "one feeder": self.data.get("feeder"),
             "nominal voltages": _listed(self.data.get("config", {}).get("feeder", {}).get("base_kv"), "kV"),
             "solved situations": _situations(pairs),
+            "split": self.split.get("rule"),
             "with generation, outages, locks": _shares(scenario),
             "limits of voltage and current": self.data.get("limits"),
             "line charging": {True: "yes", False: "none"}.get(self.data.get("charging", None)),

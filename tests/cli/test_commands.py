@@ -216,10 +216,12 @@ def test_train_writes_a_tracked_checkpoint(capsys: CapSys, labelled_dataset: Pat
     assert list((tmp_path / "runs").rglob(f"{answer['run_id']}/artifacts/checkpoint/model.safetensors"))
 
 
-def test_evaluate(capsys: CapSys, labelled_dataset: Path, tiny_checkpoint: Path) -> None:
-    """One object by method, all on the same instances; the table names every method."""
-    arguments = "evaluate", "--checkpoint", tiny_checkpoint, "--data", labelled_dataset
-    answer = invoke(capsys, *arguments, "--json").json
+def test_evaluate(capsys: CapSys, other_dataset: Path, tiny_checkpoint: Path) -> None:
+    """One object by method, all on the same instances; the table names every method, a line what was measured on."""
+    arguments = "evaluate", "--checkpoint", tiny_checkpoint, "--data", other_dataset
+    found = invoke(capsys, *arguments, "--json").json
+    answer = found["methods"]
+    assert "none of which the checkpoint has learned from" in found["measured_on"]
     assert {row["n"] for row in answer.values()} == {30}
     assert {"model", "branch exchange", "gradient boosting", "present configuration"} <= answer.keys()
     assert answer["model"]["fixing"].keys() == {"0.001", "0.01", "0.05", "0.1"}

@@ -73,13 +73,13 @@ def test_the_start_is_kept_where_tuning_does_harm(snapshots: Path, tiny_checkpoi
 def test_evaluation_is_on_the_test_days_of_tuning(snapshots: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     """The model does as its card says; rivals see the same snapshots; no rival beats a proven optimum."""
     tune(tiny_checkpoint, snapshots, tmp_path / "c", SHORT)
-    metrics = evaluate_snapshots(tmp_path / "c", snapshots)
+    metrics = evaluate_snapshots(tmp_path / "c", snapshots).methods
     assert metrics["model"].tree_rate == load_card(tmp_path / "c").metrics["test"]["tree_rate"]
     assert {"reference model", "optimum of yesterday", "last optimum", "nearest neighbour"} <= metrics.keys()
     assert {m.n for m in metrics.values()} == {6}
     assert all(m.mean_regret_percent >= -1e-6 for m in metrics.values())
     json.dumps([m.as_dict() for m in metrics.values()], allow_nan=False)
-    assert list(evaluate_snapshots(tmp_path / "c", snapshots, baselines=False)) == ["model"]
+    assert list(evaluate_snapshots(tmp_path / "c", snapshots, baselines=False).methods) == ["model"]
 
 
 def test_persistence_is_the_past_only(snapshots: Path) -> None:

@@ -20,13 +20,16 @@ from learnopt.learning.model import ModelConfig
 
 
 @pytest.fixture
-def other_seed(labelled_dataset: Path, tmp_path: Path) -> Path:
-    """The dataset under a manifest of another seed."""
-    folder = tmp_path / "held_out"
-    shutil.copytree(labelled_dataset, folder)
+def other_seed(other_dataset: Path) -> Path:
+    """Feeders of another seed, in a folder ``held_out``."""
+    return other_dataset
+
+
+def under_seed(data: Path, folder: Path, seed: int) -> Path:
+    """A dataset under a manifest of another seed."""
+    shutil.copytree(data, folder)
     path = folder / "manifest.json"
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps(values | {"seed": values["seed"] + 1}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": seed}))
     return folder
 
 
@@ -52,8 +55,8 @@ def test_several_datasets(tiny_checkpoint: Path, other_seed: Path, tmp_path: Pat
     shutil.copytree(other_seed, wide)
     with pytest.raises(DataError, match=r"seed 4 of .*held_out"):
         recalibrate(tiny_checkpoint, [other_seed, wide], tmp_path / "c")
-    values = json.loads((wide / "manifest.json").read_text())
-    (wide / "manifest.json").write_text(json.dumps(values | {"seed": 99}))
+    shutil.rmtree(wide)
+    under_seed(other_seed, wide, 99)
     alone = recalibrate(tiny_checkpoint, other_seed, tmp_path / "a")
     both = recalibrate(tiny_checkpoint, [other_seed, wide], tmp_path / "b")
     assert both.calibration["n_feeders"] == 2 * alone.calibration["n_feeders"]
@@ -72,21 +75,20 @@ def test_training_data_is_refused(tiny_checkpoint: Path, labelled_dataset: Path,
         recalibrate(tiny_checkpoint, labelled_dataset, tmp_path / "c")
 
 
-def test_training_data_is_refused_whatever_its_folder_is_called(
-    labelled_dataset: Path, other_seed: Path, tmp_path: Path
+def test_training_data_is_refused_whatever_its_folder_or_manifest_says(
+    labelled_dataset: Path, other_dataset: Path, tmp_path: Path
 ) -> None:
-    """Trained on two datasets, one in a folder ``held_out``: neither is calibrated on, now or after a calibration."""
-    config = TrainingConfig(epochs=1, test_share=0.2, model=ModelConfig(hidden=4, layers=1))
-    train(config, [labelled_dataset, other_seed], tmp_path / "a")
-    fresh = tmp_path / "fresh"
-    shutil.copytree(other_seed, fresh)
-    values = json.loads((fresh / "manifest.json").read_text())
-    (fresh / "manifest.json").write_text(json.dumps(values | {"seed": 99}))
+    """Trained in a folder ``held_out``, put under another seed: not calibrated on, now or after a calibration."""
+    trained = shutil.copytree(labelled_dataset, tmp_path / "held_out")
+    train(TrainingConfig(epochs=1, test_share=0.2, model=ModelConfig(hidden=4, layers=1)), trained, tmp_path / "a")
+    renamed = under_seed(labelled_dataset, tmp_path / "renamed", 99)
     for _ in range(2):
-        for data in (labelled_dataset, other_seed):
+        for data in (labelled_dataset, renamed):
             with pytest.raises(DataError, match="of the training data"):
                 recalibrate(tmp_path / "a", data, tmp_path / "b")
-        recalibrate(tmp_path / "a", fresh, tmp_path / "a")
+        recalibrate(tmp_path / "a", other_dataset, tmp_path / "a")
+    uses = [(entry["use"], entry["dataset"]) for entry in load_card(tmp_path / "a").split["seen"]]
+    assert uses == [("training", "held_out"), ("calibration", "held_out")]
 
 
 def test_older_rule_is_refused_and_mended(tiny_checkpoint: Path, other_seed: Path, tmp_path: Path) -> None:

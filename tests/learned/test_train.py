@@ -18,9 +18,8 @@ from learnopt.dataset.store import read_instances, read_labels, read_manifest, w
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig
-from learnopt.learned.baselines import solving_baselines
-from learnopt.learned.training import UNFINISHED, _training_features, evaluate, proven_pairs, train
-from learnopt.learning.baselines import all_baselines
+from learnopt.learned.evaluate import evaluate
+from learnopt.learned.training import UNFINISHED, _training_features, proven_pairs, train
 from learnopt.learning.checkpoint import load_card, load_checkpoint
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.model import ModelConfig
@@ -151,7 +150,7 @@ def test_unlabelled_data_is_said(tmp_path: Path, tiny_checkpoint: Path) -> None:
     with pytest.raises(DataError, match="learnopt label"):
         train(CONFIG, tmp_path / "d", tmp_path / "c")
     with pytest.raises(DataError, match="learnopt label"):
-        evaluate(load_checkpoint(tiny_checkpoint), tmp_path / "d")
+        evaluate(tiny_checkpoint, tmp_path / "d")
 
 
 def test_damaged_labels_are_refused(labelled_dataset: Path, tmp_path: Path) -> None:
@@ -161,32 +160,3 @@ def test_damaged_labels_are_refused(labelled_dataset: Path, tmp_path: Path) -> N
     (copy / "labels-00001.parquet").write_bytes((copy / "labels-00000.parquet").read_bytes())
     with pytest.raises(DataError, match=r"labels-00001\.parquet"):
         train(CONFIG, copy, tmp_path / "c")
-
-
-def test_evaluation_measures_everybody_on_the_same_pairs(labelled_dataset: Path, tiny_checkpoint: Path) -> None:
-    """The model, its stepwise form and every baseline, same n; the solver-free ones learned on the other feeders."""
-    metrics = evaluate(load_checkpoint(tiny_checkpoint), labelled_dataset)
-    rivals = [b.name for b in [*solving_baselines(), *all_baselines()]]
-    assert list(metrics) == [
-        "model",
-        "model, step by step",
-        "model, step by step, exchange",
-        "model and exchange",
-        *rivals,
-    ]
-    assert {m.n for m in metrics.values()} == {30}
-    assert {m.distinct_labels for m in metrics.values()} == {metrics["model"].distinct_labels}
-    assert all(m.n_label_not_converged == 0 for m in metrics.values())
-    assert metrics["model"].ece is not None
-    assert metrics["model"].fixing.keys() == load_card(tiny_checkpoint).thresholds.keys()
-    # No configuration loses less than a proven optimum; exchange is at least as good as staying.
-    assert all(m.mean_regret_percent >= -1e-6 for m in metrics.values())
-    assert metrics["model and exchange"].mean_regret_percent <= metrics["branch exchange"].mean_regret_percent + 1e-9
-    assert metrics["branch exchange"].mean_regret_percent <= metrics["present configuration"].mean_regret_percent
-
-
-def test_evaluation_without_baselines_uses_all_pairs(labelled_dataset: Path, tiny_checkpoint: Path) -> None:
-    """Nothing has to be fitted, so nothing is held back."""
-    metrics = evaluate(load_checkpoint(tiny_checkpoint), labelled_dataset, baselines=False)
-    assert list(metrics) == ["model", "model, step by step", "model, step by step, exchange", "model and exchange"]
-    assert metrics["model"].n == 60

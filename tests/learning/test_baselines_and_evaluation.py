@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy_feeders import labelled_pairs, locked, random_problem, sequential_opening, trained
 
+from learnopt.dataset.identity import feeder_key
 from learnopt.errors import DataError
 from learnopt.learning.baselines import (
     BoostedTrees,
@@ -16,7 +17,6 @@ from learnopt.learning.baselines import (
     OpeningCostTree,
     SwitchRegression,
     all_baselines,
-    feeder_key,
 )
 from learnopt.learning.confidence import Confidence
 from learnopt.learning.evaluation import evaluate_predictions

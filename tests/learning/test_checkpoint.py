@@ -22,7 +22,7 @@ CALIBRATION = Calibration(1.25, {0.01: None, 0.05: 0.97312345678901234}, n_feede
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A saved checkpoint."""
-    card = ModelCard.of(TINY, CALIBRATION, {"feeders": 50}, {"validation": {"tree_rate": 0.5}})
+    card = ModelCard.of(TINY, CALIBRATION, {"feeders": 50}, {"validation": {"tree_rate": 0.5}}, {})
     save_checkpoint(tmp_path / "model", trained().model, card)
     return tmp_path / "model"
 

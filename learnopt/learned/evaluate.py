@@ -1,0 +1,139 @@
+"""The same metrics for a model and for its rivals, on feeders that the model has not learned from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learnopt.dataset.store import read_labels
+from learnopt.errors import DataError
+from learnopt.learned.baselines import solving_baselines
+from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
+from learnopt.learned.training import proven_pairs
+from learnopt.learned.unseen import Unseen, unseen
+from learnopt.learning.baselines import Baseline, all_baselines
+from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.learning.evaluation import Metrics, evaluate_predictions
+from learnopt.learning.predict import Predictor
+from learnopt.learning.rival import OwnModel
+from learnopt.learning.training import Pair, split_by_feeder
+from learnopt.network import Configuration, ReconfigurationProblem
+
+AND_EXCHANGE = ", exchange"
+"""Behind the name of a rival: its configuration, improved like ours is."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured, and on what.
+
+    Parameters
+    ----------
+    methods
+        Metrics by method, ``model`` first.
+    sentence
+        Where the numbers come from.
+    feeders
+        Feeders that were measured on; empty for snapshots of one feeder.
+    """
+
+    methods: Mapping[str, Metrics]
+    sentence: str
+    feeders: frozenset[int] = field(default_factory=frozenset)
+
+
+def evaluate(
+    checkpoint: Path | str, data: Path, baselines: bool = True, rivals: Sequence[OwnModel] = (), seed: int = 0
+) -> Evaluated:
+    """Metrics of a model and of its rivals on the proven labels of a dataset.
+
+    Feeders that the model has learned from are left out. Rivals that learn are fitted on those, or, where there are
+    none, on half of the feeders; everything is measured on the others, so that all see them for the first time.
+
+    Parameters
+    ----------
+    rivals
+        Somebody's own models; each is measured with exchange after it besides.
+
+    Returns
+    -------
+    By method: ``model`` (most probable tree), ``model, step by step``, the same with exchange at held currents after
+    it, ``model and exchange`` (where fixing starts), then rivals and baselines.
+
+    Raises
+    ------
+    DataError
+        If no feeder is left to measure on (:func:`learnopt.learned.unseen.unseen`) or has a proven label.
+    """
+    sides = unseen(load_card(checkpoint), data)
+    pairs, feeders = _proven(data, sides.measured)
+    if not pairs:
+        problem = f"no proven labels among the {len(sides.measured)} feeders to measure on"
+        raise DataError(str(data), [f"{problem}: run `learnopt label` on the folder with more time"])
+    # Rivals first: what is wrong in one is told at once.
+    learning: list[Baseline] = [*rivals, *(all_baselines(seed) if baselines else [])]
+    fitted: list[Pair] = []
+    if any(not isinstance(each, OwnModel) or each.learns for each in learning):
+        fitted = _proven(data, sides.learned)[0] if sides.learned else []
+        if not fitted and len(set(feeders)) > 1:
+            on = split_by_feeder(feeders, [0.5], np.random.default_rng(seed))
+            fitted, pairs = ([pairs[i] for i in side] for side in on)
+            kept = frozenset(int(feeders[i]) for i in on[1])
+            sides = Unseen(kept, sides.test & kept, sides.learned)
+    for each in learning:
+        if fitted:
+            each.fit(fitted)
+        elif isinstance(each, OwnModel) and each.learns:
+            raise DataError(str(data), [f"one feeder: nothing is left to fit rival {each.name!r} on"])
+    learned = [each for each in learning if fitted and not isinstance(each, OwnModel)]
+    theirs = measure_rivals([*rivals, *(solving_baselines() if baselines else []), *learned], pairs)
+    measured = _ours(load_checkpoint(checkpoint), pairs) | theirs
+    return Evaluated(measured, f"{len(pairs)} instances, {sides.sentence}", sides.measured)
+
+
+def _proven(data: Path, feeders: Collection[int]) -> tuple[list[Pair], list[str]]:
+    """Pairs with a proven label of some feeders, and the feeder of each."""
+    pairs, owners, _ = proven_pairs(read_labels(data, feeders))
+    return pairs, owners
+
+
+def _ours(predictor: Predictor, pairs: Sequence[Pair]) -> dict[str, Metrics]:
+    """Metrics of the model, alone and with what improves it."""
+    problems, labels = [p for p, _ in pairs], [y for _, y in pairs]
+    decoded = [predictor.predict_step_by_step(p, SURE, ROUNDS) for p in problems]
+    predictions = [predictor.predict(p) for p in problems]
+    confidences = [confidence_for_fixing(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+    answers: dict[str, Any] = {
+        "model": predictions,
+        "model, step by step": decoded,
+        f"model, step by step{AND_EXCHANGE}": [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
+        "model and exchange": [confidence.configuration for confidence in confidences],
+    }
+    return {
+        name: evaluate_predictions(problems, labels, found, confidences if name == "model" else None)
+        for name, found in answers.items()
+    }
+
+
+def measure_rivals(methods: Sequence[Baseline], pairs: Sequence[Pair]) -> dict[str, Metrics]:
+    """Metrics of baselines and rivals; of rivals with exchange after them too."""
+    problems, labels = [p for p, _ in pairs], [y for _, y in pairs]
+    answers: dict[str, list[Configuration]] = {}
+    twice = [name for name, n in Counter(method.name for method in methods).items() if n > 1]
+    if twice:
+        raise DataError("rivals", [f"two methods are called {name!r}: give yours another name" for name in twice])
+    for method in methods:
+        answers[method.name] = found = [method.predict(p) for p in problems]
+        if isinstance(method, OwnModel):
+            answers[f"{method.name}{AND_EXCHANGE}"] = [_improved(p, y) for p, y in zip(problems, found, strict=True)]
+    return {name: evaluate_predictions(problems, labels, found) for name, found in answers.items()}
+
+
+def _improved(problem: ReconfigurationProblem, configuration: Configuration) -> Configuration:
+    """What exchange makes of a rival's configuration; itself where it is not admissible."""
+    return settled(problem, configuration) if problem.admits(configuration) else configuration
