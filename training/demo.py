@@ -18,9 +18,10 @@ from learnopt.cli import data, learn
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.generator import ScenarioConfig, random_scenario
 from learnopt.io import load
+from learnopt.io.files import write_text
 from learnopt.learned.engine import LearnedEngine
 from learnopt.network import Certificate, Limits, ReconfigurationProblem
-from learnopt.report.configuration.page import write_report
+from learnopt.report.configuration.page import report_html
 from learnopt.report.configuration.text import initial_evaluation
 from learnopt.studies.configuration.solve import warm_up
 
@@ -102,7 +103,7 @@ def main() -> None:
     )
     report = OUT / "report.html"
     if worst is not None:
-        write_report(report, worst[1], worst[2])
+        write_text(report, report_html(worst[1], worst[2]))
     console.print(f"Report: {report}", highlight=False)
     console.print("Runs:   .venv/bin/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db", highlight=False)
 

@@ -238,10 +238,9 @@ class SubstationStudy(Answer):
 
     def bill(self, path: str | Path) -> Path:
         """Write the bill of materials (CSV); returns its path."""
-        from learnopt.io.files import write_atomically
+        from learnopt.io.files import write_text
 
-        text = bill_of_materials(self.problem, self.result)
-        write_atomically(Path(path), lambda partial: partial.write_text(text, encoding="utf-8"))
+        write_text(Path(path), bill_of_materials(self.problem, self.result))
         return Path(path)
 
     def __repr__(self) -> str:

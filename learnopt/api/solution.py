@@ -14,6 +14,7 @@ from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
 from learnopt.api.question import Question
 from learnopt.errors import DataError
+from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
 from learnopt.network.names import open_labels
 from learnopt.report.configuration.head import Head
@@ -181,18 +182,13 @@ class Solution(Answer):
 
     def write_page(self, path: str | Path, front: tuple[Result, ...] = ()) -> Path:
         """The page, with a front of loss against operations where one is known."""
-        from learnopt.report.configuration.page import write_report
+        from learnopt.report.configuration.page import report_html
 
-        write_report(
-            Path(path),
-            self.problem,
-            self.explained,
-            plan=self.operations,
-            front=front,
-            notes=self.question.imported.notes,
-            origin=self.origin,
-            head=self.head,
-        )
+        page = report_html(
+            self.problem, self.explained, plan=self.operations, front=front, notes=self.question.imported.notes,
+            origin=self.origin, head=self.head,
+        )  # fmt: skip
+        write_text(Path(path), page)
         return Path(path)
 
     def export(self, path: str | Path) -> Path:

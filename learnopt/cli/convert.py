@@ -10,7 +10,7 @@ import typer
 
 from learnopt.cli.options import CaseArgument, HourOption, stderr
 from learnopt.io import network_to_dict, read_source, write_csv_folder
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 
 
 def convert(
@@ -25,7 +25,7 @@ def convert(
         stderr.print(f"{case}: {note}", highlight=False, markup=False)
     if out.suffix.lower() == ".json":
         text = json.dumps(network_to_dict(network), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(out, text)
     else:
         write_csv_folder(network, out)
     stderr.print(f"Written to {out}", highlight=False, markup=False)

@@ -92,18 +92,10 @@ def check(
 
     check_writable(report=report)
     answer = check_state(
-        case,
-        _ids(open_ids),
-        scenario=scenario,
-        limits=enforced(no_limits),
-        vmin=vmin,
-        vmax=vmax,
-        strict_limits=strict_limits,
-        charging=not no_charging,
-        hour=hour,
-        accept_differences=accept_differences,
+        case, _ids(open_ids), scenario=scenario, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
+        strict_limits=strict_limits, charging=not no_charging, hour=hour, accept_differences=accept_differences,
         source_check=not no_source_check,
-    )
+    )  # fmt: skip
     tell(scenario, answer.notes)
     return show(answer, json_output, report)
 

@@ -63,19 +63,10 @@ def conductors(
     check_writable(report=report, table=csv)
     with stderr.status("Planning ...") as status:
         study = plan_conductors(
-            case,
-            mode.value,
-            scenario=scenario,
-            vmin=vmin,
-            vmax=vmax,
-            charging=not no_charging,
-            costs=costs,
-            budget=budget,
-            no_thicker_downstream=no_thicker_downstream,
-            time_limit=time_limit,
-            gap=gap,
+            case, mode.value, scenario=scenario, vmin=vmin, vmax=vmax, charging=not no_charging, costs=costs,
+            budget=budget, no_thicker_downstream=no_thicker_downstream, time_limit=time_limit, gap=gap,
             progress=lambda m: status.update(escape(f"Planning {case}: {m.value} ...")),
-        )
+        )  # fmt: skip
     tell(scenario, study.notes)
     if csv is not None:
         study.bill(csv)

@@ -88,31 +88,14 @@ def savings(
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
     with stderr.status(escape(f"Studying {case} ...")) as status:
         study = study_savings(
-            case,
-            profile,
-            start=start,
-            steps=steps,
-            step_hours=step_hours,
-            period=period,
-            switching_cost=switching_cost,
-            price_per_mwh=price,
-            currency=currency,
-            co2_kg_per_mwh=co2,
-            representatives=representatives,
-            gap=gap,
-            proof_time=proof_time,
-            node_limit=node_limit,
-            scenario=scenario,
-            limits=enforced(no_limits),
-            vmin=vmin,
-            vmax=vmax,
-            strict_limits=strict_limits,
-            charging=not no_charging,
-            remote_only=remote_only,
-            resume=resume,
+            case, profile, start=start, steps=steps, step_hours=step_hours, period=period,
+            switching_cost=switching_cost, price_per_mwh=price, currency=currency, co2_kg_per_mwh=co2,
+            representatives=representatives, gap=gap, proof_time=proof_time, node_limit=node_limit, scenario=scenario,
+            limits=enforced(no_limits), vmin=vmin, vmax=vmax, strict_limits=strict_limits, charging=not no_charging,
+            remote_only=remote_only, resume=resume,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
             accept_differences=accept_differences,
-        )
+        )  # fmt: skip
     tell(profile or case, study.notes)
     if out is not None:
         study.plot().save(out)

@@ -13,7 +13,7 @@ from learnopt._version import __version__
 from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
 from learnopt.io.case_json import read_json
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 
 SCHEMA_VERSION = 1
 """Raised when files of an older version cannot be read as they are."""
@@ -127,7 +127,7 @@ class Manifest:
 
     def write(self, directory: Path) -> None:
         """Replace the manifest of a dataset in one step."""
-        write_atomically(directory / MANIFEST, lambda path: path.write_text(self.to_json(), encoding="utf-8"))
+        write_text(directory / MANIFEST, self.to_json())
 
 
 def read_manifest(directory: Path) -> Manifest:

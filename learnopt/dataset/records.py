@@ -67,10 +67,7 @@ class LabelRecord:
     def of(cls, instance: Instance, result: Result) -> LabelRecord:
         """The label that a result gives to an instance."""
         return cls(
-            feeder_index=instance.feeder_index,
-            scenario_index=instance.scenario_index,
-            seed=instance.seed,
-            problem=instance.problem,
+            **vars(instance),
             status=result.status,
             configuration=result.configuration,
             loss_kw=_number(result.loss_kw),

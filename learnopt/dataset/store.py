@@ -355,19 +355,9 @@ def _scenario(network: Network, row: dict[str, Any]) -> Scenario:
 
 
 def _label_row(record: LabelRecord) -> dict[str, Any]:
-    return {
-        "feeder_index": record.feeder_index,
-        "scenario_index": record.scenario_index,
-        "status": str(record.status),
-        "open_branches": None if record.configuration is None else np.flatnonzero(~record.configuration.closed),
-        "loss_kw": record.loss_kw,
-        "dual_bound_kw": record.dual_bound_kw,
-        "certificate": str(record.certificate),
-        "gap": record.gap,
-        "engine": record.engine,
-        "engine_version": record.engine_version,
-        "solve_time_s": record.solve_time_s,
-        "message": record.message,
+    opened = None if record.configuration is None else np.flatnonzero(~record.configuration.closed)
+    return {name: getattr(record, name) for name in LABEL_SCHEMA.names if name != "open_branches"} | {
+        "open_branches": opened
     }
 
 
@@ -377,19 +367,6 @@ def _label(instance: Instance, row: dict[str, Any]) -> LabelRecord:
         closed = np.ones(instance.problem.network.n_branch, dtype=bool)
         closed[row["open_branches"]] = False
         configuration = Configuration(closed)
-    return LabelRecord(
-        feeder_index=instance.feeder_index,
-        scenario_index=instance.scenario_index,
-        seed=instance.seed,
-        problem=instance.problem,
-        status=Status(row["status"]),
-        configuration=configuration,
-        loss_kw=row["loss_kw"],
-        dual_bound_kw=row["dual_bound_kw"],
-        certificate=Certificate(row["certificate"]),
-        gap=row["gap"],
-        engine=row["engine"],
-        engine_version=row["engine_version"],
-        solve_time_s=row["solve_time_s"],
-        message=row["message"],
-    )
+    answer = {name: row[name] for name in LABEL_SCHEMA.names if name != "open_branches"}
+    answer |= {"status": Status(row["status"]), "certificate": Certificate(row["certificate"])}
+    return LabelRecord(**(vars(instance) | answer), configuration=configuration)

@@ -20,6 +20,7 @@ doi:10.1007/s10107-004-0559-y.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from learnopt.errors import UnsupportedError
 from learnopt.formulations.controls import rated
-from learnopt.network import Configuration, Floats, ReconfigurationProblem, Settings
+from learnopt.network import Configuration, Controls, Floats, ReconfigurationProblem, Settings
 from learnopt.physics import power_flow
 
 COUPLER = 1e-6
@@ -74,6 +75,50 @@ def _casadi() -> Any:
     return casadi
 
 
+_Row = tuple[Any, float, float]
+"""A constraint: expression, least and largest value."""
+
+
+def _branch_powers(
+    problem: ReconfigurationProblem, e: int, u: Any, v: Any, angle: tuple[Any, Any]
+) -> tuple[Any, Any, Any, Any]:
+    """Active and reactive power into a closed branch at its from end and at its to end [pu].
+
+    Parameters
+    ----------
+    u, v
+        Voltage behind the ratio at the from end, and at the to end.
+    angle
+        Cosine and sine of the angle between them.
+    """
+    net, (c, s) = problem.network, angle
+    r, x = float(net.r[e]), float(net.x[e])
+    if math.hypot(r, x) < COUPLER:
+        x = COUPLER
+    g, b = r / (r**2 + x**2), -x / (r**2 + x**2)
+    gs, bs = float(net.g[e]) / 2, float(problem.b[e]) / 2
+    return (
+        u**2 * (g + gs) - u * v * (g * c + b * s),
+        -(u**2) * (b + bs) - u * v * (g * s - b * c),
+        v**2 * (g + gs) - u * v * (g * c - b * s),
+        -(v**2) * (b + bs) - u * v * (-g * s - b * c),
+    )
+
+
+def _generator_rows(controls: Controls, part: Mapping[str, Any]) -> Iterator[_Row]:
+    """What generators may inject: their span where they are on, their rating, their least power factor."""
+    for j, generator in enumerate(controls.generators):
+        p, q, on = part["pg"][j], part["qg"][j], part["on"][j]
+        p_min, p_max, q_min, q_max = generator.span if generator.available else generator.reach
+        for power, least, most in ((p, p_min, p_max), (q, q_min, q_max)):
+            yield power - most * on, -math.inf, 0.0
+            yield power - least * on, 0.0, math.inf
+        if rated(generator):
+            yield p**2 + q**2 - generator.s_max**2 * on, -math.inf, 0.0
+        if (tangent := generator.tangent) is not None:
+            yield q - tangent * p, 0.0, 0.0
+
+
 class AcOpf:
     """Optimal power flow of one problem, compiled once for every topology and every discrete setting.
 
@@ -114,31 +159,19 @@ class AcOpf:
                 gain = part["tap"][continuous.index(k)] if k in continuous else fixed_taps[k]
                 ratio[self._row[tap.branch]] = 1 / gain
         p_out, q_out = [ca.SX(0.0)] * n, [ca.SX(0.0)] * n
-        loss, constraints, low, high = ca.SX(0.0), [], [], []
+        loss, rows = ca.SX(0.0), list[_Row]()
         for i, e in enumerate(self._branches):
             f, t = int(net.from_bus[e]), int(net.to_bus[e])
-            r, reactance = float(net.r[e]), float(net.x[e])
-            if math.hypot(r, reactance) < COUPLER:
-                reactance = COUPLER
-            z2 = r**2 + reactance**2
-            g, b = r / z2, -reactance / z2
-            gs, bs = float(net.g[e]) / 2, float(problem.b[e]) / 2
-            u, v = part["vm"][f] / ratio[i], part["vm"][t]
-            angle = part["va"][f] - part["va"][t]
-            c, s = ca.cos(angle), ca.sin(angle)
-            w = part["w"][i]
-            p_ft = w * (u**2 * (g + gs) - u * v * (g * c + b * s))
-            q_ft = w * (-(u**2) * (b + bs) - u * v * (g * s - b * c))
-            p_tf = w * (v**2 * (g + gs) - u * v * (g * c - b * s))
-            q_tf = w * (-(v**2) * (b + bs) - u * v * (-g * s - b * c))
+            near, v, angle = part["vm"][f], part["vm"][t], part["va"][f] - part["va"][t]
+            powers = _branch_powers(problem, int(e), near / ratio[i], v, (ca.cos(angle), ca.sin(angle)))
+            p_ft, q_ft, p_tf, q_tf = (part["w"][i] * power for power in powers)
             p_out[f], q_out[f] = p_out[f] + p_ft, q_out[f] + q_ft
             p_out[t], q_out[t] = p_out[t] + p_tf, q_out[t] + q_tf
             loss += p_ft + p_tf
             if math.isfinite(problem.i_max[e]):
-                for p, q, vm in ((p_ft, q_ft, part["vm"][f]), (p_tf, q_tf, v)):
-                    constraints.append((p**2 + q**2) / vm**2 - part["overload"][i])
-                    low.append(-math.inf)
-                    high.append(float(problem.i_max[e]) ** 2)
+                for p, q, vm in ((p_ft, q_ft, near), (p_tf, q_tf, v)):
+                    squared = (p**2 + q**2) / vm**2 - part["overload"][i]
+                    rows.append((squared, -math.inf, float(problem.i_max[e]) ** 2))
         root = {int(k): s for s, k in enumerate(net.substations)}
         for k in range(n):
             p, q = ca.SX(float(problem.p[k])), ca.SX(float(problem.q[k]))
@@ -155,37 +188,14 @@ class AcOpf:
                 drawn = (p_out[k] + p) ** 2 + (q_out[k] + q) ** 2
                 s_min, s_max = float(problem.s_min[root[k]]), float(problem.s_max[root[k]])
                 if s_min > 0 or math.isfinite(s_max):
-                    constraints.append(drawn)
-                    low.append(s_min**2)
-                    high.append(s_max**2)
+                    rows.append((drawn, s_min**2, s_max**2))
                 continue
-            constraints += [
-                p_out[k] + p - part["p_short"][k] + part["p_excess"][k],
-                q_out[k] + q - part["q_short"][k] + part["q_excess"][k],
-            ]
-            low += [0.0, 0.0]
-            high += [0.0, 0.0]
-        for j, generator in enumerate(controls.generators):
-            p, q, on = part["pg"][j], part["qg"][j], part["on"][j]
-            p_min, p_max, q_min, q_max = generator.span if generator.available else generator.reach
-            for power, least, most in ((p, p_min, p_max), (q, q_min, q_max)):
-                constraints += [power - most * on, power - least * on]
-                low += [-math.inf, 0.0]
-                high += [0.0, math.inf]
-            if rated(generator):
-                constraints.append(p**2 + q**2 - generator.s_max**2 * on)
-                low.append(-math.inf)
-                high.append(0.0)
-            if (tangent := generator.tangent) is not None:
-                constraints.append(q - tangent * p)
-                low.append(0.0)
-                high.append(0.0)
-        first = len(constraints)
+            rows.append((p_out[k] + p - part["p_short"][k] + part["p_excess"][k], 0.0, 0.0))
+            rows.append((q_out[k] + q - part["q_short"][k] + part["q_excess"][k], 0.0, 0.0))
+        rows += _generator_rows(controls, part)
         fixed = ca.vertcat(part["w"], part["bank"], part["on"])
-        constraints += [fixed[i] - given[i] for i in range(fixed.shape[0])]
-        low += [0.0] * fixed.shape[0]
-        high += [0.0] * fixed.shape[0]
-        self._given = slice(first, first + int(fixed.shape[0]))
+        self._given = slice(len(rows), len(rows) + int(fixed.shape[0]))
+        rows += [(fixed[i] - given[i], 0.0, 0.0) for i in range(fixed.shape[0])]
         slack = sum(
             (ca.sum1(part[name]) for name in ("p_short", "p_excess", "q_short", "q_excess", "overload")), ca.SX(0.0)
         )
@@ -194,14 +204,14 @@ class AcOpf:
             "x": x,
             "p": ca.vertcat(given, fixed_taps, weight),
             "f": weight[0] * slack + weight[1] * loss,
-            "g": ca.vertcat(*constraints),
+            "g": ca.vertcat(*(row for row, _, _ in rows)),
         }
         options = {
             "print_time": False,
             "ipopt": {"print_level": 0, "sb": "yes", "max_iter": 300, "tol": 1e-9, "bound_relax_factor": 0.0},
         }
         self._solver = ca.nlpsol("slave", "ipopt", nlp, options)
-        self._low, self._high = np.array(low), np.array(high)
+        self._low, self._high = np.array([(low, high) for _, low, high in rows]).T
 
     def solve(
         self, configuration: Configuration, settings: Settings | None = None, minimise_loss: bool = False

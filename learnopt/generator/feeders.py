@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from learnopt.errors import DataError
 from learnopt.generator.conductors import StandardConductor, line_types
-from learnopt.generator.config import FORBID_UNKNOWN, config_from_table, range_problems, share_problems
+from learnopt.generator.config import FORBID_UNKNOWN, range_problems, share_problems
 from learnopt.generator.layout import FeederGraph, random_layout
 from learnopt.network import Base, Bools, Floats, Ints, Network
 from learnopt.physics import power_flow_batch
@@ -127,11 +127,6 @@ class FeederConfig:
             )
         if problems:
             raise DataError("feeder config", problems)
-
-    @classmethod
-    def from_table(cls, table: Mapping[str, Any], subject: str = "feeder config") -> FeederConfig:
-        """Read a TOML table."""
-        return config_from_table(cls, table, subject)
 
 
 def random_feeder(config: FeederConfig, rng: np.random.Generator, name: str = "synthetic") -> Network:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnopt.errors import DataError
-from learnopt.generator.config import FORBID_UNKNOWN, config_from_table, range_problems, share_problems
+from learnopt.generator.config import FORBID_UNKNOWN, range_problems, share_problems
 from learnopt.network import Bools, Floats, Ints, Network, ReconfigurationProblem, Scenario
 from learnopt.network.topology import maximum_spanning_tree, merged_nodes, network_blocks
 from learnopt.physics.sweep import grid_of, order_tree
@@ -87,11 +87,6 @@ class ScenarioConfig:
             problems.append(f"max_outages = {self.max_outages} must be >= 0")
         if problems:
             raise DataError("scenario config", problems)
-
-    @classmethod
-    def from_table(cls, table: Mapping[str, Any], subject: str = "scenario config") -> ScenarioConfig:
-        """Read a TOML table."""
-        return config_from_table(cls, table, subject)
 
 
 def random_scenario(

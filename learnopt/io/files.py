@@ -82,6 +82,11 @@ def check_folder(path: Path | None) -> None:
         raise DataError(str(path), ["is a file: give a folder"])
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, all of it or nothing."""
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file next to ``path``, then rename it: readers see all of it or nothing."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -10,7 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from learnopt.errors import CheckpointError, DataError
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_atomically, write_text
 from learnopt.io.resources import data_root
 from learnopt.learning.card import PICTURE, ModelCard
 from learnopt.learning.comparison import Comparison
@@ -37,7 +37,7 @@ def save_checkpoint(directory: Path, model: SwitchModel, card: ModelCard) -> Mod
     card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
     write_atomically(directory / WEIGHTS, lambda path: path.write_bytes(weights))
     write_readme(directory, card)
-    write_atomically(directory / CARD, lambda path: path.write_text(card.to_json(), encoding="utf-8"))
+    write_text(directory / CARD, card.to_json())
     return card
 
 
@@ -45,14 +45,14 @@ def write_readme(directory: Path, card: ModelCard) -> None:
     """Write the card for people, and its picture; with the comparison beside it, if that is one of the same weights."""
     comparison = _comparison(directory / COMPARISON, card)
     text, picture = card.to_markdown(comparison), card.to_svg(comparison)
-    write_atomically(directory / README, lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(directory / PICTURE, lambda path: path.write_text(picture, encoding="utf-8"))
+    write_text(directory / README, text)
+    write_text(directory / PICTURE, picture)
 
 
 def add_comparison(source: Path | str, comparison: Comparison) -> None:
     """Keep a comparison beside the card of a checkpoint, and write its README anew."""
     directory, card = directory_of(source), load_card(source)
-    write_atomically(directory / COMPARISON, lambda path: path.write_text(comparison.to_json(), encoding="utf-8"))
+    write_text(directory / COMPARISON, comparison.to_json())
     write_readme(directory, card)
 
 

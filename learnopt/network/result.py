@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -76,6 +76,22 @@ class Evaluation:
     violations: tuple[str, ...]
     scenarios: tuple[Evaluation, ...] = ()
     unsettled: bool = False
+
+    @classmethod
+    def together(cls, members: Sequence[Evaluation], loss_kw: float, violations: Iterable[str]) -> Evaluation:
+        """Situations with power flows as one: the worst of everything but the loss; of one its own."""
+        if len(members) == 1:
+            return members[0]
+        return cls(
+            converged=True,
+            loss_kw=loss_kw,
+            vm=np.min([one.vm for one in members], axis=0),
+            loading=np.max([one.loading for one in members], axis=0),
+            current_a=np.max([one.current_a for one in members], axis=0),
+            substation_kva=np.max([one.substation_kva for one in members], axis=0),
+            violations=tuple(violations),
+            scenarios=tuple(members),
+        )
 
     @property
     def situations(self) -> tuple[Evaluation, ...]:

@@ -35,29 +35,22 @@ def evaluate(problem: ReconfigurationProblem, configuration: Configuration) -> E
     if faults:
         failed, many = _failed(problem, faults), len(problem.situations)
         return failed if many == 1 else replace(failed, scenarios=(failed,) * many)
-    single = _power_flows(problem, configuration, meshed=False)
+    return _together(problem, _power_flows(problem, configuration, meshed=False), judged=True)
+
+
+def _together(problem: ReconfigurationProblem, single: tuple[Evaluation, ...], judged: bool) -> Evaluation:
+    """The power flow of every situation as one; violations count, and name their situation, where it is judged."""
     if len(single) == 1:
         return single[0]
-    names = [scenario.name for scenario in problem.situations]
-    violations = [f"{name}: {sentence}" for name, e in zip(names, single, strict=True) for sentence in e.violations]
+    sentences = [
+        f"{scenario.name}: {sentence}" if judged else sentence
+        for scenario, e in zip(problem.situations, single, strict=True)
+        for sentence in e.violations
+    ]
     if not all(e.converged for e in single):
         # One scenario that has no power flow for certain settles the configuration.
-        unsettled = all(e.converged or e.unsettled for e in single)
-        return replace(_failed(problem, violations, unsettled), scenarios=single)
-    return replace(_worst(problem, single), violations=tuple(violations), scenarios=single)
-
-
-def _worst(problem: ReconfigurationProblem, single: tuple[Evaluation, ...]) -> Evaluation:
-    """The loss of the problem, and the worst of everything else."""
-    return Evaluation(
-        converged=True,
-        loss_kw=problem.total([e.loss_kw for e in single]),
-        vm=np.min([e.vm for e in single], axis=0),
-        loading=np.max([e.loading for e in single], axis=0),
-        current_a=np.max([e.current_a for e in single], axis=0),
-        substation_kva=np.max([e.substation_kva for e in single], axis=0),
-        violations=(),
-    )
+        return replace(_failed(problem, sentences, all(e.converged or e.unsettled for e in single)), scenarios=single)
+    return Evaluation.together(single, problem.total([e.loss_kw for e in single]), sentences if judged else ())
 
 
 def evaluate_transition(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
@@ -67,13 +60,7 @@ def evaluate_transition(problem: ReconfigurationProblem, configuration: Configur
     Where several scenarios are to be served every number is the worst of them, but for the loss, which is that of the
     problem. A bus without supply has a voltage of 0, and no sentence of a violation.
     """
-    single = _power_flows(problem, configuration, meshed=True)
-    if len(single) == 1:
-        return single[0]
-    if not all(e.converged for e in single):
-        sentences = [sentence for e in single for sentence in e.violations]
-        return replace(_failed(problem, sentences, all(e.converged or e.unsettled for e in single)), scenarios=single)
-    return replace(_worst(problem, single), scenarios=single)
+    return _together(problem, _power_flows(problem, configuration, meshed=True), judged=False)
 
 
 def _power_flows(problem: ReconfigurationProblem, configuration: Configuration, meshed: bool) -> tuple[Evaluation, ...]:

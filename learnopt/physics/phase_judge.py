@@ -28,18 +28,8 @@ def evaluation_of(
         The same for the present state; limits that it breaks are held at its values. Empty = hold none.
     """
     members = [_one(problem, state, present[k] if present else None) for k, state in enumerate(states)]
-    if len(members) == 1:
-        return members[0]
-    return Evaluation(
-        converged=True,
-        loss_kw=problem.total([one.loss_kw for one in members]),
-        vm=np.min([one.vm for one in members], axis=0),
-        loading=np.max([one.loading for one in members], axis=0),
-        current_a=np.max([one.current_a for one in members], axis=0),
-        substation_kva=np.max([one.substation_kva for one in members], axis=0),
-        violations=tuple(dict.fromkeys(text for one in members for text in one.violations)),
-        scenarios=tuple(members),
-    )
+    violations = dict.fromkeys(text for one in members for text in one.violations)
+    return Evaluation.together(members, problem.total([one.loss_kw for one in members]), violations)
 
 
 def _one(problem: ReconfigurationProblem, state: PhaseState, present: PhaseState | None) -> Evaluation:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from learnopt.errors import DataError
-from learnopt.generator import FeederConfig, random_feeder
+from learnopt.generator import FeederConfig, config_from_table, random_feeder
 from learnopt.generator.conductors import CABLE_20_KV, OVERHEAD_10_KV, line_types
 from learnopt.io.case_json import network_from_dict, network_to_dict
 from learnopt.network import Configuration, Network, ReconfigurationProblem
@@ -176,17 +176,19 @@ def test_unreachable_voltage_target_is_an_error() -> None:
 def test_config_reports_everything_wrong() -> None:
     """All violations of a table come at once, with name, value and what is expected."""
     with pytest.raises(DataError) as caught:
-        FeederConfig.from_table({"buses": [30, 20], "max_loading": 2.0, "cable_share": -1.0, "base_kv": []})
+        config_from_table(
+            FeederConfig, {"buses": [30, 20], "max_loading": 2.0, "cable_share": -1.0, "base_kv": []}, "feeder config"
+        )
     assert len(caught.value.violations) == 4
     with pytest.raises(DataError, match="bus is"):
-        FeederConfig.from_table({"bus": 3})
+        config_from_table(FeederConfig, {"bus": 3}, "feeder config")
     with pytest.raises(DataError, match="no room"):
         FeederConfig(buses=(20, 40), loops=(8, 9))
 
 
 def test_config_reads_a_table() -> None:
     """Lists become tuples; what is absent keeps its default."""
-    config = FeederConfig.from_table({"buses": [30, 40], "base_kv": [20]})
+    config = config_from_table(FeederConfig, {"buses": [30, 40], "base_kv": [20]}, "feeder config")
     assert config == FeederConfig(buses=(30, 40), base_kv=(20.0,))
 
 

@@ -10,9 +10,10 @@ import pytest
 from conftest import make_network
 from report_results import failed, solved
 
+from learnopt.io.files import write_text
 from learnopt.network import Certificate, Network, ReconfigurationProblem, Scenario, Status
 from learnopt.physics import evaluate
-from learnopt.report.configuration.page import report_html, write_report
+from learnopt.report.configuration.page import report_html
 from learnopt.report.drawing.profile import profile_figure, profile_plot, voltage_profile
 
 HOSTILE = "<script>alert(1)</script>"
@@ -57,7 +58,7 @@ def test_report_of_a_solution(case33: Network, tmp_path: Path) -> None:
     """The page tells loss before and after, saving, certificate and plan, and loads nothing from anywhere."""
     problem = ReconfigurationProblem.of(case33)
     path = tmp_path / "report.html"
-    write_report(path, problem, solved(problem, case33.configuration([7, 9, 14, 32, 37])))
+    write_text(path, report_html(problem, solved(problem, case33.configuration([7, 9, 14, 32, 37]))))
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     source = path.read_text(encoding="utf-8")
     page = Page(source)

@@ -13,10 +13,11 @@ import pytest
 from conftest import make_network
 from report_results import solved
 
+from learnopt.io.files import write_text
 from learnopt.network import Alternative, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import evaluate
 from learnopt.report.configuration.feeders import UPSTREAM, feeders
-from learnopt.report.configuration.page import report_html, write_report
+from learnopt.report.configuration.page import report_html
 from learnopt.report.configuration.text import plan_of
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.studies.configuration.switching_order import Paralleling
@@ -93,11 +94,11 @@ def test_map_keeps_shape_and_tells_buses_apart() -> None:
 def test_a_browser_renders_the_page_without_errors(case33: Network, tmp_path: Path) -> None:
     """Chromium draws both interactive pictures and writes no error to its console."""
     problem = ReconfigurationProblem.of(case33)
-    write_report(tmp_path / "r.html", problem, solved(problem, case33.configuration(OPTIMUM)))
+    page = tmp_path / "r.html"
+    write_text(page, report_html(problem, solved(problem, case33.configuration(OPTIMUM))))
     browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    page = (tmp_path / "r.html").as_uri()
     done = subprocess.run(
-        [*browser, f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=8000", "--dump-dom", page],
+        [*browser, f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=8000", "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats
 from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.network.names import branch_label, bus_label
+from learnopt.report.drawing.axes import paper
 from learnopt.report.drawing.one_line import INK, PALE, TIE, VIOLATED
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import escaped
@@ -93,8 +93,7 @@ def plan_plot(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) ->
 
 def plan_figure(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) -> Figure:
     """Map of a plan for paper."""
-    figure = Figure(figsize=(11.0, 6.0), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(11.0, 6.0)
     axes = figure.add_subplot()
     axes.set_axis_off()
     for t, state, members in _groups(problem, plan):
@@ -142,8 +141,7 @@ def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, ConductorRes
 
 def profiles_figure(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Figure:
     """The same for paper."""
-    figure = Figure(figsize=(10.0, 4.2), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(10.0, 4.2)
     axes = figure.add_subplot()
     for colour, name, vm in _profiles(results):
         axes.plot(vm, color=colour, linewidth=1.2, marker="o", markersize=2, label=name)

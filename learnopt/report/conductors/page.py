@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network import Network
 from learnopt.network.conductors import ConductorProblem, Mode
 from learnopt.network.names import branch_label, bus_label
@@ -24,8 +24,7 @@ _VECTOR_BUSES = 1500
 
 def write_plan_report(path: Path, problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> None:
     """Write the report as one self-contained HTML file; scenarios without a plan say why they have none."""
-    text = plan_report_html(problem, results)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, plan_report_html(problem, results))
 
 
 def plan_report_html(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:

@@ -14,6 +14,7 @@ from learnopt.io.files import safe_cell, write_atomically
 from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.network.names import open_labels
 from learnopt.report.kit.numbers import number, percent
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.conductors.engine import ConductorResult
 
 
@@ -101,10 +102,8 @@ def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult
 
 def study_table(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Table:
     """The scenarios side by side, for the terminal."""
-    table = Table(*STUDY_HEAD, title=f"{problem.network.name}, {problem.costs.currency}")
-    for row in study_rows(problem, results):
-        table.add_row(*row)
-    return table
+    title = f"{problem.network.name}, {problem.costs.currency}"
+    return text_table(title, STUDY_HEAD, study_rows(problem, results))
 
 
 def bill_rows(problem: ConductorProblem, plan: ConductorPlan) -> list[dict[str, Any]]:

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network.held import held_in_words, held_to_dicts
 from learnopt.network.names import label, open_names
 from learnopt.report.configuration.text import balance_to_dict, rated
 from learnopt.report.kit.numbers import escaped
 from learnopt.report.kit.origin import origin_to_dict, warnings_html, with_origin
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
@@ -80,9 +79,7 @@ def check_sentences(check: Check) -> list[str]:
 
 def check_table(check: Check, origin: Origin) -> RenderableType:
     """The figures and what is violated, for the terminal."""
-    table = Table("", escape(check.problem.network.name))
-    for name, value in check_rows(check, origin):
-        table.add_row(name, escape(value))
+    table = text_table("", ("", check.problem.network.name), check_rows(check, origin))
     return Group(with_origin(origin, table), *map(Text, check_sentences(check)))
 
 
@@ -111,5 +108,4 @@ def write_check_report(path: Path, check: Check, origin: Origin) -> None:
         if profile is not None:
             voltages = drawing("voltage profile", profile_figure(problem, None, profile))
             sections.append(f"<section><h2>Voltage profile</h2>{voltages}</section>")
-    text = page(title, sections)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, page(title, sections))

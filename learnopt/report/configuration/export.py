@@ -11,7 +11,7 @@ from typing import Any
 
 from learnopt.errors import UnsupportedError
 from learnopt.io.export import Step, network_in_state, opendss_script, pandapower_in_state, pandapower_json
-from learnopt.io.files import check_writable, safe_cell, write_atomically
+from learnopt.io.files import check_writable, safe_cell, write_atomically, write_text
 from learnopt.network import ReconfigurationProblem, Result, Settings
 from learnopt.report.configuration.head import BLANK, Head, head_rows
 from learnopt.report.configuration.order import operation_to_dict, what
@@ -78,7 +78,7 @@ def write_export(
     else:
         write_atomically(path, lambda partial: _write_csv(partial, problem, plan, settings))
         return
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def states_after(problem: ReconfigurationProblem, plan: Sequence[Operation]) -> list[bool]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from learnopt.network import ReconfigurationProblem, Result
 from learnopt.report.configuration.text import proven_bound_kw
-from learnopt.report.drawing.one_line import CLOSE, LINE, PALE, TIE
+from learnopt.report.drawing.axes import paper, quiet
+from learnopt.report.drawing.one_line import CLOSE, LINE, TIE
 
 
 def front_figure(problem: ReconfigurationProblem, points: Sequence[Result]) -> Figure:
@@ -20,8 +20,7 @@ def front_figure(problem: ReconfigurationProblem, points: Sequence[Result]) -> F
         for p in points
         if p.configuration is not None and p.loss_kw is not None
     ]
-    figure = Figure(figsize=(10.0, 3.6), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(10.0, 3.6)
     axes = figure.add_subplot()
     steps, losses = [n for n, _, _ in known], [loss for _, loss, _ in known]
     axes.step(steps, losses, where="post", color=CLOSE, linewidth=1.2, alpha=0.6, zorder=2)
@@ -36,10 +35,6 @@ def front_figure(problem: ReconfigurationProblem, points: Sequence[Result]) -> F
     axes.set_ylabel("loss [kW]", color=LINE)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(0.04, 0.15)
-    axes.grid(color=PALE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=LINE)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    quiet(axes)
     axes.legend(frameon=False)
     return figure

@@ -6,11 +6,9 @@ On the screen the pictures are interactive; on paper, and without JavaScript, dr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from learnopt.io.files import write_atomically
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
 from learnopt.network.names import branch_label, bus_label, open_labels
 from learnopt.network.totals import totals
@@ -42,7 +40,7 @@ from learnopt.report.drawing.profile import profile_figure, profile_plot, voltag
 from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number, percent
 from learnopt.report.kit.origin import warnings_html
-from learnopt.report.kit.page import figures, page, table
+from learnopt.report.kit.page import figures, page, table, tiles
 from learnopt.studies.configuration.switching_order import Operation, normal_state
 from learnopt.studies.inspection.inspection import inspect_network
 from learnopt.studies.inspection.reconcile import Origin
@@ -51,22 +49,6 @@ _VECTOR_BUSES = 1500
 """Largest network drawn as SVG on paper; larger ones are pixels, which stay small."""
 _LISTED = 40
 """Violations listed in full."""
-
-
-def write_report(
-    path: Path,
-    problem: ReconfigurationProblem,
-    result: Result,
-    *,
-    plan: list[Operation] | None = None,
-    front: Sequence[Result] = (),
-    notes: Sequence[str] = (),
-    origin: Origin = UNKNOWN_ORIGIN,
-    head: Head = BLANK,
-) -> None:
-    """Write the report of a result as one self-contained HTML file; parameters as of :func:`report_html`."""
-    text = report_html(problem, result, plan=plan, front=front, notes=notes, origin=origin, head=head)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def report_html(
@@ -79,7 +61,7 @@ def report_html(
     origin: Origin = UNKNOWN_ORIGIN,
     head: Head = BLANK,
 ) -> str:
-    """The page as text.
+    """The self-contained page as text.
 
     Works for every status: without a configuration the page says why there is none and shows the feeder as it is.
 
@@ -136,13 +118,13 @@ def _tiles(story: Story) -> str:
     problem, before, after = story.problem, story.before, story.after
     net = problem.network
     known = before if before.converged else None
-    tiles = [("loss now", f"{number(known.loss_kw)} kW" if known else "–", "" if known else why_unsolved(before))]
+    shown = [("loss now", f"{number(known.loss_kw)} kW" if known else "–", "" if known else why_unsolved(before))]
     if after is not None:
-        tiles.append(("loss after", f"{number(after.loss_kw)} kW", ""))
+        shown.append(("loss after", f"{number(after.loss_kw)} kW", ""))
         if known:
             saved = known.loss_kw - after.loss_kw
             share = percent(abs(saved) / known.loss_kw) if known.loss_kw > 0 else ""
-            tiles.append(("saving" if saved >= 0 else "additional loss", f"{number(abs(saved))} kW", share))
+            shown.append(("saving" if saved >= 0 else "additional loss", f"{number(abs(saved))} kW", share))
 
     def lowest(e: Evaluation) -> str:
         return f"{e.min_voltage_pu:.4f} pu"
@@ -150,24 +132,20 @@ def _tiles(story: Story) -> str:
     def at(e: Evaluation) -> str:
         return f"bus {bus_label(net, int(np.argmin(e.vm)))}"
 
-    shown = after or known
-    if shown is not None:
+    state = after or known
+    if state is not None:
         was = f"now {lowest(known)} at {at(known)}; " if known and after else ""
-        tiles.append(("lowest voltage", lowest(shown), f"{was}{'after ' if after else ''}at {at(shown)}"))
+        shown.append(("lowest voltage", lowest(state), f"{was}{'after ' if after else ''}at {at(state)}"))
         if rated(problem):
-            worst = branch_label(net, int(np.argmax(shown.loading)))
+            worst = branch_label(net, int(np.argmax(state.loading)))
             was = f"now {100 * known.max_loading:.0f} %; " if known and after else ""
-            tiles.append(("highest loading", f"{100 * shown.max_loading:.0f} %", f"{was}branch {worst}"))
+            shown.append(("highest loading", f"{100 * state.max_loading:.0f} %", f"{was}branch {worst}"))
         else:
-            tiles.append(("highest loading", "–", "the case has no ampacities"))
+            shown.append(("highest loading", "–", "the case has no ampacities"))
     if story.result.configuration is not None:
-        tiles.append(("operations", str(len(story.operations)), "from the normal configuration"))
-    tiles.append(("computing time", f"{story.result.solve_time_s:.2f} s", story.result.engine))
-    return '<section class="tiles">' + "".join(
-        f'<div class="tile"><span class="name">{escaped(name)}</span><span class="value">{escaped(value)}</span>'
-        f'<span class="note">{escaped(note)}</span></div>'
-        for name, value, note in tiles
-    ) + "</section>"  # fmt: skip
+        shown.append(("operations", str(len(story.operations)), "from the normal configuration"))
+    shown.append(("computing time", f"{story.result.solve_time_s:.2f} s", story.result.engine))
+    return tiles(shown)
 
 
 def _verdict(story: Story) -> str:

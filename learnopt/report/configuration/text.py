@@ -34,6 +34,7 @@ from learnopt.report.configuration.head import BLANK, Head, head_rows, head_to_d
 from learnopt.report.configuration.order import operation_to_dict, plan_of, plan_table, reasons, travels
 from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.configuration.switching_order import Operation, normal_state
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -280,13 +281,7 @@ def pareto_rows(
 
 def pareto_table(problem: ReconfigurationProblem, points: Sequence[Result]) -> RenderableType:
     """The front of loss against operations for the terminal."""
-    table = Table(title="least loss by number of operations", title_justify="left")
-    head, rows = pareto_rows(problem, points)
-    for column in head:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return text_table("least loss by number of operations", *pareto_rows(problem, points), numeric=range(4))
 
 
 @dataclass(frozen=True)
@@ -500,19 +495,16 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
 
 def _risk_table(risk: RiskSummary) -> Table:
     """What uncertainty costs."""
-    table = Table(title=f"over the scenarios (least {risk.measure})", title_justify="left")
-    table.add_column("")
-    table.add_column("kW", justify="right")
-    for name, value in (
+    figures = (
         ("expected loss", risk.expected_kw),
         ("conditional value at risk", risk.cvar_kw),
         ("worst loss", risk.worst_kw),
         ("price of robustness", risk.price_of_robustness_kw),
         ("value of the stochastic solution", risk.stochastic_solution_kw),
         ("expected value of perfect information", risk.perfect_information_kw),
-    ):
-        table.add_row(name, number(value, 5))
-    return table
+    )
+    rows = [(name, number(value, 5)) for name, value in figures]
+    return text_table(f"over the scenarios (least {risk.measure})", ("", "kW"), rows, (1,))
 
 
 def result_table(
@@ -525,22 +517,15 @@ def result_table(
     """A summary for the terminal: figures before and after, verdict, switching plan (:func:`plan_of` if not given)."""
     net = problem.network
     words = verdict(problem, result, origin)
-    figures = Table(title=Text(f"{net.name}: {result.status.value}"), title_justify="left")
-    for column in ("", "before", "after"):
-        figures.add_column(column, justify="left" if not column else "right")
-    for row in summary_rows(problem, result):
-        figures.add_row(*(Text(cell) for cell in row))
+    title = f"{net.name}: {result.status.value}"
+    figures = text_table(title, ("", "before", "after"), summary_rows(problem, result), (1, 2))
     parts: list[RenderableType] = [figures, Text(words.headline, style="bold"), *map(Text, words.sentences)]
     if result.configuration is not None:
         ids = ", ".join(open_labels(net, result.configuration))
         parts.append(Text(f"open branches: {ids}"))
         if result.settings:
-            controls = Table(title="controls, set before the first step", title_justify="left")
-            for column in ("control", "where", "setting"):
-                controls.add_column(column, justify="right" if column == "setting" else "left")
-            for row in settings_rows(problem, *result.settings):
-                controls.add_row(*map(Text, row))
-            parts.append(controls)
+            rows = settings_rows(problem, *result.settings)
+            parts.append(text_table("controls, set before the first step", ("control", "where", "setting"), rows, (2,)))
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
             parts += [plan_table(net, operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
@@ -548,13 +533,13 @@ def result_table(
             if result.phases is not None:
                 parts.append(Text(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:
-        best = Table(title="best configurations", title_justify="left")
-        for column in ("rank", "loss [kW]", "operations", "open branches"):
-            best.add_column(column, justify="left" if column == "open branches" else "right")
-        for rank, a in enumerate(result.alternatives, 1):
-            ids = ", ".join(open_labels(net, a.configuration))
-            best.add_row(str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), Text(ids))
-        parts.append(best)
+        best = [
+            (str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), ", ".join(opened))
+            for rank, a in enumerate(result.alternatives, 1)
+            for opened in (open_labels(net, a.configuration),)
+        ]
+        columns = ("rank", "loss [kW]", "operations", "open branches")
+        parts.append(text_table("best configurations", columns, best, (0, 1, 2)))
     if result.risk is not None:
         parts.append(_risk_table(result.risk))
     parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))

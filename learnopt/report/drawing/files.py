@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from learnopt.errors import UnsupportedError
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_atomically, write_text
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.report.drawing.diagram import draw
 from learnopt.report.drawing.diagram_html import one_line_plot
@@ -40,4 +40,4 @@ def write_diagram(
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{SAFE}<title>{escaped(scene.title)}</title>'
         f"{plotly_script()}</head><body>{plot_div(one_line_plot([scene]), 'one-line')}</body></html>"
     )
-    write_atomically(path, lambda partial: partial.write_text(page, encoding="utf-8"))
+    write_text(path, page)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from learnopt.network import Evaluation, ReconfigurationProblem
 from learnopt.network.names import branch_label, short
-from learnopt.report.drawing.one_line import INK, LINE, PALE, VIOLATED
+from learnopt.report.drawing.axes import paper, quiet
+from learnopt.report.drawing.one_line import INK, LINE, VIOLATED
 from learnopt.report.drawing.profile import AFTER, BEFORE
 
 _SHOWN = 24
@@ -35,8 +35,7 @@ def loading_figure(
         states = [("now", *states[0][1:])]
     highest = np.max([values for _, _, values in states], axis=0)
     chosen = [e for e in np.argsort(-highest, kind="stable")[:_SHOWN].tolist() if highest[e] > 0]
-    figure = Figure(figsize=(10.0, 0.9 + 0.27 * max(len(chosen), 2)), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(10.0, 0.9 + 0.27 * max(len(chosen), 2))
     axes = figure.add_subplot()
     rows = np.arange(len(chosen))
     thick = 0.8 / len(states)
@@ -50,10 +49,6 @@ def loading_figure(
     if rated and highest.max(initial=0) > 60:
         axes.axvline(100, color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)), zorder=3)
     axes.set_xlabel("loading [% of the ampacity]" if rated else "current [A]", color=LINE)
-    axes.grid(color=PALE, linewidth=0.7, axis="x")
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=LINE)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    quiet(axes, "x", ("top", "right", "left"))
     figure.legend(frameon=False, labelcolor=INK, loc="outside upper right", ncols=2, fontsize=9)
     return figure

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,6 +17,7 @@ from matplotlib.lines import Line2D
 from learnopt.network import Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
 from learnopt.network.names import bus_label
 from learnopt.physics.rooted_tree import rooted
+from learnopt.report.drawing.axes import paper, quiet
 from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE, VIOLATED
 from learnopt.report.kit.numbers import escaped
 
@@ -130,8 +130,7 @@ def profile_figure(
     problem: ReconfigurationProblem, before: VoltageProfile | None, after: VoltageProfile | None
 ) -> Figure:
     """Voltage profiles for paper; at least one must be known."""
-    figure = Figure(figsize=(10.0, 4.2), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(10.0, 4.2)
     axes = figure.add_subplot()
     keys = []
     fine = problem.network.n_bus > 300
@@ -172,12 +171,8 @@ def profile_figure(
     axes.set_xlabel(distance_label(problem), color=LINE)
     axes.set_ylabel("bus voltage [pu]", color=LINE)
     axes.margins(x=0.02, y=0.06)
-    axes.grid(color=PALE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=LINE)
     axes.ticklabel_format(axis="y", useOffset=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    quiet(axes)
     if keys:
         axes.legend(handles=keys, frameon=False, labelcolor=INK, loc="best")
     return figure

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats, Ints
 from learnopt.network.names import branch_label, branch_short
 from learnopt.physics.batch import feasible_losses
+from learnopt.report.drawing.axes import paper
 from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE
 from learnopt.report.horizon.text import Times
 from learnopt.report.kit.numbers import escaped
@@ -37,8 +37,7 @@ def _curves(problem: HorizonProblem, plan: HorizonPlan) -> list[tuple[str, Float
 def switch_figure(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> Figure:
     """States of the switches that are operated, and losses, over time, for paper."""
     moving = _moving(problem, plan)
-    figure = Figure(figsize=(10.0, 3.4 + 0.22 * max(len(moving), 1)), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(10.0, 3.4 + 0.22 * max(len(moving), 1))
     top, bottom = figure.subplots(2, 1, height_ratios=[2.4, 0.22 * max(len(moving), 1) + 0.5])
     steps = np.arange(problem.n_steps + 1)
     for name, loss, colour, dash in _curves(problem, plan):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network.names import labels
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.horizon.figure import switch_figure, switch_plot
@@ -23,8 +23,7 @@ def write_horizon_report(
     path: Path, problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN
 ) -> None:
     """Write the plan as one self-contained HTML file; without a plan the page says why there is none."""
-    text = horizon_page(problem, plan, times, origin)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, horizon_page(problem, plan, times, origin))
 
 
 def horizon_page(problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN) -> str:

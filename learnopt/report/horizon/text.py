@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
 from learnopt.network.names import branch_label, bus_label, labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, settings_to_dict
-from learnopt.report.kit.numbers import number, percent
+from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
@@ -25,16 +24,12 @@ Times = NDArray[np.datetime64]
 COMPARISON_HEAD = ("", "energy lost", "operations", "saved by the plan")
 
 
-def _known(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
 def horizon_to_dict(
     problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN
 ) -> dict[str, Any]:
     """The object that ``horizon --json`` prints; strict JSON, null for what is not known."""
     net = problem.network
-    bound = None if plan.certificate is Certificate.NONE else _known(plan.dual_bound_kwh)
+    bound = None if plan.certificate is Certificate.NONE else finite(plan.dual_bound_kwh)
     return {
         "case": net.name,
         "status": plan.status.value,
@@ -45,24 +40,24 @@ def horizon_to_dict(
         "certificate": plan.certificate.value,
         "steps": problem.n_steps,
         "hours": float(problem.hours.sum()),
-        "energy_kwh": _known(plan.energy_kwh),
+        "energy_kwh": finite(plan.energy_kwh),
         "switching_cost_kwh": problem.switching_cost,
-        "objective_kwh": _known(plan.objective_kwh),
+        "objective_kwh": finite(plan.objective_kwh),
         "dual_bound_kwh": bound,
-        "gap": None if bound is None else _known(plan.gap),
-        "bounds_kwh": {"ac": _known(plan.ac_bound_kwh), "model": _known(plan.model_bound_kwh)},
+        "gap": None if bound is None else finite(plan.gap),
+        "bounds_kwh": {"ac": finite(plan.ac_bound_kwh), "model": finite(plan.model_bound_kwh)},
         "operations": sum(plan.operations) if plan.configurations else None,
         "control_cost_kwh": problem.control_cost,
         "control_changes": sum(plan.changes) if plan.settings else None,
-        "normal_energy_kwh": _known(plan.normal_kwh),
+        "normal_energy_kwh": finite(plan.normal_kwh),
         "normal_violations": plan.normal_violations,
         "static": None
         if plan.static is None
         else {
             "open_branches": net.open_ids(plan.static),
-            "energy_kwh": _known(plan.static_kwh),
-            "objective_kwh": _known(plan.static_objective_kwh),
-            "dual_bound_kwh": _known(plan.static_bound_kwh),
+            "energy_kwh": finite(plan.static_kwh),
+            "objective_kwh": finite(plan.static_objective_kwh),
+            "dual_bound_kwh": finite(plan.static_bound_kwh),
             "operations": problem.operations(problem.initial, plan.static),
         },
         "days": _days(problem, plan, times),
@@ -91,7 +86,7 @@ def _step(problem: HorizonProblem, plan: HorizonPlan, times: Times, t: int) -> d
         "opened_names": [net.branch_names[e] for e in np.flatnonzero(changed & ~configuration.closed)],
         "operations": plan.operations[t],
         "loss_kw": evaluation.loss_kw,
-        "dual_bound_kw": _known(float(plan.step_bound_kw[t])),
+        "dual_bound_kw": finite(float(plan.step_bound_kw[t])),
         "min_voltage_pu": evaluation.min_voltage_pu,
         "max_loading": evaluation.max_loading if np.isfinite(net.i_max).any() else None,
     }
@@ -184,32 +179,17 @@ def horizon_table(
     problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN
 ) -> RenderableType:
     """A summary for the terminal: energies, proof, operations over time."""
-    energies = Table(title=Text(f"{problem.network.name}: {plan.status.value}"), title_justify="left")
-    for column in COMPARISON_HEAD:
-        energies.add_column(column, justify="right" if column else "left")
-    for row in comparison(problem, plan):
-        energies.add_row(*map(Text, row))
+    title = f"{problem.network.name}: {plan.status.value}"
+    energies = text_table(title, COMPARISON_HEAD, comparison(problem, plan), (1, 2, 3))
     parts: list[RenderableType] = [energies, Text(proof(plan, origin), style="bold")]
     if plan.message:
         parts.append(Text(plan.message))
     parts += map(Text, isolation_in_words(problem.together))
     moves = [step for step in horizon_to_dict(problem, plan, times)["plan"] if step["operations"]]
     if moves:
-        table = Table(title="switching", title_justify="left")
-        for column in ("time", "close", "open"):
-            table.add_column(column)
-        for step in moves:
-            table.add_row(
-                step["time"], *(Text(labels(step[key], step[f"{key}_names"])) for key in ("closed", "opened"))
-            )
-        parts.append(table)
+        told = [(m["time"], *(labels(m[key], m[f"{key}_names"]) for key in ("closed", "opened"))) for m in moves]
+        parts.append(text_table("switching", ("time", "close", "open"), told))
     if plan.settings:
-        head, rows = controls_over_time(problem, plan, times)
-        table = Table(title="controls, where they change", title_justify="left")
-        for column in head:
-            table.add_column(Text(column))
-        for values in rows:
-            table.add_row(*map(Text, values))
-        parts.append(table)
+        parts.append(text_table("controls, where they change", *controls_over_time(problem, plan, times)))
     parts.append(Text(f"{plan.candidates} candidates, {plan.rounds} rounds, {plan.solve_time_s:.2f} s", style="dim"))
     return with_origin(origin, Group(*parts))

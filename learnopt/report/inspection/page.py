@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network import ReconfigurationProblem
 from learnopt.report.drawing.diagram import one_line_figure
 from learnopt.report.inspection.text import FINDING_HEAD, NOTHING_WRONG, fact_rows, finding_rows
@@ -25,8 +25,7 @@ def write_inspection_report(path: Path, found: Inspection, origin: Origin) -> No
         f"<section><h2>What looks wrong</h2>{findings_html(found)}</section>",
         _diagram(found),
     ]
-    text = page(f"Inspection of {net.title or net.name}", sections)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, page(f"Inspection of {net.title or net.name}", sections))
 
 
 def findings_html(found: Inspection) -> str:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from learnopt.report.kit.origin import with_origin
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.inspection.inspection import Inspection, Severity
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -30,9 +31,7 @@ def inspection_to_dict(found: Inspection, origin: Origin) -> dict[str, Any]:
 
 def inspection_table(found: Inspection, origin: Origin) -> RenderableType:
     """What was read and what looks wrong, for the terminal."""
-    facts = Table("", escape(found.facts["case"]), title=escape(found.facts["title"]) or None)
-    for name, text in fact_rows(found):
-        facts.add_row(name, escape(text))
+    facts = text_table(found.facts["title"], ("", found.facts["case"]), fact_rows(found))
     return Group(with_origin(origin, facts), _findings(found))
 
 

@@ -44,6 +44,16 @@ def drawing(name: str, figure: Figure) -> str:
     return f'<img class="drawing" alt="{escaped(name)}" src="data:image/svg+xml;base64,{data}">'
 
 
+def tiles(shown: Iterable[tuple[str, str, str]]) -> str:
+    """Figures to see first: name, value and a note."""
+    each = (
+        f'<div class="tile"><span class="name">{escaped(name)}</span><span class="value">{escaped(value)}</span>'
+        f'<span class="note">{escaped(note)}</span></div>'
+        for name, value, note in shown
+    )
+    return f'<section class="tiles">{"".join(each)}</section>'
+
+
 def figures(plot: str, drawings: Iterable[tuple[str, Figure]], vector: bool) -> str:
     """An interactive plot and the drawings that take its place on paper."""
     kind, media = ("svg", "image/svg+xml") if vector else ("png", "image/png")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network import Floats
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
+from learnopt.report.drawing.axes import paper, quiet
 from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE
 from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number
@@ -45,8 +45,7 @@ def duration_curve(savings: Savings, strategy: Strategy) -> tuple[Floats, Floats
 
 def savings_figure(savings: Savings) -> Figure:
     """Loss duration curves above, energy lost by month below, for paper and ``--out``."""
-    figure = Figure(figsize=(10.0, 7.0), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = paper(10.0, 7.0)
     top, bottom = figure.subplots(2, 1)
     for strategy in savings.strategies:
         hours, loss = duration_curve(savings, strategy)
@@ -66,10 +65,7 @@ def savings_figure(savings: Savings) -> Figure:
     bottom.set_xticks(np.arange(len(months)), months, fontsize=8)
     bottom.set_ylabel("energy lost [MWh]", color=LINE)
     for axes in (top, bottom):
-        axes.grid(color=PALE, axis="both" if axes is top else "y")
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=LINE)
-        axes.spines[["top", "right"]].set_visible(False)
+        quiet(axes, "both" if axes is top else "y")
     top.legend(frameon=False, labelcolor=INK, fontsize=9)
     return figure
 
@@ -174,5 +170,4 @@ def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_OR
 
 def write_savings_report(path: Path, savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> None:
     """Write the study as one self-contained HTML file."""
-    text = savings_page(savings, factors, origin)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, savings_page(savings, factors, origin))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from learnopt.errors import DataError
@@ -17,8 +16,9 @@ from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
 from learnopt.network.names import labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
-from learnopt.report.kit.numbers import number, percent
+from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Savings, SavingsProblem, Strategy
@@ -129,7 +129,7 @@ def savings_to_dict(savings: Savings, factors: Factors, origin: Origin = UNKNOWN
         **{key: value for key, value in origin_to_dict(origin).items() if key != "source_tool"},
         "strategies": [of(strategy) for strategy in savings.strategies],
         "months": [
-            {"month": month} | {s.name: _known(energy[k]) for s, energy in by_month(savings)[1]}
+            {"month": month} | {s.name: finite(energy[k]) for s, energy in by_month(savings)[1]}
             for k, month in enumerate(by_month(savings)[0])
         ],
         "representatives": savings.representatives,
@@ -138,10 +138,6 @@ def savings_to_dict(savings: Savings, factors: Factors, origin: Origin = UNKNOWN
         "solve_time_s": savings.solve_time_s,
         "stage_times_s": dict(savings.stage_times_s),
     }
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def by_month(savings: Savings) -> tuple[list[str], list[tuple[Strategy, np.ndarray]]]:
@@ -239,21 +235,13 @@ def savings_table(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_O
     head, rows = comparison(savings, factors)
     net, problem = savings.problem.network, savings.problem
     title = f"{net.name}: {float(problem.hours.sum()):g} hours from {problem.times[0]}"
-    table = Table(title=Text(title), title_justify="left")
-    for column in head:
-        table.add_column(column, justify="right" if column else "left")
-    for row in rows:
-        table.add_row(*map(Text, row))
+    table = text_table(title, head, rows, range(1, len(head)))
     parts: list[RenderableType] = [table, *map(Text, sentences(savings, factors, origin))]
     for strategy in savings.strategies[1:3]:
         changes = _changes(problem, strategy)
         if changes and (strategy.name == "static" or len(changes) > 1):
-            moves = Table(title=Text(strategy_name(problem, strategy)), title_justify="left")
-            for column in ("from", "close", "open"):
-                moves.add_column(column)
-            for change in changes:
-                moves.add_row(change["time"], *(Text(moved_labels(change, key) or "–") for key in ("close", "open")))
-            parts.append(moves)
+            moves = [(c["time"], *(moved_labels(c, key) or "–" for key in ("close", "open"))) for c in changes]
+            parts.append(text_table(strategy_name(problem, strategy), ("from", "close", "open"), moves))
     parts.append(
         Text(
             f"{savings.representatives} representatives, {savings.candidates} candidates, {savings.proven_steps} steps "

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from learnopt.network.expansion import ExpansionProblem
+from learnopt.report.drawing.axes import paper
 from learnopt.report.drawing.one_line import INK, PALE, TIE
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.studies.substations.plan import ExpansionPlan
@@ -130,7 +131,7 @@ def map_plot(problem: ExpansionProblem, plan: ExpansionPlan | None) -> go.Figure
 def map_figure(problem: ExpansionProblem, plan: ExpansionPlan | None) -> Figure:
     """The map for paper."""
     at, n_site = problem.coordinates, problem.n_site
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = paper(9.0, 6.0)
     axes = figure.add_subplot()
     for stroke in _strokes(problem, plan):
         ends = at[list(problem.routes[stroke.route].ends)]

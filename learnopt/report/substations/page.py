@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number, percent
-from learnopt.report.kit.page import figures, page, table
+from learnopt.report.kit.page import figures, page, table, tiles
 from learnopt.report.substations.figure import map_figure, map_plot
 from learnopt.report.substations.text import ac_sentence, route_rows, substation_rows
 from learnopt.studies.substations.plan import ExpansionResult, stage_loss
@@ -29,8 +29,7 @@ def write_plan_report(path: Path, problem: ExpansionProblem, result: ExpansionRe
         _stages(problem, result),
         _model(problem, result),
     ]
-    text = page(f"Plan of {problem.title or problem.name}", sections)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, page(f"Plan of {problem.title or problem.name}", sections))
 
 
 def _header(problem: ExpansionProblem) -> str:
@@ -46,18 +45,15 @@ def _tiles(problem: ExpansionProblem, result: ExpansionResult) -> str:
         return ""
     costs, money = result.costs, problem.currency
     gap = "" if result.gap is None else f"gap {percent(result.gap)}"
-    tiles = [
-        ("total cost", f"{number(costs.total, 5)} {money}", gap),
-        ("substations", str(len(result.plan.substations)), f"{number(costs.substation_fixed, 4)} {money} fixed"),
-        ("lines", str(len(result.plan.lines)), f"{number(costs.feeder_fixed, 4)} {money} fixed"),
-        ("length", f"{number(sum(row['length_km'] for row in route_rows(problem, result)))} km", ""),
-        ("computing time", f"{result.solve_time_s:.2f} s", result.engine_version),
-    ]
-    return '<section class="tiles">' + "".join(
-        f'<div class="tile"><span class="name">{escaped(name)}</span><span class="value">{escaped(value)}</span>'
-        f'<span class="note">{escaped(note)}</span></div>'
-        for name, value, note in tiles
-    ) + "</section>"  # fmt: skip
+    return tiles(
+        [
+            ("total cost", f"{number(costs.total, 5)} {money}", gap),
+            ("substations", str(len(result.plan.substations)), f"{number(costs.substation_fixed, 4)} {money} fixed"),
+            ("lines", str(len(result.plan.lines)), f"{number(costs.feeder_fixed, 4)} {money} fixed"),
+            ("length", f"{number(sum(row['length_km'] for row in route_rows(problem, result)))} km", ""),
+            ("computing time", f"{result.solve_time_s:.2f} s", result.engine_version),
+        ]
+    )
 
 
 def _verdict(result: ExpansionResult) -> str:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from learnopt.io.files import safe_cell
 from learnopt.network import Evaluation
 from learnopt.network.expansion import ExpansionProblem
-from learnopt.report.kit.numbers import number, percent
+from learnopt.report.kit.numbers import finite, number, percent
+from learnopt.report.kit.terminal import text_table
 from learnopt.studies.substations.plan import ExpansionResult, line_price, stage_loss
+
+_MODEL = ("variables", "integers", "constraints", "tangents", "rounds", "nodes")
+"""What is told of the model that was solved."""
 
 
 def plan_to_dict(problem: ExpansionProblem, result: ExpansionResult) -> dict[str, Any]:
@@ -31,26 +34,12 @@ def plan_to_dict(problem: ExpansionProblem, result: ExpansionResult) -> dict[str
         "total_cost": None if costs is None else costs.total,
         "dual_bound": proven,
         "gap": result.gap,
-        "costs": None
-        if costs is None
-        else {
-            "substation_fixed": costs.substation_fixed,
-            "substation_variable": costs.substation_variable,
-            "feeder_fixed": costs.feeder_fixed,
-            "feeder_variable": costs.feeder_variable,
-        },
+        "costs": None if costs is None else asdict(costs),
         "substations": list(substation_rows(problem, result)),
         "routes": list(route_rows(problem, result)),
         "flows": list(flow_rows(problem, result)),
         "stages": list(stage_rows(problem, result)),
-        "model": {
-            "variables": result.variables,
-            "integers": result.integers,
-            "constraints": result.constraints,
-            "tangents": result.tangents,
-            "rounds": result.rounds,
-            "nodes": result.nodes,
-        },
+        "model": {name: getattr(result, name) for name in _MODEL},
         "engine_version": result.engine_version,
         "solve_time_s": result.solve_time_s,
     }
@@ -122,7 +111,7 @@ def stage_rows(problem: ExpansionProblem, result: ExpansionResult) -> Iterator[d
             "fixed_factor": stage.fixed_factor,
             "variable_factor": stage.variable_factor,
             "loss": {
-                "limit_mw": loss.limit_mw if math.isfinite(loss.limit_mw) else None,
+                "limit_mw": finite(loss.limit_mw),
                 "tangent_mw": loss.tangent_mw,
                 "quadratic_mw": loss.quadratic_mw,
             },
@@ -169,25 +158,21 @@ def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> Renderable
     if result.costs is None:
         return Group(*parts)
     costs = result.costs
-    money = Table("cost", problem.currency, title="Costs, present worth", title_justify="left")
-    money.columns[1].justify = "right"
-    for name, value in (
+    money = (
         ("substations, fixed", costs.substation_fixed),
         ("substations, variable", costs.substation_variable),
         ("lines, fixed", costs.feeder_fixed),
         ("lines, variable", costs.feeder_variable),
         ("total", costs.total),
         ("proven: no plan costs less than", result.dual_bound),
-    ):
-        money.add_row(name, number(value, 6))
-    parts.append(money)
-    substations = Table("site", "size", "stage", "delivers MVA", title="Substations", title_justify="left")
-    for row in substation_rows(problem, result):
-        power = ", ".join(number(mva) for mva in row["delivered_mva"])
-        substations.add_row(str(row["site"]), row["size"], row["stage"], power)
-    lines = Table("route", "line", "km", "stage", "largest MVA", "loading", title="Lines", title_justify="left")
-    for row in route_rows(problem, result):
-        lines.add_row(
+    )
+    costed = [(name, number(value, 6)) for name, value in money]
+    substations = [
+        (str(row["site"]), row["size"], row["stage"], ", ".join(number(mva) for mva in row["delivered_mva"]))
+        for row in substation_rows(problem, result)
+    ]
+    lines = [
+        (
             str(row["route"]),
             row["line_type"],
             number(row["length_km"]),
@@ -195,7 +180,13 @@ def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> Renderable
             "reserve" if row["reserve"] else number(row["max_mva"]),
             f"{100 * row['loading']:.0f} %",
         )
-    parts += [substations, lines]
+        for row in route_rows(problem, result)
+    ]
+    parts += [
+        text_table("Costs, present worth", ("cost", problem.currency), costed, (1,)),
+        text_table("Substations", ("site", "size", "stage", "delivers MVA"), substations),
+        text_table("Lines", ("route", "line", "km", "stage", "largest MVA", "loading"), lines),
+    ]
     for t, stage in enumerate(problem.stages):
         parts.append(Text(f"{stage.name}: {ac_sentence(problem, result.evaluations[t])}"))
     if result.gap is not None:

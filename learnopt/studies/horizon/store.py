@@ -23,7 +23,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, HorizonProblem, Settings, Status
 
 
@@ -133,8 +133,7 @@ def write_plan(directory: Path, answer: dict[str, Any]) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, allow_nan=False)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(content, allow_nan=False))
 
 
 def _fingerprint(problem: HorizonProblem, k_best: int) -> str:

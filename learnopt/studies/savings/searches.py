@@ -23,7 +23,7 @@ from learnopt.engines import SolveOptions, Stopwatch
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
-from learnopt.io.files import write_atomically
+from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Status
 from learnopt.studies.savings.problem import SavingsProblem
 
@@ -167,5 +167,4 @@ def _fingerprint(problem: SavingsProblem) -> str:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, allow_nan=False)
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(content, allow_nan=False))
