@@ -51,6 +51,7 @@ def solve(
     author: str = "",
     checked_by: str = "",
     data_time: str = "",
+    max_unbalance: float | None = None,
     hour: float | None = None,
     accept_differences: bool = False,
     source_check: bool = True,
@@ -96,6 +97,8 @@ def solve(
     strict_limits
         Enforce also limits that the present state breaks and no switch can change. Otherwise they are held at their
         present value: ``problem.limits.held`` of the solution, and its message.
+    max_unbalance
+        Largest negative- over positive-sequence voltage at a bus, of an unbalanced file (0.02 is 2 %).
     paralleling
         Switching order: ``allowed`` = a loop may be closed for a moment, ``forbidden`` = it is opened first.
     author, checked_by, data_time
@@ -127,14 +130,18 @@ def solve(
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, controls=controls, charging=charging,
         switching_cost=switching_cost, max_operations=max_operations, remote_only=remote_only, hour=hour,
+        max_unbalance=max_unbalance,
     )  # fmt: skip
     question = rules.question(network, accept_differences)
     begin = _begin(question.problem, start)
-    asked, result = question.problem, None
+    asked, in_phases = question.problem, None
     if wish.plain and not balanced:
         read, hold = question.imported, not strict_limits
-        result = solve_in_phases(read, asked, engine, options, begin, k_best=k_best, hold=hold)
-    if result is None:
+        in_phases = solve_in_phases(read, asked, engine, options, begin, k_best=k_best, hold=hold)
+    if in_phases is not None:
+        asked, result = in_phases
+    else:
+        question.refuse_unseen_phases()
         _warm_for(asked, engine, options, checkpoint)
         asked, result = fulfil(asked, engine_of(engine, checkpoint), options, wish, begin)
     return _solution(question, asked, result, order, time_limit, source_check)

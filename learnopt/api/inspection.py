@@ -18,8 +18,9 @@ from learnopt.report.configuration.check import check_rows, check_sentences, che
 from learnopt.report.inspection.text import fact_rows, inspection_table, inspection_to_dict
 from learnopt.studies.configuration.check import Check, check_configuration, state_of
 from learnopt.studies.configuration.held import hold_limits
+from learnopt.studies.configuration.in_phases import check_in_phases
 from learnopt.studies.inspection.inspection import Finding, Inspection, Severity, inspect_network
-from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.inspection.reconcile import Origin, in_phases
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,9 +220,11 @@ def check(
     vmax: float | None = None,
     strict_limits: bool = False,
     charging: bool = True,
+    max_unbalance: float | None = None,
     hour: float | None = None,
     accept_differences: bool = False,
     source_check: bool = True,
+    balanced: bool = False,
 ) -> ConfigurationCheck:
     """AC loss, voltages and violations of a given configuration.
 
@@ -235,17 +238,31 @@ def check(
         The configuration, or the ids of its open branches; the normal one where absent.
     scenario, limits, vmin, vmax, charging
         As of :func:`problem`; none where a problem is given.
-    strict_limits, hour, accept_differences, source_check
+    strict_limits, max_unbalance, hour, accept_differences, source_check
         As of :func:`solve`.
+    balanced
+        Check the balanced equivalent of an unbalanced file, not the file in all its phases.
 
     Raises
     ------
     DataError
         If the input is bad: unknown ids are all named.
     """
-    rules = Rules(scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, charging=charging, hour=hour)
+    rules = Rules(
+        scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, charging=charging, hour=hour,
+        max_unbalance=max_unbalance,
+    )  # fmt: skip
     question = rules.question(network, accept_differences)
-    asked = question.problem if strict_limits else hold_limits(question.problem)
-    result = check_configuration(asked, state_of(asked, open_branches))
-    origin = question.imported.judged(asked, result.configuration, result.evaluation, check=source_check)
+    asked = question.problem
+    state = state_of(asked, open_branches)
+    result = None if balanced else check_in_phases(question.imported, asked, state, not strict_limits)
+    if result is None:
+        question.refuse_unseen_phases()
+        asked = asked if strict_limits else hold_limits(asked)
+        result = check_configuration(asked, state)
+        origin = question.imported.judged(asked, state, result.evaluation, check=source_check)
+    elif result.phases is None:
+        origin = Origin()
+    else:
+        origin = in_phases(asked, result.evaluation, result.phases)
     return ConfigurationCheck(question, result, origin)

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from learnopt.engines import SolveOptions
-from learnopt.errors import DataError
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import Loaded, Profiles, SourceTool, load_with_source, read_scenarios
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.learned.choice import engine_of
@@ -76,6 +76,20 @@ class Question:
         """What answers have to say of the file."""
         return self.imported.origin
 
+    def refuse_unseen_phases(self) -> None:
+        """To be called before the balanced equivalent is asked: it has no unbalance.
+
+        Raises
+        ------
+        UnsupportedError
+            If that is limited and the file is unbalanced.
+        """
+        if self.problem.limits.unbalance_max is not None and self.origin.equivalent:
+            raise UnsupportedError(
+                "a limit of voltage unbalance holds in all phases of the file: leave out what asks for its balanced "
+                "equivalent (balanced, controls, a worst case, other engines than auto and tree)"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Rules:
@@ -91,6 +105,7 @@ class Rules:
     max_operations: int | None = None
     remote_only: bool = False
     hour: float | None = None
+    max_unbalance: float | None = None
 
     def question(self, network: Source, accept_differences: bool = False) -> Question:
         """The problem of these rules; a given problem as it is.
@@ -139,7 +154,8 @@ class Rules:
             limits = Limits.of(net) if limits == "file" else Limits()
         low = limits.vm_min if self.vmin is None else self.vmin
         high = limits.vm_max if self.vmax is None else self.vmax
-        return replace(limits, vm_min=low, vm_max=high)
+        most = limits.unbalance_max if self.max_unbalance is None else self.max_unbalance
+        return replace(limits, vm_min=low, vm_max=high, unbalance_max=most)
 
 
 def problem(

@@ -17,6 +17,7 @@ from learnopt.errors import DataError
 from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
 from learnopt.network.names import open_labels
+from learnopt.physics.phase_judge import judge_in_phases
 from learnopt.report.configuration.head import Head
 from learnopt.report.configuration.order import operated_by, plan_of, state_after, what
 from learnopt.report.configuration.text import (
@@ -118,13 +119,16 @@ class Solution(Answer):
     @cached_property
     def operations(self) -> list[Operation]:
         """The switching plan: operations in order, each with the state it leads to; empty without a configuration."""
-        return plan_of(self.problem, self.result, self.paralleling)
+        if self.result.phases is None:
+            return plan_of(self.problem, self.result, self.paralleling)
+        with self.question.imported.circuits(self.problem) as circuits:
+            return plan_of(self.problem, self.result, self.paralleling, judge_in_phases(circuits))
 
     @cached_property
     def conflicts(self) -> list[str]:
         """Where there is no configuration: the limits that cannot be met together, one sentence each."""
-        if self.status not in (Status.INFEASIBLE, Status.NO_SOLUTION):
-            return []
+        if self.status not in (Status.INFEASIBLE, Status.NO_SOLUTION) or self.result.phases is not None:
+            return []  # what is found out about the balanced equivalent is not true of its phases
         from learnopt.studies.configuration.explain import explain_infeasibility
 
         return explain_infeasibility(self.problem, self.explanation_s)

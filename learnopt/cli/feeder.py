@@ -13,9 +13,11 @@ from rich.table import Table
 
 from learnopt.cli.options import (
     AcceptOption,
+    BalancedOption,
     CaseArgument,
     HourOption,
     JsonOption,
+    MaxUnbalanceOption,
     NoChargingOption,
     NoLimitsOption,
     NoSourceCheckOption,
@@ -77,9 +79,11 @@ def check(
     no_limits: NoLimitsOption = False,
     strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
+    max_unbalance: MaxUnbalanceOption = None,
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     no_source_check: NoSourceCheckOption = False,
+    balanced: BalancedOption = False,
     json_output: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
 ) -> int:
@@ -93,8 +97,8 @@ def check(
     check_writable(report=report)
     answer = check_state(
         case, _ids(open_ids), scenario=scenario, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
-        strict_limits=strict_limits, charging=not no_charging, hour=hour, accept_differences=accept_differences,
-        source_check=not no_source_check,
+        strict_limits=strict_limits, charging=not no_charging, max_unbalance=max_unbalance, hour=hour,
+        accept_differences=accept_differences, source_check=not no_source_check, balanced=balanced,
     )  # fmt: skip
     tell(scenario, answer.notes)
     return show(answer, json_output, report)

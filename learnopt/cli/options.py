@@ -42,6 +42,9 @@ HeldScenarioOption: TypeAlias = Annotated[
 ]
 VminOption: TypeAlias = Annotated[float | None, typer.Option(help="Lower voltage limit \\[pu], instead of the file's.")]
 VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage limit \\[pu], instead of the file's.")]
+MaxUnbalanceOption: TypeAlias = Annotated[
+    float | None, typer.Option(help="Limit of voltage unbalance of an unbalanced file: 0.02 is 2 %.")
+]
 NoLimitsOption: TypeAlias = Annotated[
     bool, typer.Option("--no-limits", help="Enforce none of the file's limits (voltage, ampacity, substation rating).")
 ]

@@ -18,6 +18,7 @@ from learnopt.cli.options import (
     ControlsOption,
     HourOption,
     JsonOption,
+    MaxUnbalanceOption,
     NoChargingOption,
     NoLimitsOption,
     NoSourceCheckOption,
@@ -67,6 +68,7 @@ def solve(
     ] = None,
     vmin: VminOption = None,
     vmax: VmaxOption = None,
+    max_unbalance: MaxUnbalanceOption = None,
     no_limits: NoLimitsOption = False,
     strict_limits: StrictLimitsOption = False,
     no_charging: NoChargingOption = False,
@@ -116,7 +118,11 @@ def solve(
         check_export(export)
     if pareto:
         refuse_beside_pareto(
-            switching_cost=switching_cost, balance_weight=balance_weight, risk=risk, controls=controls != "none"
+            switching_cost=switching_cost,
+            balance_weight=balance_weight,
+            risk=risk,
+            controls=controls != "none",
+            max_unbalance=max_unbalance,
         )
     cores = os.cpu_count() or 1
     given: dict[str, Any] = {
@@ -139,7 +145,8 @@ def solve(
         else:
             answer = solve_one(
                 case, progress=progress, checkpoint=checkpoint, risk=risk, risk_level=risk_level, controls=controls,
-                balance_weight=balance_weight, switching_cost=switching_cost, balanced=balanced, **given,
+                balance_weight=balance_weight, switching_cost=switching_cost, balanced=balanced,
+                max_unbalance=max_unbalance, **given,
             )  # fmt: skip
     solution = answer.solution if isinstance(answer, ParetoFront) else answer
     tell(scenario, answer.notes)

@@ -16,6 +16,7 @@ LIMITED: Mapping[LimitKind, str] = {
     LimitKind.CURRENT: "branch",
     LimitKind.LEAST_POWER: "substation",
     LimitKind.MOST_POWER: "substation",
+    LimitKind.UNBALANCE: "bus",
 }
 """Object of each kind of limit."""
 
@@ -25,6 +26,7 @@ _UNITS: Mapping[LimitKind, str] = {
     LimitKind.CURRENT: "A",
     LimitKind.LEAST_POWER: "kVA",
     LimitKind.MOST_POWER: "kVA",
+    LimitKind.UNBALANCE: "pu",
 }
 LISTED = 5
 """Limits that a sentence names."""

@@ -14,6 +14,7 @@ class LimitKind(StrEnum):
     CURRENT = "i_max"
     LEAST_POWER = "s_min"
     MOST_POWER = "s_max"
+    UNBALANCE = "unbalance_max"
 
 
 @dataclass(frozen=True)

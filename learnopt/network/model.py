@@ -348,6 +348,9 @@ class Limits:
         Enforce the substation ratings of the network.
     voltage
         Enforce the voltage limits of the network, bus by bus, where ``vm_min`` or ``vm_max`` does not replace them.
+    unbalance_max
+        Largest negative- over positive-sequence voltage at a bus with three phases; None = any. It holds in answers in
+        all phases only.
     held
         Limits that the present state breaks and no switch can change: their present value is in force instead.
     """
@@ -357,6 +360,7 @@ class Limits:
     ampacity: bool = False
     substations: bool = False
     voltage: bool = False
+    unbalance_max: float | None = None
     held: tuple[HeldLimit, ...] = ()
 
     def __post_init__(self) -> None:
@@ -366,6 +370,9 @@ class Limits:
             for k, v in (("vm_min", low), ("vm_max", high))
             if v is not None and not 0 < v < np.inf
         ]
+        most = self.unbalance_max
+        if most is not None and not 0 < most < 1:
+            problems.append(f"unbalance_max = {most} must be above 0 and below 1 (0.02 is 2 %)")
         if low is not None and high is not None and low > high:
             problems.append(f"vm_min = {low} exceeds vm_max = {high}")
         if problems:

@@ -329,6 +329,12 @@ class ReconfigurationProblem:
         limit = net.substation_s_max if self.limits.substations else np.full(len(net.substations), np.inf)
         return self._with_held(limit, LimitKind.MOST_POWER)
 
+    @cached_property
+    def unbalance_max(self) -> Floats:
+        """Largest voltage unbalance at every bus, shape (n_bus,); ``inf`` = any."""
+        most = self.limits.unbalance_max
+        return self._with_held(np.full(self.network.n_bus, np.inf if most is None else most), LimitKind.UNBALANCE)
+
     def _with_held(self, limit: Floats, kind: LimitKind) -> Floats:
         """Limits of one kind, those that are held at their present value; read-only."""
         in_force = np.array(limit)

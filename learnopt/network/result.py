@@ -161,7 +161,7 @@ class LearnedSummary:
 
 @dataclass(frozen=True)
 class PhaseSummary:
-    """What a power flow of all phases says of the answer (key ``phases`` of ``solve --json``).
+    """What a power flow of all phases says of the answer, where there is none of the present state.
 
     Parameters
     ----------

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from learnopt.network import Evaluation, Floats, Ints, Network, PhaseSummary, ReconfigurationProblem
+from learnopt.network import Configuration, Evaluation, Floats, Network, PhaseSummary, ReconfigurationProblem
+from learnopt.network.limits import HeldLimit, LimitKind
 from learnopt.network.names import branch_quoted, bus_quoted
-from learnopt.network.unbalanced import PhaseState
+from learnopt.network.unbalanced import PhaseCircuit, PhaseState
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
 SAME_AS_BEFORE = 1e-3
-"""Relative worsening up to which a limit that the present state breaks counts as not made worse."""
+"""Relative worsening of a limit that is held at its present value which counts as none."""
 
 
-def evaluation_of(
-    problem: ReconfigurationProblem, states: Sequence[PhaseState], present: Sequence[PhaseState]
-) -> Evaluation:
-    """The judgement of a state in all phases.
+def evaluation_of(problem: ReconfigurationProblem, states: Sequence[PhaseState]) -> Evaluation:
+    """The judgement of a state in all phases, by the limits in force.
 
     Parameters
     ----------
     states
         One per load situation of the problem.
-    present
-        The same for the present state; limits that it breaks are held at its values. Empty = hold none.
     """
-    members = [_one(problem, state, present[k] if present else None) for k, state in enumerate(states)]
+    members = [_one(problem, state) for state in states]
     violations = dict.fromkeys(text for one in members for text in one.violations)
     return Evaluation.together(members, problem.total([one.loss_kw for one in members]), violations)
 
 
-def _one(problem: ReconfigurationProblem, state: PhaseState, present: PhaseState | None) -> Evaluation:
+def _one(problem: ReconfigurationProblem, state: PhaseState) -> Evaluation:
     return Evaluation(
         converged=True,
         loss_kw=state.loss_kw,
@@ -40,41 +39,91 @@ def _one(problem: ReconfigurationProblem, state: PhaseState, present: PhaseState
         loading=np.where(np.isfinite(problem.i_max), state.loading, 0.0),
         current_a=state.current_a,
         substation_kva=state.head_kva,
-        violations=tuple(_violations(problem, state, present)),
+        violations=tuple(_sentence(problem, state, one) for one in _breaches(problem, state)),
     )
 
 
-def broken_limits(problem: ReconfigurationProblem, present: Sequence[PhaseState]) -> tuple[str, ...]:
-    """Limits that the present state breaks, one sentence each."""
-    return tuple(dict.fromkeys(text for state in present for text in _violations(problem, state, None)))
+def broken_limits(problem: ReconfigurationProblem, states: Sequence[PhaseState]) -> tuple[HeldLimit, ...]:
+    """Limits in force that a state breaks in a phase, each with its value there and :data:`SAME_AS_BEFORE` of room."""
+    worst: dict[tuple[LimitKind, int], HeldLimit] = {}
+    for state in states:
+        for one in _breaches(problem, state):
+            low = one.kind in _LEAST
+            held = replace(one, value=one.value * (1 - SAME_AS_BEFORE if low else 1 + SAME_AS_BEFORE))
+            other = worst.get((one.kind, one.index), held)
+            worst[one.kind, one.index] = held if (held.value < other.value) == low else other
+    return tuple(worst.values())
 
 
-def _violations(problem: ReconfigurationProblem, state: PhaseState, present: PhaseState | None) -> Iterator[str]:
-    """A sentence for every limit that a phase violates, and that the present state does not violate as much."""
-    net = problem.network
-    slack = LIMIT_TOLERANCE
+_LEAST = (LimitKind.LOWEST_VOLTAGE, LimitKind.LEAST_POWER)
 
-    def over(value: Floats, limit: Floats, before: Floats | None) -> Ints:
-        held = limit if before is None else np.maximum(limit, before * (1 + SAME_AS_BEFORE))
-        return np.flatnonzero(value > held * (1 + slack))
 
-    def under(value: Floats, limit: Floats, before: Floats | None) -> Ints:
-        held = limit if before is None else np.minimum(limit, before * (1 - SAME_AS_BEFORE))
-        return np.flatnonzero(value < held * (1 - slack))
+def _breaches(problem: ReconfigurationProblem, state: PhaseState) -> Iterator[HeldLimit]:
+    """Every limit in force that a phase violates, with its value in the state [pu]."""
+    kw, most = problem.network.base.kw, problem.limits.unbalance_max
+    rated = np.where(np.isfinite(problem.i_max), problem.i_max, np.inf)
+    asked = {held.index: held.limit for held in problem.limits.held if held.kind is LimitKind.CURRENT}
+    rating = np.array([asked.get(e, one) for e, one in enumerate(rated.tolist())])
+    with np.errstate(invalid="ignore"):
+        current = np.where(np.isfinite(rated), state.loading * rating, 0.0)
+    values: list[tuple[LimitKind, Floats, Floats]] = [
+        (LimitKind.LOWEST_VOLTAGE, state.lowest, problem.vm_min),
+        (LimitKind.HIGHEST_VOLTAGE, state.highest, problem.vm_max),
+        (LimitKind.CURRENT, current, rated),
+        (LimitKind.MOST_POWER, state.head_kva / kw, problem.s_max),
+        (LimitKind.LEAST_POWER, state.head_kva / kw, problem.s_min),
+    ]
+    if most is not None:
+        values.append((LimitKind.UNBALANCE, np.nan_to_num(state.unbalance), problem.unbalance_max))
+    for kind, value, limit in values:
+        sign = -1.0 if kind in _LEAST else 1.0
+        for k in np.flatnonzero(sign * value > sign * limit + LIMIT_TOLERANCE * np.abs(limit)).tolist():
+            yield HeldLimit(kind, k, float(limit[k]), float(value[k]), proven=False)
 
-    for k in under(state.lowest, problem.vm_min, None if present is None else present.lowest):
-        yield f"{bus_quoted(net, k)}: {state.lowest[k]:.4f} pu in a phase, below {problem.vm_min[k]:g} pu"
-    for k in over(state.highest, problem.vm_max, None if present is None else present.highest):
-        yield f"{bus_quoted(net, k)}: {state.highest[k]:.4f} pu in a phase, above {problem.vm_max[k]:g} pu"
-    rated = np.where(np.isfinite(problem.i_max), 1.0, np.inf)
-    for e in over(state.loading, rated, None if present is None else present.loading):
-        yield f"{branch_quoted(net, e)}: {100 * state.loading[e]:.4g} % of its rating in a phase"
-    s_max = problem.s_max * net.base.kw
-    for k in over(state.head_kva, s_max, None if present is None else present.head_kva):
-        yield f"substation {bus_quoted(net, net.substations[k])}: {state.head_kva[k]:.6g} kVA, at most {s_max[k]:.6g}"
-    s_min = problem.s_min * net.base.kw
-    for k in under(state.head_kva, s_min, None if present is None else present.head_kva):
-        yield f"substation {bus_quoted(net, net.substations[k])}: {state.head_kva[k]:.6g} kVA, at least {s_min[k]:.6g}"
+
+def _sentence(problem: ReconfigurationProblem, state: PhaseState, broken: HeldLimit) -> str:
+    """A limit that a phase violates, for people."""
+    net, k, kind = problem.network, broken.index, broken.kind
+    if kind is LimitKind.CURRENT:
+        return f"{branch_quoted(net, k)}: {100 * state.loading[k]:.4g} % of its rating in a phase"
+    if kind is LimitKind.UNBALANCE:
+        return f"{bus_quoted(net, k)}: voltage unbalance {100 * broken.value:.3g} %, above {100 * broken.limit:g} %"
+    side = "below" if kind in _LEAST else "above"
+    if kind in (LimitKind.LOWEST_VOLTAGE, LimitKind.HIGHEST_VOLTAGE):
+        return f"{bus_quoted(net, k)}: {broken.value:.4f} pu in a phase, {side} {broken.limit:g} pu"
+    where, kw = bus_quoted(net, net.substations[k]), net.base.kw
+    return f"substation {where}: {kw * broken.value:.6g} kVA, {side} {kw * broken.limit:.6g} kVA"
+
+
+def judge_in_phases(circuits: Sequence[PhaseCircuit]) -> Callable[[ReconfigurationProblem, Configuration], Evaluation]:
+    """A judge of states by the power flow of open circuits, one per load situation; without any it knows nothing."""
+
+    def judged(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+        states = solved_states(circuits, configuration)
+        return evaluation_of(problem, states) if states else without_solution(problem)
+
+    return judged
+
+
+def solved_states(circuits: Sequence[PhaseCircuit], configuration: Configuration) -> list[PhaseState]:
+    """All phases of a state in each load situation; empty where one has no power flow."""
+    solved = all(circuit.solve(configuration.closed) for circuit in circuits)
+    return [circuit.state() for circuit in circuits] if solved else []
+
+
+def without_solution(problem: ReconfigurationProblem) -> Evaluation:
+    """The judgement of a state of which no power flow in all phases was found."""
+    net, unknown = problem.network, math.nan
+    return Evaluation(
+        converged=False,
+        loss_kw=unknown,
+        vm=np.full(net.n_bus, unknown),
+        loading=np.full(net.n_branch, unknown),
+        current_a=np.full(net.n_branch, unknown),
+        substation_kva=np.full(len(net.substations), unknown),
+        violations=("no power flow was found in all phases",),
+        unsettled=True,
+    )
 
 
 def summary_of(tool: str, network: Network, states: Sequence[PhaseState], present: Evaluation | None) -> PhaseSummary:

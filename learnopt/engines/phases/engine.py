@@ -23,6 +23,7 @@ from learnopt.network import (
     Result,
     Status,
 )
+from learnopt.network.limits import HeldLimit, LimitKind
 from learnopt.network.names import bus_quoted
 from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
 from learnopt.physics.held_currents import joins_phases, loop_model
@@ -65,16 +66,16 @@ class PhaseTreeEngine:
         One per load situation of the problem, open.
     k_best
         Number of best configurations to find and to prove in the model.
-    hold
-        Limits that the present state breaks are held at its values.
     """
 
     name = "tree"
 
-    def __init__(self, circuits: Sequence[PhaseCircuit], k_best: int = 1, hold: bool = True) -> None:
+    def __init__(self, circuits: Sequence[PhaseCircuit], k_best: int = 1) -> None:
         if k_best < 1:
             raise DataError("options", [f"k_best = {k_best} must be >= 1"])
-        self.circuits, self.k_best, self.hold = circuits, k_best, hold
+        self.circuits, self.k_best = circuits, k_best
+        self.stubborn: tuple[HeldLimit, ...] = ()
+        """After a solve without an answer: limits that the present state and every state that was solved break."""
 
     def solve(
         self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
@@ -93,11 +94,12 @@ class PhaseTreeEngine:
         watch = Stopwatch()
         if (failure := infeasible(problem, self.name, watch, several_scenarios=True, fixed_loops=True)) is not None:
             return failure
-        run = _Run(problem, self.circuits, options, watch, self.k_best, self.hold)
+        run = _Run(problem, self.circuits, options, watch, self.k_best)
         try:
             run.loop(start)
         except KeyboardInterrupt:
             run.status, run.said = Status.INTERRUPTED, ["Interrupted; this is the best configuration so far."]
+        self.stubborn = run.stubborn()
         return run.result(self.name)
 
 
@@ -111,7 +113,6 @@ class _Run:
         options: SolveOptions,
         watch: Stopwatch,
         k_best: int,
-        hold: bool,
     ) -> None:
         self.problem, self.circuits, self.options, self.watch, self.k_best = problem, circuits, options, watch, k_best
         self.keep = k_best  # more of them once currents are held near the answer
@@ -132,7 +133,9 @@ class _Run:
             self.models = [loop_model(circuit.conductors(self.switches)) for circuit in circuits]
         self.model = self.models[0]
         self.before: list[PhaseState] = self._states(self.base)
-        self.present = self.before if hold else []
+        self.asked = problem.replace(limits=replace(problem.limits, held=()))
+        self.always: set[tuple[LimitKind, int]] | None = None
+        """Limits that every state broke that was refused for its limits; None = none was."""
         # What every state must feed: all that the present one does, or where that has no power flow the meshed one.
         self.fed = self.before or self._states(self.closed_with(must_open))
         self.best, self.nodes = _Best(), 0
@@ -256,8 +259,10 @@ class _Run:
         if unfed := self._unfed(states):
             self.best.refused.append(unfed)
             return math.inf
-        evaluation = evaluation_of(self.problem, states, self.present)
+        evaluation = evaluation_of(self.problem, states)
         if evaluation.violations:
+            broken = {(one.kind, one.index) for one in broken_limits(self.problem, states)}
+            self.always = broken if self.always is None else self.always & broken
             self.best.refused.append(evaluation.violations[0])
             return math.inf
         if objective < self.best.objective:
@@ -313,14 +318,21 @@ class _Run:
             return "Nothing is proven: the model does not know the answer as a radial state, and may miss others."
         return ""
 
+    def stubborn(self) -> tuple[HeldLimit, ...]:
+        """Without an answer: limits that the present state and every state refused for its limits break."""
+        if self.best.closed is not None or self.always is None:
+            return ()
+        broken = broken_limits(self.problem, self.before)
+        return tuple(one for one in broken if (one.kind, one.index) in self.always) or broken
+
     def result(self, name: str) -> Result:
         """What is known."""
         problem, best = self.problem, self.best
         status, bound = self.status, None
         if best.closed is None:
             status = Status.NO_SOLUTION
-            said = ["No radial state was found that respects the limits in every phase."]
-            said += list(dict.fromkeys(best.refused))[:3]
+            why = "; ".join(list(dict.fromkeys(best.refused))[:3])
+            said = [f"No radial state was found that respects the limits in every phase{': ' * bool(why)}{why}."]
         else:
             said = list(self.said)
             if doubt := self._doubt():
@@ -328,11 +340,6 @@ class _Run:
             elif math.isfinite(value := self._bound()):
                 bound = value
                 status = Status.OPTIMAL if status is Status.FEASIBLE else status
-            if held := broken_limits(problem, self.present):
-                more = f" and {len(held) - 3} more" if len(held) > 3 else ""
-                said.append(
-                    f"Limits that the present state breaks are held at its values: {'; '.join(held[:3])}{more}."
-                )
         if self.leaves is not None and not self.leaves.complete:
             said.append(f"The search stopped after {self.nodes} nodes; a higher limit of nodes or time proves more.")
         result = conclude(
@@ -349,12 +356,14 @@ class _Run:
             judged=best.evaluation,
             in_phases=True,
         )
-        if result.configuration is None:
-            return result
-        before = evaluation_of(problem, self.before, []) if self.before else None
-        summary = summary_of(self.circuits[0].tool, problem.network, best.states, before)
-        result = replace(result, phases=summary)
-        return result if self.k_best == 1 or self.leaves is None else self._ranked(result, self.leaves)
+        if states := best.states or self.before:
+            before = evaluation_of(self.asked, self.before) if self.before else None
+            result = replace(result, phases=summary_of(self.circuits[0].tool, problem.network, states, before))
+        return (
+            result
+            if self.k_best == 1 or self.leaves is None or best.closed is None
+            else self._ranked(result, self.leaves)
+        )
 
     def _ranked(self, result: Result, leaves: Leaves) -> Result:
         """The result with the best admissible states by AC, and the bound of all others."""

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from learnopt.io.files import write_text
 from learnopt.network.held import held_in_words, held_to_dicts
-from learnopt.network.names import label, open_names
-from learnopt.report.configuration.text import balance_to_dict, rated
+from learnopt.network.names import bus_label, label, open_names
+from learnopt.report.configuration.text import balance_to_dict, phases_to_dict, rated
 from learnopt.report.kit.numbers import escaped
 from learnopt.report.kit.origin import origin_to_dict, warnings_html, with_origin
 from learnopt.report.kit.terminal import text_table
@@ -58,6 +58,7 @@ def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
         "held_limits": held_to_dicts(net, problem.limits),
         "isolation": isolation_in_words(check.problem),
         "note": check.note,
+        **({} if check.phases is None else {"phases": phases_to_dict(check.phases)}),
         **origin_to_dict(origin),
     }
 
@@ -67,7 +68,13 @@ def check_rows(check: Check, origin: Origin) -> list[tuple[str, str]]:
     answer = check_to_dict(check, origin)
     if check.evaluation.converged:
         answer["min_voltage_bus"] = label(answer["min_voltage_bus"], answer["min_voltage_bus_name"])
-    return [(key, str(answer[key])) for key in _SHOWN]
+    rows = [(key, str(answer[key])) for key in _SHOWN]
+    if (phases := check.phases) is not None:
+        net = check.problem.network
+        where = [bus_label(net, net.bus_index[str(bus)]) for bus in (phases.highest_bus, phases.unbalance_bus)]
+        rows.append(("highest voltage of a phase", f"{phases.highest_pu:.4f} pu (bus {where[0]})"))
+        rows.append(("voltage unbalance", f"{100 * phases.unbalance:.2f} % (bus {where[1]})"))
+    return rows
 
 
 def check_sentences(check: Check) -> list[str]:

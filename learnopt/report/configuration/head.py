@@ -37,7 +37,7 @@ BLANK = Head()
 
 
 def validity_of(problem: ReconfigurationProblem, result: Result, plan: Sequence[Operation]) -> Validity | None:
-    """The range of loads for which an order holds; None without steps, and where figures are those of all phases."""
+    """The range of loads for which an order holds; None without steps, and of answers in all phases."""
     if result.configuration is None or not plan or result.phases is not None:
         return None
     return validity(problem.applied(result.settings), result.configuration, plan)
@@ -50,13 +50,14 @@ def head_rows(
     if not plan:
         return []
     found = validity_of(problem, result, plan)
+    unknown = "limits are violated now, or nothing is consumed" if result.phases is None else "an answer in all phases"
     return [
         ("Feeder", problem.network.title or problem.network.name),
         ("Time of the data", head.data_time or f"scenario {problem.scenario.name}"),
         ("Author", head.author or _TO_SIGN),
         ("Checked by", head.checked_by or _TO_SIGN),
         ("Steps checked", CHECKED),
-        ("Valid", "not stated: limits are violated now, or nothing is consumed" if found is None else found.sentence),
+        ("Valid", f"not stated: {unknown}" if found is None else found.sentence),
     ]
 
 

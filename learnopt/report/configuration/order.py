@@ -10,8 +10,11 @@ from rich.text import Text
 
 from learnopt.network import Network, ReconfigurationProblem, Result
 from learnopt.network.names import branch_label, bus_label, ends_label
+from learnopt.physics import evaluate_transition
+from learnopt.physics.phase_judge import judge_in_phases
 from learnopt.report.kit.numbers import finite, number
 from learnopt.studies.configuration.switching_order import (
+    Judge,
     Operation,
     Paralleling,
     PlanState,
@@ -30,13 +33,24 @@ _PLACES = 12
 
 
 def plan_of(
-    problem: ReconfigurationProblem, result: Result, paralleling: Paralleling = Paralleling.ALLOWED
+    problem: ReconfigurationProblem,
+    result: Result,
+    paralleling: Paralleling = Paralleling.ALLOWED,
+    judge: Judge | None = None,
 ) -> list[Operation]:
-    """Operations from the normal configuration to the result, controls set first; empty without a configuration."""
+    """Operations from the normal configuration to the result, controls set first; empty without a configuration.
+
+    Parameters
+    ----------
+    judge
+        Computes the states on the way, where the answer is one in all phases: without it their figures are not known.
+    """
     if result.configuration is None:
         return []
+    if judge is None:
+        judge = evaluate_transition if result.phases is None else judge_in_phases(())
     applied = problem.applied(result.settings)
-    return switching_plan(applied, normal_state(problem), result.configuration, paralleling)
+    return switching_plan(applied, normal_state(problem), result.configuration, paralleling, judge)
 
 
 def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def result_to_dict(
             entry |= settings_to_dict(problem, settings)
     if result.iterations:
         answer["iterations"] = [asdict(iteration) for iteration in result.iterations]
-    if result.phases is not None:
+    if result.phases is not None and result.configuration is not None:
         answer["phases"] = phases_to_dict(result.phases)
     if result.risk is not None:
         answer["risk"] = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(result.risk).items()}
@@ -482,7 +482,7 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
 
     rows = [pair("loss", lambda e: f"{number(e.loss_kw)} kW"), pair("lowest voltage", lowest)]
     rows.append(pair("highest loading", highest) if rated(problem) else ("highest loading", "–", "–"))
-    if (phases := result.phases) is not None:
+    if (phases := result.phases) is not None and after is not None:
         where = [bus_label(net, net.bus_index[str(bus)]) for bus in (phases.highest_bus, phases.unbalance_bus)]
         rows[1] = ("lowest voltage of a phase", *rows[1][1:])
         rows.append(("highest voltage of a phase", "–", f"{phases.highest_pu:.4f} pu (bus {where[0]})"))
@@ -530,8 +530,6 @@ def result_table(
         if operations:
             parts += [plan_table(net, operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
             parts += [Text(f"{name}: {value}") for name, value in head_rows(problem, result, operations, head)[1:]]
-            if result.phases is not None:
-                parts.append(Text(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:
         best = [
             (str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), ", ".join(opened))

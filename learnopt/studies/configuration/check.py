@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from learnopt.network import Configuration, Evaluation, Id, ReconfigurationProblem
+from learnopt.network import Configuration, Evaluation, Id, PhaseSummary, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate_as_it_is, other_solution
 from learnopt.studies.configuration.switching_order import normal_state
@@ -27,6 +27,8 @@ class Check:
         Everything it breaks: locks, caps, radiality and limits, one sentence each.
     note
         That its power flow has a second solution; "" where none is known.
+    phases
+        What a power flow of all phases says, where the evaluation is one.
     """
 
     problem: ReconfigurationProblem
@@ -35,6 +37,7 @@ class Check:
     faults: tuple[str, ...]
     violations: tuple[str, ...]
     note: str = ""
+    phases: PhaseSummary | None = None
 
     def __repr__(self) -> str:
         return f"Check({self.problem.network.name!r}: {self.evaluation!r})"

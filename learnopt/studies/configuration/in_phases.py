@@ -1,4 +1,4 @@
-"""The answer in all phases of an unbalanced file, instead of one about its balanced equivalent."""
+"""Answers in all phases of an unbalanced file, instead of ones about its balanced equivalent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.phases.engine import PhaseTreeEngine
 from learnopt.io.opendss.branches import LEFT_OUT
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
+from learnopt.network.held import held_in_words
+from learnopt.network.topology import radiality_faults
+from learnopt.physics.phase_judge import broken_limits, evaluation_of, solved_states, summary_of, without_solution
+from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.solve import AUTO, TREE
+from learnopt.studies.configuration.switching_order import normal_state
 from learnopt.studies.inspection.reconcile import Imported
 
 
@@ -20,7 +25,7 @@ def solve_in_phases(
     start: Configuration | None = None,
     k_best: int = 1,
     hold: bool = True,
-) -> Result | None:
+) -> tuple[ReconfigurationProblem, Result] | None:
     """Solve a problem of an unbalanced file in all its phases, judged by the tool of the file.
 
     Parameters
@@ -28,11 +33,12 @@ def solve_in_phases(
     engine
         ``auto`` or ``tree``; another one solves the balanced equivalent.
     hold
-        Limits that the present state breaks are held at its values.
+        Limits that the present state breaks, and every state that was found, are held at their present value.
 
     Returns
     -------
-    None where the file is balanced, where its tool has no phases, with controls and with other engines.
+    The problem that was solved, whose ``limits.held`` says what is held, and its result. None where the file is
+    balanced, where its tool has no phases, with controls and with other engines.
     """
     options = options or SolveOptions()
     if engine not in (AUTO, TREE) or problem.worst_case:
@@ -40,11 +46,60 @@ def solve_in_phases(
     with imported.circuits(problem) as circuits:
         if not circuits:
             return None
-        result = PhaseTreeEngine(circuits, k_best, hold).solve(problem, options, start)
+        search = PhaseTreeEngine(circuits, k_best)
+        problem, result = solve_holding(search, problem, options, start, hold)
     said = "Solved in all phases, since the file is unbalanced."
     if options.certify is Certificate.AC:
         said += " No AC certificate: in phases there is one of the model only."
     for note in imported.notes:
         if note.startswith(LEFT_OUT):
             said += f" Stays open, since it has not all three phases: {note.partition(': ')[2]}."
-    return replace(result, message=f"{said} {result.message}")
+    held_too = held_in_words(problem.network, problem.limits)
+    return problem, replace(result, message=" ".join(part for part in (said, result.message, held_too) if part))
+
+
+def solve_holding(
+    search: PhaseTreeEngine,
+    problem: ReconfigurationProblem,
+    options: SolveOptions,
+    start: Configuration | None = None,
+    hold: bool = True,
+) -> tuple[ReconfigurationProblem, Result]:
+    """Solve, and again with the limits held that keep every state from being an answer: the problem and its result."""
+    result = search.solve(problem, options, start)
+    while hold and search.stubborn:
+        problem = problem.replace(limits=replace(problem.limits, held=(*problem.limits.held, *search.stubborn)))
+        result = search.solve(problem, options, start)
+    return problem, result
+
+
+def check_in_phases(
+    imported: Imported, problem: ReconfigurationProblem, configuration: Configuration, hold: bool = True
+) -> Check | None:
+    """Judge a configuration of an unbalanced file in all its phases, with all of its loops closed.
+
+    Parameters
+    ----------
+    hold
+        Limits that the present state breaks are held at its values.
+
+    Returns
+    -------
+    None where the file is balanced, and where its tool has no phases.
+    """
+    with imported.circuits(problem) as circuits:
+        if not circuits:
+            return None
+        before = solved_states(circuits, normal_state(problem))
+        states = solved_states(circuits, configuration)
+    evaluation, phases = without_solution(problem), None
+    present = evaluation_of(problem, before) if before else None
+    if hold:
+        problem = problem.replace(limits=replace(problem.limits, held=broken_limits(problem, before)))
+    if states:
+        evaluation = evaluation_of(problem, states)
+        phases = summary_of(circuits[0].tool, problem.network, states, present)
+    faults = tuple(radiality_faults(problem.network, configuration.closed))
+    violations = tuple(dict.fromkeys([*problem.faults(configuration), *evaluation.violations]))
+    note = "Computed in all phases, since the file is unbalanced."
+    return Check(problem, configuration, evaluation, faults, violations, note, phases)

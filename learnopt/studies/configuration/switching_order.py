@@ -27,9 +27,10 @@ Exchange of bases: Oxley, Matroid Theory (2011), doi:10.1093/acprof:oso/97801985
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 import numpy as np
 
@@ -49,6 +50,8 @@ _BATCH = 256
 """Power flows per batch, which bounds the memory of the states."""
 
 
+Judge: TypeAlias = Callable[[ReconfigurationProblem, Configuration], Evaluation]
+"""A power flow of a state with loops or without, of which buses without supply are no part."""
 Behind = tuple[int, float]
 """Customers and load [pu] behind a branch."""
 
@@ -156,12 +159,18 @@ def switching_plan(
     start: Configuration,
     target: Configuration,
     paralleling: Paralleling = Paralleling.ALLOWED,
+    judge: Judge = evaluate_transition,
 ) -> list[Operation]:
     """Order the operations that lead from one configuration to another.
 
     Every bus fed at some moment stays fed, unless paralleling is forbidden or would join unequal phases; from the first
     radial state on, every second state is radial and feeds all. Of branches out of service, the devices around them
     are opened first, and nothing is closed onto them.
+
+    Parameters
+    ----------
+    judge
+        Computes the figures of every state on the way.
 
     Raises
     ------
@@ -182,7 +191,7 @@ def switching_plan(
     faults += unequal_loops(net, target.closed, problem.chords)
     if faults:
         raise DataError("switching plan: target configuration", faults)
-    plan = _Plan(problem, start.closed & ~out)
+    plan = _Plan(problem, start.closed & ~out, judge)
     _isolate(plan)
     _restore(plan, target.closed)
     _open_loops(plan, target.closed)
@@ -207,8 +216,8 @@ def refuse_unsafe(problem: ReconfigurationProblem, operations: Sequence[Operatio
 class _Plan:
     """Operations so far and the state they lead to."""
 
-    def __init__(self, problem: ReconfigurationProblem, closed: Bools) -> None:
-        self.problem = problem
+    def __init__(self, problem: ReconfigurationProblem, closed: Bools, judge: Judge) -> None:
+        self.problem, self.judge = problem, judge
         self.gear = problem.network.switchgear
         self.closed = closed.copy()
         standing = closed | (problem.out_of_service & ~problem.network.normally_open)
@@ -290,7 +299,7 @@ class _Plan:
         if changes:
             self.closed[e] = action is Action.CLOSE
         if self._judged is None or not np.array_equal(self._judged[0], self.closed):
-            self._judged = self.closed.copy(), evaluate_transition(self.problem, Configuration(self.closed))
+            self._judged = self.closed.copy(), self.judge(self.problem, Configuration(self.closed))
         found = self._judged[1]
         after = unfed_buses(net, self.closed)
         dark = np.flatnonzero(after) if state in _DARK else np.zeros(0, dtype=np.int64)

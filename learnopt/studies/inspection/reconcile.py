@@ -23,6 +23,7 @@ from learnopt.network import (
     HorizonProblem,
     Limits,
     Network,
+    PhaseSummary,
     ReconfigurationProblem,
     Result,
     Scenario,
@@ -144,21 +145,12 @@ class Imported:
 
     def answered(self, problem: ReconfigurationProblem, result: Result, check: bool = True) -> Origin:
         """The origin with a result in the source tool; without, where there is no configuration or none is wanted."""
-        if result.phases is not None:  # the answer is about the file, not about its balanced equivalent
-            return self._in_phases(problem, result)
+        if result.phases is not None:
+            return in_phases(problem, result.evaluation, result.phases)
         if not check or result.configuration is None or result.evaluation is None:
             return self.origin
         settings = result.settings or (None,) * len(problem.members)
         return self._with(problem, result.configuration, settings, result.evaluation)
-
-    def _in_phases(self, problem: ReconfigurationProblem, result: Result) -> Origin:
-        """Of an answer that the tool itself has judged."""
-        found, phases = result.evaluation, result.phases
-        if found is None or phases is None:
-            return Origin()
-        rated = bool(np.isfinite(problem.network.i_max).any())
-        loading = found.max_loading if rated else None
-        return Origin(source=SourceCheck(phases.tool, found.loss_kw, found.min_voltage_pu, loading, 0.0))
 
     def judged(
         self, problem: ReconfigurationProblem, configuration: Configuration, found: Evaluation, check: bool = True
@@ -200,6 +192,14 @@ class Imported:
         named = zip(each, problem.situations, strict=True)
         checks = tuple(replace(one, scenario=scenario.name) for one, scenario in named)
         return replace(self.origin, source=_together(problem, states, checks))
+
+
+def in_phases(problem: ReconfigurationProblem, found: Evaluation | None, phases: PhaseSummary) -> Origin:
+    """Of an answer that the tool itself has judged: it is about the file, not about its balanced equivalent."""
+    if found is None:
+        return Origin()
+    loading = found.max_loading if np.isfinite(problem.network.i_max).any() else None
+    return Origin(source=SourceCheck(phases.tool, found.loss_kw, found.min_voltage_pu, loading, 0.0))
 
 
 def _together(

@@ -19,6 +19,7 @@ from learnopt.engines.phases.search import Choice, Leaves, search
 from learnopt.io import load_with_source
 from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result, Status
 from learnopt.physics.held_currents import loop_model
+from learnopt.studies.configuration.in_phases import solve_holding
 
 pytest.importorskip("opendssdirect")
 DATA = Path(__file__).parents[2] / "data" / "threephase"
@@ -31,7 +32,7 @@ def solved(path: Path, options: SolveOptions | None = None, **changes: object) -
     problem = ReconfigurationProblem.of(loaded.network).replace(**changes)
     assert loaded.source is not None
     with loaded.source.circuit(loaded.network) as circuit:
-        return problem, PhaseTreeEngine([circuit]).solve(problem, options or SolveOptions())
+        return solve_holding(PhaseTreeEngine([circuit]), problem, options or SolveOptions())
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,28 @@ def test_published_optima_with_the_limits_of_the_files(path: Path, opened: str, 
 
 def test_limits_that_no_switch_can_change_are_held_and_said() -> None:
     """A transformer of Iowa 240 carries 178 % in every state: told, and no reason to give no answer."""
-    _, result = solved(IOWA)
-    assert "transformer.t_3082" in result.message
-    _, strict = solved(OWN, limits=Limits(vm_min=0.99))
-    assert strict.configuration is not None
-    assert "held" in strict.message
+    problem, _ = solved(IOWA)
+    (overload,) = problem.limits.held
+    assert problem.network.branch_ids[overload.index] == "transformer.t_3082"
+    assert overload.value / overload.limit == pytest.approx(1.78, abs=0.01)
+    _, low = solved(OWN, limits=Limits(vm_min=0.99))
+    assert low.configuration is not None
+
+
+def test_a_limit_that_a_switch_can_mend_is_not_held() -> None:
+    """The present state of IEEE 123 with ties breaks a limit of unbalance that the answer keeps: nothing is held."""
+    net = solved(TIES)[0].network
+    source = load_with_source(TIES).source
+    assert source is not None
+    with source.circuit(net) as circuit:
+        assert circuit.solve(net.normal_configuration.closed)
+        present = np.nanmax(circuit.state().unbalance)
+    _, free = solved(TIES)
+    assert free.phases is not None
+    assert free.phases.unbalance < present
+    problem, result = solved(TIES, limits=Limits(unbalance_max=(free.phases.unbalance + present) / 2))
+    assert problem.limits.held == ()
+    assert result.configuration == free.configuration
 
 
 @pytest.mark.parametrize(("path", "file", "column"), [
@@ -202,7 +220,7 @@ def test_best_states_are_those_of_enumeration() -> None:
     problem = ReconfigurationProblem.of(loaded.network)
     assert loaded.source is not None
     with loaded.source.circuit(loaded.network) as circuit:
-        result = PhaseTreeEngine([circuit], k_best=4).solve(problem, SolveOptions())
+        _, result = solve_holding(PhaseTreeEngine([circuit], k_best=4), problem, SolveOptions())
     text = (DATA / "iowa240" / "iowa240_all_43_radial.csv").read_text(encoding="utf-8")
     losses = {
         frozenset(r["open_breakers"].split()): float(r["loss_kw_with_der"]) for r in csv.DictReader(text.splitlines())
