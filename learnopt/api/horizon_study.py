@@ -22,7 +22,7 @@ from learnopt.learned.choice import HorizonEngine
 from learnopt.network import Certificate, HorizonProblem, Id, Status
 from learnopt.report.horizon.text import COMPARISON_HEAD, comparison, horizon_table, horizon_to_dict, proof
 from learnopt.studies.horizon import HorizonPlan, plan_horizon
-from learnopt.studies.horizon.held import hold_limits_of_steps
+from learnopt.studies.horizon.plan import hold_limits_of_steps
 from learnopt.studies.horizon.run import Suggest
 from learnopt.studies.horizon.steps import horizon_steps
 from learnopt.studies.inspection.reconcile import Origin

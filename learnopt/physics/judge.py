@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
+from learnopt.network import Configuration, Evaluation, Floats, ReconfigurationProblem
 from learnopt.network.names import branch_quoted, bus_quoted
 from learnopt.network.topology import radiality_faults
 from learnopt.physics.collapse import proven_without_solution
@@ -126,6 +126,16 @@ def _evaluated(
     vm, current, kva = np.abs(state.v), end * net.i_base, np.abs(drawn) * net.base.kw
     violations = _limit_violations(problem, vm, current, kva)
     return Evaluation(True, loss_kw, vm, loading, current, kva, tuple(violations))
+
+
+def branch_loss_kw(problem: ReconfigurationProblem, evaluation: Evaluation) -> Floats:
+    """Loss of each branch [kW], shape (n_branch,): r I^2 of the larger end, scaled to the total of the judge."""
+    net = problem.network
+    if not evaluation.converged:
+        return np.zeros(net.n_branch)
+    heat = net.r * (evaluation.current_a / net.i_base) ** 2
+    total = float(heat.sum())
+    return heat * (evaluation.loss_kw / total) if total > 0 else heat
 
 
 def _limit_violations(

@@ -13,7 +13,7 @@ import numpy as np
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.topology import without_chords
 from learnopt.physics.balance import feeder_heads
-from learnopt.physics.losses import branch_loss_kw
+from learnopt.physics.judge import branch_loss_kw
 from learnopt.physics.rooted_tree import rooted
 
 UPSTREAM = -1

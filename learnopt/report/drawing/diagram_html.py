@@ -93,7 +93,11 @@ def one_line_plot(scenes: Sequence[OneLine]) -> go.Figure:
             showarrow=False,
             font={"size": 14},
         )
-        for trace in _traces(scene, colour_bar=row == first_solved):
+        drawing = _Picture(scene)
+        drawing.branches()
+        drawing.buses(colour_bar=row == first_solved)
+        drawing.switches()
+        for trace in drawing.traces:
             name = trace.name or ""
             trace.update(
                 xaxis=f"x{suffix}", yaxis=f"y{suffix}", legendgroup=name, showlegend=bool(name) and name not in seen
@@ -114,128 +118,129 @@ def _polyline(scene: OneLine, branches: Iterable[int]) -> tuple[list[float | Non
     return x, y
 
 
-def _traces(scene: OneLine, colour_bar: bool) -> list[Any]:
-    """Everything in one picture, back to front; traces with a name are in the legend."""
-    net, layout, closed = scene.problem.network, scene.layout, scene.closed
-    closing, opening = scene.marked(closing=True), scene.marked(closing=False)
-    traces: list[Any] = []
-    columns = max(np.ptp(layout.x), np.ptp(layout.y) * _WIDTH / _TALLEST if layout.on_map else 0.0) + 2
-    size = float(np.clip(0.34 * _WIDTH / columns, 2.0, 12.0))  # of a bus [px]
-    named = scene.small and (size > _CROWDED or not layout.on_map)
-    thin = min(1.0, size / 7.0)
+class _Picture:
+    """The traces of one scene, back to front; those with a name are in the legend."""
 
-    def lines(branches: Ints, colour: str, width: float, dash: str = "solid") -> None:
+    def __init__(self, scene: OneLine) -> None:
+        layout = self.layout = scene.layout
+        self.scene, self.traces = scene, list[Any]()
+        columns = max(np.ptp(layout.x), np.ptp(layout.y) * _WIDTH / _TALLEST if layout.on_map else 0.0) + 2
+        self.size = float(np.clip(0.34 * _WIDTH / columns, 2.0, 12.0))  # of a bus [px]
+        self.thin = min(1.0, self.size / 7.0)
+
+    def lines(self, branches: Ints, colour: str, width: float, dash: str = "solid") -> None:
+        """Some branches in one style."""
         if len(branches):
-            x, y = _polyline(scene, branches)
+            x, y = _polyline(self.scene, branches)
             style = {"color": colour, "width": width, "dash": dash}
-            traces.append(go.Scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip"))
-
-    tree = layout.child >= 0
-    lines(np.flatnonzero(~closed & tree & ~scene.changed), PALE, thin)
-    lines(np.flatnonzero(~closed & ~tree & ~scene.changed), TIE, thin, "dash")
-    lines(np.flatnonzero(~closed & closing), CLOSE, 1.8 * thin, "dash")
-    lines(np.flatnonzero(~closed & opening), OPEN, 1.8 * thin, "dash")
-    level = np.round(scene.weight * (_WEIGHTS - 1)).astype(int)
-    tones = np.where(opening, OPEN, np.where(closing, CLOSE, np.where(scene.overloaded, VIOLATED, LINE)))
-    for tone in (LINE, VIOLATED, CLOSE, OPEN):
-        for k in range(_WEIGHTS):
-            lines(
-                np.flatnonzero(closed & (tones == tone) & (level == k)), tone, thin * (1.0 + 7.0 * k / (_WEIGHTS - 1))
-            )
-    for bar in layout.bars.values():
-        traces.append(
-            go.Scatter(x=bar[:, 0], y=bar[:, 1], mode="lines", line={"color": INK, "width": 6 * thin}, hoverinfo="skip")
-        )
-
-    at = np.column_stack([layout.x, layout.y])
+            self.traces.append(go.Scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip"))
 
     def points(
+        self,
         where: Floats,
         text: list[list[str]],
         marker: dict[str, Any],
         name: str = "",
         label: dict[str, Any] | None = None,
     ) -> None:
+        """Markers at some places, with lines of text for the mouse, and texts beside them."""
         if len(where):
             hover = ["<br>".join(escaped(line) for line in entry) for entry in text]
             x, y = np.round(where, 3).T.tolist()
             style = {"mode": "markers"} if label is None else {"mode": "markers+text", **label}
-            traces.append(go.Scatter(x=x, y=y, hovertext=hover, hoverinfo="text", marker=marker, name=name, **style))
+            self.traces.append(
+                go.Scatter(x=x, y=y, hovertext=hover, hoverinfo="text", marker=marker, name=name, **style)
+            )
 
-    bars = list(layout.bars)
-    points(at[bars], [scene.bus_text(k) for k in bars], {"size": size, "color": INK, "symbol": "square"})
-    if len(net.substations) <= _MOST_LABELS:
-        names = {
-            "mode": "text",
-            "text": [f"<b>{escaped(bus_short(net, k))}</b>" for k in net.substations],
-            "textposition": "top center",
-            "textfont": {"size": 12 if scene.small else 10, "color": INK},
-        }
-        tops = np.array([layout.bars[int(k)][np.argmax(layout.bars[int(k)][:, 1])] for k in net.substations])
-        points(tops, [scene.bus_text(int(k)) for k in net.substations], {}, label=names)
-    quiet = np.flatnonzero(closed & ~scene.changed).tolist()
-    invisible = {"size": 11, "color": "rgba(0,0,0,0)"}  # what the mouse finds on a line
-    points(layout.middles[quiet], [scene.branch_text(e) for e in quiet], invisible)
-    buses = scene.drawn_buses.tolist()
-    outside = scene.out_of_voltage[buses]
-    marker: dict[str, Any] = {
-        "size": size,
-        "color": UNKNOWN,
-        "line": {
-            "color": np.where(outside, VIOLATED, INK).tolist(),
-            "width": np.where(outside, 2.0, 0.7 * thin).tolist(),
-        },
-    }
-    if scene.solved is not None:
-        marker |= {
+    def branches(self) -> None:
+        """Every branch by its state, its current as width; bars of buses."""
+        scene, closed, thin = self.scene, self.scene.closed, self.thin
+        closing, opening = scene.marked(closing=True), scene.marked(closing=False)
+        tree = self.layout.child >= 0
+        self.lines(np.flatnonzero(~closed & tree & ~scene.changed), PALE, thin)
+        self.lines(np.flatnonzero(~closed & ~tree & ~scene.changed), TIE, thin, "dash")
+        self.lines(np.flatnonzero(~closed & closing), CLOSE, 1.8 * thin, "dash")
+        self.lines(np.flatnonzero(~closed & opening), OPEN, 1.8 * thin, "dash")
+        level = np.round(scene.weight * (_WEIGHTS - 1)).astype(int)
+        tones = np.where(opening, OPEN, np.where(closing, CLOSE, np.where(scene.overloaded, VIOLATED, LINE)))
+        for tone in (LINE, VIOLATED, CLOSE, OPEN):
+            for k in range(_WEIGHTS):
+                chosen = np.flatnonzero(closed & (tones == tone) & (level == k))
+                self.lines(chosen, tone, thin * (1.0 + 7.0 * k / (_WEIGHTS - 1)))
+        style = {"color": INK, "width": 6 * thin}
+        for bar in self.layout.bars.values():
+            self.traces.append(go.Scatter(x=bar[:, 0], y=bar[:, 1], mode="lines", line=style, hoverinfo="skip"))
+
+    def buses(self, colour_bar: bool) -> None:
+        """Bars and substations, what the mouse finds on a line, buses by their voltage, the lowest one ringed."""
+        scene, net, layout, size = self.scene, self.scene.problem.network, self.layout, self.size
+        at, bars = np.column_stack([layout.x, layout.y]), list(layout.bars)
+        self.points(at[bars], [scene.bus_text(k) for k in bars], {"size": size, "color": INK, "symbol": "square"})
+        if len(net.substations) <= _MOST_LABELS:
+            names = {
+                "mode": "text",
+                "text": [f"<b>{escaped(bus_short(net, k))}</b>" for k in net.substations],
+                "textposition": "top center",
+                "textfont": {"size": 12 if scene.small else 10, "color": INK},
+            }
+            tops = np.array([layout.bars[int(k)][np.argmax(layout.bars[int(k)][:, 1])] for k in net.substations])
+            self.points(tops, [scene.bus_text(int(k)) for k in net.substations], {}, label=names)
+        quiet = np.flatnonzero(scene.closed & ~scene.changed).tolist()
+        invisible = {"size": 11, "color": "rgba(0,0,0,0)"}
+        self.points(layout.middles[quiet], [scene.branch_text(e) for e in quiet], invisible)
+        buses = scene.drawn_buses.tolist()
+        label: dict[str, Any] | None = None
+        if scene.small and (size > _CROWDED or not layout.on_map):
+            ids = [escaped(bus_short(net, k)) for k in buses]
+            label = {"text": ids, "textposition": "top right", "textfont": {"size": 9, "color": LINE}}
+        self.points(at[buses], [scene.bus_text(k) for k in buses], self._voltages(buses, colour_bar), label=label)
+        if scene.lowest is not None:
+            ring = {"size": size + 9, "symbol": "circle-open", "color": INK, "line": {"width": 1.2}}
+            text = [[*scene.bus_text(scene.lowest), "lowest voltage"]]
+            self.points(at[[scene.lowest]], text, ring, "lowest voltage")
+
+    def _voltages(self, buses: list[int], colour_bar: bool) -> dict[str, Any]:
+        """Markers of buses: coloured by their voltage, bordered where it is out of its limits."""
+        scene, outside = self.scene, self.scene.out_of_voltage[buses]
+        border = np.where(outside, VIOLATED, INK).tolist(), np.where(outside, 2.0, 0.7 * self.thin).tolist()
+        marker: dict[str, Any] = {"size": self.size, "color": UNKNOWN, "line": {"color": border[0], "width": border[1]}}
+        if scene.solved is None:
+            return marker
+        bar = {"title": {"text": "pu"}, "thickness": 10, "len": 260, "lenmode": "pixels", "y": 0.98, "yanchor": "top"}
+        return marker | {
             "color": np.round(scene.solved.vm[buses], 5).tolist(),
             "colorscale": VOLTAGE_COLOURS,
             "cmin": scene.scale.vm_low,
             "cmax": scene.scale.vm_high,
             "showscale": colour_bar,
-            "colorbar": {
-                "title": {"text": "pu"},
-                "thickness": 10,
-                "len": 260,
-                "lenmode": "pixels",
-                "y": 0.98,
-                "yanchor": "top",
-                "outlinewidth": 0,
-                "tickformat": ".3f",
-            },
+            "colorbar": bar | {"outlinewidth": 0, "tickformat": ".3f"},
         }
-    label: dict[str, Any] | None = None
-    if named:
-        ids = [escaped(bus_short(net, k)) for k in buses]
-        label = {"text": ids, "textposition": "top right", "textfont": {"size": 9, "color": LINE}}
-    points(at[buses], [scene.bus_text(k) for k in buses], marker, label=label)
-    if scene.lowest is not None:
-        ring = {"size": size + 9, "symbol": "circle-open", "color": INK, "line": {"width": 1.2}}
-        points(at[[scene.lowest]], [[*scene.bus_text(scene.lowest), "lowest voltage"]], ring, "lowest voltage")
 
-    def switches(mask: Bools, colour: str, name: str, changed: bool) -> None:
-        chosen = np.flatnonzero(mask).tolist()
+    def switches(self) -> None:
+        """What is out of service, open switches, and those that change, with their ids."""
+        scene = self.scene
+        crossed = np.flatnonzero(scene.out_of_service).tolist()
+        cross = {"size": max(self.size, 7.0), "symbol": "x-thin", "line": {"color": INK, "width": 2}}
+        text = [scene.branch_text(e) for e in crossed]
+        self.points(self.layout.middles[crossed], text, cross, "out of service")
+        self._switches(~scene.closed & ~scene.changed & ~scene.out_of_service, TIE, "open switch", False)
+        self._switches(scene.marked(closing=True), CLOSE, "switch that closes", True)
+        self._switches(scene.marked(closing=False), OPEN, "switch that opens", True)
+
+    def _switches(self, mask: Bools, colour: str, name: str, changed: bool) -> None:
+        scene, on_map, chosen = self.scene, self.layout.on_map, np.flatnonzero(mask).tolist()
         marker = {
-            "size": max(size, 6.0) if changed else max(0.7 * size, 3.0),
+            "size": max(self.size, 6.0) if changed else max(0.7 * self.size, 3.0),
             "symbol": "square",
-            "color": [colour if closed[e] else "white" for e in chosen],
+            "color": [colour if scene.closed[e] else "white" for e in chosen],
             "line": {"color": colour, "width": 1.6},
         }
         label = None
         if changed and len(chosen) <= _MOST_LABELS:
-            apart = 2 * "\u00a0" if layout.on_map else ""  # beside the marker, not on it
-            ids = [f"{apart}<b>{escaped(branch_short(net, e))}</b>" for e in chosen]
+            apart = 2 * "\u00a0" if on_map else ""  # beside the marker, not on it
             label = {
-                "text": ids,
-                "textposition": "middle right" if layout.on_map else "top center",
+                "text": [f"{apart}<b>{escaped(branch_short(scene.problem.network, e))}</b>" for e in chosen],
+                "textposition": "middle right" if on_map else "top center",
                 "textfont": {"color": colour, "size": 11 if scene.small else 9},
             }
-        points(layout.middles[chosen], [scene.branch_text(e) for e in chosen], marker, name, label)
-
-    crossed = np.flatnonzero(scene.out_of_service).tolist()
-    cross = {"size": max(size, 7.0), "symbol": "x-thin", "line": {"color": INK, "width": 2}}
-    points(layout.middles[crossed], [scene.branch_text(e) for e in crossed], cross, "out of service")
-    switches(~closed & ~scene.changed & ~scene.out_of_service, TIE, "open switch", False)
-    switches(closing, CLOSE, "switch that closes", True)
-    switches(opening, OPEN, "switch that opens", True)
-    return traces
+        self.points(self.layout.middles[chosen], [scene.branch_text(e) for e in chosen], marker, name, label)

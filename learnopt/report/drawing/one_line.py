@@ -9,8 +9,7 @@ import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
 from learnopt.network.names import branch_label, bus_label, ends_label
-from learnopt.physics.judge import LIMIT_TOLERANCE
-from learnopt.physics.losses import branch_loss_kw
+from learnopt.physics.judge import LIMIT_TOLERANCE, branch_loss_kw
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import number

@@ -10,6 +10,7 @@ from pathlib import Path
 from learnopt.errors import DataError
 from learnopt.network import Configuration, HorizonProblem
 from learnopt.network.held import held_in_words
+from learnopt.studies.configuration.held import held_in_situations
 from learnopt.studies.configuration.order_check import unsafe_moves
 from learnopt.studies.horizon.by_tree import TreeProofs
 from learnopt.studies.horizon.problem import HorizonPlan
@@ -114,3 +115,9 @@ def _refuse_unsafe(problem: HorizonProblem, plan: HorizonPlan) -> None:
     ]
     if unsafe:
         raise DataError("horizon plan: not safe", unsafe)
+
+
+def hold_limits_of_steps(problem: HorizonProblem) -> HorizonProblem:
+    """The horizon with limits held that no configuration of some step respects; itself where there are none."""
+    held = held_in_situations(problem.steps)
+    return replace(problem, limits=replace(problem.limits, held=(*problem.limits.held, *held))) if held else problem

@@ -32,7 +32,7 @@ from learnopt.network import (
 from learnopt.network.topology import DisjointSets
 from learnopt.network.unbalanced import PhaseCircuit
 from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
-from learnopt.physics.losses import branch_loss_kw
+from learnopt.physics.judge import branch_loss_kw
 
 LOAD_TOLERANCE = 1e-3
 """Share of the load by which loads may differ."""
