@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from learnopt.engines import Engine, SolveOptions
+from learnopt.engines.base import Stopwatch
 from learnopt.engines.phases.engine import PhaseTreeEngine
 from learnopt.io.opendss.branches import LEFT_OUT
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
@@ -15,6 +16,9 @@ from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import normal_state
 from learnopt.studies.inspection.reconcile import Imported
+
+_SOON = 1e-3
+"""Time limit of what is begun when the time is over [s]."""
 
 
 def solve_in_phases(
@@ -65,12 +69,19 @@ def solve_holding(
     start: Configuration | None = None,
     hold: bool = True,
 ) -> tuple[ReconfigurationProblem, Result]:
-    """Solve, and again with the limits held that keep every state from being an answer: the problem and its result."""
+    """Solve, and again with the limits held that keep every state from being an answer: the problem and its result.
+
+    All of it within the limits of time and nodes.
+    """
+    watch, nodes = Stopwatch(), 0
     result = search.solve(problem, options, start)
     while hold and search.stubborn:
+        nodes += result.nodes
         problem = problem.replace(limits=replace(problem.limits, held=(*problem.limits.held, *search.stubborn)))
-        result = search.solve(problem, options, start)
-    return problem, result
+        seconds = None if options.time_limit is None else max(options.time_limit - watch.elapsed, _SOON)
+        left = None if options.node_limit is None else max(options.node_limit - nodes, 1)
+        result = search.solve(problem, replace(options, time_limit=seconds, node_limit=left), start)
+    return problem, replace(result, nodes=nodes + result.nodes, solve_time_s=watch.elapsed)
 
 
 def check_in_phases(
