@@ -21,6 +21,7 @@ from learnopt.io.pandapower.reader import PandapowerCase, case_from_pandapower_j
 from learnopt.network import ReconfigurationProblem, Settings
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
+from learnopt.studies.inspection.reconcile import reconcile
 
 ONE_IN_TEN_THOUSAND = 1e-4
 FEEDER = {0: 110.0, 1: 20.0, 2: 20.0, 3: 20.0, 4: 20.0}
@@ -240,6 +241,16 @@ def test_notes_say_what_has_no_effect():
     assert "1 buses have no path to a source" in " ".join(lonely.notes)
     assert 9 not in lonely.network.bus_ids
     assert "no switch" in " ".join(read(ring(switch=[])).notes)
+
+
+@pytest.mark.parametrize(("share", "apart"), [(0.3, False), (0.5, True)])
+def test_loads_whose_phases_differ_are_reduced_and_said(share: float, apart: bool):
+    """The sum of the phases counts; where they differ every answer says that it is about the balanced equivalent."""
+    row = {"bus": 3, "scaling": 1.0, "in_service": True} | dict.fromkeys(("p_b_mw", "p_c_mw"), 0.3) | {"p_a_mw": share}
+    case = read(ring(asymmetric_load=[row | dict.fromkeys(("q_a_mvar", "q_b_mvar", "q_c_mvar"), 0.1)]))
+    assert case.network.p_load.sum() == pytest.approx(read(ring()).network.p_load.sum() + 0.6 + share)
+    assert [said.partition(":")[0] for said in case.explained] == ["imbalance"] * apart
+    assert reconcile(case.loaded).origin.equivalent == apart
 
 
 def test_rows_out_of_service_need_no_numbers():

@@ -48,11 +48,16 @@ class Injections:
         for kind, sign in (("asymmetric_load", 1.0), ("asymmetric_sgen", -1.0)):
             element = tables[kind]
             scale = sign * element.numbers("scaling", 1.0)
-            p = sum((element.numbers(f"p_{phase}_mw", 0.0) for phase in "abc"), np.zeros(len(element)))
-            q = sum((element.numbers(f"q_{phase}_mvar", 0.0) for phase in "abc"), np.zeros(len(element)))
-            self._add(element, p * scale, q * scale, sign < 0)
+            p = np.array([element.numbers(f"p_{phase}_mw", 0.0) for phase in "abc"])
+            q = np.array([element.numbers(f"q_{phase}_mvar", 0.0) for phase in "abc"])
+            self._add(element, p.sum(axis=0) * scale, q.sum(axis=0) * scale, sign < 0)
             if len(element):
                 notes.append(f"{len(element)} {kind}s count with the sum of their phases, balanced")
+            apart = (np.ptp(p + 1j * q, axis=0) != 0) & element.flags("in_service", True) & (scale != 0)
+            if apart.any():
+                named = ", ".join(str(element.index[k]) for k in np.flatnonzero(apart)[:5])
+                more = f" and {apart.sum() - 5} more" if apart.sum() > 5 else ""
+                explained.append(f"imbalance: the phases of {kind} {named}{more} differ, their sum is what counts here")
         ward = tables["ward"]
         self._add(ward, ward.numbers("ps_mw", 0.0), ward.numbers("qs_mvar", 0.0))
         self._add_shunt(ward, ward.numbers("pz_mw", 0.0), ward.numbers("qz_mvar", 0.0))
