@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from learnopt.errors import DataError
 from learnopt.io.source import Loaded, SourceState
 from learnopt.network import (
     Certificate,
+    Configuration,
     Generator,
     Network,
     ReconfigurationProblem,
@@ -121,19 +123,21 @@ def test_answer_in_the_source_tool(case33: Network) -> None:
     assert len(tool.asked) == before
 
 
+def told_by(problem: ReconfigurationProblem, state: Configuration, change: Change) -> tuple[Origin, str]:
+    """What is said of a state where the tool of the file finds something else."""
+    imported = reconcile(loaded(problem.network))
+    assert isinstance(imported.loaded.source, FakeTool)
+    imported.loaded.source.change = change
+    origin = imported.judged(problem, state, evaluate(problem, state))
+    return origin, in_source(origin) or ""
+
+
 def test_answer_that_the_tool_does_not_confirm(case33: Network) -> None:
     """A higher loss is told as a share, no solution with its reason."""
     problem = ReconfigurationProblem.of(case33)
     state = case33.normal_configuration
-    found = evaluate(problem, state)
 
-    def told(change: Change) -> tuple[Origin, str]:
-        imported = reconcile(loaded(case33))
-        assert isinstance(imported.loaded.source, FakeTool)
-        imported.loaded.source.change = change
-        origin = imported.judged(problem, state, found)
-        return origin, in_source(origin) or ""
-
+    told = partial(told_by, problem, state)
     origin, words = told(lambda s: replace(s, loss_kw=1.5 * s.loss_kw))
     assert origin.source is not None
     assert origin.source.difference == pytest.approx(0.5)
@@ -192,15 +196,8 @@ def test_one_scenario_that_the_tool_does_not_confirm(case33: Network) -> None:
     nominal = Scenario.nominal(case33)
     problem = ReconfigurationProblem.of(case33, Situations((nominal, replace(nominal, name="again")), np.ones(2)))
     state = case33.normal_configuration
-    found = evaluate(problem, state)
 
-    def told(change: Change) -> tuple[Origin, str]:
-        imported = reconcile(loaded(case33))
-        assert isinstance(imported.loaded.source, FakeTool)
-        imported.loaded.source.change = change
-        origin = imported.judged(problem, state, found)
-        return origin, in_source(origin) or ""
-
+    told = partial(told_by, problem, state)
     calls: list[int] = []
 
     def second(change: Change) -> Change:
