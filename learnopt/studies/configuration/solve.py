@@ -41,17 +41,16 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
         return "milp", replace(options, certify=Certificate.AC), "it sets controls together with the switches"
     looped = without_fixed_loops(problem) is None  # the MILP knows radial states only
     several = len(problem.situations) > 1
-    proven_by_milp = several and options.certify is Certificate.AC and not looped
-    if proven_by_milp and (obstacles := tight_obstacles(problem)):
-        return "milp", options, f"the tight AC bound of the tree search does not cover {obstacles[0]}"
-    if several:
-        covered = options.certify in (None, Certificate.AC) and not tight_obstacles(problem)
-        wanted = Certificate.AC if covered else Certificate.MODEL
-        return "tree", replace(options, certify=wanted), "it is the engine that takes several scenarios"
-    if options.certify is Certificate.NONE:
-        return "exchange", options, "no proof was asked for"
     if options.certify is Certificate.MODEL:
         return "tree", options, "a model certificate was asked for"
+    if options.certify is Certificate.NONE and not several:
+        return "exchange", options, "no proof was asked for"
+    if several and (options.certify is Certificate.NONE or (obstacles := tight_obstacles(problem))):
+        if options.certify is Certificate.AC and not looped:
+            return "milp", options, f"the tight AC bound of the tree search does not cover {obstacles[0]}"
+        advice = " (ask for the AC certificate to have it)" if options.certify is None and not looped else ""
+        model = replace(options, certify=Certificate.MODEL)
+        return "tree", model, f"its model takes several scenarios at once, a proof by the MILP takes long{advice}"
     proving = replace(options, certify=Certificate.AC)
     if obstacles := tight_obstacles(problem):
         reason = f"the tight AC bound of the tree search does not cover {obstacles[0]}"
