@@ -207,7 +207,7 @@ class ConfigurationCheck(Answer):
         from learnopt.report.kit.page import table
 
         said = [*self.origin.warnings, *check_sentences(self.result), *self.notes]
-        return table((), check_rows(self.result, self.origin)) + "".join(f"<p>{escape(s)}</p>" for s in said)
+        return table((), check_rows(self.result)) + "".join(f"<p>{escape(s)}</p>" for s in said)
 
 
 def check(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
@@ -22,7 +21,8 @@ from learnopt.io.planning import load_planning
 from learnopt.network import Network, ReconfigurationProblem, Status
 from learnopt.network.conductors import ConductorProblem, Mode
 from learnopt.network.expansion import ExpansionProblem
-from learnopt.report.conductors.text import STUDY_HEAD, bill_csv, study_rows, study_table, study_to_dict
+from learnopt.report.conductors.text import NUMERIC, STUDY_HEAD, bill_csv, study_rows, study_table, study_to_dict
+from learnopt.report.kit.terminal import Paragraph
 from learnopt.report.substations.text import (
     bill_of_materials,
     plan_table,
@@ -74,7 +74,7 @@ class ConductorStudy(Answer):
 
     def rendered(self) -> RenderableType:
         """What ``learnopt plan conductors`` prints."""
-        said = (Text(f"{mode.value}: {result.message}") for mode, result in self.results.items())
+        said = (Paragraph(f"{mode.value}: {result.message}") for mode, result in self.results.items())
         return Group(study_table(self.problem, self.results), *said)
 
     def report(self, path: str | Path) -> Path:
@@ -104,7 +104,7 @@ class ConductorStudy(Answer):
 
         said = [*(f"{mode.value}: {result.message}" for mode, result in self.results.items()), *self.notes]
         rows = study_rows(self.problem, self.results)
-        return table(STUDY_HEAD, rows, (1, 2, 3, 4, 5, 6)) + "".join(f"<p>{escape(s)}</p>" for s in said)
+        return table(STUDY_HEAD, rows, NUMERIC) + "".join(f"<p>{escape(s)}</p>" for s in said)
 
 
 def plan_conductors(

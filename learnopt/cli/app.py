@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import locale
 import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
@@ -154,6 +156,8 @@ def run(arguments: list[str] | None = None) -> None:
     a traceback.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_TIME, "")  # dates as this reader writes them
     try:
         code = app(args=given, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

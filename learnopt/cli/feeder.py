@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from learnopt.cli.options import (
     AcceptOption,
@@ -37,6 +35,7 @@ from learnopt.io.files import check_writable
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
+from learnopt.report.kit.terminal import Listing, Paragraph
 from learnopt.studies.configuration.check import state_of
 from learnopt.studies.configuration.switching_order import normal_state
 
@@ -54,15 +53,10 @@ def cases(json_output: JsonOption = False) -> None:
     if json_output:
         typer.echo(json.dumps({"cases": [{"name": name, **entry} for name, entry in index.items()]}))
         return
-    table = Table()
-    for column in ("case", "buses", "branches", "loops"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("title", ratio=3)
-    table.add_column("source", ratio=2)
-    for name, entry in index.items():
-        numbers = (str(entry[key]) for key in ("buses", "branches", "loops"))
-        table.add_row(name, *numbers, escape(entry["title"]), escape(str(entry.get("doi") or entry["source"])))
-    stdout.print(table)
+    head = ("case", "buses", "branches", "loops", "title")
+    rows = [(name, *(str(entry[key]) for key in head[1:])) for name, entry in index.items()]
+    stdout.print(Listing(head, rows, (1, 2, 3)))
+    stdout.print(Paragraph("Sources and licences: learnopt cases --json", "dim"))
 
 
 def _ids(open_ids: str | None) -> list[str] | None:

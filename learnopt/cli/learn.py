@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
 
 from learnopt.cli.options import JsonOption, stderr, stdout
 from learnopt.errors import DataError
+from learnopt.report.kit.terminal import Listing, Paragraph
 
 
 def train(
@@ -108,11 +108,12 @@ def calibrate(
         answer = {"checkpoint": str(target), "calibration": card.calibration, "metrics": card.metrics}
         typer.echo(json.dumps(answer, default=str))
         return
-    fixing = Table("alpha", "coverage %", "instances with a wrong fixing % [95 %]", "free switches per loop")
+    rows = []
     for alpha, row in card.metrics["test"]["fixing"].items():
         rate = f"{100 * row['failure_rate']:.2f} [{100 * row['failure_low']:.2f}, {100 * row['failure_high']:.2f}]"
-        fixing.add_row(alpha, f"{100 * row['coverage']:.1f}", rate, f"{row['free_per_loop']:.2f}")
-    stdout.print(fixing)
+        rows.append((alpha, f"{100 * row['coverage']:.1f}", rate, f"{row['free_per_loop']:.2f}"))
+    head = ("alpha", "coverage %", "instances with a wrong fixing % [95 %]", "free switches per loop")
+    stdout.print(Listing(head, rows, range(4)))
     stdout.print(f"Checkpoint {target}: {card.metrics['test']['n']} test instances", highlight=False, markup=False)
 
 
@@ -157,11 +158,17 @@ def evaluate(
         answer = {name: values.as_dict() for name, values in metrics.items()}
         typer.echo(json.dumps({"measured_on": measured.sentence, "methods": answer}, allow_nan=False))
         return
-    table = Table(Column("method", overflow="fold"))
-    for heading in ("exact %", "right %", "mean regret %", "max regret %", "not radial", "no flow"):
-        table.add_column(heading, justify="right")
-    for name, m in metrics.items():
-        table.add_row(
+    head = (
+        "method",
+        "exact tree %",
+        "branches right %",
+        "mean regret %",
+        "max regret %",
+        "not radial",
+        "no power flow",
+    )
+    rows = [
+        (
             name,
             f"{100 * m.tree_rate:.1f}",
             f"{100 * m.branch_accuracy:.1f}",
@@ -170,13 +177,14 @@ def evaluate(
             str(m.n_not_admissible),
             str(m.n_not_converged),
         )
-    stdout.print(table)
+        for name, m in metrics.items()
+    ]
+    stdout.print(Listing(head, rows, range(1, 7)))
     first = metrics["model"]
-    stdout.print(measured.sentence, highlight=False, markup=False)
+    stdout.print(Paragraph(measured.sentence))
     stdout.print(f"{first.distinct_labels} distinct labels; ece {first.ece:.4f}", highlight=False)
-    fixing = Table("alpha", "tau", "coverage %", "wrong fixings %", "instances with a wrong fixing %", "free per loop")
-    for alpha, row in first.fixing.items():
-        fixing.add_row(
+    fixing = [
+        (
             f"{alpha:g}",
             "none" if row.tau is None else f"{row.tau:.3g}",
             f"{100 * row.coverage:.1f}",
@@ -184,4 +192,7 @@ def evaluate(
             f"{100 * row.failure_rate:.2f} [{100 * row.failure_low:.2f}, {100 * row.failure_high:.2f}]",
             f"{row.free_per_loop:.2f}",
         )
-    stdout.print(fixing)
+        for alpha, row in first.fixing.items()
+    ]
+    risks = ("wrong fixings %", "instances with a wrong fixing %")
+    stdout.print(Listing(("alpha", "tau", "coverage %", *risks, "free per loop"), fixing, range(6)))

@@ -16,9 +16,15 @@ Pereira (2009), tables III and VI (feeder currents of the 33-bus and the 70-bus 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
-from learnopt.network import Configuration, Evaluation, Floats, Ints, Network
+from learnopt.network import Bools, Configuration, Evaluation, Floats, Ints, Network
+from learnopt.physics.rooted_tree import rooted
+
+UPSTREAM = -1
+"""Stands for what lies between a source and its busbar: transformers and supply lines."""
 
 
 def feeder_heads(network: Network) -> Ints:
@@ -38,6 +44,38 @@ def feeder_heads(network: Network) -> Ints:
         heads.update(onward or [through])
     heads.discard(-1)
     return np.array(sorted(heads), dtype=np.int64)
+
+
+def fed_by(network: Network, closed: Bools, busbars: Collection[int] = ()) -> Ints | None:
+    """Feeder of every bus as the branch at its outlet, shape (n_bus,); None where the state is not radial.
+
+    An outlet is the first line behind the transformers and couplers of a station; where a source has none, a branch at
+    the busbar. :data:`UPSTREAM` stands for buses before all outlets.
+
+    Parameters
+    ----------
+    busbars
+        Buses that count as busbars besides: what leaves them begins a feeder, what joins them lies inside a station.
+    """
+    tree = rooted(network, closed)
+    if tree is None:
+        return None
+    order, parent, feed = (array.tolist() for array in tree)
+    heads = set(feeder_heads(network).tolist())
+    other_level = network.kv[network.from_bus] != network.kv[network.to_bus]
+    station = ((network.r == 0) & (network.x == 0)) | (network.ratio != 1) | other_level
+    bars = np.isin(np.arange(network.n_bus), list(busbars))
+    station |= bars[network.from_bus] & bars[network.to_bus]
+    at = [UPSTREAM] * network.n_bus
+    inside = [False] * network.n_bus  # reached from a source through couplers and transformers only
+    for k in order:
+        if (p := parent[k]) < 0:
+            continue
+        e = feed[k]
+        inside[k] = at[p] == UPSTREAM and bool(station[e])
+        outlet = at[p] == UPSTREAM and not station[e] and (inside[p] or e in heads)
+        at[k] = e if outlet else at[p]
+    return np.array(at, dtype=np.int64)
 
 
 def feeder_currents(network: Network, configuration: Configuration, current_a: Floats) -> dict[int, float]:

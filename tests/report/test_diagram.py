@@ -11,7 +11,7 @@ from learnopt.errors import UnsupportedError
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.physics import evaluate
 from learnopt.report.drawing.diagram import one_line_figure
-from learnopt.report.drawing.diagram_html import one_line_plot
+from learnopt.report.drawing.diagram_html import one_line_sheet
 from learnopt.report.drawing.files import write_diagram
 from learnopt.report.drawing.one_line import one_line
 from learnopt.report.drawing.profile import voltage_profile
@@ -76,12 +76,11 @@ def test_texts_of_the_mouse(case33: Network) -> None:
     problem = ReconfigurationProblem.of(case33)
     normal = case33.normal_configuration
     scene = one_line(problem, normal, evaluate(problem, normal))
-    assert scene.bus_text(17) == ["bus 18", "0.9131 pu = 11.560 kV", "load 90.00 kW, 40.00 kvar"]
+    assert scene.bus_text(17) == ["bus 18", "0.9131 pu = 11.560 kV", "load 90.00 kW, 40.00 kvar", "fed by 2"]
     assert scene.branch_text(0)[:2] == ["branch 1 (1 – 2)", "closed"]
     assert scene.branch_text(0)[2].startswith("210.4 A, loss 12.2")
     assert scene.branch_text(32) == ["branch 33 (21 – 8)", "open"]
-    hover = [t for trace in one_line_plot([scene]).data for t in (trace.hovertext or ())]
-    assert "<br>".join(scene.bus_text(17)) in hover
+    assert scene.bus_text(17) in [spot.lines for spot in one_line_sheet(scene).spots]
 
 
 def test_drawn_without_a_power_flow() -> None:

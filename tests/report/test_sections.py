@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_network
 from report_results import solved
 
-from learnopt.io.files import write_text
 from learnopt.network import Alternative, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import evaluate
-from learnopt.report.configuration.feeders import UPSTREAM, feeders
+from learnopt.physics.balance import UPSTREAM
+from learnopt.report.configuration.feeders import feeders
 from learnopt.report.configuration.page import report_html
 from learnopt.report.configuration.text import plan_of
 from learnopt.report.drawing.map_layout import layout_of
@@ -88,18 +85,3 @@ def test_map_keeps_shape_and_tells_buses_apart() -> None:
     north = layout_of(replace(net, coordinates=np.array([[8.0, 60.0], [8.2, 60.0], [8.2, 60.1], [8.3, 60.1]])))
     sides = np.abs(np.diff(np.column_stack([north.x, north.y]), axis=0)).max(axis=1)
     assert sides[0] == pytest.approx(sides[1], rel=0.01), "a degree of longitude is half one of latitude there"
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
-def test_a_browser_renders_the_page_without_errors(case33: Network, tmp_path: Path) -> None:
-    """Chromium draws both interactive pictures and writes no error to its console."""
-    problem = ReconfigurationProblem.of(case33)
-    page = tmp_path / "r.html"
-    write_text(page, report_html(problem, solved(problem, case33.configuration(OPTIMUM))))
-    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    done = subprocess.run(
-        [*browser, f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=8000", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr
-    assert done.stdout.count('class="main-svg"') >= 2

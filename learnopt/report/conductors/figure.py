@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from learnopt.network import Floats
 from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
-from learnopt.network.names import branch_label, bus_label
-from learnopt.report.drawing.axes import paper
-from learnopt.report.drawing.one_line import INK, PALE, TIE, VIOLATED
+from learnopt.network.names import branch_label, branch_short, bus_label, bus_short
+from learnopt.report.drawing.colours import INK, LINE, TIE, VIOLATED
 from learnopt.report.drawing.positions import Layout
-from learnopt.report.kit.numbers import escaped
+from learnopt.report.kit.chart import Chart, Series
+from learnopt.report.kit.sheet import Key, Label, Lines, Marks, Sheet, Spot
 from learnopt.studies.conductors.engine import ConductorResult
 
 _COLOURS = colormaps["viridis_r"]
@@ -43,72 +41,39 @@ def _name(problem: ConductorProblem, t: int) -> str:
     return problem.catalogue[t].name if t >= 0 else "no conductor"
 
 
-def plan_plot(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) -> go.Figure:
-    """Map of a plan for the screen: one trace per conductor and state, ids and lengths under the mouse."""
-    net, figure = problem.network, go.Figure(layout={"template": None})
+def plan_sheet(problem: ConductorProblem, plan: ConductorPlan, layout: Layout, title: str) -> Sheet:
+    """Map of a plan for a page: conductors by colour and width, ids and lengths where one points."""
+    net = problem.network
+    layers: list[Lines | Marks] = []
     for t, state, members in _groups(problem, plan):
         colour, width = _style(problem, t)
-        points: list[list[float | None]] = [[], []]
-        for e in members:
-            for axis in (0, 1):
-                points[axis] += [*np.round(layout.routes[e][:, axis], 3).tolist(), None]
-        line = {"color": colour, "width": width if state else 1.2, "dash": "solid" if state else "dot"}
-        name = escaped(_name(problem, t) + ("" if state else " (open)"))
-        figure.add_scatter(x=points[0], y=points[1], mode="lines", line=line, name=name, hoverinfo="skip")
-        middles = np.round(layout.middles[members], 3)
-        text = [
-            f"branch {escaped(branch_label(net, e))}: {escaped(_name(problem, t))}, {problem.length_km[e]:.3f} km"
-            f"{'' if state else ', open'}"
-            for e in members
-        ]
-        figure.add_scatter(
-            x=middles[:, 0].tolist(),
-            y=middles[:, 1].tolist(),
-            mode="markers",
-            marker={"size": 11, "color": "rgba(0,0,0,0)"},
-            hovertext=text,
-            hoverinfo="text",
-            showlegend=False,
-        )
-    roots = net.substations
-    places = (
-        (np.arange(net.n_bus), {"size": 5, "color": INK}),
-        (roots, {"size": 12, "color": INK, "symbol": "square"}),
-    )
-    for buses, marker in places:
-        figure.add_scatter(
-            x=layout.x[buses].tolist(),
-            y=layout.y[buses].tolist(),
-            mode="markers",
-            marker=marker,
-            hovertext=[f"bus {escaped(bus_label(net, k))}" for k in buses],
-            hoverinfo="text",
-            showlegend=False,
-        )
-    bare = {"visible": False, "fixedrange": False}
-    figure.update_layout(height=560, margin={"l": 10, "r": 10, "t": 10, "b": 10}, xaxis=bare, yaxis=bare,
-                         paper_bgcolor="white", plot_bgcolor="white", font={"color": INK, "size": 12})  # fmt: skip
-    return figure
+        routes = [layout.routes[e] for e in members]
+        layers.append(Lines(routes, colour, width if state else 1.2, "" if state else "3 3"))
+    at = np.column_stack([layout.x, layout.y])
+    layers += [Marks(at, INK, 5.0), Marks(at[net.substations], INK, 12.0, square=True)]
+    spots = [Spot(x, y, [f"bus {bus_label(net, k)}"]) for k, (x, y) in enumerate(at.tolist())]
+    for e, (x, y) in enumerate(layout.middles.tolist()):
+        kind = _name(problem, int(plan.conductor[e]))
+        mode = "" if plan.configuration.closed[e] else ", open"
+        spots.append(Spot(x, y, [f"branch {branch_label(net, e)}", f"{kind}, {problem.length_km[e]:.3f} km{mode}"]))
+    labels = [Label(*_pair(at[k]), bus_short(net, k), INK, 0, "bold") for k in net.substations.tolist()]
+    for e in np.flatnonzero(~plan.configuration.closed).tolist():
+        labels.append(Label(*_pair(layout.middles[e]), branch_short(net, e), LINE, 1))
+    labels += [Label(x, y, bus_short(net, k), "#7B8794", 2) for k, (x, y) in enumerate(at.tolist())]
+    return Sheet(title, "", layers, labels, spots, even=layout.on_map)
 
 
-def plan_figure(problem: ConductorProblem, plan: ConductorPlan, layout: Layout) -> Figure:
-    """Map of a plan for paper."""
-    figure = paper(11.0, 6.0)
-    axes = figure.add_subplot()
-    axes.set_axis_off()
-    for t, state, members in _groups(problem, plan):
+def _pair(place: Floats) -> tuple[float, float]:
+    return float(place[0]), float(place[1])
+
+
+def plan_keys(problem: ConductorProblem, plan: ConductorPlan) -> list[Key]:
+    """Conductors in use, and open branches."""
+    keys = []
+    for t in np.unique(plan.conductor[plan.configuration.closed]).tolist():
         colour, width = _style(problem, t)
-        for i, e in enumerate(members):
-            label = _name(problem, t) if i == 0 and state else None
-            style = "solid" if state else (0, (2, 2))
-            axes.plot(
-                *layout.routes[e].T, color=colour, linewidth=0.7 * width if state else 0.9, linestyle=style, label=label
-            )
-    axes.scatter(layout.x, layout.y, s=6, color=INK, zorder=3)
-    roots = problem.network.substations
-    axes.scatter(layout.x[roots], layout.y[roots], s=60, marker="s", color=INK, zorder=4)
-    figure.legend(loc="outside right center", fontsize=8, frameon=False)
-    return figure
+        keys.append(Key("line", colour, _name(problem, t), width))
+    return [*keys, Key("dash", TIE, "open", 1.5)]
 
 
 def _profiles(results: Mapping[Mode, ConductorResult]) -> Iterator[tuple[str, str, Floats]]:
@@ -118,36 +83,17 @@ def _profiles(results: Mapping[Mode, ConductorResult]) -> Iterator[tuple[str, st
             yield colour, f"{mode.value.replace('_', '-')}: lowest {lowest:.4f} pu", result.evaluation.vm
 
 
-def profiles_plot(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> go.Figure:
+def profiles_chart(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Chart:
     """Voltage of every bus in every scenario, buses in the order of the file."""
-    net, figure = problem.network, go.Figure(layout={"template": None})
-    ids = [escaped(bus_label(net, k)) for k in range(net.n_bus)]
+    net = problem.network
+    place = np.arange(net.n_bus, dtype=float)
+    series = []
     for colour, name, vm in _profiles(results):
-        figure.add_scatter(x=list(range(net.n_bus)), y=np.round(vm, 5).tolist(), mode="lines+markers", name=name,
-                           line={"color": colour, "width": 1.6}, marker={"size": 4}, hovertext=ids)  # fmt: skip
-    for limit in (problem.feeder.vm_min, problem.feeder.vm_max):
-        drawn = [float(v) if 0 < v < np.inf else None for v in limit]
-        if any(drawn):
-            figure.add_scatter(x=list(range(net.n_bus)), y=drawn, mode="lines", showlegend=False, hoverinfo="skip",
-                               line={"color": VIOLATED, "dash": "dash", "width": 1, "shape": "hvh"})  # fmt: skip
-    step = max(net.n_bus // 40, 1)
-    ticks = {"tickvals": list(range(0, net.n_bus, step)), "ticktext": ids[::step], "title": {"text": "bus"}}
-    scale = {"title": {"text": "bus voltage [pu]"}, "tickformat": ".3f"}
-    figure.update_layout(height=440, margin={"l": 70, "r": 20, "t": 20, "b": 60}, paper_bgcolor="white",
-                         plot_bgcolor="white", xaxis={**ticks, "gridcolor": PALE},
-                         yaxis={**scale, "gridcolor": PALE})  # fmt: skip
-    return figure
-
-
-def profiles_figure(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Figure:
-    """The same for paper."""
-    figure = paper(10.0, 4.2)
-    axes = figure.add_subplot()
-    for colour, name, vm in _profiles(results):
-        axes.plot(vm, color=colour, linewidth=1.2, marker="o", markersize=2, label=name)
-    for limit in (problem.feeder.vm_min, problem.feeder.vm_max):
-        drawn = np.where((limit > 0) & (limit < np.inf), limit, np.nan)
-        axes.step(range(len(drawn)), drawn, where="mid", color=VIOLATED, linewidth=1, linestyle=(0, (6, 3)))
-    axes.set(xlabel="bus, in the order of the file", ylabel="bus voltage [pu]")
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-    return figure
+        texts = [f"bus {bus_label(net, k)}: {v:.4f} pu" for k, v in enumerate(vm)]
+        series.append(Series(name, place, vm, colour, texts=texts, marker="round"))
+    for name, limit in (("lower limit", problem.feeder.vm_min), ("upper limit", problem.feeder.vm_max)):
+        known = np.where((limit > 0) & (limit < np.inf), limit, np.nan)
+        if np.isfinite(known).any():
+            series.append(Series(name, place, known, VIOLATED, "step", dash="6 3", width=1))
+    ticks = (place.tolist(), [bus_short(net, k) for k in range(net.n_bus)])
+    return Chart("bus, in the order of the file", "bus voltage [pu]", series, ticks=ticks, height=400)

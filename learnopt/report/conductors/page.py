@@ -11,15 +11,14 @@ from learnopt.io.files import write_text
 from learnopt.network import Network
 from learnopt.network.conductors import ConductorProblem, Mode
 from learnopt.network.names import branch_label, bus_label
-from learnopt.report.conductors.figure import plan_figure, plan_plot, profiles_figure, profiles_plot
-from learnopt.report.conductors.text import STUDY_HEAD, bill_rows, study_rows
+from learnopt.report.conductors.figure import plan_keys, plan_sheet, profiles_chart
+from learnopt.report.conductors.text import NUMERIC, STUDY_HEAD, bill_rows, study_rows
 from learnopt.report.drawing.layout import one_line_layout
-from learnopt.report.kit.files import plot_div
+from learnopt.report.kit.chart import chart_html
 from learnopt.report.kit.numbers import escaped, number
-from learnopt.report.kit.page import figures, page, table
+from learnopt.report.kit.page import page, table
+from learnopt.report.kit.sheet import pictures
 from learnopt.studies.conductors.engine import ConductorResult
-
-_VECTOR_BUSES = 1500
 
 
 def write_plan_report(path: Path, problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> None:
@@ -54,7 +53,7 @@ def _scenarios(problem: ConductorProblem, results: Mapping[Mode, ConductorResult
         for mode, result in results.items()
     )
     head = [f"{STUDY_HEAD[1]} [{problem.costs.currency}]" if k == 1 else name for k, name in enumerate(STUDY_HEAD)]
-    rows = table(head, study_rows(problem, results), (1, 2, 3, 4, 5, 6, 8))
+    rows = table(head, study_rows(problem, results), NUMERIC)
     return f"<section><h2>Scenarios</h2>{rows}{words}</section>"
 
 
@@ -64,12 +63,8 @@ def _maps(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) ->
     for mode, result in results.items():
         if result.plan is not None and (mode is list(results)[-1] or mode is Mode.BASE):
             name = mode.value.replace("_", "-")
-            plot = plot_div(plan_plot(problem, result.plan, layout), f"map-{mode.value}")
-            drawing = plan_figure(problem, result.plan, layout)
-            parts.append(
-                f"<h3>{name}</h3>"
-                + figures(plot, [(f"map of {name}", drawing)], problem.network.n_bus <= _VECTOR_BUSES)
-            )
+            sheet = plan_sheet(problem, result.plan, layout, name)
+            parts.append(pictures([sheet], plan_keys(problem, result.plan)))
     hint = "Positions are schematic. Colour and width: conductor, darker and wider is thicker; dashed: open."
     return f"<section><h2>Map</h2><p class=note>{hint}</p>{''.join(parts)}</section>" if parts else ""
 
@@ -77,9 +72,7 @@ def _maps(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) ->
 def _profiles(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:
     if not any(result.evaluation is not None for result in results.values()):
         return ""
-    plot = plot_div(profiles_plot(problem, results), "voltages")
-    drawing = [("voltage profiles", profiles_figure(problem, results))]
-    return f"<section><h2>Voltage profile</h2>{figures(plot, drawing, True)}</section>"
+    return f"<section><h2>Voltage profile</h2>{chart_html(profiles_chart(problem, results))}</section>"
 
 
 def _conductors(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> str:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from learnopt.io.files import safe_cell, write_atomically
 from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.network.names import open_labels
 from learnopt.report.kit.numbers import number, percent
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Listing
 from learnopt.studies.conductors.engine import ConductorResult
 
 
@@ -75,6 +74,8 @@ STUDY_HEAD = (
     "gap",
     "status",
 )
+NUMERIC = (1, 2, 3, 4, 5, 6, 8)
+"""Columns of numbers in :data:`STUDY_HEAD`."""
 
 
 def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> list[tuple[str, ...]]:
@@ -89,8 +90,8 @@ def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult
                 number(result.total_cost, 6),
                 number(result.investment_cost, 6),
                 number(result.energy_cost, 6),
-                "–" if saved is None else f"{100 * saved:.2f} %",
-                "–" if known is None else f"{known.loss_kw:.2f}",
+                "–" if saved is None else f"{number(100 * saved)} %",
+                "–" if known is None else number(known.loss_kw),
                 "–" if known is None else f"{known.min_voltage_pu:.4f}",
                 ", ".join(opened) or "–",
                 "–" if result.gap is None else percent(result.gap),
@@ -100,10 +101,10 @@ def study_rows(problem: ConductorProblem, results: Mapping[Mode, ConductorResult
     return rows
 
 
-def study_table(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Table:
+def study_table(problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> Listing:
     """The scenarios side by side, for the terminal."""
     title = f"{problem.network.name}, {problem.costs.currency}"
-    return text_table(title, STUDY_HEAD, study_rows(problem, results))
+    return Listing(STUDY_HEAD, study_rows(problem, results), NUMERIC, title)
 
 
 def bill_rows(problem: ConductorProblem, plan: ConductorPlan) -> list[dict[str, Any]]:

@@ -7,29 +7,17 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.io.files import write_text
 from learnopt.network.held import held_in_words, held_to_dicts
-from learnopt.network.names import bus_label, label, open_names
+from learnopt.network.names import branch_label, bus_label, open_labels, open_names
 from learnopt.report.configuration.text import balance_to_dict, phases_to_dict, rated
-from learnopt.report.kit.numbers import escaped
+from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.origin import origin_to_dict, warnings_html, with_origin
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Listing, paragraphs
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
-
-_SHOWN = (
-    "radial",
-    "fixed_loops",
-    "converged",
-    "loss_kw",
-    "min_voltage_pu",
-    "min_voltage_bus",
-    "max_loading",
-    "operations",
-)
 
 
 def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
@@ -63,18 +51,34 @@ def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
     }
 
 
-def check_rows(check: Check, origin: Origin) -> list[tuple[str, str]]:
+def check_rows(check: Check) -> list[tuple[str, str]]:
     """Figures in words: name and value."""
-    answer = check_to_dict(check, origin)
-    if check.evaluation.converged:
-        answer["min_voltage_bus"] = label(answer["min_voltage_bus"], answer["min_voltage_bus_name"])
-    rows = [(key, str(answer[key])) for key in _SHOWN]
+    problem, evaluation, net = check.problem, check.evaluation, check.problem.network
+    fixed = int(problem.chords.sum())
+    radial = "yes" if not check.faults else "no"
+    rows = [("radial", f"{radial}, but for {fixed} fixed loop{'' if fixed == 1 else 's'}" if fixed else radial)]
+    if not evaluation.converged:
+        rows.append(("power flow", "none"))
+    else:
+        lowest = int(np.argmin(evaluation.vm))
+        rows += [
+            ("loss", f"{number(evaluation.loss_kw)} kW"),
+            ("lowest voltage", f"{evaluation.min_voltage_pu:.4f} pu (bus {bus_label(net, lowest)})"),
+            ("highest loading", _loading(check)),
+        ]
     if (phases := check.phases) is not None:
-        net = check.problem.network
         where = [bus_label(net, net.bus_index[str(bus)]) for bus in (phases.highest_bus, phases.unbalance_bus)]
         rows.append(("highest voltage of a phase", f"{phases.highest_pu:.4f} pu (bus {where[0]})"))
         rows.append(("voltage unbalance", f"{100 * phases.unbalance:.2f} % (bus {where[1]})"))
-    return rows
+    opened = ", ".join(open_labels(net, check.configuration)) or "none"
+    return [*rows, ("open branches", opened), ("operations", str(problem.operations(check.configuration)))]
+
+
+def _loading(check: Check) -> str:
+    if not rated(check.problem):
+        return "not known: the file has no ampacities"
+    worst = int(np.argmax(check.evaluation.loading))
+    return f"{100 * check.evaluation.max_loading:.0f} % (branch {branch_label(check.problem.network, worst)})"
 
 
 def check_sentences(check: Check) -> list[str]:
@@ -86,15 +90,17 @@ def check_sentences(check: Check) -> list[str]:
 
 def check_table(check: Check, origin: Origin) -> RenderableType:
     """The figures and what is violated, for the terminal."""
-    table = text_table("", ("", check.problem.network.name), check_rows(check, origin))
-    return Group(with_origin(origin, table), *map(Text, check_sentences(check)))
+    table = Listing(("", check.problem.network.name), check_rows(check))
+    return Group(with_origin(origin, table), *paragraphs(check_sentences(check)))
 
 
 def write_check_report(path: Path, check: Check, origin: Origin) -> None:
     """Write the check as one self-contained HTML file, with a diagram and voltages where there is a power flow."""
-    from learnopt.report.drawing.diagram import one_line_figure
-    from learnopt.report.drawing.profile import profile_figure, voltage_profile
-    from learnopt.report.kit.page import drawing, page, table
+    from learnopt.report.drawing.diagram_html import one_line_html
+    from learnopt.report.drawing.one_line import one_line
+    from learnopt.report.drawing.profile import profile_chart, voltage_profile
+    from learnopt.report.kit.chart import chart_html
+    from learnopt.report.kit.page import page, table
 
     problem, net = check.problem, check.problem.network
     title = f"Check of {net.title or net.name}"
@@ -102,17 +108,17 @@ def write_check_report(path: Path, check: Check, origin: Origin) -> None:
     sections = [
         f"<header><h1>{escaped(title)}</h1><p>{escaped(net.name)} · open: {escaped(opened)}</p></header>",
         warnings_html(origin),
-        f"<section><h2>Figures</h2>{table((), check_rows(check, origin), kind='facts')}</section>",
+        f"<section><h2>Figures</h2>{table((), check_rows(check), kind='facts')}</section>",
         "<section><h2>What it breaks</h2>"
         + (table((), [(sentence,) for sentence in check.violations]) if check.violations else "<p>nothing</p>")
         + "".join(f"<p>{escaped(s)}</p>" for s in check_sentences(check)[len(check.violations) :])
         + "</section>",
     ]
     if not check.faults and check.evaluation.converged:
-        figure = one_line_figure(problem, check.configuration, check.evaluation, net.normal_configuration)
-        sections.append(f"<section><h2>One-line diagram</h2>{drawing('one-line diagram', figure)}</section>")
+        scene = one_line(problem, check.configuration, check.evaluation, net.normal_configuration)
+        sections.append(f"<section><h2>One-line diagram</h2>{one_line_html([scene])}</section>")
         profile = voltage_profile(problem, check.configuration, check.evaluation)
         if profile is not None:
-            voltages = drawing("voltage profile", profile_figure(problem, None, profile))
+            voltages = chart_html(profile_chart(problem, None, profile))
             sections.append(f"<section><h2>Voltage profile</h2>{voltages}</section>")
     write_text(path, page(title, sections))

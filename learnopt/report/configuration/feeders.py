@@ -1,8 +1,4 @@
-"""Loss, load and current of every feeder, that is of everything behind one outlet of a substation's busbar.
-
-An outlet is the first line behind the transformers and couplers of a station; where a source has none, a branch at the
-busbar as in :mod:`learnopt.physics.balance`.
-"""
+"""Loss, load and current of every feeder: everything behind one outlet (:func:`learnopt.physics.balance.fed_by`)."""
 
 from __future__ import annotations
 
@@ -12,12 +8,9 @@ import numpy as np
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.topology import without_chords
-from learnopt.physics.balance import feeder_heads
+from learnopt.physics.balance import UPSTREAM, fed_by
 from learnopt.physics.judge import branch_loss_kw
 from learnopt.physics.rooted_tree import rooted
-
-UPSTREAM = -1
-"""Stands for what lies between a source and its busbar: transformers and supply lines."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +41,14 @@ def feeders(
 ) -> dict[int, Feeder]:
     """Feeders of a radial configuration by their head; empty without a power flow. The losses sum to the whole."""
     net = problem.network
-    tree = rooted(net, configuration.closed)
-    if tree is None or evaluation is None or not evaluation.converged:
+    tree, of_bus = rooted(net, configuration.closed), fed_by(net, configuration.closed)
+    if tree is None or of_bus is None or evaluation is None or not evaluation.converged:
         return {}
-    order, parent, feed = (array.tolist() for array in tree)
-    heads = set(feeder_heads(net).tolist())
-    station = ((net.r == 0) & (net.x == 0)) | (net.ratio != 1) | (net.kv[net.from_bus] != net.kv[net.to_bus])
+    feed = tree[2].tolist()
     loss = branch_loss_kw(problem, evaluation)
-    at = [UPSTREAM] * net.n_bus
-    inside = [False] * net.n_bus  # reached from a source through couplers and transformers only
-    for k in order:
-        if (p := parent[k]) < 0:
-            continue
-        e = feed[k]
-        inside[k] = at[p] == UPSTREAM and bool(station[e])
-        outlet = at[p] == UPSTREAM and not station[e] and (inside[p] or e in heads)
-        at[k] = e if outlet else at[p]
-    of_bus = np.array(at)
     chords = np.flatnonzero(configuration.closed & ~without_chords(net, configuration.closed))
     found = {}
-    for head in sorted(set(at), key=lambda e: (e == UPSTREAM, e)):
+    for head in sorted(set(of_bus.tolist()), key=lambda e: (e == UPSTREAM, e)):
         buses = np.flatnonzero(of_bus == head)
         branches = [feed[k] for k in buses.tolist() if feed[k] >= 0]
         branches += chords[of_bus[net.from_bus[chords]] == head].tolist()

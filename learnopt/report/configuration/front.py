@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from learnopt.network import ReconfigurationProblem, Result
 from learnopt.report.configuration.text import proven_bound_kw
 from learnopt.report.drawing.axes import paper, quiet
-from learnopt.report.drawing.one_line import CLOSE, LINE, TIE
+from learnopt.report.drawing.colours import CLOSE, LINE, TIE
+from learnopt.report.kit.chart import Chart, Series
 
 
 def front_figure(problem: ReconfigurationProblem, points: Sequence[Result]) -> Figure:
     """Least loss for every number of operations, with what is proven to be a lower bound of it."""
-    known = [
-        (problem.operations(p.configuration), p.loss_kw, proven_bound_kw(p))
-        for p in points
-        if p.configuration is not None and p.loss_kw is not None
-    ]
+    known = _known(problem, points)
     figure = paper(10.0, 3.6)
     axes = figure.add_subplot()
     steps, losses = [n for n, _, _ in known], [loss for _, loss, _ in known]
@@ -38,3 +36,25 @@ def front_figure(problem: ReconfigurationProblem, points: Sequence[Result]) -> F
     quiet(axes)
     axes.legend(frameon=False)
     return figure
+
+
+def front_chart(problem: ReconfigurationProblem, points: Sequence[Result]) -> Chart:
+    """The same for a page."""
+    known = _known(problem, points)
+    steps, losses = (np.array([one[k] for one in known], dtype=float) for k in (0, 1))
+    bounds = np.array([np.nan if bound is None else bound for _, _, bound in known])
+    texts = [f"{n} operations: {loss:.1f} kW" for n, loss, _ in known]
+    series = [Series("least loss found", steps, losses, CLOSE, "step", texts=texts, marker="round")]
+    if np.isfinite(bounds).any():
+        series.append(Series("proven lower bound", steps, bounds, TIE, "tick", width=3))
+    ticks = (steps.tolist(), [str(int(n)) for n in steps])
+    return Chart("switching operations", "loss [kW]", series, ticks=ticks, height=300)
+
+
+def _known(problem: ReconfigurationProblem, points: Sequence[Result]) -> list[tuple[int, float, float | None]]:
+    """Operations, loss [kW] and proven bound [kW] of the points that have a configuration."""
+    return [
+        (problem.operations(p.configuration), p.loss_kw, proven_bound_kw(p))
+        for p in points
+        if p.configuration is not None and p.loss_kw is not None
+    ]

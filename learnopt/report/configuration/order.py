@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from learnopt.network import Network, ReconfigurationProblem, Result
 from learnopt.network.names import branch_label, bus_label, ends_label
 from learnopt.physics import evaluate_transition
 from learnopt.physics.phase_judge import judge_in_phases
 from learnopt.report.kit.numbers import finite, number
+from learnopt.report.kit.terminal import Listing
 from learnopt.studies.configuration.switching_order import (
     Judge,
     Operation,
@@ -153,11 +151,9 @@ def interrupted(operation: Operation) -> str:
     return f"{number(operation.interrupted_kw)} kW"
 
 
-def plan_table(net: Network, operations: list[Operation]) -> Table:
+def plan_table(net: Network, operations: list[Operation]) -> Listing:
     """The switching plan for the terminal: what is done, and what is then; readable in 80 columns."""
-    table = Table(title="switching plan", title_justify="left")
-    for column in ("step", "do", _THEN):
-        table.add_column(column, justify="right" if column == "step" else "left")
+    rows = []
     crew = any(o.manual for o in operations)
     for o in operations:
         who = f" ({operated_by(o)})" if crew else ""
@@ -167,5 +163,5 @@ def plan_table(net: Network, operations: list[Operation]) -> Table:
             then.append(f"{o.min_voltage_pu:.4f} pu{loading}")
         if o.transferred_kw or o.transferred_customers:
             then.append(f"moves {transferred(o)}")
-        table.add_row(str(o.step), Text(f"{o.action.value}{who} {what(net, o)}"), Text("; ".join(then)))
-    return table
+        rows.append((str(o.step), f"{o.action.value}{who} {what(net, o)}", "; ".join(then)))
+    return Listing(("step", "do", _THEN), rows, (0,), "switching plan")

@@ -32,21 +32,19 @@ from learnopt.report.configuration.text import (
     substations_rated,
     verdict,
 )
-from learnopt.report.drawing.diagram import draw
-from learnopt.report.drawing.diagram_html import one_line_plot
+from learnopt.report.drawing.colours import feeder_colours
+from learnopt.report.drawing.diagram_html import one_line_html
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.report.drawing.one_line import OneLine, Scale, one_line, why_unsolved
-from learnopt.report.drawing.profile import profile_figure, profile_plot, voltage_profile
-from learnopt.report.kit.files import plot_div
+from learnopt.report.drawing.profile import profile_chart, voltage_profile
+from learnopt.report.kit.chart import chart_html
 from learnopt.report.kit.numbers import escaped, number, percent
 from learnopt.report.kit.origin import warnings_html
-from learnopt.report.kit.page import figures, page, table, tiles
+from learnopt.report.kit.page import page, table, tiles
 from learnopt.studies.configuration.switching_order import Operation, normal_state
 from learnopt.studies.inspection.inspection import inspect_network
 from learnopt.studies.inspection.reconcile import Origin
 
-_VECTOR_BUSES = 1500
-"""Largest network drawn as SVG on paper; larger ones are pixels, which stay small."""
 _LISTED = 40
 """Violations listed in full."""
 
@@ -163,25 +161,24 @@ def _pictures(story: Story) -> str:
     problem, result = story.problem, story.result
     start, target = normal_state(problem), result.configuration
     layout, scale = layout_of(problem.network), Scale.of(problem, story.before, story.after)
+    states = [start] if target is None else [start, target]
+    feeders = feeder_colours(problem.network, layout.bars, *states)
 
     def scene(title: str, **states: object) -> OneLine:
-        return one_line(problem, layout=layout, scale=scale, title=title, **states)  # type: ignore[arg-type]
+        return one_line(problem, layout=layout, scale=scale, title=title, feeders=feeders, **states)  # type: ignore[arg-type]
 
     scenes = [scene("Before", configuration=start, evaluation=story.before, reference=target)]
     if target is not None:
         scenes.append(scene("After", configuration=target, evaluation=result.evaluation, reference=start))
-    plot = plot_div(one_line_plot(scenes), "one-line")
-    drawings = ((f"one-line diagram, {s.title.lower()}", draw(s)) for s in scenes)
     hint = (
         "Buses are at their coordinates, branches are straight lines."
         if layout.on_map
         else "Positions are schematic: columns count branches from the substation."
     )
     return (
-        f'<section><h2>One-line diagram</h2><p class="note lead">{hint} <span class="screen-only">Drag to move, '
-        "scroll to zoom, double click to return; both pictures move together.</span></p>"
-        + figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
-        + "</section>"
+        f'<section><h2>One-line diagram</h2><p class="note lead">{hint} <span class="screen-only">Point at a bus or a '
+        "switch for its figures. Zoom with + and −, a double click or Ctrl and the wheel, then drag; more ids appear, "
+        f"and both pictures move together.</span></p>{one_line_html(scenes)}</section>"
     )
 
 
@@ -191,13 +188,7 @@ def _profile(story: Story) -> str:
     after = None if target is None else voltage_profile(problem, target, story.result.evaluation)
     if before is None and after is None:
         return ""
-    plot = plot_div(profile_plot(problem, before, after), "voltage-profile")
-    drawings = [("voltage profile", profile_figure(problem, before, after))]
-    return (
-        "<section><h2>Voltage profile</h2>"
-        + figures(plot, drawings, problem.network.n_bus <= _VECTOR_BUSES)
-        + "</section>"
-    )
+    return f"<section><h2>Voltage profile</h2>{chart_html(profile_chart(problem, before, after))}</section>"
 
 
 def _violations(story: Story) -> str:

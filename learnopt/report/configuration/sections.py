@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from learnopt.network.names import branch_label, bus_label, open_labels
-from learnopt.report.configuration.feeders import UPSTREAM, feeders
-from learnopt.report.configuration.front import front_figure
+from learnopt.physics.balance import UPSTREAM
+from learnopt.report.configuration.feeders import feeders
+from learnopt.report.configuration.front import front_chart
 from learnopt.report.configuration.head import head_rows
 from learnopt.report.configuration.order import (
     interrupted,
@@ -17,9 +18,10 @@ from learnopt.report.configuration.order import (
 )
 from learnopt.report.configuration.story import Story
 from learnopt.report.configuration.text import pareto_point, settings_rows
-from learnopt.report.drawing.loading import loading_figure
+from learnopt.report.drawing.loading import loading_html
+from learnopt.report.kit.chart import chart_html
 from learnopt.report.kit.numbers import escaped, number
-from learnopt.report.kit.page import drawing, table
+from learnopt.report.kit.page import table
 from learnopt.studies.configuration.switching_order import PlanState, normal_state
 from learnopt.studies.inspection.inspection import Severity
 
@@ -41,7 +43,8 @@ def switching_order(story: Story) -> str:
     dark = any(o.unfed for o in steps)
     head = ["step", "action", *(["by"] if crew else []), "what", "transfers", "state after", "lowest voltage"]
     head += [*(["highest loading"] if loaded else []), *(["loaded buses without supply"] if dark else [])]
-    rows = []
+    rows: list[list[str]] = []
+    unfed = ""
     for o in steps:
         row = [str(o.step), o.action.value, *([operated_by(o)] if crew else []), what(net, o), transferred(o)]
         row += [state_after(o), "–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu"]
@@ -49,7 +52,9 @@ def switching_order(story: Story) -> str:
             row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
         if dark:
             more = " …" if len(o.unfed) > _BUSES else ""
-            row.append(", ".join(bus_label(net, k) for k in o.unfed[:_BUSES]) + more)
+            named = ", ".join(bus_label(net, k) for k in o.unfed[:_BUSES]) + more
+            row.append("as before" if named and named == unfed else named or "none")
+            unfed = named
         rows.append(row)
     found = {o.state for o in steps}
     notes = []
@@ -73,11 +78,7 @@ def switching_order(story: Story) -> str:
         set_first = settings_rows(story.problem, *story.result.settings)
         listed = "; ".join(" ".join(row) for row in set_first)
         notes.append(f"Controls are set before the first step: {listed}.")
-    numeric = [
-        k
-        for k, name in enumerate(head)
-        if name in ("step", "transfers", "state after", "lowest voltage", "highest loading")
-    ]
+    numeric = [k for k, name in enumerate(head) if name in ("step", "lowest voltage", "highest loading")]
     return (
         "<section><h2>Switching plan</h2>"
         + table((), head_rows(story.problem, story.result, steps, story.head), kind="facts")
@@ -123,7 +124,8 @@ def loss_by_feeder(story: Story) -> str:
     for value in ("load_kw", "", "loss_kw"):
         for side in (before, after):
             total.append(number(sum(getattr(f, value) for f in side.values())) if value and side else "–")
-    head = ["outlet", "load [kW] before", "after", "current [A] before", "after", "loss [kW] before", "after"]
+    head = ["outlet", "load before [kW]", "load after [kW]", "current before [A]", "current after [A]"]
+    head += ["loss before [kW]", "loss after [kW]"]
     note = "A feeder is everything behind one outlet of a substation's busbar."
     if len(heads) > len(shown):
         note += f" The {len(shown)} of {len(heads)} with the highest loss."
@@ -133,10 +135,8 @@ def loss_by_feeder(story: Story) -> str:
 
 def loadings(story: Story) -> str:
     """The most loaded branches."""
-    figure = loading_figure(story.problem, story.before, story.after)
-    if figure is None:
-        return ""
-    return f"<section><h2>Highest loadings</h2>{drawing('loadings', figure)}</section>"
+    bars = loading_html(story.problem, story.before, story.after)
+    return f"<section><h2>Highest loadings</h2>{bars}</section>" if bars else ""
 
 
 def rankings(story: Story) -> str:
@@ -151,7 +151,7 @@ def rankings(story: Story) -> str:
             ids = ", ".join(open_labels(net, point.configuration)) if point.configuration else ""
             rows.append((str(one["operations"]), number(one["loss_kw"], 7), bound, one["certificate"], ids))
         head = ("operations", "loss [kW]", "proven bound [kW]", "proof", "open branches")
-        picture = drawing("loss against operations", front_figure(problem, points))
+        picture = chart_html(front_chart(problem, points))
         note = "The least loss that can be reached with a given number of switching operations."
         parts.append(f"<section><h2>Loss against operations</h2><p class=note>{note}</p>{picture}"
                      f"{table(head, rows, (0, 1, 2))}</section>")  # fmt: skip
@@ -196,7 +196,7 @@ def scenarios(story: Story) -> str:
     note = f"One configuration for {len(cells)} scenarios" + (
         "." if len(shown) == len(cells) else f"; the {len(shown)} with the highest loss."
     )
-    head = ("scenario", "weight", "loss before [kW]", "after", "lowest voltage before [pu]", "after")
+    head = ("scenario", "weight", "loss before [kW]", "loss after [kW]", "lowest voltage before [pu]", "after [pu]")
     body = table(head, rows, range(1, 6))
     return f"<section><h2>Scenarios</h2><p class=note>{escaped(note)}</p>{body}</section>"
 

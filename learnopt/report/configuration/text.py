@@ -1,4 +1,4 @@
-"""A result as JSON, as words and as a table for the terminal. Needs neither matplotlib nor plotly."""
+"""A result as JSON, as words and as a table for the terminal. Needs no matplotlib."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from learnopt.network import (
     Certificate,
@@ -34,7 +32,7 @@ from learnopt.report.configuration.head import BLANK, Head, head_rows, head_to_d
 from learnopt.report.configuration.order import operation_to_dict, plan_of, plan_table, reasons, travels
 from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.configuration.switching_order import Operation, normal_state
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -281,7 +279,8 @@ def pareto_rows(
 
 def pareto_table(problem: ReconfigurationProblem, points: Sequence[Result]) -> RenderableType:
     """The front of loss against operations for the terminal."""
-    return text_table("least loss by number of operations", *pareto_rows(problem, points), numeric=range(4))
+    head, rows = pareto_rows(problem, points)
+    return Listing(head, rows, (0, 1, 2), "least loss by number of operations")
 
 
 @dataclass(frozen=True)
@@ -493,9 +492,9 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
     return [*rows, ("limits violated", str(len(before.violations) - loops), violated)]
 
 
-def _risk_table(risk: RiskSummary) -> Table:
+def _risk_table(risk: RiskSummary) -> Listing:
     """What uncertainty costs."""
-    figures = (
+    values = (
         ("expected loss", risk.expected_kw),
         ("conditional value at risk", risk.cvar_kw),
         ("worst loss", risk.worst_kw),
@@ -503,8 +502,8 @@ def _risk_table(risk: RiskSummary) -> Table:
         ("value of the stochastic solution", risk.stochastic_solution_kw),
         ("expected value of perfect information", risk.perfect_information_kw),
     )
-    rows = [(name, number(value, 5)) for name, value in figures]
-    return text_table(f"over the scenarios (least {risk.measure})", ("", "kW"), rows, (1,))
+    rows = [(name, number(value, 5)) for name, value in values]
+    return Listing(("", "kW"), rows, (1,), f"over the scenarios (least {risk.measure})")
 
 
 def result_table(
@@ -518,27 +517,35 @@ def result_table(
     net = problem.network
     words = verdict(problem, result, origin)
     title = f"{net.name}: {result.status.value}"
-    figures = text_table(title, ("", "before", "after"), summary_rows(problem, result), (1, 2))
-    parts: list[RenderableType] = [figures, Text(words.headline, style="bold"), *map(Text, words.sentences)]
+    figures = Listing(("", "before", "after"), summary_rows(problem, result), title=title)
+    parts: list[RenderableType] = [figures, Paragraph(words.headline, "bold"), *paragraphs(words.sentences)]
     if result.configuration is not None:
         ids = ", ".join(open_labels(net, result.configuration))
-        parts.append(Text(f"open branches: {ids}"))
+        parts.append(Paragraph(f"open branches: {ids}"))
         if result.settings:
-            rows = settings_rows(problem, *result.settings)
-            parts.append(text_table("controls, set before the first step", ("control", "where", "setting"), rows, (2,)))
+            settings = settings_rows(problem, *result.settings)
+            title = "controls, set before the first step"
+            parts.append(Listing(("control", "where", "setting"), settings, title=title))
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
-            parts += [plan_table(net, operations), *map(Text, [*reasons(operations), *travels(net, operations)])]
-            parts += [Text(f"{name}: {value}") for name, value in head_rows(problem, result, operations, head)[1:]]
+            parts += [plan_table(net, operations), *paragraphs([*reasons(operations), *travels(net, operations)])]
+            rows = head_rows(problem, result, operations, head)[1:]
+            parts += paragraphs(f"{name}: {value}" for name, value in rows)
+            if result.phases is not None:
+                parts.append(Paragraph(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:
-        best = [
-            (str(rank), number(a.loss_kw, 7), str(problem.operations(a.configuration)), ", ".join(opened))
+        ranked = [
+            (
+                str(rank),
+                number(a.loss_kw, 7),
+                str(problem.operations(a.configuration)),
+                ", ".join(open_labels(net, a.configuration)),
+            )
             for rank, a in enumerate(result.alternatives, 1)
-            for opened in (open_labels(net, a.configuration),)
         ]
         columns = ("rank", "loss [kW]", "operations", "open branches")
-        parts.append(text_table("best configurations", columns, best, (0, 1, 2)))
+        parts.append(Listing(columns, ranked, (0, 1, 2), "best configurations"))
     if result.risk is not None:
         parts.append(_risk_table(result.risk))
-    parts.append(Text(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", style="dim"))
+    parts.append(Paragraph(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", "dim"))
     return with_origin(origin, Group(*parts))

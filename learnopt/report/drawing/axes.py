@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from learnopt.report.drawing.one_line import LINE, PALE
+from learnopt.report.drawing.colours import LINE, PALE
 
 
 def paper(width: float, height: float) -> Figure:

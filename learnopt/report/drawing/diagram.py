@@ -17,20 +17,8 @@ from matplotlib.patheffects import withStroke
 
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.network.names import branch_short, bus_short
-from learnopt.report.drawing.one_line import (
-    CLOSE,
-    INK,
-    LINE,
-    OPEN,
-    PALE,
-    TIE,
-    UNKNOWN,
-    VIOLATED,
-    VOLTAGE_COLOURS,
-    OneLine,
-    Scale,
-    one_line,
-)
+from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, PALE, TIE, VIOLATED
+from learnopt.report.drawing.one_line import UNKNOWN, VOLTAGE_COLOURS, OneLine, Scale, one_line
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import number
 

@@ -1,246 +1,180 @@
-"""One-line diagrams for the screen: zoom, hover with ids, voltages, currents and losses, by plotly."""
+"""One-line diagrams for the screen: who feeds whom by colour, ids that fit, zoom, and facts where one points."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
-from learnopt.network import Bools, Floats, Ints
+from learnopt.network import Floats
 from learnopt.network.names import branch_short, bus_short
-from learnopt.report.drawing.one_line import (
-    CLOSE,
-    INK,
-    LINE,
-    OPEN,
-    PALE,
-    TIE,
-    UNKNOWN,
-    VIOLATED,
-    VOLTAGE_COLOURS,
-    OneLine,
-)
-from learnopt.report.kit.numbers import escaped
+from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, PALE, TIE, VIOLATED
+from learnopt.report.drawing.one_line import UNKNOWN, VOLTAGE_COLOURS, OneLine
+from learnopt.report.kit.numbers import number
+from learnopt.report.kit.sheet import WIDTH, Key, Label, Lines, Marks, Sheet, Spot, pictures
 
-_WIDTH = 1160.0
-"""Width that heights are computed for [px]; the page scales it."""
-_TALLEST = 900.0
-"""Greatest height of a picture [px]."""
-_CROWDED = 9.0
-"""Size of a bus below which a map has no room for ids [px]."""
 _WEIGHTS = 6
-"""Line widths in use: plotly draws one trace per width."""
-_MOST_LABELS = 120
-"""Changed switches whose ids are written into the picture; of more, the mouse tells."""
+"""Line widths in use."""
+_TONES = 12
+"""Colours of voltages in use."""
+_NAMED_FEEDERS = 12
+"""Feeders that the legend names; of more it says how they are coloured."""
+_THIN, _THICK = 1.0, 8.0
+"""Width of a line without loss and of the one that loses most, where buses are far apart."""
 
 
-def one_line_plot(scenes: Sequence[OneLine]) -> go.Figure:
-    """Pictures below each other that zoom together.
+def one_line_html(scenes: Sequence[OneLine]) -> str:
+    """Pictures below each other that zoom together, with their legend.
 
     Parameters
     ----------
     scenes
-        States of one network with a common layout.
+        States of one network with a common layout, scale and colours of feeders.
     """
-    layout = scenes[0].layout
+    return pictures([one_line_sheet(scene) for scene in scenes], one_line_keys(scenes))
+
+
+def one_line_sheet(scene: OneLine) -> Sheet:
+    """What is drawn of a state, back to front."""
+    net, layout = scene.problem.network, scene.layout
+    size = _bus_size(scene)
+    spots = [Spot(layout.x[k], layout.y[k], scene.bus_text(k)) for k in range(net.n_bus)]
+    for e in range(net.n_branch):
+        spots += [Spot(x, y, scene.branch_text(e)) for x, y in layout.switch_places(e).tolist()]
+    layers = [*_ring(scene, size), *_lines(scene, size / 12.0), *_buses(scene, size), *_switches(scene, size)]
+    return Sheet(scene.title, scene.summary, layers, list(_labels(scene)), spots, even=layout.on_map)
+
+
+def _bus_size(scene: OneLine) -> float:
+    """Diameter of a bus: less than a column."""
+    layout = scene.layout
     points = np.concatenate([*layout.routes, *layout.bars.values()])
-    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
-    wide, tall = right - left + 2.0, high - low + 1.6
-    picture = float(np.clip(_WIDTH / wide * tall, 200.0, _TALLEST))
-    head = 56.0
-    if layout.on_map:  # as long in both directions
-        spare = max(0.5 * (_WIDTH / picture * tall - wide), 0.0)
-        left, right = left - spare, right + spare
-    height = len(scenes) * (picture + head) + 40.0
-    figure = go.Figure(layout={"template": None})
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 70, "t": 0, "b": 40},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        font={"color": INK, "size": 12},
-        hovermode="closest",
-        dragmode="pan",
-        hoverlabel={"align": "left"},
-        legend={"orientation": "h", "y": 0, "x": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+    columns = float(np.nanmax(points[:, 0]) - np.nanmin(points[:, 0]))
+    if layout.on_map:
+        columns = max(columns, float(np.nanmax(points[:, 1]) - np.nanmin(points[:, 1])) * WIDTH / 900)
+    return float(np.clip(0.34 * WIDTH / (columns + 2), 2.0, 12.0))
+
+
+def _ring(scene: OneLine, size: float) -> Iterable[Marks]:
+    low = scene.lowest
+    if low is not None and low not in scene.layout.bars:
+        yield Marks(_at(scene, [low]), "#fff", size + 9, INK, 1.6)
+
+
+def _at(scene: OneLine, buses: Sequence[int]) -> Floats:
+    return np.column_stack([scene.layout.x, scene.layout.y])[list(buses)].reshape(-1, 2)
+
+
+def _lines(scene: OneLine, scale: float) -> Iterable[Lines]:
+    """Branches: open ones dashed, closed ones in the colour of their feeder, changed ones with a border."""
+    layout, closed = scene.layout, scene.closed
+    tree = layout.child >= 0
+    closing, opening = scene.marked(closing=True), scene.marked(closing=False)
+    thin = max(scale, 0.35)
+
+    def routes(mask: np.ndarray) -> list[Floats]:
+        return [layout.routes[e] for e in np.flatnonzero(mask)]
+
+    level = np.round(scene.weight * (_WEIGHTS - 1)).astype(int)
+    width = thin * (_THIN + (_THICK - _THIN) * level / (_WEIGHTS - 1))
+    yield Lines(routes(~closed & tree & ~scene.changed), PALE, 1.2 * thin)
+    yield Lines(routes(~closed & ~tree & ~scene.changed), TIE, 1.2 * thin, dash="5 4")
+    for mask, tone in ((closing, CLOSE), (opening, OPEN)):
+        yield Lines(routes(~closed & mask), tone, 2.2 * thin, dash="6 4")
+        for k in np.unique(level[closed & mask]).tolist():
+            border = thin * (_THIN + (_THICK - _THIN) * k / (_WEIGHTS - 1)) + 7 * thin
+            yield Lines(routes(closed & mask & (level == k)), tone, border, soft=0.45)
+    tones = np.array(scene.tones)
+    for tone in sorted(set(tones[closed].tolist()), key=lambda tone: tone == VIOLATED):
+        for k in np.unique(level[closed & (tones == tone)]).tolist():
+            chosen = closed & (tones == tone) & (level == k)
+            yield Lines(routes(chosen), tone, float(width[chosen][0]))
+    yield Lines(list(layout.bars.values()), INK, max(6 * thin, 2.5))
+
+
+def _buses(scene: OneLine, size: float) -> Iterable[Marks]:
+    """Buses by voltage, those outside their limits with a border of another colour."""
+    buses = scene.drawn_buses
+    outside = scene.out_of_voltage[buses]
+    level = np.zeros(len(buses), dtype=int)
+    if scene.solved is not None:
+        share = (scene.solved.vm[buses] - scene.scale.vm_low) / (scene.scale.vm_high - scene.scale.vm_low)
+        level = np.clip(np.round(share * (_TONES - 1)), 0, _TONES - 1).astype(int)
+    tones = _ramp() if scene.solved is not None else [UNKNOWN]
+    for beyond, edge, width in ((False, INK, 0.12 * size), (True, VIOLATED, 0.4 * size)):
+        for k in np.unique(level[outside == beyond]).tolist():
+            yield Marks(_at(scene, buses[(outside == beyond) & (level == k)].tolist()), tones[k], size, edge, width)
+
+
+def _ramp() -> list[str]:
+    return [to_hex(colormaps[VOLTAGE_COLOURS](k / (_TONES - 1))) for k in range(_TONES)]
+
+
+def _switches(scene: OneLine, size: float) -> Iterable[Marks | Lines]:
+    """Open switches as hollow squares, closed ones only where they changed, crosses over what is out of service."""
+    layout, closed = scene.layout, scene.closed
+
+    def places(mask: np.ndarray) -> Floats:
+        found = [layout.switch_places(int(e)) for e in np.flatnonzero(mask)]
+        return np.concatenate(found) if found else np.empty((0, 2))
+
+    square = max(0.75 * size, 3.0)
+    yield Marks(
+        places(~closed & ~scene.changed & ~scene.out_of_service), "#fff", square, TIE, 0.25 * square, square=True
     )
-    seen: set[str] = set()
-    first_solved = next((row for row, scene in enumerate(scenes) if scene.solved is not None), 0)
-    for row, scene in enumerate(scenes):
-        suffix = "" if row == 0 else str(row + 1)
-        top = 1 - (row * (picture + head) + head) / (height - 40)
-        axis: dict[str, Any] = {"visible": False, "fixedrange": False}
-        match_x, match_y = ({}, {}) if row == 0 else ({"matches": "x"}, {"matches": "y"})
-        figure.layout[f"xaxis{suffix}"] = {**axis, **match_x, "range": [left - 1, right + 1], "anchor": f"y{suffix}"}
-        figure.layout[f"yaxis{suffix}"] = {
-            **axis,
-            **match_y,
-            "range": [low - 0.8, high + 0.8],
-            "anchor": f"x{suffix}",
-            "domain": [max(0.0, top - picture / (height - 40)), top],
-        }
-        figure.add_annotation(
-            text=f"<b>{escaped(scene.title)}</b>  <span style='color:{LINE}'>{escaped(scene.summary)}</span>",
-            x=0,
-            y=top,
-            yshift=head - 10,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            yanchor="top",
-            showarrow=False,
-            font={"size": 14},
-        )
-        drawing = _Picture(scene)
-        drawing.branches()
-        drawing.buses(colour_bar=row == first_solved)
-        drawing.switches()
-        for trace in drawing.traces:
-            name = trace.name or ""
-            trace.update(
-                xaxis=f"x{suffix}", yaxis=f"y{suffix}", legendgroup=name, showlegend=bool(name) and name not in seen
-            )
-            seen.add(name)
-            figure.add_trace(trace)
-    return figure
+    large = max(size, 6.0)
+    for mask, tone in ((scene.marked(closing=True), CLOSE), (scene.marked(closing=False), OPEN)):
+        yield Marks(places(mask & closed), tone, large, tone, 0.2 * large, square=True)
+        yield Marks(places(mask & ~closed), "#fff", large, tone, 0.25 * large, square=True)
+    crossed = places(scene.out_of_service)
+    arms = (0.09 if layout.on_map else 0.16) * np.array([[1.0, 1.0], [1.0, -1.0]])
+    strokes = [np.array([place - arm, place + arm]) for place in crossed for arm in arms]
+    yield Lines(strokes, INK, max(0.25 * size, 1.6))
 
 
-def _polyline(scene: OneLine, branches: Iterable[int]) -> tuple[list[float | None], list[float | None]]:
-    """Routes as one line with gaps."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for e in branches:
-        route = np.round(scene.layout.routes[e], 3)
-        x += [*route[:, 0].tolist(), None]
-        y += [*route[:, 1].tolist(), None]
-    return x, y
+def _labels(scene: OneLine) -> Iterable[Label]:
+    """Substations, then switches that change, those that are open, and buses as far as there is room."""
+    net, layout = scene.problem.network, scene.layout
+    for k in net.substations.tolist():
+        bar = layout.bars[k]
+        x, y = bar[np.argmax(bar[:, 1])]
+        yield Label(float(x), float(y), bus_short(net, k), INK, 0, "bold")
+    for closing, tone in ((True, CLOSE), (False, OPEN)):
+        for e in np.flatnonzero(scene.marked(closing)).tolist():
+            for x, y in layout.switch_places(e).tolist():
+                yield Label(x, y, branch_short(net, e), tone, 1, "bold")
+    for e in np.flatnonzero((~scene.closed & ~scene.changed) | scene.out_of_service).tolist():
+        for x, y in layout.switch_places(e).tolist():
+            yield Label(x, y, branch_short(net, e), LINE, 2)
+    for k in scene.drawn_buses.tolist():
+        yield Label(float(layout.x[k]), float(layout.y[k]), bus_short(net, k), "#7B8794", 3)
 
 
-class _Picture:
-    """The traces of one scene, back to front; those with a name are in the legend."""
-
-    def __init__(self, scene: OneLine) -> None:
-        layout = self.layout = scene.layout
-        self.scene, self.traces = scene, list[Any]()
-        columns = max(np.ptp(layout.x), np.ptp(layout.y) * _WIDTH / _TALLEST if layout.on_map else 0.0) + 2
-        self.size = float(np.clip(0.34 * _WIDTH / columns, 2.0, 12.0))  # of a bus [px]
-        self.thin = min(1.0, self.size / 7.0)
-
-    def lines(self, branches: Ints, colour: str, width: float, dash: str = "solid") -> None:
-        """Some branches in one style."""
-        if len(branches):
-            x, y = _polyline(self.scene, branches)
-            style = {"color": colour, "width": width, "dash": dash}
-            self.traces.append(go.Scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip"))
-
-    def points(
-        self,
-        where: Floats,
-        text: list[list[str]],
-        marker: dict[str, Any],
-        name: str = "",
-        label: dict[str, Any] | None = None,
-    ) -> None:
-        """Markers at some places, with lines of text for the mouse, and texts beside them."""
-        if len(where):
-            hover = ["<br>".join(escaped(line) for line in entry) for entry in text]
-            x, y = np.round(where, 3).T.tolist()
-            style = {"mode": "markers"} if label is None else {"mode": "markers+text", **label}
-            self.traces.append(
-                go.Scatter(x=x, y=y, hovertext=hover, hoverinfo="text", marker=marker, name=name, **style)
-            )
-
-    def branches(self) -> None:
-        """Every branch by its state, its current as width; bars of buses."""
-        scene, closed, thin = self.scene, self.scene.closed, self.thin
-        closing, opening = scene.marked(closing=True), scene.marked(closing=False)
-        tree = self.layout.child >= 0
-        self.lines(np.flatnonzero(~closed & tree & ~scene.changed), PALE, thin)
-        self.lines(np.flatnonzero(~closed & ~tree & ~scene.changed), TIE, thin, "dash")
-        self.lines(np.flatnonzero(~closed & closing), CLOSE, 1.8 * thin, "dash")
-        self.lines(np.flatnonzero(~closed & opening), OPEN, 1.8 * thin, "dash")
-        level = np.round(scene.weight * (_WEIGHTS - 1)).astype(int)
-        tones = np.where(opening, OPEN, np.where(closing, CLOSE, np.where(scene.overloaded, VIOLATED, LINE)))
-        for tone in (LINE, VIOLATED, CLOSE, OPEN):
-            for k in range(_WEIGHTS):
-                chosen = np.flatnonzero(closed & (tones == tone) & (level == k))
-                self.lines(chosen, tone, thin * (1.0 + 7.0 * k / (_WEIGHTS - 1)))
-        style = {"color": INK, "width": 6 * thin}
-        for bar in self.layout.bars.values():
-            self.traces.append(go.Scatter(x=bar[:, 0], y=bar[:, 1], mode="lines", line=style, hoverinfo="skip"))
-
-    def buses(self, colour_bar: bool) -> None:
-        """Bars and substations, what the mouse finds on a line, buses by their voltage, the lowest one ringed."""
-        scene, net, layout, size = self.scene, self.scene.problem.network, self.layout, self.size
-        at, bars = np.column_stack([layout.x, layout.y]), list(layout.bars)
-        self.points(at[bars], [scene.bus_text(k) for k in bars], {"size": size, "color": INK, "symbol": "square"})
-        if len(net.substations) <= _MOST_LABELS:
-            names = {
-                "mode": "text",
-                "text": [f"<b>{escaped(bus_short(net, k))}</b>" for k in net.substations],
-                "textposition": "top center",
-                "textfont": {"size": 12 if scene.small else 10, "color": INK},
-            }
-            tops = np.array([layout.bars[int(k)][np.argmax(layout.bars[int(k)][:, 1])] for k in net.substations])
-            self.points(tops, [scene.bus_text(int(k)) for k in net.substations], {}, label=names)
-        quiet = np.flatnonzero(scene.closed & ~scene.changed).tolist()
-        invisible = {"size": 11, "color": "rgba(0,0,0,0)"}
-        self.points(layout.middles[quiet], [scene.branch_text(e) for e in quiet], invisible)
-        buses = scene.drawn_buses.tolist()
-        label: dict[str, Any] | None = None
-        if scene.small and (size > _CROWDED or not layout.on_map):
-            ids = [escaped(bus_short(net, k)) for k in buses]
-            label = {"text": ids, "textposition": "top right", "textfont": {"size": 9, "color": LINE}}
-        self.points(at[buses], [scene.bus_text(k) for k in buses], self._voltages(buses, colour_bar), label=label)
-        if scene.lowest is not None:
-            ring = {"size": size + 9, "symbol": "circle-open", "color": INK, "line": {"width": 1.2}}
-            text = [[*scene.bus_text(scene.lowest), "lowest voltage"]]
-            self.points(at[[scene.lowest]], text, ring, "lowest voltage")
-
-    def _voltages(self, buses: list[int], colour_bar: bool) -> dict[str, Any]:
-        """Markers of buses: coloured by their voltage, bordered where it is out of its limits."""
-        scene, outside = self.scene, self.scene.out_of_voltage[buses]
-        border = np.where(outside, VIOLATED, INK).tolist(), np.where(outside, 2.0, 0.7 * self.thin).tolist()
-        marker: dict[str, Any] = {"size": self.size, "color": UNKNOWN, "line": {"color": border[0], "width": border[1]}}
-        if scene.solved is None:
-            return marker
-        bar = {"title": {"text": "pu"}, "thickness": 10, "len": 260, "lenmode": "pixels", "y": 0.98, "yanchor": "top"}
-        return marker | {
-            "color": np.round(scene.solved.vm[buses], 5).tolist(),
-            "colorscale": VOLTAGE_COLOURS,
-            "cmin": scene.scale.vm_low,
-            "cmax": scene.scale.vm_high,
-            "showscale": colour_bar,
-            "colorbar": bar | {"outlinewidth": 0, "tickformat": ".3f"},
-        }
-
-    def switches(self) -> None:
-        """What is out of service, open switches, and those that change, with their ids."""
-        scene = self.scene
-        crossed = np.flatnonzero(scene.out_of_service).tolist()
-        cross = {"size": max(self.size, 7.0), "symbol": "x-thin", "line": {"color": INK, "width": 2}}
-        text = [scene.branch_text(e) for e in crossed]
-        self.points(self.layout.middles[crossed], text, cross, "out of service")
-        self._switches(~scene.closed & ~scene.changed & ~scene.out_of_service, TIE, "open switch", False)
-        self._switches(scene.marked(closing=True), CLOSE, "switch that closes", True)
-        self._switches(scene.marked(closing=False), OPEN, "switch that opens", True)
-
-    def _switches(self, mask: Bools, colour: str, name: str, changed: bool) -> None:
-        scene, on_map, chosen = self.scene, self.layout.on_map, np.flatnonzero(mask).tolist()
-        marker = {
-            "size": max(self.size, 6.0) if changed else max(0.7 * self.size, 3.0),
-            "symbol": "square",
-            "color": [colour if scene.closed[e] else "white" for e in chosen],
-            "line": {"color": colour, "width": 1.6},
-        }
-        label = None
-        if changed and len(chosen) <= _MOST_LABELS:
-            apart = 2 * "\u00a0" if on_map else ""  # beside the marker, not on it
-            label = {
-                "text": [f"{apart}<b>{escaped(branch_short(scene.problem.network, e))}</b>" for e in chosen],
-                "textposition": "middle right" if on_map else "top center",
-                "textfont": {"color": colour, "size": 11 if scene.small else 9},
-            }
-        self.points(self.layout.middles[chosen], [scene.branch_text(e) for e in chosen], marker, name, label)
+def one_line_keys(scenes: Sequence[OneLine]) -> list[Key]:
+    """The legend: feeders, widths, voltages, switches."""
+    named = dict(pair[::-1] for scene in scenes for pair in scene.feeder_names)
+    keys = [Key("line", tone, f"fed by {name}", 5) for name, tone in named.items()]
+    if len(keys) > _NAMED_FEEDERS:
+        tones = " ".join(dict.fromkeys(named.values()))
+        keys = [Key("ramp", tones, f"{len(named)} feeders, neighbours in different colours")]
+    solved = [scene for scene in scenes if scene.solved is not None]
+    if solved:
+        scale = solved[0].scale
+        for share in (0.0, 0.4, 1.0):  # the width goes with the root of the loss
+            loss = number(scale.loss_kw * share**2, 2)
+            keys.append(Key("line", LINE, f"{loss} kW lost", _THIN + (_THICK - _THIN) * share))
+        keys.append(Key("ramp", " ".join(_ramp()), f"bus voltage {scale.vm_low:.3f} to {scale.vm_high:.3f} pu"))
+        keys.append(Key("round", INK, "lowest voltage", 1.4))
+    keys.append(Key("square", TIE, "open switch", 2, "#fff"))
+    for closing, tone, word in ((True, CLOSE, "closes"), (False, OPEN, "opens")):
+        if any(scene.marked(closing).any() for scene in scenes):
+            keys.append(Key("square", tone, f"switch that {word}", 2.5, "#fff" if not closing else tone))
+    if any(scene.out_of_service.any() for scene in scenes):
+        keys.append(Key("cross", INK, "out of service", 2))
+    if any(scene.out_of_voltage.any() or scene.overloaded.any() for scene in scenes):
+        keys.append(Key("round", VIOLATED, "limit exceeded", 2.5))
+    if any(scene.layout.shortened for scene in scenes):
+        keys.append(Key("dash", TIE, "long tie: its two ends bear the same id", 1.5))
+    return keys

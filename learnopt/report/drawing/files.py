@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from learnopt.errors import UnsupportedError
-from learnopt.io.files import write_atomically, write_text
+from learnopt.io.files import write_atomically
 from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
 from learnopt.report.drawing.diagram import draw
-from learnopt.report.drawing.diagram_html import one_line_plot
+from learnopt.report.drawing.diagram_html import one_line_html
 from learnopt.report.drawing.one_line import one_line
-from learnopt.report.kit.files import FORMATS, SAFE, figure_bytes, plot_div, plotly_script
-from learnopt.report.kit.numbers import escaped
+from learnopt.report.kit.files import FORMATS, figure_bytes
+from learnopt.report.kit.page import page
 
 
 def write_diagram(
@@ -36,8 +36,5 @@ def write_diagram(
     if kind != "html":
         write_atomically(path, lambda partial: partial.write_bytes(figure_bytes(draw(scene), kind)))
         return
-    page = (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{SAFE}<title>{escaped(scene.title)}</title>'
-        f"{plotly_script()}</head><body>{plot_div(one_line_plot([scene]), 'one-line')}</body></html>"
-    )
-    write_text(path, page)
+    text = page(scene.title, [f"<section>{one_line_html([scene])}</section>"])
+    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))

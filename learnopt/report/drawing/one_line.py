@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from learnopt.network import Bools, Configuration, Evaluation, Floats, ReconfigurationProblem
-from learnopt.network.names import branch_label, bus_label, ends_label
+from learnopt.network import Bools, Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
+from learnopt.network.names import branch_label, branch_short, bus_label, ends_label
+from learnopt.physics.balance import UPSTREAM, fed_by
 from learnopt.physics.judge import LIMIT_TOLERANCE, branch_loss_kw
+from learnopt.report.drawing.colours import VIOLATED, branch_colours, feeder_colours
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import number
 
-# Colours that colour-blind readers tell apart (Okabe & Ito 2008) and that differ in darkness on paper.
-CLOSE, OPEN, VIOLATED = "#0072B2", "#D55E00", "#B0127B"
-INK, LINE, TIE, PALE = "#1B2631", "#44525F", "#8A97A3", "#E3E8EC"
 VOLTAGE_COLOURS = "cividis"
 """Dark = low: the darker a bus, the deeper its voltage, in colour and in grey."""
 UNKNOWN = "#FFFFFF"
@@ -72,6 +72,8 @@ class OneLine:
         Ranges of colour and width.
     title
         Heading.
+    feeders
+        Colour of each feeder by the branch at its outlet; empty: all lines alike.
     """
 
     problem: ReconfigurationProblem
@@ -81,6 +83,7 @@ class OneLine:
     reference: Configuration | None
     scale: Scale
     title: str
+    feeders: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def solved(self) -> Evaluation | None:
@@ -123,6 +126,23 @@ class OneLine:
     def weight(self) -> Floats:
         """Line weight from 0 to 1, shape (n_branch,); the root of the loss, that is proportional to current."""
         return np.sqrt(np.clip(self.loss_kw / self.scale.loss_kw, 0.0, 1.0))
+
+    @cached_property
+    def tones(self) -> list[str]:
+        """Colour of each branch, shape (n_branch,): its feeder, or the alarm of an overload."""
+        tones = branch_colours(self.problem.network, self.fed, self.feeders)
+        return [VIOLATED if over else tone for over, tone in zip(self.overloaded, tones, strict=True)]
+
+    @cached_property
+    def fed(self) -> Ints | None:
+        """Feeder of each bus as the branch at its outlet, shape (n_bus,); None where that is not known."""
+        return fed_by(self.problem.network, self.closed, self.layout.bars) if self.feeders else None
+
+    @property
+    def feeder_names(self) -> list[tuple[str, str]]:
+        """Colour and name of the feeders in this state."""
+        heads = [] if self.fed is None else [h for h in np.unique(self.fed).tolist() if h in self.feeders]
+        return [(self.feeders[h], branch_short(self.problem.network, h)) for h in heads]
 
     @cached_property
     def overloaded(self) -> Bools:
@@ -182,6 +202,8 @@ class OneLine:
             vm = self.solved.vm[k]
             lines.append(f"{vm:.4f} pu = {vm * net.base.v_base:.3f} kV")
         lines.append(f"load {number(problem.p[k] * net.base.kw)} kW, {number(problem.q[k] * net.base.kw)} kvar")
+        if self.fed is not None and self.fed[k] != UPSTREAM:
+            lines.append(f"fed by {branch_label(net, int(self.fed[k]))}")
         return lines
 
     def branch_text(self, e: int) -> list[str]:
@@ -214,14 +236,18 @@ def one_line(
     layout: Layout | None = None,
     scale: Scale | None = None,
     title: str | None = None,
+    feeders: Mapping[int, str] | None = None,
 ) -> OneLine:
-    """Everything a picture of a configuration needs; layout and scale are shared by pictures to be compared."""
+    """Everything a picture needs; layout, scale and feeders are shared by pictures to be compared."""
+    states = [state for state in (reference, configuration) if state is not None]
+    layout = layout or layout_of(problem.network)
     return OneLine(
         problem=problem,
-        layout=layout or layout_of(problem.network),
+        layout=layout,
         configuration=configuration,
         evaluation=evaluation,
         reference=reference,
         scale=scale or Scale.of(problem, evaluation),
         title=title if title is not None else problem.network.title or problem.network.name,
+        feeders=feeder_colours(problem.network, layout.bars, *states) if feeders is None else feeders,
     )

@@ -17,6 +17,12 @@ from learnopt.network import Floats, Ints, Network
 _ARC_POINTS = 17
 _BENDS = (1.0, -1.0, 0.5, -0.5, 1.7, -1.7, 2.5, -2.5)
 """Bends of a tie that are tried, relative to the usual one."""
+_LARGE = 160
+"""Buses of a network from which on long ties are shortened."""
+_LONG = 6.0
+"""Length of a tie that is shortened in a large network: two stubs, the middle left out [columns]."""
+_STUB = 0.75
+"""Length of a stub [columns]."""
 _CLEAR = 0.4
 """Distance that ties keep from buses and switches where they can [columns]."""
 
@@ -56,12 +62,40 @@ class Layout:
 
     @cached_property
     def routes(self) -> list[Floats]:
-        """Polyline of each branch, shape (n_point, 2) each: right angles for the tree, arcs for ties."""
+        """Polyline of each branch, shape (n_point, 2) each: right angles for the tree, arcs for ties.
+
+        A row of NaN parts the stubs of a tie that is shortened.
+        """
         if self.on_map:
             return self._straight_routes()
         return [
-            self._tie_routes[e][0] if k < 0 else self._tree_route(int(k)) for e, k in enumerate(self.child.tolist())
+            self._shortened.get(e, self._tie_routes[e][0]) if k < 0 else self._tree_route(int(k))
+            for e, k in enumerate(self.child.tolist())
         ]
+
+    @cached_property
+    def _shortened(self) -> dict[int, Floats]:
+        """Routes of long ties of large networks: a stub at either end, towards each other."""
+        if self.network.n_bus <= _LARGE:
+            return {}
+        found = {}
+        for e, (arc, _) in self._tie_routes.items():
+            along = np.append(0.0, np.cumsum(np.hypot(*np.diff(arc, axis=0).T)))
+            if along[-1] > _LONG:
+                cuts = [[np.interp(s, along, arc[:, i]) for i in (0, 1)] for s in (_STUB, along[-1] - _STUB)]
+                found[e] = np.array([arc[0], cuts[0], [np.nan, np.nan], cuts[1], arc[-1]])
+        return found
+
+    @property
+    def shortened(self) -> bool:
+        """Some ties are drawn as two stubs."""
+        return not self.on_map and bool(self._shortened)
+
+    def switch_places(self, e: int) -> Floats:
+        """Where the switch of a branch is drawn, shape (1, 2), or (2, 2) for the stubs of one that is shortened."""
+        if self.on_map or e not in self._shortened:
+            return self.middles[[e]]
+        return self._shortened[e][[1, 3]]
 
     @cached_property
     def middles(self) -> Floats:
@@ -69,7 +103,14 @@ class Layout:
         if self.on_map:
             return np.array([route[len(route) // 2 - 1 : len(route) // 2 + 1].mean(axis=0) for route in self.routes])
         return np.array(
-            [self._tie_routes[e][1] if self.child[e] < 0 else r[-2:].mean(axis=0) for e, r in enumerate(self.routes)]
+            [
+                self._shortened[e][1]
+                if e in self._shortened
+                else self._tie_routes[e][1]
+                if self.child[e] < 0
+                else r[-2:].mean(axis=0)
+                for e, r in enumerate(self.routes)
+            ]
         ).reshape(-1, 2)
 
     def _straight_routes(self) -> list[Floats]:

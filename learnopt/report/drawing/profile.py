@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,8 +17,8 @@ from learnopt.network import Configuration, Evaluation, Floats, Ints, Reconfigur
 from learnopt.network.names import bus_label
 from learnopt.physics.rooted_tree import rooted
 from learnopt.report.drawing.axes import paper, quiet
-from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE, VIOLATED
-from learnopt.report.kit.numbers import escaped
+from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, VIOLATED
+from learnopt.report.kit.chart import Chart, Series
 
 BEFORE, AFTER = OPEN, CLOSE
 
@@ -178,74 +177,26 @@ def profile_figure(
     return figure
 
 
-def profile_plot(
+def profile_chart(
     problem: ReconfigurationProblem, before: VoltageProfile | None, after: VoltageProfile | None
-) -> go.Figure:
-    """Voltage profiles for the screen; at least one must be known."""
-    figure = go.Figure(layout={"template": None})
-    ids = [escaped(f"bus {bus_label(problem.network, k)}") for k in range(problem.network.n_bus)]
-    markers = problem.network.n_bus <= 3000
-    for profile, colour, label in ((before, BEFORE, "before"), (after, AFTER, "after")):
+) -> Chart:
+    """Voltage profiles for a page; at least one must be known."""
+    series = []
+    names = [f"bus {bus_label(problem.network, k)}" for k in range(problem.network.n_bus)]
+    two = before is not None and after is not None
+    for profile, colour, word in ((before, BEFORE, "before"), (after, AFTER, "after")):
         if profile is None:
             continue
-        x: list[float | None] = []
-        y: list[float | None] = []
-        text: list[str | None] = []
-        for path in profile.paths:
-            x += [*np.round(profile.distance[path], 6).tolist(), None]
-            y += [*np.round(profile.vm[path], 6).tolist(), None]
-            text += [*(ids[k] for k in path), None]
-        figure.add_scatter(
-            x=x,
-            y=y,
-            text=text,
-            name=label,
-            mode="lines+markers" if markers else "lines",
-            line={"color": colour, "width": 1.5 if markers else 0.7},
-            marker={"size": 5, "symbol": "square" if label == "before" else "circle"},
-            hovertemplate="%{text}, " + label + "<br>%{y:.4f} pu at %{x:.3f}<extra></extra>",
-        )
+        order = np.concatenate([np.append(path, -1) for path in profile.paths]).astype(np.int64)
+        x, y = (np.where(order < 0, np.nan, values[order]) for values in (profile.distance, profile.vm))
+        when = f", {word}" if two else ""
+        texts = ["" if k < 0 else f"{names[k]}{when}: {profile.vm[k]:.4f} pu" for k in order.tolist()]
+        label = f"{word if two else 'now'}: lowest {profile.vm.min():.4f} pu"
+        marker = "square" if word == "before" else "round"
+        series.append(Series(label, np.nan_to_num(x), y, colour, texts=texts, marker=marker))
     near, far = _limit_lines(problem, before, after)
     distance = next(profile.distance for profile in (after, before) if profile is not None)
-    for line in near:
-        if line.common is None:
-            figure.add_scatter(
-                x=np.round(distance, 6).tolist(),
-                y=[None if np.isnan(v) else float(v) for v in line.each],
-                text=ids,
-                name=line.label,
-                mode="markers",
-                marker={"size": 7, "symbol": "line-ew-open", "color": VIOLATED},
-                hovertemplate="%{text}, " + line.name + " %{y:.4f} pu<extra></extra>",
-            )
-            continue
-        figure.add_hline(
-            line.common,
-            line={"color": VIOLATED, "width": 1, "dash": "dash"},
-            annotation_text=line.label,
-            annotation_font={"color": VIOLATED, "size": 11},
-        )
-    if far:
-        figure.add_annotation(
-            text=far,
-            x=0.2,
-            y=1.05,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            showarrow=False,
-            font={"color": VIOLATED, "size": 11},
-        )
-    axis = {"gridcolor": PALE, "zeroline": False, "linecolor": LINE, "ticks": "outside", "tickcolor": PALE}
-    figure.update_layout(
-        height=420,
-        margin={"l": 70, "r": 20, "t": 20, "b": 60},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        font={"color": INK, "size": 12},
-        hovermode="closest",
-        legend={"orientation": "h", "y": 1.05, "x": 0},
-        xaxis={**axis, "title": {"text": distance_label(problem)}},
-        yaxis={**axis, "tickformat": ".3f", "title": {"text": "bus voltage [pu]"}},
-    )
-    return figure
+    series += [Series(line.label, distance, line.each, VIOLATED, "tick") for line in near if line.common is None]
+    levels = [(line.common, line.label, VIOLATED) for line in near if line.common is not None]
+    notes = [far] if far else []
+    return Chart(distance_label(problem), "bus voltage [pu]", series, levels=levels, notes=notes, height=400)

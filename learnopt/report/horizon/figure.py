@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from learnopt.network import Floats, Ints
-from learnopt.network.names import branch_label, branch_short
+from learnopt.network.names import branch_short
 from learnopt.physics.batch import feasible_losses
 from learnopt.report.drawing.axes import paper
-from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE
+from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, PALE
 from learnopt.report.horizon.text import Times
-from learnopt.report.kit.numbers import escaped
+from learnopt.report.kit.chart import Chart, Series, Strip
+from learnopt.report.kit.numbers import moment
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 
 
@@ -58,52 +58,23 @@ def switch_figure(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> F
     ticks = np.unique(np.linspace(0, problem.n_steps - 1, min(problem.n_steps, 8)).astype(int))
     for axes in (top, bottom):
         axes.set_xlim(0, problem.n_steps)
-        axes.set_xticks(ticks, [str(times[t])[:16].replace("T", " ") for t in ticks], fontsize=7)
+        axes.set_xticks(ticks, [moment(times[t]) for t in ticks], fontsize=7)
         axes.tick_params(colors=LINE)
     bottom.set_ylabel("switch (blue closed, orange open)", color=LINE, fontsize=8)
     return figure
 
 
-def switch_plot(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> go.Figure:
-    """The same for the screen."""
+def switch_charts(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> list[Chart]:
+    """The same for a page: losses, and below them the states."""
     moving = _moving(problem, plan)
-    # A step lasts until the next one; the last one has an end of its own.
-    end = times[-1] + np.timedelta64(round(3600 * problem.hours[-1]), "s")
-    stamps = [str(time) for time in (*times, end)]
-    figure = go.Figure(layout={"template": None})
-    for name, loss, colour, dash in _curves(problem, plan):
-        values = [float(v) if np.isfinite(v) else None for v in loss]
-        line = {"color": colour, "dash": dash, "shape": "hv"}
-        figure.add_scatter(x=stamps, y=[*values, values[-1]], name=name, mode="lines", line=line, yaxis="y")
-    states = np.stack([c.closed[moving] for c in plan.configurations], axis=1)
-    words = [
-        [f"{time}: {'closed' if is_closed else 'open'}" for time, is_closed in zip(times, row, strict=True)]
-        for row in states
+    steps = np.arange(problem.n_steps + 1, dtype=float)
+    ticks = (np.arange(problem.n_steps, dtype=float).tolist(), [moment(time) for time in times])
+    dashes = {"solid": "", "dash": "6 3", "dot": "2 3"}
+    losses = [
+        Series(name, steps, np.append(loss, loss[-1]), colour, "step", dash=dashes[dash], width=2)
+        for name, loss, colour, dash in _curves(problem, plan)
     ]
-    figure.add_heatmap(
-        x=stamps,
-        y=[escaped(f"branch {branch_label(problem.network, e)}") for e in moving],
-        z=states.astype(int).tolist(),
-        text=words,
-        hovertemplate="%{y}, %{text}<extra></extra>",
-        colorscale=[[0, OPEN], [1, CLOSE]],
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        xgap=1,
-        ygap=1,
-        yaxis="y2",
-    )
-    share = min(0.75, 0.25 + 0.02 * len(moving))
-    figure.update_layout(
-        height=380 + 18 * len(moving),
-        margin={"l": 90, "r": 20, "t": 20, "b": 60},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        font={"color": INK, "size": 12},
-        legend={"orientation": "h", "y": 1.08, "x": 0},
-        xaxis={"gridcolor": PALE, "anchor": "y2"},
-        yaxis={"domain": [share + 0.05, 1], "title": {"text": "loss [kW]"}, "gridcolor": PALE, "rangemode": "tozero"},
-        yaxis2={"domain": [0, share], "type": "category", "autorange": "reversed"},
-    )
-    return figure
+    states = np.stack([c.closed[moving] for c in plan.configurations], axis=1)
+    strips = [Strip(branch_short(problem.network, e), row) for e, row in zip(moving, states, strict=True)]
+    found = [Chart("", "loss [kW]", losses, ticks=ticks, height=280, zero=True)]
+    return [*found, Chart("", "", strips=strips, colours=(OPEN, CLOSE), ticks=ticks)] if strips else found

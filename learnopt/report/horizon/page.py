@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from learnopt.io.files import write_text
-from learnopt.network.names import labels
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
-from learnopt.report.horizon.figure import switch_figure, switch_plot
-from learnopt.report.horizon.text import COMPARISON_HEAD, Times, comparison, controls_over_time, horizon_to_dict, proof
-from learnopt.report.kit.files import plot_div
-from learnopt.report.kit.numbers import escaped, number
+from learnopt.report.horizon.figure import switch_charts
+from learnopt.report.horizon.text import (
+    COMPARISON_HEAD,
+    Times,
+    comparison,
+    controls_over_time,
+    horizon_to_dict,
+    move_rows,
+    proof,
+)
+from learnopt.report.kit.chart import chart_html
+from learnopt.report.kit.numbers import escaped, moment, number
 from learnopt.report.kit.origin import warnings_html
-from learnopt.report.kit.page import figures, page, table
+from learnopt.report.kit.page import page, table
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
@@ -29,7 +36,7 @@ def write_horizon_report(
 def horizon_page(problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN) -> str:
     """The page; without a plan it says why there is none."""
     net = problem.network
-    span = f"{times[0]} on, {problem.n_steps} steps of {problem.hours[0]:g} h"
+    span = f"{moment(times[0])} on, {problem.n_steps} steps of {problem.hours[0]:g} h"
     said = " ".join([plan.message, *isolation_in_words(problem.together)])
     sections = [
         f"<header><h1>Switching plan for {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · {net.n_bus} "
@@ -53,26 +60,20 @@ def horizon_page(problem: HorizonProblem, plan: HorizonPlan, times: Times, origi
 
 
 def _switches(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> str:
-    plot = plot_div(switch_plot(problem, plan, times), "switches")
-    drawings = [("states of the switches over time", switch_figure(problem, plan, times))]
+    drawn = "".join(map(chart_html, switch_charts(problem, plan, times)))
     return (
         "<section><h2>Switches over time</h2><p class=note>Only switches that the plan operates; "
-        "blue is closed, orange is open.</p>" + figures(plot, drawings, vector=True) + "</section>"
+        f"blue is closed, orange is open.</p>{drawn}</section>"
     )
 
 
 def _days(days: list[dict[str, Any]]) -> str:
-    rows = [(d["date"], f"{number(d['energy_kwh'], 5)} kWh", str(d["operations"])) for d in days]
+    rows = [(moment(d["date"]), f"{number(d['energy_kwh'], 5)} kWh", str(d["operations"])) for d in days]
     return "<section><h2>Days</h2>" + table(("day", "energy lost", "operations"), rows, (1, 2)) + "</section>"
 
 
 def _operations(steps: list[dict[str, Any]]) -> str:
-    rows = [
-        (step["time"], *(labels(step[key], step[f"{key}_names"]) for key in ("closed", "opened")))
-        for step in steps
-        if step["operations"]
-    ]
-    return "<section><h2>Operations</h2>" + table(("time", "close", "open"), rows) + "</section>"
+    return "<section><h2>Operations</h2>" + table(("time", "close", "open"), move_rows(steps)) + "</section>"
 
 
 def _controls(problem: HorizonProblem, plan: HorizonPlan, times: Times) -> str:

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
 from learnopt.network.names import branch_label, bus_label, labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, settings_to_dict
-from learnopt.report.kit.numbers import finite, number, percent
+from learnopt.report.kit.numbers import finite, moment, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
@@ -132,7 +131,7 @@ def controls_over_time(problem: HorizonProblem, plan: HorizonPlan, times: Times)
             ),
         ]
         if not rows or values != rows[-1][1:]:
-            rows.append([str(time), *values])
+            rows.append([moment(time), *values])
     return head, rows
 
 
@@ -142,7 +141,9 @@ def comparison(problem: HorizonProblem, plan: HorizonPlan) -> list[tuple[str, st
     def saving(other: float | None) -> str:
         if other is None or plan.energy_kwh is None:
             return "–"
-        return f"{number(other - plan.energy_kwh)} kWh ({percent((other - plan.energy_kwh) / max(other, 1e-12))})"
+        saved = number(other - plan.energy_kwh)
+        share = "" if saved == "0" else f" ({percent((other - plan.energy_kwh) / max(other, 1e-12))})"
+        return f"{saved} kWh{share}"
 
     normal = f"{number(plan.normal_kwh, 5)} kWh"
     if plan.normal_violations:
@@ -169,10 +170,21 @@ def _proof_of(plan: HorizonPlan) -> str:
     if plan.certificate is Certificate.NONE or plan.dual_bound_kwh is None or plan.gap is None:
         return "Nothing is proven about other plans."
     holds = "AC losses" if plan.certificate is Certificate.AC else "a model of the power flow"
+    above = percent(plan.gap)
+    apart = f"{above} above" if above.startswith("less") else f"at most {above} above"
     return (
         f"No plan costs less than {number(plan.dual_bound_kwh, 6)} kWh ({holds}); this one costs "
-        f"{number(plan.objective_kwh, 6)} kWh, at most {percent(plan.gap)} above."
+        f"{number(plan.objective_kwh, 6)} kWh, {apart}."
     )
+
+
+def move_rows(steps: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """When which switches are closed and opened, a row for each step with operations."""
+    return [
+        (moment(step["time"]), *(labels(step[key], step[f"{key}_names"]) or "–" for key in ("closed", "opened")))
+        for step in steps
+        if step["operations"]
+    ]
 
 
 def horizon_table(
@@ -180,16 +192,19 @@ def horizon_table(
 ) -> RenderableType:
     """A summary for the terminal: energies, proof, operations over time."""
     title = f"{problem.network.name}: {plan.status.value}"
-    energies = text_table(title, COMPARISON_HEAD, comparison(problem, plan), (1, 2, 3))
-    parts: list[RenderableType] = [energies, Text(proof(plan, origin), style="bold")]
+    energies = Listing(COMPARISON_HEAD, comparison(problem, plan), (2,), title)
+    parts: list[RenderableType] = [energies, Paragraph(proof(plan, origin), "bold")]
     if plan.message:
-        parts.append(Text(plan.message))
-    parts += map(Text, isolation_in_words(problem.together))
+        parts.append(Paragraph(plan.message))
+    parts += paragraphs(isolation_in_words(problem.together))
     moves = [step for step in horizon_to_dict(problem, plan, times)["plan"] if step["operations"]]
     if moves:
-        told = [(m["time"], *(labels(m[key], m[f"{key}_names"]) for key in ("closed", "opened"))) for m in moves]
-        parts.append(text_table("switching", ("time", "close", "open"), told))
+        parts.append(Listing(("time", "close", "open"), move_rows(moves), title="switching"))
     if plan.settings:
-        parts.append(text_table("controls, where they change", *controls_over_time(problem, plan, times)))
-    parts.append(Text(f"{plan.candidates} candidates, {plan.rounds} rounds, {plan.solve_time_s:.2f} s", style="dim"))
+        head, rows = controls_over_time(problem, plan, times)
+        parts.append(Listing(head, rows, range(1, len(head)), "controls, where they change"))
+    effort = (
+        f"{plan.candidates} candidates, {plan.rounds} round{'' if plan.rounds == 1 else 's'}, {plan.solve_time_s:.2f} s"
+    )
+    parts.append(Paragraph(effort, "dim"))
     return with_origin(origin, Group(*parts))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from learnopt.io.files import write_text
 from learnopt.network import ReconfigurationProblem
-from learnopt.report.drawing.diagram import one_line_figure
+from learnopt.report.drawing.diagram_html import one_line_html
+from learnopt.report.drawing.one_line import one_line
 from learnopt.report.inspection.text import FINDING_HEAD, NOTHING_WRONG, fact_rows, finding_rows
 from learnopt.report.kit.numbers import escaped
 from learnopt.report.kit.origin import warnings_html
-from learnopt.report.kit.page import drawing, page, table
+from learnopt.report.kit.page import page, table
 from learnopt.studies.inspection.inspection import Inspection
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -37,5 +38,5 @@ def _diagram(found: Inspection) -> str:
     if not found.drawable:
         return ""
     present = found.network.normal_configuration
-    figure = one_line_figure(ReconfigurationProblem.of(found.network), present, found.evaluation, None)
-    return f"<section><h2>Present state</h2>{drawing('one-line diagram', figure)}</section>"
+    scene = one_line(ReconfigurationProblem.of(found.network), present, found.evaluation)
+    return f"<section><h2>Present state</h2>{one_line_html([scene])}</section>"

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from learnopt.report.kit.numbers import number
 from learnopt.report.kit.origin import with_origin
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Cell, Listing, Paragraph
 from learnopt.studies.inspection.inspection import Inspection, Severity
 from learnopt.studies.inspection.reconcile import Origin
 
@@ -31,7 +31,7 @@ def inspection_to_dict(found: Inspection, origin: Origin) -> dict[str, Any]:
 
 def inspection_table(found: Inspection, origin: Origin) -> RenderableType:
     """What was read and what looks wrong, for the terminal."""
-    facts = text_table(found.facts["title"], ("", found.facts["case"]), fact_rows(found))
+    facts = Listing(("", found.facts["case"]), fact_rows(found), title=found.facts["title"])
     return Group(with_origin(origin, facts), _findings(found))
 
 
@@ -40,13 +40,13 @@ def finding_rows(found: Inspection) -> list[tuple[str, str, str, str]]:
     return [(one.severity.value, one.object, one.value, one.advice) for one in found.findings]
 
 
-def _findings(found: Inspection) -> Table | str:
+def _findings(found: Inspection) -> Listing | Paragraph:
     if not found.findings:
-        return NOTHING_WRONG
-    table = Table(*FINDING_HEAD)
-    for severity, *cells in finding_rows(found):
-        table.add_row(f"[{_STYLES[Severity(severity)]}]{severity}[/]", *map(escape, cells))
-    return table
+        return Paragraph(NOTHING_WRONG)
+    rows: list[tuple[Cell, ...]] = [
+        (Text(severity, _STYLES[Severity(severity)]), *cells) for severity, *cells in finding_rows(found)
+    ]
+    return Listing(FINDING_HEAD, rows)
 
 
 def fact_rows(found: Inspection) -> list[tuple[str, str]]:
@@ -67,10 +67,10 @@ def fact_rows(found: Inspection) -> list[tuple[str, str]]:
         "switches": f"{facts['switchable']} switchable, {facts['decisions']} of them in loops; {facts['open']} open"
         + (f"; {facts['manual']} operated by hand" if facts["manual"] else ""),
         "to decide": _decision(facts["reduction"]),
-        "load": f"{facts['load_kw']:,.1f} kW, {facts['load_kvar']:,.1f} kvar",
-        "generation": f"{facts['generation_kw']:,.1f} kW, {facts['generation_kvar']:,.1f} kvar",
-        "net": f"{facts['net_kw']:,.1f} kW, {facts['net_kvar']:,.1f} kvar",
-        "charging": f"lines {facts['charging_kvar']:,.1f} kvar, shunts {facts['capacitors_kvar']:,.1f} kvar",
+        "load": f"{number(facts['load_kw'])} kW, {number(facts['load_kvar'])} kvar",
+        "generation": f"{number(facts['generation_kw'])} kW, {number(facts['generation_kvar'])} kvar",
+        "net": f"{number(facts['net_kw'])} kW, {number(facts['net_kvar'])} kvar",
+        "charging": f"lines {number(facts['charging_kvar'])} kvar, shunts {number(facts['capacitors_kvar'])} kvar",
         "limits": f"voltage {limits}; {facts['rated_branches']} branches with an ampacity",
         "controls": ", ".join(f"{count} {kind}" for kind, count in facts["controls"].items() if count) or "none",
         "present state": _state(facts),
@@ -85,7 +85,7 @@ def _decision(size: dict[str, Any] | None) -> str:
     if not size["switches"]:
         return "nothing: no switch in a loop"
     exponent = size["log10_configurations"]
-    count = f"{10**exponent:,.0f}" if exponent < 6 else f"10^{exponent:.0f}"
+    count = f"{number(round(10**exponent), 7)}" if exponent < 6 else f"10^{exponent:.0f}"
     return (
         f"{size['buses']} buses reduce to {size['nodes']} nodes ({size['laterals']} on laterals), {size['branches']} "
         f"branches to {size['switches']} switches in {size['chains']} chains; {size['loops']} to be open, "
@@ -98,6 +98,6 @@ def _state(facts: dict[str, Any]) -> str:
         return "no power flow" if facts["radial"] or facts["loops_closed"] else "not radial"
     loading = "" if facts["max_loading"] is None else f", highest loading {facts['max_loading']:.0%}"
     return (
-        f"{'radial' if facts['radial'] else 'not radial'}, {facts['loss_kw']:,.2f} kW lost, "
+        f"{'radial' if facts['radial'] else 'not radial'}, {number(facts['loss_kw'])} kW lost, "
         f"{facts['min_voltage_pu']:.4f} to {facts['max_voltage_pu']:.4f} pu{loading}"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.report.kit.numbers import escaped, finite, number, percent
+from learnopt.report.kit.terminal import Paragraph
 from learnopt.studies.inspection.reconcile import Origin, SourceCheck
 
 EQUIVALENT = "the balanced equivalent of this feeder"
@@ -66,9 +66,9 @@ def with_origin(origin: Origin, body: RenderableType) -> RenderableType:
     """What the terminal shows of an answer: warnings on top, the answer in the user's own model below."""
     last = in_source(origin)
     return Group(
-        *(Text(f"Warning: {warning}", style="bold yellow") for warning in origin.warnings),
+        *(Paragraph(f"Warning: {warning}", "bold yellow") for warning in origin.warnings),
         body,
-        *([] if last is None else [Text(last)]),
+        *([] if last is None else [Paragraph(last)]),
     )
 
 

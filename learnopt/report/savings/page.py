@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from learnopt.io.files import write_text
 from learnopt.network import Floats
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.drawing.axes import paper, quiet
-from learnopt.report.drawing.one_line import CLOSE, INK, LINE, OPEN, PALE
-from learnopt.report.kit.files import plot_div
-from learnopt.report.kit.numbers import escaped, number
+from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN
+from learnopt.report.kit.chart import Chart, Series, chart_html
+from learnopt.report.kit.numbers import escaped, moment, number
 from learnopt.report.kit.origin import warnings_html
-from learnopt.report.kit.page import figures, page, table
+from learnopt.report.kit.page import page, table
 from learnopt.report.savings.text import (
     Factors,
     by_month,
     comparison,
-    moved_labels,
+    move_rows,
     savings_to_dict,
     sentences,
     strategy_name,
@@ -70,46 +69,22 @@ def savings_figure(savings: Savings) -> Figure:
     return figure
 
 
-def savings_plot(savings: Savings) -> go.Figure:
-    """The same for the screen."""
-    figure = go.Figure(layout={"template": None})
+def savings_charts(savings: Savings) -> list[Chart]:
+    """The same for a page."""
     months, energies = by_month(savings)
+    curves, bars = [], []
     for strategy, energy in energies:
-        name, colour = escaped(strategy_name(savings.problem, strategy)), _COLOURS[strategy.name]
+        name, colour = strategy_name(savings.problem, strategy), _COLOURS[strategy.name]
         hours, loss = duration_curve(savings, strategy)
-        figure.add_scatter(
-            x=hours.tolist(),
-            y=[float(v) if np.isfinite(v) else None for v in loss],
-            name=name,
-            legendgroup=strategy.name,
-            line={"color": colour, "dash": {"present": "dash", "hourly": "dot"}.get(strategy.name, "solid")},
-            hovertemplate="%{y:.1f} kW or more in %{x:.0f} h<extra>" + name + "</extra>",
-        )
-        figure.add_bar(
-            x=months,
-            y=[float(v) if np.isfinite(v) else None for v in energy],
-            name=name,
-            legendgroup=strategy.name,
-            showlegend=False,
-            marker={"color": colour},
-            hovertemplate="%{x}: %{y:.2f} MWh<extra>" + name + "</extra>",
-            xaxis="x2",
-            yaxis="y2",
-        )
-    figure.update_layout(
-        height=640,
-        margin={"l": 70, "r": 20, "t": 30, "b": 50},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        font={"color": INK, "size": 12},
-        legend={"orientation": "h", "y": 1.06, "x": 0},
-        bargap=0.25,
-        xaxis={"anchor": "y", "gridcolor": PALE, "title": {"text": "hours in which the loss is at least this"}},
-        yaxis={"domain": [0.58, 1], "gridcolor": PALE, "title": {"text": "loss [kW]"}, "rangemode": "tozero"},
-        xaxis2={"anchor": "y2", "type": "category"},
-        yaxis2={"domain": [0, 0.42], "gridcolor": PALE, "title": {"text": "energy lost [MWh]"}},
-    )
-    return figure
+        dash = {"present": "6 3", "hourly": "2 3"}.get(strategy.name, "")
+        curves.append(Series(name, hours, loss, colour, dash=dash, width=2))
+        texts = [f"{name}, {m}: {number(mwh)} MWh" for m, mwh in zip(months, energy, strict=True)]
+        bars.append(Series(name, np.arange(len(months), dtype=float), energy, colour, "bar", texts=texts))
+    ticks = (list(range(len(months))), months)
+    return [
+        Chart("hours in which the loss is at least this", "loss [kW]", curves, zero=True),
+        Chart("", "energy lost [MWh]", bars, ticks=ticks, height=260, zero=True),
+    ]
 
 
 def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGIN) -> str:
@@ -118,7 +93,7 @@ def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_OR
     answer = savings_to_dict(savings, factors)
     head, rows = comparison(savings, factors)
     said = sentences(savings, factors, origin)
-    span = f"{answer['hours']:g} hours from {answer['begin']} in {problem.n_steps} steps"
+    span = f"{answer['hours']:g} hours from {moment(problem.times[0])} in {problem.n_steps} steps"
     sections = [
         f"<header><h1>What switching saves on {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · "
         f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops · {escaped(span)}</p></header>",
@@ -131,17 +106,16 @@ def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_OR
         + "<p class=note>Measured in every step by an independent AC power flow. Proven least: what every choice of "
         "this kind loses at least, limits left aside.</p></section>",
         "<section><h2>Loss over the hours, and by month</h2>"
-        + figures(plot_div(savings_plot(savings), "savings"), [("losses", savings_figure(savings))], vector=True)
+        + "".join(map(chart_html, savings_charts(savings)))
         + "</section>",
     ]
     for strategy, entry in zip(savings.strategies[1:3], answer["strategies"][1:3], strict=True):
         if not entry["changes"] or (strategy.name == "seasonal" and len(entry["changes"]) == 1):
             continue
-        moves = [(c["time"], moved_labels(c, "close") or "–", moved_labels(c, "open") or "–") for c in entry["changes"]]
         name = strategy_name(problem, strategy).capitalize()
         sections.append(
             f"<section><h2>{escaped(name)}: what to switch</h2>"
-            + table(("from", "close", "open"), moves)
+            + table(("from", "close", "open"), move_rows(entry["changes"]))
             + "</section>"
         )
     extremes = [

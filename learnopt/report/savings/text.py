@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.errors import DataError
 from learnopt.network import Certificate
 from learnopt.network.held import held_to_dicts
 from learnopt.network.names import labels, open_names
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
-from learnopt.report.kit.numbers import finite, number, percent
+from learnopt.report.kit.numbers import finite, moment, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Savings, SavingsProblem, Strategy
@@ -167,9 +166,12 @@ def _changes(problem: SavingsProblem, strategy: Strategy) -> list[dict[str, Any]
     return found
 
 
-def moved_labels(change: Mapping[str, Any], key: str) -> str:
-    """Branches that a change closes or opens, for people."""
-    return labels(change[key], change[f"{key}_names"])
+def move_rows(changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """When which switches are closed and opened, for people."""
+    return [
+        (moment(change["time"]), *(labels(change[key], change[f"{key}_names"]) or "–" for key in ("close", "open")))
+        for change in changes
+    ]
 
 
 def comparison(savings: Savings, factors: Factors) -> tuple[list[str], list[list[str]]]:
@@ -234,19 +236,16 @@ def savings_table(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_O
     """A summary for the terminal."""
     head, rows = comparison(savings, factors)
     net, problem = savings.problem.network, savings.problem
-    title = f"{net.name}: {float(problem.hours.sum()):g} hours from {problem.times[0]}"
-    table = text_table(title, head, rows, range(1, len(head)))
-    parts: list[RenderableType] = [table, *map(Text, sentences(savings, factors, origin))]
+    title = f"{net.name}: {float(problem.hours.sum()):g} hours from {moment(problem.times[0])}"
+    table = Listing(head, rows, range(1, len(head)), title)
+    parts: list[RenderableType] = [table, *paragraphs(sentences(savings, factors, origin))]
     for strategy in savings.strategies[1:3]:
         changes = _changes(problem, strategy)
         if changes and (strategy.name == "static" or len(changes) > 1):
-            moves = [(c["time"], *(moved_labels(c, key) or "–" for key in ("close", "open"))) for c in changes]
-            parts.append(text_table(strategy_name(problem, strategy), ("from", "close", "open"), moves))
-    parts.append(
-        Text(
-            f"{savings.representatives} representatives, {savings.candidates} candidates, {savings.proven_steps} steps "
-            f"proven one by one, {savings.solve_time_s:.1f} s",
-            style="dim",
-        )
+            parts.append(Listing(("from", "close", "open"), move_rows(changes), title=strategy_name(problem, strategy)))
+    effort = (
+        f"{savings.representatives} representatives, {savings.candidates} candidates, {savings.proven_steps} steps "
+        f"proven one by one, {savings.solve_time_s:.1f} s"
     )
+    parts.append(Paragraph(effort, "dim"))
     return with_origin(origin, Group(*parts))

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.report.drawing.axes import paper
-from learnopt.report.drawing.one_line import INK, PALE, TIE
-from learnopt.report.kit.numbers import escaped, number
+from learnopt.report.drawing.colours import INK, LINE, PALE, TIE
+from learnopt.report.kit.numbers import number
+from learnopt.report.kit.sheet import Key, Label, Lines, Marks, Sheet, Spot
 from learnopt.studies.substations.plan import ExpansionPlan
 
 _TYPES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Colours of line types, told apart by colour-blind readers (Okabe & Ito 2008)."""
 _WIDEST = 7.0
 _LABELLED = 60
-"""Most demands whose ids are written into the picture."""
+"""Most demands whose ids are written into the picture for a notebook."""
 
 
 @dataclass(frozen=True)
@@ -70,62 +70,38 @@ def _demand_sizes(problem: ExpansionProblem) -> np.ndarray:
     return 4.0 + 10.0 * np.sqrt(demand / max(float(demand.max(initial=0.0)), 1e-9))
 
 
-def map_plot(problem: ExpansionProblem, plan: ExpansionPlan | None) -> go.Figure:
-    """The map for the screen."""
+def map_sheet(problem: ExpansionProblem, plan: ExpansionPlan | None) -> Sheet:
+    """The map for a page."""
     at, n_site = problem.coordinates, problem.n_site
-    figure = go.Figure()
+    layers: list[Lines | Marks] = []
+    spots = []
     for stroke in _strokes(problem, plan):
-        a, b = problem.routes[stroke.route].ends
-        middle = (at[a] + at[b]) / 2
-        figure.add_scatter(
-            x=[at[a, 0], middle[0], at[b, 0]],
-            y=[at[a, 1], middle[1], at[b, 1]],
-            mode="lines",
-            line={"color": stroke.colour, "width": stroke.width, "dash": "dash" if stroke.dashed else "solid"},
-            hovertext=escaped(stroke.text),
-            hoverinfo="text",
-        )
-    demand = problem.stages[-1].demand
-    few = len(problem.demand_ids) <= _LABELLED
-    figure.add_scatter(
-        x=at[n_site:, 0],
-        y=at[n_site:, 1],
-        mode="markers+text" if few else "markers",
-        marker={"size": _demand_sizes(problem), "color": "white", "line": {"color": INK, "width": 1.2}},
-        text=[escaped(i) for i in problem.demand_ids],
-        textposition="top right",
-        hovertext=[
-            escaped(f"demand {i}: {number(float(d))} MVA") for i, d in zip(problem.demand_ids, demand, strict=True)
-        ],
-        hoverinfo="text",
-    )
+        ends = at[list(problem.routes[stroke.route].ends)]
+        layers.append(Lines([ends], stroke.colour, stroke.width, "6 4" if stroke.dashed else ""))
+        x, y = ends.mean(axis=0).tolist()
+        spots.append(Spot(x, y, stroke.text.split(": ", 1)))
+    sizes = _demand_sizes(problem)
+    for size in np.unique(sizes):
+        layers.append(Marks(at[n_site:][sizes == size], "#fff", float(size) + 4, INK, 1.5))
+    labels = []
+    for j, (name, mva) in enumerate(zip(problem.demand_ids, problem.stages[-1].demand, strict=True)):
+        x, y = at[n_site + j].tolist()
+        spots.append(Spot(x, y, [f"demand {name}", f"{number(float(mva))} MVA"]))
+        labels.append(Label(x, y, str(name), LINE, 1))
     for i, built, text in _sites(problem, plan):
-        figure.add_scatter(
-            x=[at[i, 0]],
-            y=[at[i, 1]],
-            mode="markers+text",
-            marker={
-                "size": 18,
-                "symbol": "square",
-                "color": INK if built else "white",
-                "line": {"color": INK, "width": 2},
-            },
-            text=[f"<b>{escaped(problem.sites[i].id)}</b>"],
-            textposition="bottom center",
-            hovertext=escaped(text),
-            hoverinfo="text",
-        )
-    axis = {"showgrid": False, "zeroline": False, "title": "km"}
-    figure.update_layout(
-        showlegend=False,
-        height=620,
-        margin={"l": 40, "r": 10, "t": 10, "b": 40},
-        plot_bgcolor="white",
-        xaxis=axis,
-        yaxis={**axis, "scaleanchor": "x"},
-        dragmode="pan",
-    )
-    return figure
+        x, y = at[i].tolist()
+        layers.append(Marks(at[[i]], INK if built else "#fff", 18.0, INK, 3.0, square=True))
+        spots.append(Spot(x, y, text.split(": ", 1)))
+        labels.append(Label(x, y, str(problem.sites[i].id), INK, 0, "bold"))
+    return Sheet("", "", layers, labels, spots, even=True)
+
+
+def map_keys(problem: ExpansionProblem, plan: ExpansionPlan | None) -> list[Key]:
+    """Line types in use, sites and demands."""
+    used = sorted({line.line_type for line in plan.lines}) if plan is not None else []
+    keys = [Key("line", _TYPES[t % len(_TYPES)], problem.line_types[t].name, 4) for t in used]
+    keys += [Key("line", PALE, "route, not built", 2), Key("square", INK, "substation", 2, INK)]
+    return [*keys, Key("square", INK, "site, not built", 2, "#fff"), Key("round", INK, "demand", 1.5)]
 
 
 def map_figure(problem: ExpansionProblem, plan: ExpansionPlan | None) -> Figure:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from learnopt.io.files import write_text
 from learnopt.network.expansion import ExpansionProblem
-from learnopt.report.kit.files import plot_div
 from learnopt.report.kit.numbers import escaped, number, percent
-from learnopt.report.kit.page import figures, page, table, tiles
-from learnopt.report.substations.figure import map_figure, map_plot
+from learnopt.report.kit.page import page, table, tiles
+from learnopt.report.kit.sheet import pictures
+from learnopt.report.substations.figure import map_keys, map_sheet
 from learnopt.report.substations.text import ac_sentence, route_rows, substation_rows
 from learnopt.studies.substations.plan import ExpansionResult, stage_loss
 
-_VECTOR_NODES = 1500
 """Largest map drawn as SVG on paper."""
 
 
@@ -63,12 +62,10 @@ def _verdict(result: ExpansionResult) -> str:
 
 
 def _map(problem: ExpansionProblem, result: ExpansionResult) -> str:
-    plot = plot_div(map_plot(problem, result.plan), "map")
-    picture = [("map of the plan", map_figure(problem, result.plan))]
     hint = "Width grows with the power, colour is the line type, pale routes are not built, dashed lines are reserves."
     return (
         f'<section><h2>Map</h2><p class="note lead">{hint}</p>'
-        + figures(plot, picture, problem.n_node <= _VECTOR_NODES)
+        + pictures([map_sheet(problem, result.plan)], map_keys(problem, result.plan))
         + "</section>"
     )
 

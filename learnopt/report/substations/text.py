@@ -1,4 +1,4 @@
-"""A plan as JSON, as a table for the terminal and as a bill of materials. Needs neither matplotlib nor plotly."""
+"""A plan as JSON, as a table for the terminal and as a bill of materials. Needs no matplotlib."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.io.files import safe_cell
 from learnopt.network import Evaluation
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.report.kit.numbers import finite, number, percent
-from learnopt.report.kit.terminal import text_table
+from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.substations.plan import ExpansionResult, line_price, stage_loss
 
 _MODEL = ("variables", "integers", "constraints", "tangents", "rounds", "nodes")
@@ -153,12 +152,12 @@ def ac_sentence(problem: ExpansionProblem, evaluation: Evaluation | None) -> str
 
 def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> RenderableType:
     """The plan for the terminal."""
-    parts: list[RenderableType] = [Text(f"{problem.title or problem.name}: {result.status.value}. {result.message}")]
-    parts += [Text(f"  - {sentence}") for sentence in result.conflicts]
+    headline = f"{problem.title or problem.name}: {result.status.value}. {result.message}"
+    parts: list[RenderableType] = [Paragraph(headline), *paragraphs(f"  - {one}" for one in result.conflicts)]
     if result.costs is None:
         return Group(*parts)
     costs = result.costs
-    money = (
+    bill = (
         ("substations, fixed", costs.substation_fixed),
         ("substations, variable", costs.substation_variable),
         ("lines, fixed", costs.feeder_fixed),
@@ -166,7 +165,7 @@ def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> Renderable
         ("total", costs.total),
         ("proven: no plan costs less than", result.dual_bound),
     )
-    costed = [(name, number(value, 6)) for name, value in money]
+    money = [(name, number(value, 6)) for name, value in bill]
     substations = [
         (str(row["site"]), row["size"], row["stage"], ", ".join(number(mva) for mva in row["delivered_mva"]))
         for row in substation_rows(problem, result)
@@ -183,14 +182,14 @@ def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> Renderable
         for row in route_rows(problem, result)
     ]
     parts += [
-        text_table("Costs, present worth", ("cost", problem.currency), costed, (1,)),
-        text_table("Substations", ("site", "size", "stage", "delivers MVA"), substations),
-        text_table("Lines", ("route", "line", "km", "stage", "largest MVA", "loading"), lines),
+        Listing(("cost", problem.currency), money, (1,), "Costs, present worth"),
+        Listing(("site", "size", "stage", "delivers MVA"), substations, title="Substations"),
+        Listing(("route", "line", "km", "stage", "largest MVA", "loading"), lines, (2, 4, 5), "Lines"),
     ]
     for t, stage in enumerate(problem.stages):
-        parts.append(Text(f"{stage.name}: {ac_sentence(problem, result.evaluations[t])}"))
+        parts.append(Paragraph(f"{stage.name}: {ac_sentence(problem, result.evaluations[t])}"))
     if result.gap is not None:
-        parts.append(Text(f"gap {percent(result.gap)}, {result.solve_time_s:.2f} s, {result.engine_version}"))
+        parts.append(Paragraph(f"gap {percent(result.gap)}, {result.solve_time_s:.2f} s, {result.engine_version}"))
     return Group(*parts)
 
 

@@ -48,15 +48,19 @@ class Validity:
     @property
     def sentence(self) -> str:
         """The range for people, and how it was found."""
-        least = "0" if self.low_kw == 0 else f"{self.low_kw:.4g}"
-        most = f"{self.high_kw:.4g}"
+        now, least, most = (_in_words(kw) for kw in (self.load_kw, self.low_kw, self.high_kw))
         so_far = ", the most that was tried" if self.high_kw >= MOST * self.load_kw * (1 - 1e-9) else ""
         what = "every state of the order keeps" if self.every_state else "the target keeps"
         return (
-            f"while the load, now {self.load_kw:.4g} kW, stays between {least} and {most} kW{so_far} (all loads "
+            f"while the load, now {now} kW, stays between {least} and {most} kW{so_far} (all loads "
             f"alike, generation as it is): there {what} the limits that it keeps now, and switching still pays. Found "
             "by power flows at both ends; not proven between."
         )
+
+
+def _in_words(kw: float) -> str:
+    """Four digits, large values in full."""
+    return f"{kw:.4g}" if kw < 1e4 else f"{kw:,.0f}".replace(",", "\u202f")
 
 
 def validity(
