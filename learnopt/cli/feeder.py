@@ -139,7 +139,7 @@ def _draw(
     configuration: Configuration,
     reference: Configuration | None,
 ) -> None:
-    # Imported late: matplotlib and plotly take a second, and other commands do without.
+    # Imported late: matplotlib takes a second, and other commands do without.
     from learnopt.report.drawing.files import write_diagram
     from learnopt.report.drawing.loading import loading_figure
     from learnopt.report.drawing.profile import profile_figure, voltage_profile

@@ -28,12 +28,12 @@ def test_public_names_load_and_are_listed() -> None:
 
 
 def test_solve_loads_neither_torch_nor_pictures() -> None:
-    """Solving from Python loads no torch, MLflow, matplotlib or plotly; plotting does load matplotlib."""
+    """Solving from Python loads no torch, MLflow or matplotlib; plotting does load matplotlib."""
     code = """
 import learnopt, sys
 assert not {"numpy", "numba", "matplotlib"} & sys.modules.keys()
 solution = learnopt.solve("case16", engine="exchange", certify="none")
-assert not {"torch", "mlflow", "matplotlib", "plotly"} & sys.modules.keys()
+assert not {"torch", "mlflow", "matplotlib"} & sys.modules.keys()
 solution.plot()
 assert "matplotlib" in sys.modules and "torch" not in sys.modules
 """

@@ -226,6 +226,6 @@ def test_the_front_of_all_trade_offs(tmp_path: Path) -> None:
     )
     assert front._repr_html_().count("<tr>") == 1 + 5
     assert front.plot()._repr_png_().startswith(b"\x89PNG")
-    assert "loss against operations" in front.report(tmp_path / "front.html").read_text()
+    assert "Loss against operations" in front.report(tmp_path / "front.html").read_text()
     with pytest.raises(learnopt.UnsupportedError, match="leave out switching_cost"):
         learnopt.pareto(learnopt.problem("case33", switching_cost=1.0))

@@ -253,7 +253,7 @@ def test_no_time_is_no_crash(capsys: CapSys) -> None:
 SCRIPT = """
 import sys
 from learnopt.cli.app import run
-heavy = {"torch", "lightning", "mlflow", "pyomo", "highspy", "matplotlib", "plotly"}
+heavy = {"torch", "lightning", "mlflow", "pyomo", "highspy", "matplotlib"}
 try:
     run(["solve", "case33", "--engine", "tree", "--json"])
 finally:
