@@ -6,7 +6,8 @@ arguments); the tests run the same and compare. What is run:
 - a block ``console``: lines that begin with ``$ learnopt``, each with its output below; ``# exit code 1`` at the end of
   a command says how it ends. A line ``...`` in an output stands for lines that are left out;
 - a block without a language: its lines that begin with ``learnopt`` or ``.venv/bin/learnopt``, outputs not compared;
-- a block ``python``, and where a block ``text`` follows at once, its output.
+- a block ``python``, and where a block ``text`` follows at once, its output; one that begins with ``# NAME.py`` is a
+  file of that name for the commands below it.
 
 All blocks of a page share one folder and one namespace. Computing times are not compared.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
 _TIME = re.compile(r"\b\d[\d.]* s\b")
+_FILE = re.compile(r"# (\w+\.py)\n")
 _EXIT = re.compile(r"# exit code (\d)")
 _COMMAND = re.compile(r"^(?:\.venv/bin/)?learnopt .*$", re.M)
 _SHORTER = {"synthetic": ["--steps", "48"], "year.csv": ["--steps", "48", "--proof-time", "5"]}
@@ -42,6 +44,28 @@ def pages() -> list[Path]:
 def _runs(block: re.Match[str]) -> bool:
     kind, body = block["kind"], block["body"]
     return kind in ("python", "console") or (kind == "" and _COMMAND.search(body) is not None)
+
+
+def commands(text: str) -> list[str]:
+    """Every command line of a page, in order, as a reader would type it."""
+    found: list[str] = []
+    for block in BLOCK.finditer(text):
+        if block["kind"] == "console":
+            found += re.findall(r"^\$ (.*)$", block["body"], re.M)
+        elif block["kind"] == "":
+            found += _COMMAND.findall(block["body"])
+    return found
+
+
+def files(text: str) -> dict[str, str]:
+    """Files that a page has its reader write, by name."""
+    found = (block["body"] for block in BLOCK.finditer(text) if block["kind"] == "python")
+    return {named[1]: body for body in found if (named := _FILE.match(body))}
+
+
+def arguments(line: str) -> tuple[list[str], int]:
+    """Arguments of a command line, and the exit code that it names."""
+    return shlex.split(line, comments=True)[1:], int(found[1]) if (found := _EXIT.search(line)) else 0
 
 
 def without_times(text: str) -> str:
@@ -73,21 +97,23 @@ class Session:
         """Standard output of a command line."""
         from learnopt.cli.app import run
 
-        arguments = shlex.split(line, comments=True)[1:]
+        given, expected = arguments(line)
         if not shown:
-            arguments += [part for word, parts in _SHORTER.items() if word in line for part in parts]
-        expected = int(found[1]) if (found := _EXIT.search(line)) else 0
+            given += [part for word, parts in _SHORTER.items() if word in line for part in parts]
         printed = io.StringIO()
         with self._here(), contextlib.redirect_stdout(printed):
             try:
-                run(arguments)
+                run(given)
             except SystemExit as ended:
                 if ended.code != expected:
                     self.problems.append(f"{line}: exit code {ended.code}, {expected} expected")
         return printed.getvalue()
 
     def python(self, code: str) -> str:
-        """Standard output of a block of Python."""
+        """Standard output of a block of Python; a file is written."""
+        if named := _FILE.match(code):
+            (self.folder / named[1]).write_text(code, encoding="utf-8")
+            return ""
         printed = io.StringIO()
         with self._here(), contextlib.redirect_stdout(printed):
             exec(compile(code, "page", "exec"), self.names)

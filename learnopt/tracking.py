@@ -138,11 +138,21 @@ class TrackedRun:
                         signature=ModelSignature(inputs, Schema([ColSpec("string", "answer")])),
                         input_example=pd.DataFrame({"feeder": [json.dumps(_EXAMPLE)]}),
                         pip_requirements=[f"learnopt=={__version__}"],
-                        registered_model_name=REGISTERED,
                     )
+                self._register(info.model_uri)
         finally:
             mlflow.set_tracking_uri(before)
         return str(info.model_uri)
+
+    def _register(self, model_uri: str) -> None:
+        """A further version in the registry; ``mlflow.register_model`` would tell it on stderr."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.get_registered_model(REGISTERED)
+        except MlflowException:
+            self._client.create_registered_model(REGISTERED)
+        self._client.create_model_version(REGISTERED, model_uri, self.run_id)
 
 
 @contextmanager
@@ -188,24 +198,32 @@ def track_run(store: Path, experiment: str, run_name: str) -> Iterator[TrackedRu
 
 def serve_checkpoint() -> None:
     """Declare to MLflow, which is loading a model, what answers: the learned engine around the model's checkpoint."""
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
     from mlflow.models import set_model
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
     from mlflow.pyfunc import PythonModel, PythonModelContext  # type: ignore[attr-defined]
 
     from learnopt.learned.engine import LearnedEngine
-    from learnopt.learned.serve import answer
+    from learnopt.learned.serve import answers, get_ready
 
     class Served(PythonModel):
         """One answer per row."""
 
         def load_context(self, context: PythonModelContext) -> None:
-            """Read the checkpoint."""
+            """Read the checkpoint and compile, before the server says that it is ready: requests have a time limit."""
             self.engine = LearnedEngine(Path(context.artifacts["checkpoint"]))
+            get_ready(self.engine, json.dumps(_EXAMPLE))
 
-        def predict(self, context: PythonModelContext, model_input: Any, params: Any = None) -> Any:
-            """Answers as a table with one column."""
-            rows = model_input.to_dict("records")
-            texts = [json.dumps(answer(self.engine, row["feeder"], row.get("scenario") or None)) for row in rows]
-            return model_input.iloc[:, :0].assign(answer=texts)
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            """Answers as a table with one column; a bad request is one (HTTP 400)."""
+            found, wrong = answers(self.engine, model_input.to_dict("records"))
+            if wrong:
+                raise MlflowException("; ".join(wrong), BAD_REQUEST, errors=wrong)
+            return model_input.iloc[:, :0].assign(answer=[json.dumps(each) for each in found])
+
+        # The type of the input stands for the signature that was logged; without one MLflow warns.
+        predict.__annotations__["model_input"] = pd.DataFrame
 
     set_model(Served())
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from learnopt.learned import serve
 from learnopt.learning.calibration import Reliability
 from learnopt.tracking import REGISTERED, loss_figure, reliability_figure, track_run
 
@@ -74,12 +75,24 @@ def test_artifacts_are_files_of_the_store(store: Path) -> None:
     assert files["loss.png"].read_bytes().startswith(b"\x89PNG")
 
 
-def test_registered_model_answers_a_feeder(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """Loaded from the registry as a server does: switch states for good input, sentences for bad, and a signature."""
-    import mlflow
+@pytest.mark.filterwarnings("error:.*type hints.*")
+def test_registered_model_answers_a_feeder(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Loaded from the registry as a server does, ready before the first request: switch states, and a signature.
 
+    A row that is no feeder makes the request a bad one, HTTP 400, whatever the other rows are.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    made_ready = []
+    get_ready = serve.get_ready
+    monkeypatch.setattr(serve, "get_ready", lambda engine, feeder: made_ready.append(get_ready(engine, feeder)))
     with track_run(tmp_path, "test", "serving") as run:
         run.log_model(tiny_checkpoint)
+        run.log_model(tiny_checkpoint)
+    assert capfd.readouterr().err == ""
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     try:
@@ -88,7 +101,10 @@ def test_registered_model_answers_a_feeder(tiny_checkpoint: Path, tmp_path: Path
         assert model.metadata.signature.inputs.input_names() == ["feeder", "scenario"]
         locked = json.dumps({"locked": {"S-A": "open"}})
         rows = [{**example.iloc[0], "scenario": locked}, {"feeder": "{}", "scenario": ""}]
-        ring, bad = (json.loads(text) for text in model.predict(pd.DataFrame(rows))["answer"])
+        (ring,) = (json.loads(text) for text in model.predict(pd.DataFrame(rows[:1]))["answer"])
+        with pytest.raises(MlflowException) as refused:
+            model.predict(pd.DataFrame(rows))
+        assert [version.version for version in mlflow.MlflowClient().search_model_versions()] == [2, 1]
         first = json.loads(model.predict(example)["answer"][0])
     finally:
         mlflow.set_tracking_uri(before)
@@ -96,7 +112,9 @@ def test_registered_model_answers_a_feeder(tiny_checkpoint: Path, tmp_path: Path
     assert first["status"] == "feasible"
     assert set(first["p_closed"]) == {"S-A", "A-B", "B-S"}
     assert ring["open_branches"] == ["S-A"]
-    assert any("base_kv" in sentence for sentence in bad["errors"])
+    assert made_ready == [None]
+    assert refused.value.get_http_status_code() == 400
+    assert "row 2: feeder: base_kv is missing" in json.loads(refused.value.serialize_as_json())["errors"]
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:

@@ -112,7 +112,6 @@ app = typer.Typer(
     help="Learned, exact, certified reconfiguration of electric distribution feeders.",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

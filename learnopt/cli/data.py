@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from learnopt.cli.completion import cases_and_files, exact_engines
 from learnopt.cli.options import JsonOption, progress_bar, stderr, stdout
 from learnopt.errors import DataError
 from learnopt.io import load, read_profiles
@@ -21,7 +22,12 @@ def generate(
         Path | None, typer.Option(metavar="FILE.toml", help="What to draw (see training/configs).")
     ] = None,
     case: Annotated[
-        str | None, typer.Option(metavar="CASE_OR_FILE", help="Your own feeder, with --profile instead of --config.")
+        str | None,
+        typer.Option(
+            metavar="CASE_OR_FILE",
+            autocompletion=cases_and_files,
+            help="Your own feeder, with --profile instead of --config.",
+        ),
     ] = None,
     profile: Annotated[
         str | None,
@@ -64,7 +70,9 @@ def generate(
 
 def label(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a generated dataset.")],
-    engine: Annotated[str, typer.Option(help="Exact engine: tree, milp or enumerate.")] = "tree",
+    engine: Annotated[
+        str, typer.Option(autocompletion=exact_engines, help="Exact engine: tree, milp or enumerate.")
+    ] = "tree",
     workers: Annotated[int, typer.Option(help="Processes; 0 = one per core.")] = 0,
     node_limit: Annotated[
         int | None, typer.Option(help="Nodes per instance; what is not proven by then keeps its gap.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from learnopt.cli.completion import checkpoints
 from learnopt.cli.options import JsonOption, stderr, stdout
 from learnopt.errors import DataError
 from learnopt.report.kit.terminal import Listing, Paragraph
@@ -20,7 +21,10 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="CHECKPOINT", help="Tune this one (a folder, or reference) on one's own feeder."
+            "--from",
+            metavar="CHECKPOINT",
+            autocompletion=checkpoints,
+            help="Tune this one (a folder, or reference) on one's own feeder.",
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Labelled dataset, instead of the file's.")] = None,

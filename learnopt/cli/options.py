@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learnopt.api.answer import Answer
+from learnopt.cli.completion import cases_and_files
 from learnopt.errors import alternatives
 
 NOT_FOUND = 1
@@ -24,6 +25,7 @@ CaseArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="CASE_OR_FILE",
+        autocompletion=cases_and_files,
         help="Named case ([b]learnopt cases[/b]), file (.json, .m, .dss, .zip), CSV or CGMES "
         "folder, simbench:CODE or pandapower:NAME.",
     ),
