@@ -2,8 +2,8 @@
 
 ``python benchmarks/walk.py`` runs them one by one in a folder of their own, each as a process, and prints how each
 ended and how long it took. ``--fresh`` runs a clone of the last commit with nothing compiled: what somebody meets who
-has just installed. ``--only WORD`` runs those that name it, ``--short`` leaves out those marked long. The exit code is 1
-where a command ended otherwise than it should, showed a traceback, or warned.
+has just installed. ``--only WORD`` runs those that name it, ``--short`` leaves out those marked long. The exit code is
+1 where a command ended otherwise than it should, showed a traceback, or warned.
 """
 
 from __future__ import annotations
