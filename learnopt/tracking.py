@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ _EXAMPLE = {
 }
 """A feeder that shows what to send."""
 _NOISY = ("mlflow", "alembic", "git")
+_being_recorded: ContextVar[bool] = ContextVar("being_recorded", default=False)
+"""MLflow loads a model also when it is written: nobody asks it anything then."""
 _LONGEST_PARAMETER = 500
 """Characters; longer values belong in an artifact."""
 
@@ -130,7 +133,7 @@ class TrackedRun:
             with tempfile.TemporaryDirectory() as folder, _levels(dict.fromkeys(_NOISY, logging.ERROR)):
                 script = Path(folder) / "served.py"
                 script.write_text(_SERVED, encoding="utf-8")
-                with mlflow.start_run(run_id=self.run_id):
+                with _recording(), mlflow.start_run(run_id=self.run_id):
                     info = mlflow.pyfunc.log_model(
                         name="model",
                         python_model=str(script),
@@ -213,7 +216,8 @@ def serve_checkpoint() -> None:
         def load_context(self, context: PythonModelContext) -> None:
             """Read the checkpoint and compile, before the server says that it is ready: requests have a time limit."""
             self.engine = LearnedEngine(Path(context.artifacts["checkpoint"]))
-            get_ready(self.engine, json.dumps(_EXAMPLE))
+            if not _being_recorded.get():
+                get_ready(self.engine, json.dumps(_EXAMPLE))
 
         def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
             """Answers as a table with one column; a bad request is one (HTTP 400)."""
@@ -254,6 +258,16 @@ def reliability_figure(reliability: Reliability) -> Figure:
     axes.set_ylabel("share of branches closed")
     axes.set_title(f"expected calibration error {reliability.ece:.4f}")
     return figure
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    """A model is being written."""
+    token = _being_recorded.set(True)
+    try:
+        yield
+    finally:
+        _being_recorded.reset(token)
 
 
 @contextmanager

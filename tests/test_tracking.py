@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from learnopt.io.case_json import network_to_dict
 from learnopt.learned import serve
+from learnopt.learned.engine import LearnedEngine
 from learnopt.learning.calibration import Reliability
+from learnopt.network import Network
 from learnopt.tracking import REGISTERED, loss_figure, reliability_figure, track_run
 
 
@@ -86,9 +89,8 @@ def test_registered_model_answers_a_feeder(
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    made_ready = []
-    get_ready = serve.get_ready
-    monkeypatch.setattr(serve, "get_ready", lambda engine, feeder: made_ready.append(get_ready(engine, feeder)))
+    made_ready: list[str] = []
+    monkeypatch.setattr(serve, "get_ready", lambda engine, feeder: made_ready.append(json.loads(feeder)["name"]))
     with track_run(tmp_path, "test", "serving") as run:
         run.log_model(tiny_checkpoint)
         run.log_model(tiny_checkpoint)
@@ -112,9 +114,21 @@ def test_registered_model_answers_a_feeder(
     assert first["status"] == "feasible"
     assert set(first["p_closed"]) == {"S-A", "A-B", "B-S"}
     assert ring["open_branches"] == ["S-A"]
-    assert made_ready == [None]
+    assert made_ready == ["ring"]  # when it is loaded, not when it is written
     assert refused.value.get_http_status_code() == 400
     assert "row 2: feeder: base_kv is missing" in json.loads(refused.value.serialize_as_json())["errors"]
+
+
+def test_getting_ready_compiles_what_requests_need(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, triangle: Network
+) -> None:
+    """A small request with and without generation, and the search that large feeders take."""
+    asked = []
+    answer = serve.answer
+    monkeypatch.setattr(serve, "answer", lambda *request: asked.append(answer(*request)["status"]))
+    monkeypatch.setattr(serve, "warm_up", lambda engine, options, n_loops: asked.append(n_loops > serve.MANY_LOOPS))
+    serve.get_ready(LearnedEngine(tiny_checkpoint), json.dumps(network_to_dict(triangle)))
+    assert asked == ["feasible", "feasible", True]
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:
