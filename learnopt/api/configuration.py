@@ -15,7 +15,7 @@ from learnopt.report.configuration.head import Head
 from learnopt.studies.configuration.check import state_of
 from learnopt.studies.configuration.in_phases import solve_in_phases
 from learnopt.studies.configuration.risk import Risk
-from learnopt.studies.configuration.solve import AUTO, MANY_LOOPS
+from learnopt.studies.configuration.solve import AUTO
 from learnopt.studies.configuration.switching_order import Paralleling
 from learnopt.studies.configuration.wish import Wish, fulfil, fulfil_front
 
@@ -142,7 +142,7 @@ def solve(
         asked, result = in_phases
     else:
         question.refuse_unseen_phases()
-        _warm_for(asked, engine, options, checkpoint)
+        warm(engine, options.certify, checkpoint)
         asked, result = fulfil(asked, engine_of(engine, checkpoint), options, wish, begin)
     return _solution(question, asked, result, order, time_limit, source_check)
 
@@ -208,7 +208,7 @@ def pareto(
     )  # fmt: skip
     question = rules.question(network, accept_differences)
     begin = _begin(question.problem, start)
-    _warm_for(question.problem, engine, options)
+    warm(engine, options.certify)
     wish = Wish(k_best, strict_limits=strict_limits)
     asked, result, points = fulfil_front(question.problem, engine_of(engine), options, wish, begin)
     return ParetoFront(_solution(question, asked, result, order, time_limit, source_check), points)
@@ -216,12 +216,6 @@ def pareto(
 
 def _begin(problem: ReconfigurationProblem, start: State) -> Configuration | None:
     return None if start is None else state_of(problem, start)
-
-
-def _warm_for(
-    problem: ReconfigurationProblem, engine: str, options: SolveOptions, checkpoint: str | Path | None = None
-) -> None:
-    warm(engine, options.certify, checkpoint, long_search=problem.network.n_loops > MANY_LOOPS)
 
 
 def _solution(

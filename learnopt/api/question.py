@@ -26,7 +26,7 @@ from learnopt.network import (
     Scenario,
     Situations,
 )
-from learnopt.studies.configuration.solve import MANY_LOOPS, warm_up
+from learnopt.studies.configuration.solve import import_engine
 from learnopt.studies.inspection.reconcile import Imported, Origin, reconcile
 
 Source: TypeAlias = Network | ReconfigurationProblem | str | Path
@@ -312,9 +312,6 @@ def optional(kind: type[_Choice], name: str, value: str | None) -> _Choice | Non
 
 
 @cache
-def warm(
-    engine: str, certify: Certificate | None = None, checkpoint: str | Path | None = None, long_search: bool = False
-) -> None:
-    """Compile once, so that the time of a solve is its own."""
-    n_loops = MANY_LOOPS + 1 if long_search else 0
-    warm_up(engine_of(engine, checkpoint), SolveOptions(certify=certify), n_loops)
+def warm(engine: str, certify: Certificate | None = None, checkpoint: str | Path | None = None) -> None:
+    """Import once, so that the time of a solve is its own."""
+    import_engine(engine_of(engine, checkpoint), SolveOptions(certify=certify))

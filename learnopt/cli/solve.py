@@ -39,7 +39,6 @@ from learnopt.errors import DataError
 from learnopt.io.files import check_writable
 from learnopt.learned.choice import solver_names
 from learnopt.network import Certificate
-from learnopt.report.configuration.export import check_export
 from learnopt.studies.configuration.risk import Risk
 from learnopt.studies.configuration.solve import AUTO
 from learnopt.studies.configuration.switching_order import Paralleling
@@ -115,6 +114,8 @@ def solve(
 
     check_writable(report=report)
     if export is not None:
+        from learnopt.report.configuration.export import check_export
+
         check_export(export)
     if pareto:
         refuse_beside_pareto(

@@ -6,21 +6,23 @@ of a search: with it a limit of a minute would be reached on one machine and not
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from numba.core import event
+from learnopt.compiling import numba_hooks
 
 Clock = Callable[[], float]
 
 
-class CompileTime(event.Listener):
+class CompileTime:
     """Seconds in which some thread compiled, loaded compiled code or waited for another one that did.
 
-    It listens to numba's compiler lock, which a thread holds whenever it does so. All threads count alike: those of a
+    A listener of numba's compiler lock, which a thread holds whenever it does so. All threads count alike: those of a
     search work for the one that waits for them.
     """
 
@@ -30,7 +32,14 @@ class CompileTime(event.Listener):
         self._depth: dict[int, int] = {}
         self._since = self._total = 0.0
 
-    def on_start(self, event: event.Event) -> None:
+    def notify(self, event: Any) -> None:
+        """What numba calls."""
+        if event.is_start:
+            self.on_start()
+        else:
+            self.on_end()
+
+    def on_start(self) -> None:
         """A thread asks for the lock, perhaps not for the first time."""
         with self._lock:
             if not self._depth:
@@ -38,7 +47,7 @@ class CompileTime(event.Listener):
             thread = threading.get_ident()
             self._depth[thread] = self._depth.get(thread, 0) + 1
 
-    def on_end(self, event: event.Event) -> None:
+    def on_end(self) -> None:
         """A thread has given the lock back."""
         with self._lock:
             thread = threading.get_ident()
@@ -58,7 +67,19 @@ class CompileTime(event.Listener):
 
 
 _COMPILING = CompileTime()
-event.register("numba:compiler_lock", _COMPILING)
+
+
+def _listen() -> None:
+    from numba.core import event
+
+    event.Listener.register(CompileTime)
+    event.register("numba:compiler_lock", _COMPILING)
+
+
+if "numba" in sys.modules:
+    _listen()
+else:
+    numba_hooks.append(_listen)
 
 
 def compiling_time() -> float:

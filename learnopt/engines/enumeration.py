@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import LONG_PATIENCE, njit
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible, unsettled
 from learnopt.engines.bounds.trunk import TrunkData, leaf_loss
 from learnopt.engines.operations import OperationData, count_operations, operation_data
@@ -54,7 +54,7 @@ def count_configurations(problem: ReconfigurationProblem) -> float:
     return float(np.exp(logarithm))
 
 
-@njit(cache=True)
+@njit()
 def _connected(label: Ints, tail: Ints, head: Ints, first: int, scratch: Ints, n_sets: int) -> bool:
     """The sets become one when all branches from ``first`` on are added."""
     if n_sets == 1:
@@ -101,7 +101,7 @@ def tree_walk(core: Core) -> TreeWalk:
     )
 
 
-@njit(cache=True)
+@njit(steps=lambda walk, closed: 20 * len(closed))
 def next_tree(walk: Any, closed: Bools) -> bool:
     """Step to the next spanning tree and set the states of its branches in ``closed``; False after the last one."""
     branches, tail, head, state, place, label, scratch = walk
@@ -183,7 +183,12 @@ class EnumerationState(NamedTuple):
     """Configurations whose power flow is not settled, in the first rows, shape (QUESTIONS, n_branch)."""
 
 
-@njit(cache=True)
+def _tree_steps(data: EnumerationData) -> float:
+    """Steps of a configuration: its power flow."""
+    return 40.0 * len(data.s)
+
+
+@njit(steps=lambda data, at, stop_at: (stop_at - at.counts[TREES]) * _tree_steps(data), patience=LONG_PATIENCE)
 def _enumerate(data: Any, at: Any, stop_at: int) -> bool:
     """Go on until done (True), or until ``stop_at`` configurations were seen or questions pile up (False)."""
     tree, closed, counts, operations = tree_flow(len(data.s)), at.closed, at.counts, data.operations
@@ -311,7 +316,8 @@ class EnumerationEngine:
         with watch.stage("enumerate"):
             try:
                 while not finished:
-                    finished = _enumerate(data, at, min(at.counts[TREES] + CHUNK, most))
+                    some = min(CHUNK, _enumerate.patience(_tree_steps(data)))
+                    finished = _enumerate(data, at, min(at.counts[TREES] + some, most))
                     open_questions.put(at.questions[: at.counts[OPEN]], at.best, at.best_value)
                     at.counts[OPEN] = 0
                     late = options.time_limit is not None and watch.elapsed > options.time_limit

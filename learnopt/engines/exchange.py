@@ -21,15 +21,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import LONG_PATIENCE, njit
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.operations import OperationData, count_operations, operation_data, operations_change
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem, Result, Status
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.physics import LoopSpace, power_flow
 from learnopt.physics.limits import LimitArrays, limit_arrays, total_violation
+from learnopt.physics.looped_sweep import square
 from learnopt.physics.sweep import Grid, order_flow, problem_grid, sweep_tree, tree_flow
 
 CHUNK_BUSES = 5e5
@@ -62,12 +63,12 @@ def _exchange_data(problem: ReconfigurationProblem) -> ExchangeData:
     )
 
 
-@njit(cache=True)
+@njit()
 def _penalty(violation: float) -> float:
     return PENALTY * (1.0 + violation) if violation > 0.0 else 0.0
 
 
-@njit(cache=True)
+@njit(steps=lambda data, *_: 20 * len(data.s))
 def _rank_exchanges(data: Any, closed: Bools, tree: Any, ceiling: float) -> tuple[Floats, Ints, Ints]:
     """Exchanges (tie closes, cut opens) with an estimated change of the objective below ``ceiling``, best first."""
     grid, free = data.grid, data.free
@@ -106,7 +107,7 @@ def _rank_exchanges(data: Any, closed: Bools, tree: Any, ceiling: float) -> tupl
             if not free[branch]:
                 continue
             c = -loop_flow[i]
-            change = 2.0 * (c.real * total.real + c.imag * total.imag) + resistance * (c.real**2 + c.imag**2)
+            change = 2.0 * (c.real * total.real + c.imag * total.imag) + resistance * square(c)
             change += data.operations.cost * operations_change(data.operations, e, branch)
             if change < ceiling:
                 if count == len(estimate):
@@ -115,11 +116,16 @@ def _rank_exchanges(data: Any, closed: Bools, tree: Any, ceiling: float) -> tupl
                     cut = np.concatenate((cut, np.empty(count, np.int64)))
                 estimate[count], tie[count], cut[count] = change, e, branch
                 count += 1
-    ranking = np.argsort(estimate[:count])
+    ranking = np.argsort(estimate[:count], kind="mergesort")  # stable: on every machine the same order
     return estimate[ranking], tie[ranking], cut[ranking]
 
 
-@njit(cache=True)
+def _flow_steps(data: ExchangeData) -> float:
+    """Steps of one power flow."""
+    return 25.0 * len(data.s)
+
+
+@njit(steps=lambda data, closed, trials, first, flows: (flows + 2) * _flow_steps(data), patience=LONG_PATIENCE)
 def _improve(data: Any, closed: Bools, max_trials: int, first: int, max_flows: int) -> tuple[float, int, int]:
     """Improve ``closed`` in place; returns its merit, NaN where the start has no power flow, and where to go on.
 
@@ -200,7 +206,7 @@ class LocalSearch:
         end = self.swept + buses
         while place >= 0:
             flows = int(min(max(1, CHUNK_BUSES / n_bus), max(0, (end - self.swept) / n_bus)))
-            flows = 0 if watch.elapsed >= seconds else flows
+            flows = 0 if watch.elapsed >= seconds else min(flows, _improve.patience(_flow_steps(self._data)))
             merit, place, made = _improve(self._data, closed, max_trials, place, flows)
             self.swept += made * n_bus
             if flows == 0:

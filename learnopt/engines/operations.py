@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, ReconfigurationProblem
 
 
@@ -33,7 +33,7 @@ def operation_data(problem: ReconfigurationProblem) -> OperationData:
     )
 
 
-@njit(cache=True)
+@njit()
 def count_operations(data: Any, closed: Bools) -> int:
     """Operations from the normal configuration."""
     count = 0
@@ -43,7 +43,7 @@ def count_operations(data: Any, closed: Bools) -> int:
     return count
 
 
-@njit(cache=True)
+@njit()
 def operations_change(data: Any, tie: int, cut: int) -> int:
     """Change of the number of operations when ``tie`` closes and ``cut`` opens."""
     change = 0

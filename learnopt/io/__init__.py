@@ -5,8 +5,6 @@ from __future__ import annotations
 from learnopt.io.case_json import network_from_dict, network_to_dict, read_case_json
 from learnopt.io.cases import case_index, case_names, load_case
 from learnopt.io.csv_folder import read_csv_folder, write_csv_folder
-from learnopt.io.matpower import read_matpower
-from learnopt.io.pandapower.reader import network_from_pandapower
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.resources import data_root
 from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
@@ -28,11 +26,9 @@ __all__ = [
     "load_with_notes",
     "load_with_source",
     "network_from_dict",
-    "network_from_pandapower",
     "network_to_dict",
     "read_case_json",
     "read_csv_folder",
-    "read_matpower",
     "read_profiles",
     "read_scenario_json",
     "read_scenarios",

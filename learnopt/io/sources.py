@@ -10,35 +10,62 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import case_from_json, read_json
 from learnopt.io.cases import case_names, load_case
 from learnopt.io.csv_folder import REQUIRED, is_csv_folder, read_csv_folder, unread_tables
-from learnopt.io.matpower import matpower_case
-from learnopt.io.opendss.reader import read_opendss
-from learnopt.io.pandapower.cim import is_cim_folder, read_cim
-from learnopt.io.pandapower.reader import case_from_pandapower_json, pandapower_case
-from learnopt.io.pandapower.simbench import simbench_case
-from learnopt.io.pandapower.tables import is_pandapower_json
 from learnopt.io.source import Loaded
 from learnopt.io.unread import unread_keys
 from learnopt.network import Network
 from learnopt.network.parallel import keep_parallel
 
 
+# Every format in a function that loads its reader: nobody waits for those of other formats.
+
+
 def _read_json(path: Path) -> Loaded:
     """A case file, or a net of ``pandapower.to_json``: what the file holds decides."""
+    from learnopt.io.pandapower.tables import is_pandapower_json
+
     raw = read_json(path)
     if is_pandapower_json(raw):
+        from learnopt.io.pandapower.reader import case_from_pandapower_json
+
         return case_from_pandapower_json(raw, str(path)).loaded
     return Loaded(case_from_json(raw, str(path)), unread_keys(raw, str(path)))
 
 
 def _read_cim(path: Path) -> Loaded:
     """Profiles of CGMES."""
+    from learnopt.io.pandapower.cim import read_cim
+
     return read_cim(path).loaded
 
 
+def _read_dss(path: Path, hour: float | None = None) -> Loaded:
+    from learnopt.io.opendss.reader import read_opendss
+
+    return read_opendss(path, hour).loaded
+
+
+def _read_m(path: Path) -> Loaded:
+    from learnopt.io.matpower import matpower_case
+
+    return Loaded(*matpower_case(path))
+
+
+def _read_simbench(code: str) -> Loaded:
+    from learnopt.io.pandapower.simbench import simbench_case
+
+    return simbench_case(code).loaded
+
+
+def _read_pandapower(name: str) -> Loaded:
+    from learnopt.io.pandapower.reader import pandapower_case
+
+    return pandapower_case(name).loaded
+
+
 READERS: Mapping[str, Callable[[Path], Loaded]] = {
-    ".dss": lambda path: read_opendss(path).loaded,
+    ".dss": _read_dss,
     ".json": _read_json,
-    ".m": lambda path: Loaded(*matpower_case(path)),
+    ".m": _read_m,
     ".xml": _read_cim,
     ".zip": _read_cim,
 }
@@ -92,9 +119,9 @@ def read_source(source: str | Path, hour: float | None = None) -> Loaded:
             raise DataError(name, [f"hour {hour} must be from 0 to {_HOURS}"])
     if name in case_names():
         return Loaded(load_case(name))
-    for prefix, reader in (("simbench:", simbench_case), ("pandapower:", pandapower_case)):
+    for prefix, reader in (("simbench:", _read_simbench), ("pandapower:", _read_pandapower)):
         if name.startswith(prefix):
-            return reader(name.removeprefix(prefix)).loaded
+            return reader(name.removeprefix(prefix))
     path = Path(source)
     known = (
         f"learnopt reads the named cases {', '.join(case_names())} and files ending in {', '.join(READERS)}, "
@@ -103,14 +130,16 @@ def read_source(source: str | Path, hour: float | None = None) -> Loaded:
     )
     if is_csv_folder(path):
         return Loaded(read_csv_folder(path), unread_tables(path))
-    if is_cim_folder(path):
-        return _read_cim(path)
     if path.is_dir():
+        from learnopt.io.pandapower.cim import is_cim_folder
+
+        if is_cim_folder(path):
+            return _read_cim(path)
         raise DataError(name, [f"is a folder without tables of a case; {known}"])
     if not path.exists():
         raise DataError(name, [f"there is no such file and no named case of that name; {known}"])
     if path.suffix.lower() not in READERS:
         raise DataError(name, [f"the file format {path.suffix or 'without ending'!r} is not known; {known}"])
     if hour is not None:
-        return read_opendss(path, hour).loaded
+        return _read_dss(path, hour)
     return READERS[path.suffix.lower()](path)

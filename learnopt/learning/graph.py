@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from learnopt.compiling import njit
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import adjacency, merged_nodes
@@ -209,7 +209,7 @@ class SeriesChains:
         return cls(chain, position, np.bincount(chain).astype(np.int64), degree, inner)
 
 
-@njit(cache=True)
+@njit()
 def walk_chains(tail: Ints, head: Ints, start: Ints, branch: Ints, passing: Bools) -> tuple[Ints, Ints, Ints]:
     """Chain and place in it of each branch, and the two end nodes of each chain, shape (n_chain, 2).
 

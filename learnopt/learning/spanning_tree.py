@@ -40,8 +40,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.learning.graph import walk_chains
 from learnopt.network import Bools, Floats, Ints
 from learnopt.network.union_find import find_set
@@ -159,7 +159,7 @@ def log_partition_batch(
     return log_z, p_closed, tree
 
 
-@njit(cache=True)
+@njit()
 def _kruskal(n_nodes: int, tail: Ints, head: Ints, order: Ints, tree: Bools) -> None:
     """Spanning tree that takes the edges in the given order."""
     parent = np.arange(n_nodes)
@@ -171,7 +171,7 @@ def _kruskal(n_nodes: int, tail: Ints, head: Ints, order: Ints, tree: Bools) -> 
             tree[e] = True
 
 
-@njit(cache=True)
+@njit()
 def _incidence(n_nodes: int, tail: Ints, head: Ints, chosen: Bools) -> tuple[Ints, Ints]:
     """Chosen edges at every node, as compressed rows: ``incident[start[node]:start[node + 1]]``."""
     start = np.zeros(n_nodes + 2, np.int64)
@@ -189,7 +189,7 @@ def _incidence(n_nodes: int, tail: Ints, head: Ints, chosen: Bools) -> tuple[Int
     return start, incident
 
 
-@njit(cache=True)
+@njit()
 def _orient(n_nodes: int, tail: Ints, head: Ints, tree: Bools) -> tuple[Ints, Ints, Ints]:
     """Parent node, parent edge and depth of every node when the tree hangs from node 0."""
     start, incident = _incidence(n_nodes, tail, head, tree)
@@ -210,7 +210,7 @@ def _orient(n_nodes: int, tail: Ints, head: Ints, tree: Bools) -> tuple[Ints, In
     return parent, feed, depth
 
 
-@njit(cache=True)
+@njit()
 def _compress(n_nodes: int, tail: Ints, head: Ints, theta: Floats) -> tuple[int, Ints, Ints, Floats, Floats]:
     """Number of junctions, chain of each edge, ends of each chain, its weight, and each edge's share of "open"."""
     start, incident = _incidence(n_nodes, tail, head, np.ones(len(tail), np.bool_))
@@ -233,7 +233,7 @@ def _compress(n_nodes: int, tail: Ints, head: Ints, theta: Floats) -> tuple[int,
     return junction[-1] + 1, chain, ends, least - np.log(total), share
 
 
-@njit(cache=True)
+@njit()
 def _loop_rows(n_junctions: int, ends: Ints, weight: Floats, tree: Bools) -> tuple[Ints, Ints, Ints, Floats]:
     """Chords, and the entries of B: tree chain, loop and value."""
     n_chain = len(weight)
@@ -268,7 +268,7 @@ def _loop_rows(n_junctions: int, ends: Ints, weight: Floats, tree: Bools) -> tup
     return chords[:n_loops], row[:entries], column[:entries], value[:entries]
 
 
-@njit(cache=True)
+@njit()
 def _block_of_loops(n_chain: int, n_loops: int, row: Ints, column: Ints) -> tuple[Ints, int]:
     """Block of each loop: loops that share a tree chain, directly or by way of others; and the number of blocks."""
     sets = np.arange(n_loops)
@@ -290,7 +290,7 @@ def _block_of_loops(n_chain: int, n_loops: int, row: Ints, column: Ints) -> tupl
     return block, count
 
 
-@njit(cache=True)
+@njit()
 def _solve(
     n_nodes: int, tail: Ints, head: Ints, theta: Floats, tree: Bools
 ) -> tuple[float, Floats, Ints, Floats, Ints, Ints, Ints, Floats, Ints]:
@@ -358,7 +358,7 @@ def _solve(
     return log_z, p_open, chain, share, ring[:n_ring], members, member_start, basis, basis_start
 
 
-@njit(cache=True)
+@njit()
 def _solve_batch(
     node_start: Ints,
     edge_start: Ints,
@@ -383,7 +383,7 @@ def _solve_batch(
         p_closed[first:last] = 1.0 - solved[1]
 
 
-@njit(cache=True)
+@njit()
 def _draw_block(basis: Floats, uniform: Floats, picked: Ints) -> None:
     """Rows of a projection process: drawn one after the other, each given those before."""
     n_row, n_loops = basis.shape
@@ -408,7 +408,7 @@ def _draw_block(basis: Floats, uniform: Floats, picked: Ints) -> None:
         remaining[chosen] = 0.0
 
 
-@njit(cache=True)
+@njit()
 def _draw(
     n_nodes: int,
     tail: Ints,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.network.aliases import Bools, Ints
 
 
-@njit(cache=True)
+@njit()
 def find_set(label: Ints, node: int) -> int:
     """Representative of a node's set, shape (n_nodes,) of parents; paths are halved on the way."""
     while label[node] != node:
@@ -17,7 +17,7 @@ def find_set(label: Ints, node: int) -> int:
     return node
 
 
-@njit(cache=True)
+@njit(steps=lambda nodes, tail, head, order: 2 * len(order))
 def loop_closers(n_nodes: int, tail: Ints, head: Ints, order: Ints) -> Bools:
     """Branches whose two ends are joined by earlier ones, shape (n_branch,); those not in ``order`` are left out.
 

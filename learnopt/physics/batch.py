@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, Configuration, Floats, ReconfigurationProblem
 from learnopt.physics.limits import limit_arrays, total_violation
 from learnopt.physics.sweep import order_flow, problem_grid, sweep_tree, tree_flow
 
 
-@njit(cache=True)
+@njit(steps=lambda grid, limits, s, closed, loss: 25 * loss.size * len(grid.start))
 def _losses(grid: Any, limits: Any, s: NDArray[np.complex128], closed: Bools, loss: Floats) -> None:
     tree = tree_flow(s.shape[1])
     loss[:] = np.inf

@@ -20,10 +20,10 @@ the B behind each branch. The largest voltage is then at most :math:`\max_j c_j 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order
 
+from learnopt.compiling import njit
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.network.topology import merged_nodes
 
@@ -65,7 +65,7 @@ def proven_without_solution(problem: ReconfigurationProblem, configuration: Conf
     return _collapses(order.astype(np.int64), before.astype(np.int64), p, q, feeding, r, x, up, down, top, _ROUNDS)
 
 
-@njit(cache=True)
+@njit()
 def _collapses(
     order: Ints,
     parent: Ints,
@@ -112,7 +112,7 @@ def _collapses(
     return False
 
 
-@njit(cache=True)
+@njit()
 def _first_bound(
     order: Ints,
     parent: Ints,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.network import Floats, ReconfigurationProblem
-from learnopt.physics.looped_sweep import chord_loading
+from learnopt.physics.looped_sweep import chord_loading, magnitude
 
 
 class LimitArrays(NamedTuple):
@@ -36,7 +36,7 @@ def limit_arrays(problem: ReconfigurationProblem) -> LimitArrays:
     return LimitArrays(vm_min, vm_max, i_max, s_min, s_max, active)
 
 
-@njit(cache=True)
+@njit()
 def total_violation(grid: Any, limits: Any, tree: Any) -> float:
     """Sum of relative excesses over all limits of a converged sweep; 0 when every limit is respected.
 
@@ -49,7 +49,7 @@ def total_violation(grid: Any, limits: Any, tree: Any) -> float:
     n_roots = len(grid.roots)
     for position in range(n_roots, len(order)):
         k = order[position]
-        vm = abs(v[k])
+        vm = magnitude(v[k])
         if vm < limits.vm_min[k] * (1 - slack):
             total += 1.0 - vm / limits.vm_min[k]
         if vm > limits.vm_max[k] * (1 + slack):
@@ -59,11 +59,11 @@ def total_violation(grid: Any, limits: Any, tree: Any) -> float:
         if rating < np.inf:
             half, ratio = 0.5 * grid.y[branch], grid.ratio[branch]
             if grid.tail[branch] == k:
-                sending = abs(current[k] + half * v[parent[k]])
-                receiving = abs(current[k] - half * v[k] / ratio) / ratio
+                sending = magnitude(current[k] + half * v[parent[k]])
+                receiving = magnitude(current[k] - half * v[k] * (1.0 / ratio)) / ratio
             else:
-                sending = abs(current[k] + half * v[parent[k]] / ratio) / ratio
-                receiving = abs(current[k] - half * v[k])
+                sending = magnitude(current[k] + half * v[parent[k]] * (1.0 / ratio)) / ratio
+                receiving = magnitude(current[k] - half * v[k])
             loading = max(sending, receiving) / rating
             if loading > 1.0 + slack:
                 total += loading - 1.0
@@ -77,7 +77,7 @@ def total_violation(grid: Any, limits: Any, tree: Any) -> float:
         # A substation with rating zero..infinity is the common case: nothing to add.
         if limits.s_max[i] < np.inf or limits.s_min[i] > 0.0:
             k = grid.roots[i]
-            drawn = abs(v[k] * current[k].conjugate())
+            drawn = magnitude(v[k]) * magnitude(current[k])
             if drawn > limits.s_max[i] * (1 + slack):
                 total += drawn / limits.s_max[i] - 1.0
             if drawn < limits.s_min[i] * (1 - slack):

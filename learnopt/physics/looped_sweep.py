@@ -18,12 +18,13 @@ Shirmohammadi, Hong, Semlyen, Luo (1988), doi:10.1109/59.192932.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network.aliases import Floats, Ints
 
 TOLERANCE = 1e-11
@@ -34,7 +35,26 @@ NO_CURRENT = 1e-13
 """Unit currents of the two ends of a chord that cancel up to this have met."""
 
 
-@njit(cache=True)
+@njit()
+def drawn(s: complex, v: complex) -> complex:
+    """Current that a load of constant power draws at a voltage [pu]."""
+    total = v.real * v.real + v.imag * v.imag
+    return complex((s.real * v.real + s.imag * v.imag) / total, (s.real * v.imag - s.imag * v.real) / total)
+
+
+@njit()
+def square(z: complex) -> float:
+    """Squared magnitude."""
+    return z.real * z.real + z.imag * z.imag
+
+
+@njit()
+def magnitude(z: complex) -> float:
+    """Of voltages and currents per unit, which neither overflow nor vanish in a square."""
+    return math.sqrt(z.real * z.real + z.imag * z.imag)
+
+
+@njit(steps=lambda grid, *_: 10 * len(grid.start))
 def chord_paths(
     grid: Any, order: Ints, parent: Ints, feed: Ints, up: Floats, down: Floats
 ) -> tuple[Ints, Ints, Floats]:
@@ -81,7 +101,42 @@ def chord_paths(
     return start, bus[:count], weight[:count]
 
 
-@njit(cache=True)
+@njit()
+def quotient(a: complex, b: complex) -> complex:
+    """A / b."""
+    total = b.real * b.real + b.imag * b.imag
+    return complex((a.real * b.real + a.imag * b.imag) / total, (a.imag * b.real - a.real * b.imag) / total)
+
+
+@njit()
+def _inverse(matrix: NDArray[np.complex128]) -> Any:
+    """Inverse by elimination with the largest pivot of each column; changes ``matrix``. NaN where it is singular."""
+    n = len(matrix)
+    result = np.zeros((n, n), np.complex128)
+    for i in range(n):
+        result[i, i] = 1.0
+    for k in range(n):
+        top = k
+        for i in range(k + 1, n):
+            if square(matrix[i, k]) > square(matrix[top, k]):
+                top = i
+        for c in range(n):
+            matrix[k, c], matrix[top, c] = matrix[top, c], matrix[k, c]
+            result[k, c], result[top, c] = result[top, c], result[k, c]
+        scale = quotient(1.0 + 0.0j, matrix[k, k])
+        for c in range(n):
+            matrix[k, c] *= scale
+            result[k, c] *= scale
+        for i in range(n):
+            factor = matrix[i, k]
+            if i != k and square(factor) > 0.0:
+                for c in range(n):
+                    matrix[i, c] -= factor * matrix[k, c]
+                    result[i, c] -= factor * result[k, c]
+    return result
+
+
+@njit()
 def _breakpoint_inverse(grid: Any, feed: Ints, start: Ints, bus: Ints, weight: Floats) -> Any:
     """Inverse of B; a loop without any impedance keeps the current zero, which nothing feels."""
     n = len(grid.chords)
@@ -98,12 +153,12 @@ def _breakpoint_inverse(grid: Any, feed: Ints, start: Ints, bus: Ints, weight: F
         for i in range(start[c], start[c + 1]):
             dense[bus[i]] = 0.0
         matrix[c, c] += grid.impedance[grid.chords[c]]
-        if abs(matrix[c, c]) == 0.0:
+        if square(matrix[c, c]) == 0.0:
             matrix[c, c] = 1.0
-    return np.linalg.inv(matrix)
+    return _inverse(matrix)
 
 
-@njit(cache=True)
+@njit()
 def sweep_loops(
     grid: Any, s: NDArray[np.complex128], tree: Any, up: Floats, down: Floats, shunt: NDArray[np.complex128]
 ) -> float:
@@ -122,7 +177,7 @@ def sweep_loops(
         for c in range(n_chords):
             e = grid.chords[c]
             half = 0.5 * grid.y[e]
-            shunt[grid.tail[e]] += half / grid.ratio[e] ** 2
+            shunt[grid.tail[e]] += half * (1.0 / (grid.ratio[e] * grid.ratio[e]))
             shunt[grid.head[e]] += half
     start, bus, weight = chord_paths(grid, order, parent, feed, up, down)
     inverse = _breakpoint_inverse(grid, feed, start, bus, weight)
@@ -130,7 +185,7 @@ def sweep_loops(
     load, fresh = np.empty(n, np.complex128), v.copy()
     for _ in range(MAX_SWEEPS):
         for k in range(n):
-            load[k] = (s[k] / v[k]).conjugate()
+            load[k] = drawn(s[k], v[k])
             if grid.shunted:
                 load[k] += shunt[k] * v[k]
         largest = 0.0
@@ -138,7 +193,7 @@ def sweep_loops(
             current[:] = load
             for c in range(n_chords):
                 e = grid.chords[c]
-                current[grid.tail[e]] += j[c] / grid.ratio[e]
+                current[grid.tail[e]] += j[c] * (1.0 / grid.ratio[e])
                 current[grid.head[e]] -= j[c]
             for position in range(n - 1, n_roots - 1, -1):
                 k = order[position]
@@ -156,7 +211,7 @@ def sweep_loops(
             largest = 0.0
             for c in range(n_chords):
                 e = grid.chords[c]
-                gap[c] = fresh[grid.tail[e]] / grid.ratio[e] - fresh[grid.head[e]] - grid.impedance[e] * j[c]
+                gap[c] = fresh[grid.tail[e]] * (1.0 / grid.ratio[e]) - fresh[grid.head[e]] - grid.impedance[e] * j[c]
                 largest = max(largest, abs(gap[c].real) + abs(gap[c].imag))
             if attempt == 1 or largest < TOLERANCE:
                 break
@@ -176,31 +231,32 @@ def sweep_loops(
             loss = 0.0
             for position in range(n_roots, n):
                 k = order[position]
-                loss += grid.impedance[feed[k]].real * (current[k].real ** 2 + current[k].imag ** 2)
+                loss += grid.impedance[feed[k]].real * square(current[k])
                 loss += _iron(grid, feed[k], v)
             for c in range(n_chords):
                 e = grid.chords[c]
-                loss += grid.impedance[e].real * (j[c].real ** 2 + j[c].imag ** 2) + _iron(grid, e, v)
+                loss += grid.impedance[e].real * square(j[c]) + _iron(grid, e, v)
             return loss
     return np.nan
 
 
-@njit(cache=True)
+@njit()
 def _iron(grid: Any, e: int, v: NDArray[np.complex128]) -> float:
     """Loss in the shunt conductance of a closed branch [pu]."""
     g = 0.5 * grid.y[e].real
     if g == 0.0:
         return 0.0
-    return g * ((abs(v[grid.tail[e]]) / grid.ratio[e]) ** 2 + abs(v[grid.head[e]]) ** 2)
+    ratio = grid.ratio[e]
+    return g * (square(v[grid.tail[e]]) / (ratio * ratio) + square(v[grid.head[e]]))
 
 
-@njit(cache=True)
+@njit()
 def chord_loading(grid: Any, c: int, rating: float, v: NDArray[np.complex128]) -> float:
     """Current of a chord at the end where it is larger, over its rating; 0 where it has no impedance to tell it by."""
     e = grid.chords[c]
-    if grid.impedance[e] == 0:
+    if square(grid.impedance[e]) == 0.0:
         return 0.0
     ratio, half = grid.ratio[e], 0.5 * grid.y[e]
-    behind, arriving = v[grid.tail[e]] / ratio, v[grid.head[e]]
-    series = (behind - arriving) / grid.impedance[e]
-    return max(abs(series + half * behind) / ratio, abs(series - half * arriving)) / rating
+    behind, arriving = v[grid.tail[e]] * (1.0 / ratio), v[grid.head[e]]
+    series = quotient(behind - arriving, grid.impedance[e])
+    return max(magnitude(series + half * behind) / ratio, magnitude(series - half * arriving)) / rating

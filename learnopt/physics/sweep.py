@@ -20,11 +20,11 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, Configuration, Floats, Ints, Network, ReconfigurationProblem
-from learnopt.physics.looped_sweep import MAX_SWEEPS, TOLERANCE, sweep_loops
+from learnopt.physics.looped_sweep import MAX_SWEEPS, TOLERANCE, drawn, magnitude, square, sweep_loops
 
 
 class SweepStatus(IntEnum):
@@ -85,7 +85,7 @@ class TreeFlow(NamedTuple):
     """Series current from the parent towards each bus [pu]; at a root what it delivers to its tree."""
 
 
-@njit(cache=True)
+@njit()
 def tree_flow(n_bus: int) -> TreeFlow:
     """Room for power flows of so many buses."""
     return TreeFlow(
@@ -136,13 +136,13 @@ def problem_grid(problem: ReconfigurationProblem) -> Grid:
     return grid_of(problem.network, problem.charging, problem.chords)
 
 
-@njit(cache=True)
+@njit(steps=lambda grid, *_: 5 * len(grid.start))
 def order_tree(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -> bool:
     """Breadth-first order of the forest of closed branches (:func:`order_fed`); True where it reaches every bus."""
     return order_fed(grid, closed, order, parent, feed) == len(parent)
 
 
-@njit(cache=True)
+@njit()
 def order_fed(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -> int:
     """Breadth-first order of the buses that closed branches join to a root; returns their number.
 
@@ -175,13 +175,13 @@ def order_fed(grid: Any, closed: Bools, order: Ints, parent: Ints, feed: Ints) -
     return count
 
 
-@njit(cache=True)
+@njit(steps=lambda grid, *_: 5 * len(grid.start))
 def order_flow(grid: Any, closed: Bools, tree: Any) -> bool:
     """:func:`order_tree` of a :class:`TreeFlow`."""
     return order_tree(grid, closed, tree.order, tree.parent, tree.feed)
 
 
-@njit(cache=True)
+@njit(steps=lambda grid, *_: 25 * len(grid.start))
 def sweep_tree(grid: Any, s: NDArray[np.complex128], tree: Any) -> float:
     """Sweep an ordered :class:`TreeFlow`; fills its voltages and currents, returns the loss or NaN.
 
@@ -208,8 +208,8 @@ def sweep_tree(grid: Any, s: NDArray[np.complex128], tree: Any) -> float:
             k = order[position]
             half = 0.5 * grid.y[feed[k]]
             if grid.stepped:
-                shunt[k] += half / down[k] ** 2
-                shunt[parent[k]] += half * up[k] ** 2
+                shunt[k] += half * (1.0 / (down[k] * down[k]))
+                shunt[parent[k]] += half * (up[k] * up[k])
             else:
                 shunt[k] += half
                 shunt[parent[k]] += half
@@ -224,7 +224,7 @@ def sweep_tree(grid: Any, s: NDArray[np.complex128], tree: Any) -> float:
         return sweep_loops(grid, s, tree, up, down, shunt)
     for _ in range(MAX_SWEEPS):
         for k in range(n):
-            current[k] = (s[k] / v[k]).conjugate()
+            current[k] = drawn(s[k], v[k])
             if grid.shunted:
                 current[k] += shunt[k] * v[k]
         if grid.stepped:
@@ -253,19 +253,19 @@ def sweep_tree(grid: Any, s: NDArray[np.complex128], tree: Any) -> float:
             loss = 0.0
             for position in range(n_roots, n):
                 k = order[position]
-                loss += grid.impedance[feed[k]].real * (current[k].real ** 2 + current[k].imag ** 2)
+                loss += grid.impedance[feed[k]].real * square(current[k])
                 g = 0.5 * grid.y[feed[k]].real
                 if g != 0.0:
-                    sending, arriving = abs(v[parent[k]]), abs(v[k])
+                    sending, arriving = magnitude(v[parent[k]]), magnitude(v[k])
                     if grid.stepped:
                         sending *= up[k]
                         arriving /= down[k]
-                    loss += g * (sending**2 + arriving**2)
+                    loss += g * (sending * sending + arriving * arriving)
             return loss
     return np.nan
 
 
-@njit(cache=True)
+@njit(steps=lambda grid, *_: 25 * len(grid.start))
 def _sweep_one(grid: Any, s: NDArray[np.complex128], closed: Bools) -> tuple[int, float, TreeFlow]:
     tree = tree_flow(len(s))
     tree.current[:] = 0.0
@@ -275,7 +275,7 @@ def _sweep_one(grid: Any, s: NDArray[np.complex128], closed: Bools) -> tuple[int
     return (1 if np.isnan(loss) else 0), loss, tree
 
 
-@njit(cache=True)
+@njit(steps=lambda grid, s, closed, loss, *_: 25 * len(grid.start) * len(loss))
 def _sweep_many(
     grid: Any,
     s: NDArray[np.complex128],
@@ -298,7 +298,9 @@ def _sweep_many(
         loss[i] = sweep_tree(grid, s[min(i, len(s) - 1)], tree)
         status[i] = 1 if np.isnan(loss[i]) else 0
         if status[i] == 0:
-            vm_min[i] = np.min(np.abs(tree.v))
+            vm_min[i] = magnitude(tree.v[0])
+            for k in range(1, len(tree.v)):
+                vm_min[i] = min(vm_min[i], magnitude(tree.v[k]))
 
 
 @dataclass(frozen=True)

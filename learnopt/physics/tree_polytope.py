@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, Floats, Ints, ReconfigurationProblem
 from learnopt.network.union_find import find_set
 from learnopt.physics.loop_space import LoopSpace
@@ -89,7 +89,7 @@ def fractional_tree(
     return FractionalTree(z, np.abs(f) ** 2 / conductance / relaxed_loss)
 
 
-@njit(cache=True)
+@njit()
 def _frank_wolfe(
     r: Floats,
     first: Ints,

@@ -16,8 +16,8 @@ import pandapower_nets as pn
 import pytest
 
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.io import load, network_from_pandapower, sources
-from learnopt.io.pandapower.reader import PandapowerCase, case_from_pandapower_json
+from learnopt.io import load, sources
+from learnopt.io.pandapower.reader import PandapowerCase, case_from_pandapower_json, network_from_pandapower
 from learnopt.network import ReconfigurationProblem, Settings
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate

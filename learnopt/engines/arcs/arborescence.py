@@ -29,8 +29,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.network import Bools, Floats, Ints
 
@@ -82,7 +82,7 @@ def workspace(arcs: LoopArcs) -> ArcWork:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit()
 def _factor(arcs: Any, work: Any) -> None:
     """LDL' of the grounded Laplacian; ``lower`` keeps L D."""
     diagonal, lower = work.diagonal, work.lower
@@ -108,7 +108,7 @@ def _factor(arcs: Any, work: Any) -> None:
                 pair += 1
 
 
-@njit(cache=True, error_model="numpy")
+@njit()
 def _solve(arcs: Any, work: Any) -> None:
     """Solve for ``residual`` in place."""
     x, lower, diagonal = work.residual, work.lower, work.diagonal
@@ -128,7 +128,7 @@ def _solve(arcs: Any, work: Any) -> None:
             x[node, c] = total / diagonal[node]
 
 
-@njit(cache=True)
+@njit()
 def propagate(arcs: Any, alive: Bools, parent: Ints, top: Ints) -> bool:
     """Eliminate arcs that no arborescence of the living ones contains; False where there is none.
 
@@ -203,7 +203,7 @@ def propagate(arcs: Any, alive: Bools, parent: Ints, top: Ints) -> bool:
     return count == n
 
 
-@njit(cache=True)
+@njit()
 def flow_limits(arcs: Any, parent: Ints, top: Ints, work: Any) -> None:
     """Least and largest flow into each node, given what :func:`propagate` says.
 
@@ -252,7 +252,7 @@ def flow_limits(arcs: Any, parent: Ints, top: Ints, work: Any) -> None:
             high[j, c] += work.positive[c]
 
 
-@njit(cache=True, error_model="numpy")
+@njit()
 def dual_value(arcs: Any, potential: Floats, alive: Bools, work: Any) -> float:
     """The bound for given potentials and arcs; fills ``value`` and ``best``. Each node needs an arc."""
     value, low, high, injection = work.value, work.low, work.high, arcs.injection
@@ -284,7 +284,7 @@ def dual_value(arcs: Any, potential: Floats, alive: Bools, work: Any) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@njit()
 def ascend_once(arcs: Any, potential: Floats, weight: Floats, alive: Bools, work: Any, floor: float) -> None:
     """One preconditioned step of the potentials for the present weights of the arcs."""
     residual, conductance, low, high = work.residual, work.conductance, work.low, work.high
@@ -308,7 +308,7 @@ def ascend_once(arcs: Any, potential: Floats, weight: Floats, alive: Bools, work
             potential[j, c] += residual[j, c]
 
 
-@njit(cache=True, error_model="numpy")
+@njit()
 def move_weights(arcs: Any, weight: Floats, alive: Bools, work: Any) -> None:
     """Shift the weights of each node's arcs towards those of largest value."""
     value = work.value

@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.engines.arcs.arborescence import (
     ascend_once,
     dual_value,
@@ -91,7 +91,7 @@ def brood_of(arcs: LoopArcs, n_branch: int) -> Brood:
     )
 
 
-@njit(cache=True)
+@njit()
 def _settle(
     frontier: Any,
     trunk: TrunkData,
@@ -176,7 +176,7 @@ def _settle(
     return known
 
 
-@njit(cache=True)
+@njit()
 def _only(arcs: Any, node: int, chosen: int, alive: Bools, trial: Bools) -> None:
     """``trial``: the arcs alive, of those into a node the chosen one only."""
     trial[:] = alive
@@ -184,7 +184,7 @@ def _only(arcs: Any, node: int, chosen: int, alive: Bools, trial: Bools) -> None
         trial[a] = a == chosen
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def open_root(frontier: Any, trunk: TrunkData, work: Any, threshold: float, brood: Any) -> None:
     """Settle the root and leave it as the only child."""
     n_nodes, n_arcs = len(frontier.arcs.start) - 1, len(frontier.arcs.tail)
@@ -197,14 +197,14 @@ def open_root(frontier: Any, trunk: TrunkData, work: Any, threshold: float, broo
         _add(brood, alive, potential, weight, bound)
 
 
-@njit(cache=True)
+@njit()
 def _add(brood: Any, alive: Bools, potential: Floats, weight: Floats, bound: float) -> None:
     k = brood.counts[0]
     brood.alive[k], brood.potential[k], brood.weight[k], brood.bound[k] = alive, potential, weight, bound
     brood.counts[0] = k + 1
 
 
-@njit(cache=True)
+@njit()
 def _branching_bus(
     frontier: Any, trunk: TrunkData, work: Any, alive: Bools, potential: Floats, weight: Floats, parent: Ints,
     bound: float, threshold: float,
@@ -261,7 +261,7 @@ def _branching_bus(
     return branch_on
 
 
-@njit(cache=True)
+@njit()
 def _leaf(frontier: Any, trunk: TrunkData, work: Any, alive: Bools, potential: Floats, parent: Ints, top: Ints,
     threshold: float, closed: Bools,
 ) -> tuple[float, bool]:  # fmt: skip
@@ -283,7 +283,7 @@ def _leaf(frontier: Any, trunk: TrunkData, work: Any, alive: Bools, potential: F
     return dual_value(arcs, potential, alive, work) + frontier.constant, True
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def expand(
     frontier: Any, trunk: TrunkData, work: Any, pool: Any, slot: int, to_beat: float, factor: float, brood: Any
 ) -> None:

@@ -35,8 +35,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.network import Bools, Floats, Ints
 
@@ -187,7 +187,7 @@ def chain_workspace(chains: Chains) -> ChainWork:
     )
 
 
-@njit(cache=True)
+@njit()
 def _cheapest(chains: Any, through: Floats, j: int, but: int) -> int:
     """The cheapest way into a junction but one; -1 where there is none."""
     best, lowest = -1, np.inf
@@ -198,7 +198,7 @@ def _cheapest(chains: Any, through: Floats, j: int, but: int) -> int:
     return best
 
 
-@njit(cache=True, error_model="numpy")
+@njit()
 def chain_value(chains: Any, potential: Floats, alive: Bools, low: Floats, high: Floats, work: Any) -> float:
     """The bound for potentials of the nodes and living arcs, inf where there is no configuration; fills ``work``.
 
@@ -290,7 +290,7 @@ def chain_value(chains: Any, potential: Floats, alive: Bools, low: Floats, high:
     return total
 
 
-@njit(cache=True)
+@njit()
 def eliminate(chains: Any, alive: Bools, work: Any, room: float) -> int:
     """Kill every arc all of whose states raise the bound by ``room`` or more; returns how many."""
     killed = 0

@@ -16,8 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.engines.arcs.arc_graph import ArcGraph, LoopArcs
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
 
@@ -29,7 +29,7 @@ DOUBT = 0.02
 """Added to every belief that guides kicks, so that each exchange stays possible."""
 
 
-@njit(cache=True)
+@njit()
 def _loop(arcs: Any, tie: int, parent: Ints, mark: Ints, stamp: int, loop: Ints) -> tuple[int, int]:
     """Nodes whose feeding branches form the loop of a tie: first those from one end up, then those from the other.
 
@@ -70,7 +70,7 @@ def _loop(arcs: Any, tie: int, parent: Ints, mark: Ints, stamp: int, loop: Ints)
     return first, size
 
 
-@njit(cache=True)
+@njit()
 def _exchange(
     arcs: Any, tie: int, at: int, first: int, size: int, loop: Ints, parent: Ints, feed: Ints, flow: Floats
 ) -> int:
@@ -97,7 +97,7 @@ def _exchange(
         node, above, branch, passed = before, node, through, carried
 
 
-@njit(cache=True)
+@njit()
 def _descend(
     arcs: Any, r: Floats, price: Floats, free: Bools, parent: Ints, feed: Ints, flow: Floats, ties: Ints,
     mark: Ints, stamp: int, loop: Ints,
@@ -137,7 +137,7 @@ def _descend(
     return stamp
 
 
-@njit(cache=True)
+@njit()
 def _loss(r: Floats, price: Floats, feed: Ints, flow: Floats) -> float:
     total = 0.0
     for j in range(1, len(feed)):
@@ -147,7 +147,7 @@ def _loss(r: Floats, price: Floats, feed: Ints, flow: Floats) -> float:
     return total
 
 
-@njit(cache=True)
+@njit()
 def _draw(weight: Floats, branches: Ints, uniform: float) -> int:
     """Place of a branch drawn with probability proportional to its weight."""
     left = 0.0
@@ -161,7 +161,7 @@ def _draw(weight: Floats, branches: Ints, uniform: float) -> int:
     return len(branches) - 1
 
 
-@njit(cache=True)
+@njit()
 def _kicks(
     arcs: Any, r: Floats, price: Floats, free: Bools, closing: Floats, opening: Floats, parent: Ints, feed: Ints,
     flow: Floats, ties: Ints, draws: Floats,

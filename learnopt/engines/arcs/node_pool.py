@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.engines.arcs.arc_graph import LoopArcs
 from learnopt.network import Bools, Floats, Ints
 
@@ -63,7 +63,7 @@ def pool_of(arcs: LoopArcs, n_branch: int, upper: float, gap: float) -> Pool:
     )
 
 
-@njit(cache=True)
+@njit()
 def push(pool: Any, alive: Bools, potential: Floats, weight: Floats, bound: float) -> None:
     """Add a node. Where there is no room the one of largest bound is given up: its bound stays that of the search."""
     if pool.scalars[WAITING] == len(pool.free):
@@ -91,7 +91,7 @@ def push(pool: Any, alive: Bools, potential: Floats, weight: Floats, bound: floa
     heap[at] = slot
 
 
-@njit(cache=True)
+@njit()
 def _pop(pool: Any, at: int) -> int:
     """Take the node at a position of the heap: its slot, free again."""
     heap = pool.heap
@@ -117,7 +117,7 @@ def _pop(pool: Any, at: int) -> int:
     return slot
 
 
-@njit(cache=True)
+@njit()
 def _dearest(pool: Any) -> int:
     """Position in the heap of the node of largest bound."""
     at = 0
@@ -127,7 +127,7 @@ def _dearest(pool: Any) -> int:
     return at
 
 
-@njit(cache=True)
+@njit()
 def take(pool: Any, count: int) -> Ints:
     """Slots of the next nodes, at most ``count``: those of least bound, or of largest without an incumbent or room.
 
@@ -142,7 +142,7 @@ def take(pool: Any, count: int) -> Ints:
     return slots[:size]
 
 
-@njit(cache=True)
+@njit()
 def give(pool: Any, brood: Any) -> None:
     """Take in what came out of a node."""
     pool.scalars[LEAVES] += brood.counts[1]

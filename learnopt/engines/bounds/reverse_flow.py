@@ -9,15 +9,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, Floats, Ints
 
 WALK_STEPS = 500_000
 """Steps of the search for the longest path under a load budget; beyond, a path may be as long as its block allows."""
 
 
-@njit(cache=True)
+@njit()
 def longest_walk(
     start: Ints,
     via: Ints,
@@ -83,7 +83,7 @@ def longest_walk(
     return best, best_second, highest, jointly
 
 
-@njit(cache=True)
+@njit()
 def least_carried(start: Ints, via: Ints, other: Ints, usable: Bools, root: Bools, load: Floats, source: int) -> Floats:
     """Least load on the buses of a path from a source to each bus, ends included; inf where only roots join them."""
     n = len(load)

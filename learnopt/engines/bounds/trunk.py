@@ -8,12 +8,13 @@ voltage drops, that no completion can undercut. Derivation, proofs and equation 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, Floats, Ints
 from learnopt.physics.limits import total_violation
 from learnopt.physics.sweep import order_fed, order_flow, sweep_tree, tree_flow
@@ -54,7 +55,7 @@ class TrunkData(NamedTuple):
     """Loads only, no charging, ratios that vanish: sweeps from zero currents refute what has no power flow."""
 
 
-@njit(cache=True)
+@njit()
 def _monotone_sweeps(
     trunk: Any, scenario: int, order: Ints, parent: Ints, feed: Ints, count: int, sweeps: int, work: Floats
 ) -> bool:
@@ -98,7 +99,7 @@ def _monotone_sweeps(
     return True
 
 
-@njit(cache=True)
+@njit()
 def _gain_b(trunk: Any, scenario: int, order: Ints, parent: Ints, feed: Ints, count: int, work: Floats) -> float:
     """Trunk gain on top of metric B (eq. 19, 20); uses rows 0-5 of ``work``, fills 6-14."""
     n_roots = len(trunk.grid.roots)
@@ -159,7 +160,7 @@ def _gain_b(trunk: Any, scenario: int, order: Ints, parent: Ints, feed: Ints, co
     return gain
 
 
-@njit(cache=True)
+@njit()
 def trunk_gain(trunk: Any, closed: Bools, metric: int) -> tuple[Floats, bool]:
     """Trunk gain of the decided branches [pu], and whether some completion may be feasible.
 
@@ -190,13 +191,13 @@ def trunk_gain(trunk: Any, closed: Bools, metric: int) -> tuple[Floats, bool]:
     return gain, True
 
 
-@njit(cache=True)
+@njit()
 def _with_scenario(trunk: Any, total: float, scenario: int, loss: float) -> float:
     """The objective of the scenarios so far with one more."""
     return max(total, loss) if trunk.worst else total + trunk.weight[scenario] * loss
 
 
-@njit(cache=True)
+@njit()
 def leaf_loss(trunk: Any, closed: Bools, threshold: float) -> tuple[float, bool]:
     """AC loss of a radial state without the iron losses counted as prices [pu], mean or worst, and whether settled.
 
@@ -233,20 +234,32 @@ def leaf_loss(trunk: Any, closed: Bools, threshold: float) -> tuple[float, bool]
     return total, True
 
 
-@njit(cache=True)
-def resistance_times(order: Ints, parent: Ints, feed: Ints, n_roots: int, length: Floats, y: Floats) -> Floats:
-    """R_T y: sums below every branch, times its length, added along the path from the root, shape (n_bus,)."""
-    below = y.copy()
+@njit()
+def _resistance_times(
+    order: Ints, parent: Ints, feed: Ints, n_roots: int, length: Floats, below: Floats, result: Floats
+) -> None:
+    """R_T y into ``result``: sums below every branch, times its length, added along the path from the root.
+
+    ``below`` is y, shape (n_bus,), and then those sums.
+    """
     for position in range(len(order) - 1, n_roots - 1, -1):
         below[parent[order[position]]] += below[order[position]]
-    result = np.zeros(len(y))
+    for position in range(n_roots):
+        result[order[position]] = 0.0
     for position in range(n_roots, len(order)):
         k = order[position]
         result[k] = result[parent[k]] + length[feed[k]] * below[k]
+
+
+@njit(steps=lambda order, *_: 3 * len(order))
+def resistance_times(order: Ints, parent: Ints, feed: Ints, n_roots: int, length: Floats, y: Floats) -> Floats:
+    """R_T y, shape (n_bus,)."""
+    result = np.empty(len(y))
+    _resistance_times(order, parent, feed, n_roots, length, y.copy(), result)
     return result
 
 
-@njit(cache=True)
+@njit(steps=lambda p, *_: 60 * len(p))
 def metric_b(
     p: Floats, q: Floats, r: Floats, tau: float, order: Ints, parent: Ints, feed: Ints, n_roots: int
 ) -> tuple[Floats, Floats, float, float]:
@@ -262,42 +275,65 @@ def metric_b(
         The metric at the reference tree [pu], -inf where the reference gives none.
     """
     n = len(p)
-    alpha = 1.0 / np.sqrt(1.0 + tau * tau)
+    alpha = 1.0 / math.sqrt(1.0 + tau * tau)
     beta = tau * alpha
-    rho = r / alpha
-    g, h = alpha * p + beta * q, alpha * q - beta * p
+    rho, g, h = np.empty(len(r)), np.empty(n), np.empty(n)
+    for e in range(len(r)):
+        rho[e] = r[e] / alpha
+    for k in range(n):
+        g[k], h[k] = alpha * p[k] + beta * q[k], alpha * q[k] - beta * p[k]
     # Voltages of the comparison network on the reference tree: any reference is valid, so a bounded number of sweeps.
-    drop = np.zeros(n)
+    drop, y, path = np.zeros(n), np.empty(n), np.empty(n)
     for _ in range(60):
-        drop = np.minimum(resistance_times(order, parent, feed, n_roots, rho, g / (1.0 - drop)), 0.49)
-    a_max = drop.max()
-    d = g / (1.0 - drop) ** 2
-    b = d * (1.0 - 2.0 * drop)
-    k0 = np.sum(g * drop / (1.0 - drop)) - np.sum(d * drop)
-    c2 = 1.0 / np.sqrt(1.0 - 2.0 * a_max)
-    c = np.sqrt(c2)
-    s, t = d / c + c * b, d / c - c * b
+        for k in range(n):
+            y[k] = g[k] / (1.0 - drop[k])
+        _resistance_times(order, parent, feed, n_roots, rho, y, path)
+        for k in range(n):
+            drop[k] = min(path[k], 0.49)
+    a_max, k0 = drop[0], 0.0
+    d, s, t = np.empty(n), np.empty(n), np.empty(n)
+    for k in range(n):
+        a_max = max(a_max, drop[k])
+        own = 1.0 - drop[k]
+        d[k] = g[k] / (own * own)
+        k0 += g[k] * drop[k] / own - d[k] * drop[k]
+    c = math.sqrt(1.0 / math.sqrt(1.0 - 2.0 * a_max))
     delta = 0.0
     for k in range(n):
+        b = d[k] * (1.0 - 2.0 * drop[k])
+        s[k], t[k] = d[k] / c + c * b, d[k] / c - c * b
         if s[k] > 0.0:
             delta = max(delta, abs(t[k]) / s[k])
     share = (1.0 - delta * delta) / 4.0
     iota = s.copy()
     for _ in range(200):
-        fresh = s + d * resistance_times(order, parent, feed, n_roots, rho, iota)
-        change = np.max(np.abs(fresh - iota))
-        iota = fresh
-        if not change < 1e12:
-            return iota, h, -np.inf, -np.inf
-        if change < 1e-13 * (1.0 + np.max(np.abs(iota))):
+        for k in range(n):
+            y[k] = iota[k]
+        _resistance_times(order, parent, feed, n_roots, rho, y, path)
+        change = largest = 0.0
+        for k in range(n):
+            fresh = s[k] + d[k] * path[k]
+            if not abs(fresh - iota[k]) < 1e12:
+                return iota, h, -np.inf, -np.inf
+            change = max(change, abs(fresh - iota[k]))
+            iota[k] = fresh
+            largest = max(largest, abs(fresh))
+        if change < 1e-13 * (1.0 + largest):
             break
     penalty = 0.0
     for k in range(n):
         if d[k] > 0.0:
-            penalty += (iota[k] - s[k]) ** 2 / d[k]
+            penalty += (iota[k] - s[k]) * (iota[k] - s[k]) / d[k]
     constant = alpha * k0 - alpha * share * penalty
-    i1 = np.sqrt(share) * iota
     value = constant
-    value += np.sum(i1 * resistance_times(order, parent, feed, n_roots, r, i1))
-    value += np.sum(h * resistance_times(order, parent, feed, n_roots, r, h))
-    return i1, h, constant, value
+    root = math.sqrt(share)
+    for k in range(n):
+        iota[k] *= root
+    for part in range(2):
+        i = iota if part == 0 else h
+        for k in range(n):
+            y[k] = i[k]
+        _resistance_times(order, parent, feed, n_roots, r, y, path)
+        for k in range(n):
+            value += i[k] * path[k]
+    return iota, h, constant, value

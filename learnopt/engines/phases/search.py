@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.unbalanced import Complex
 from learnopt.physics.held_currents import LoopModel
@@ -203,7 +203,7 @@ def is_radial(model: LoopModel, opened: Bools) -> bool:
     return bool(left == 0) and bool(_fed(model.joins, model.n_part, of_row, np.where(opened, 0, 1)))
 
 
-@njit(cache=True)
+@njit()
 def _open(data, inverse, current, directions, n_loop, e):  # type: ignore[no-untyped-def]
     """Open the conductors of switch e in place: cost (inf where something is starved) and loops left."""
     n = inverse.shape[0]
@@ -249,7 +249,7 @@ def _open(data, inverse, current, directions, n_loop, e):  # type: ignore[no-unt
     return cost, n_loop
 
 
-@njit(cache=True)
+@njit()
 def _price(data, inverse, current, directions, n_loop, e):  # type: ignore[no-untyped-def]
     """Cost of opening switch e; -1 where it is in no loop at all, inf where something would be starved."""
     first, size = data.rows[e], data.rows[e + 1] - data.rows[e]
@@ -291,7 +291,7 @@ def _price(data, inverse, current, directions, n_loop, e):  # type: ignore[no-un
     return cost if in_loop else -1.0
 
 
-@njit(cache=True)
+@njit()
 def _fed(joins, n_part, of_row, state):  # type: ignore[no-untyped-def]
     """Every part is reached from the sources.
 
@@ -316,7 +316,7 @@ def _fed(joins, n_part, of_row, state):  # type: ignore[no-untyped-def]
     return left == 0
 
 
-@njit(cache=True)
+@njit()
 def _loops(directions, n_loop, rank):  # type: ignore[no-untyped-def]
     """Reduce the loop space in place so that every column has a pivot row of its own, rows tried in this order."""
     n = directions.shape[0]
@@ -344,7 +344,7 @@ def _loops(directions, n_loop, rank):  # type: ignore[no-untyped-def]
         used += 1
 
 
-@njit(cache=True)
+@njit()
 def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
     """Visit nodes; ``best`` and ``opened`` are filled. Returns bound of the rest, nodes, and whether it is complete."""
     n_chain, n_switch = frames.directions.shape[1], len(data.rows) - 1
@@ -384,7 +384,7 @@ def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
     return rest, nodes, True
 
 
-@njit(cache=True)
+@njit()
 def _leaf(data, frames, depth, best, opened):  # type: ignore[no-untyped-def]
     """Keep a radial state if it is among the best; returns the cost of what is not kept."""
     cost = frames.cost[depth]
@@ -403,7 +403,7 @@ def _leaf(data, frames, depth, best, opened):  # type: ignore[no-untyped-def]
     return pushed_out
 
 
-@njit(cache=True)
+@njit()
 def _prices(data, frames, depth, price, bar):  # type: ignore[no-untyped-def]
     """Price of opening each undecided switch; those too dear are closed. Returns the least cost so excluded."""
     rest = np.inf
@@ -423,7 +423,7 @@ def _prices(data, frames, depth, price, bar):  # type: ignore[no-untyped-def]
     return rest
 
 
-@njit(cache=True)
+@njit()
 def _branch(data, frames, depth, price, reduced, through):  # type: ignore[no-untyped-def]
     """Choose the loop with the fewest openings; the switches it flows through become the children."""
     n, n_chain, m = len(data.of_row), frames.directions.shape[1], frames.loops[depth]
@@ -462,7 +462,7 @@ def _branch(data, frames, depth, price, reduced, through):  # type: ignore[no-un
     frames.children[depth] = count
 
 
-@njit(cache=True)
+@njit()
 def _descend(data, frames, depth, at):  # type: ignore[no-untyped-def]
     """Make the frame of a child: its switch open, the cheaper ones of its loop closed. False where a part starves."""
     below, e = depth + 1, frames.child[depth, at]

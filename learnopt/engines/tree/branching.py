@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.engines.tree.frames import FREE, part_open
 from learnopt.network.union_find import find_set
 
@@ -16,7 +16,7 @@ TIE_SHARE = 0.05
 """Under a cap on operations, branch on the dearest normally open branch from this share of the slack on."""
 
 
-@njit(cache=True)
+@njit()
 def cheapest_of_tightest_loop(data: Any, frames: Any, depth: int, slack: float) -> int:
     r"""The decision to branch on: the cheapest opening of the loop that leaves least choice.
 
@@ -43,7 +43,8 @@ def cheapest_of_tightest_loop(data: Any, frames: Any, depth: int, slack: float) 
         start[a[j] + 1] += 1
         start[b[j] + 1] += 1
         cost[j] = part_open(data.share, F, g, part, data.row[i]) - largest + data.open_cost[i] - data.close_cost[i]
-        score[j] = max(0.0, 1.0 - max(cost[j], 0.0) / slack) ** 5
+        near = max(0.0, 1.0 - max(cost[j], 0.0) / slack)
+        score[j] = near * near * near * near * near
     for k in range(n_nodes):
         start[k + 1] += start[k]
     fill = start[:-1].copy()
@@ -126,7 +127,7 @@ def cheapest_of_tightest_loop(data: Any, frames: Any, depth: int, slack: float) 
     return choice
 
 
-@njit(cache=True)
+@njit()
 def dearest_to_close(data: Any, frames: Any, depth: int, slack: float) -> int:
     """The branch that costs most more to close than to open, if that is a good share of the slack; else -1."""
     choice, most = -1, DEAR_SHARE * slack
@@ -136,7 +137,7 @@ def dearest_to_close(data: Any, frames: Any, depth: int, slack: float) -> int:
     return choice
 
 
-@njit(cache=True)
+@njit()
 def dearest_tie(data: Any, frames: Any, depth: int, slack: float) -> int:
     """The normally open branch that costs most to open, if the cap does not allow to close them all; else -1.
 

@@ -18,7 +18,7 @@ from learnopt.engines.tree.frames import (
     Frames,
     SearchData,
 )
-from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING, open_bound, search
+from learnopt.engines.tree.kernel import FINISHED, IMPROVED, RUNNING, node_steps, open_bound, search
 from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.network import Bools, Configuration, Floats, Ints
 
@@ -164,10 +164,15 @@ class DepthFirst:
     def _round(self, max_nodes: int, stop_at_improvement: bool) -> int:
         """Continue all stacks for so many nodes each."""
         space, before = self._space, self.to_beat
+        steps = node_steps(space.decisions, space.trunk)
 
         def continued(stack: Frames) -> int:
             fixed = space.decisions, space.trunk, stack, space.base_closed
-            return int(search(*fixed, max_nodes, stop_at_improvement))
+            outcome, left = RUNNING, max_nodes
+            while outcome == RUNNING and left > 0:
+                some = min(left, search.patience(steps))
+                outcome, left = int(search(*fixed, some, stop_at_improvement)), left - some
+            return outcome
 
         outcomes = in_threads(continued, self._stacks, self._threads)
         best = min(self._stacks, key=lambda stack: float(stack.best[TO_BEAT]))

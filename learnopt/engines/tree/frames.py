@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network import Bools, Floats, Ints
 from learnopt.network.union_find import find_set
 
@@ -106,7 +106,7 @@ PER_FRAME = ("K", "F", "g", "state", "label", *_COSTS, "closings", "openings", "
 """Arrays of :class:`Frames` with an entry for each frame."""
 
 
-@njit(cache=True)
+@njit()
 def rise(share: int, F: Floats, g: Floats, e: int, group: int) -> float:
     """Rise of one part of the objective when ``e`` opens."""
     total = 0.0
@@ -115,7 +115,7 @@ def rise(share: int, F: Floats, g: Floats, e: int, group: int) -> float:
     return total / g[e]
 
 
-@njit(cache=True)
+@njit()
 def part_open(share: int, F: Floats, g: Floats, part: Floats, e: int) -> float:
     """What the largest part of the objective becomes when row ``e`` opens [pu]."""
     largest = part[0] + rise(share, F, g, e, 0)
@@ -124,13 +124,13 @@ def part_open(share: int, F: Floats, g: Floats, part: Floats, e: int) -> float:
     return largest
 
 
-@njit(cache=True)
+@njit()
 def node_bound(frames: Any, depth: int) -> float:
     """Lower bound of the objective in a frame [pu]."""
     return frames.part[depth].max() + frames.switching[depth] + frames.left[depth]
 
 
-@njit(cache=True)
+@njit()
 def least_left(data: Any, state: NDArray[np.int8], label: Ints) -> float:
     """Least cost of what is undecided [pu]: the closed branches are a spanning tree, so that of a minimum one."""
     total = 0.0

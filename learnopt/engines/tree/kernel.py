@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import LONG_PATIENCE, njit
 from learnopt.engines.bounds.trunk import TrunkData, leaf_loss, trunk_gain
 from learnopt.engines.tree.branching import cheapest_of_tightest_loop, dearest_tie, dearest_to_close
 from learnopt.engines.tree.frames import (
@@ -36,7 +36,7 @@ from learnopt.network.union_find import find_set
 RUNNING, FINISHED, IMPROVED = 0, 1, 2
 
 
-@njit(cache=True)
+@njit()
 def _open(data: Any, K: Floats, F: Floats, g: Floats, part: Floats, e: int, along: Floats, direction: Floats) -> None:
     """Open the loop-space row ``e``: rank-one update, raises ``part``; to infinity where e is a bridge."""
     n_loops, n_columns = K.shape[0], F.shape[1]
@@ -67,7 +67,7 @@ def _open(data: Any, K: Floats, F: Floats, g: Floats, part: Floats, e: int, alon
     g[e] = 0.0
 
 
-@njit(cache=True)
+@njit()
 def _propagate(data: Any, frames: Any, depth: int, threshold: float, along: Floats, direction: Floats) -> bool:
     """Close what is too dear to open, open what would close a loop, until nothing changes; False prunes the frame."""
     K, F, g = frames.K[depth], frames.F[depth], frames.g[depth]
@@ -112,7 +112,7 @@ def _propagate(data: Any, frames: Any, depth: int, threshold: float, along: Floa
     return True
 
 
-@njit(cache=True)
+@njit()
 def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
     """Decide closed in a frame; False where that closes a loop."""
     label = frames.label[depth]
@@ -126,7 +126,17 @@ def _close(data: Any, frames: Any, depth: int, i: int) -> bool:
     return frames.closings[depth] <= data.max_closings
 
 
-@njit(cache=True, nogil=True)
+def node_steps(data: Any, trunk: TrunkData) -> float:
+    """Steps that a node takes."""
+    n_core, n_loops = data.cycles.shape
+    return 100.0 + n_core * (n_loops + 2.0 * len(trunk.weight)) + 15.0 * trunk.s.size
+
+
+@njit(
+    steps=lambda data, trunk, frames, closed, nodes, stop: nodes * node_steps(data, trunk),
+    patience=LONG_PATIENCE,
+    nogil=True,
+)
 def search(
     data: Any, trunk: TrunkData, frames: Any, base_closed: Bools, max_nodes: int, stop_at_improvement: bool
 ) -> int:
@@ -233,7 +243,7 @@ def search(
     return FINISHED
 
 
-@njit(cache=True)
+@njit(steps=lambda frames: 10 * len(frames.switching))
 def open_bound(frames: Any) -> float:
     """Least bound of what the stack still has to explore [pu]; inf when it is empty."""
     least = np.inf

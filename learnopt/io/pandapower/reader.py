@@ -25,7 +25,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -121,6 +120,8 @@ def pandapower_net(name: str) -> Any:
     module = sys.modules[function.__module__]
     try:
         # Some functions end with a power flow that nobody needs here.
+        from unittest import mock
+
         with mock.patch.object(module, "runpp", create=True):
             net = function()
     except Exception as error:  # whatever a function of somebody else's library raises

@@ -30,8 +30,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from learnopt.compiling import njit
 from learnopt.engines.enumeration import TreeWalk, next_tree, tree_walk
 from learnopt.formulations.conductor_selection import current_limit
 from learnopt.network import Bools, Floats, Ints
@@ -135,7 +135,7 @@ class Ranges(NamedTuple):
     """Economic conductor."""
 
 
-@njit(cache=True)
+@njit()
 def ranges_of(n: int, types: int) -> Ranges:
     """Room for the ranges of configurations of n buses."""
     tree, work = np.zeros((4, n), np.int64), np.zeros((19, n))
@@ -146,7 +146,7 @@ def ranges_of(n: int, types: int) -> Ranges:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit()
 def configuration_bound(data: Any, at: Any, cutoff: float) -> float:
     """Lower bound of the annual cost, infinite where no conductors respect the limits; before a margin for rounding.
 
@@ -409,7 +409,7 @@ def survivors_of(problem: ConductorProblem, most: int) -> tuple[Grid, Survivors]
     return problem_grid(feeder), at
 
 
-@njit(cache=True)
+@njit()
 def survive(grid: Any, data: Any, found: Any, cutoff: float, stop_at: int) -> float:
     """Go on through all radial configurations; keep those with a bound below the cutoff.
 

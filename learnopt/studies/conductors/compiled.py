@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from learnopt.compiling import njit
 
 _WITHOUT_DOORS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inner = njit(cache=True, **_WITHOUT_DOORS)
+inner = njit(**_WITHOUT_DOORS)
 """To open a door to Python, for records of many arrays, takes longer to compile than the function itself."""

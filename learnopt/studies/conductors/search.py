@@ -14,9 +14,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.engines.clock import Stopwatch
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Bools, Configuration, Floats, Ints
@@ -121,7 +121,7 @@ def _step(data: Any, tree: Any, k: int, t: int, kind: Ints) -> None:
             above = parent[above]
 
 
-@njit(cache=True)
+@njit()
 def _choose(data: Any, closed: Bools, steps: bool, kind: Ints) -> float:
     """Choose conductors for a configuration, in place, from those given; returns the merit."""
     tree = tree_flow(len(data.s))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.base import Stopwatch
-from learnopt.engines.phases.engine import PhaseTreeEngine
-from learnopt.io.opendss.branches import LEFT_OUT
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
@@ -16,6 +15,9 @@ from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import normal_state
 from learnopt.studies.inspection.reconcile import Imported
+
+if TYPE_CHECKING:
+    from learnopt.engines.phases.engine import PhaseTreeEngine
 
 _SOON = 1e-3
 """Time limit of what is begun when the time is over [s]."""
@@ -50,11 +52,15 @@ def solve_in_phases(
     with imported.circuits(problem) as circuits:
         if not circuits:
             return None
+        from learnopt.engines.phases.engine import PhaseTreeEngine  # nothing of it where a file is balanced
+
         search = PhaseTreeEngine(circuits, k_best)
         problem, result = solve_holding(search, problem, options, start, hold)
     said = "Solved in all phases, since the file is unbalanced."
     if options.certify is Certificate.AC:
         said += " No AC certificate: in phases there is one of the model only."
+    from learnopt.io.opendss.branches import LEFT_OUT
+
     for note in imported.notes:
         if note.startswith(LEFT_OUT):
             said += f" Stays open, since it has not all three phases: {note.partition(': ')[2]}."

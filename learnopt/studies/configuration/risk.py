@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
-from scipy.optimize import linprog
 
 from learnopt.engines import Engine, SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.tree.coverage import tight_obstacles
@@ -316,6 +315,8 @@ class _Study:
         upper = np.minimum(probability / (1.0 - self.level), 1.0)
         rows = [np.append(-seen.losses, 1.0) for seen in self.seen.values()]
         # Maximise theta, theta <= w' losses + switching of every configuration.
+        from scipy.optimize import linprog  # takes long to load: only where a risk is asked for
+
         solved = linprog(
             np.append(np.zeros(n), -1.0),
             A_ub=np.array(rows),

@@ -8,13 +8,13 @@ Exact for the candidates given: every sequence of them is looked at. Without a c
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from learnopt.compiling import njit
 from learnopt.network import Floats, Ints
 
 
-@njit(cache=True)
+@njit()
 def _capped(
     loss: Floats, first: Ints, distance: Ints, cost: float, cap: int, step_cap: int, choice: NDArray[np.int16]
 ) -> Floats:

@@ -84,6 +84,7 @@ def test_lanes_visit_every_leaf_once(monkeypatch: pytest.MonkeyPatch) -> None:
         leaves[-1] += stack.scalars[2]
         return outcome
 
+    counting.patience = depth_first.search.patience
     monkeypatch.setattr(depth_first, "search", counting)
     for split_after in (10**9, 3):
         monkeypatch.setattr(depth_first, "SPLIT_AFTER", split_after)

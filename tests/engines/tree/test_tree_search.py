@@ -174,6 +174,7 @@ def test_ac_bound_holds_for_every_configuration_when_stopped(seed, blind, monkey
         left[0] -= 1
         return real(*arguments)
 
+    counting.patience = real.patience
     monkeypatch.setattr(depth_first, "search", counting)
     # The clock runs out when the searches that are left have been made.
     monkeypatch.setattr(tree_search.Stopwatch, "elapsed", property(lambda _: 0.0 if left[0] > 0 else 1e9))
@@ -361,6 +362,7 @@ def test_ctrl_c_returns_the_incumbent(case33, certify, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
+    interrupted.patience = depth_first.search.patience
     monkeypatch.setattr(depth_first, "search", interrupted)
     result = solve(ReconfigurationProblem.of(case33), certify)
     assert result.status is Status.INTERRUPTED
