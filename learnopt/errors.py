@@ -121,5 +121,32 @@ class UnsupportedError(LearnoptError):
     """A valid request that this engine or format does not serve."""
 
 
+LEARNING = ("torch", "torch_geometric", "lightning", "mlflow", "sklearn", "safetensors", "pandas")
+"""Packages that learning and tracking need and nothing else does: a light install has none of them."""
+
+
+def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedError:
+    """The error of a light install that is asked for what learns.
+
+    Parameters
+    ----------
+    wish
+        What was asked for, for instance ``the learned engine``.
+    missing
+        As raised by an import.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        ``missing`` itself where it is none of :data:`LEARNING`.
+    """
+    package = (missing.name or "").partition(".")[0]
+    if package not in LEARNING:
+        raise missing
+    return UnsupportedError(
+        f"{wish} needs {package}, which is not installed: pip install learnopt adds what is missing"
+    )
+
+
 class CheckpointError(LearnoptError):
     """A checkpoint is missing, damaged or made for another feature schema."""

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from learnopt._version import __version__
-from learnopt.errors import LearnoptError
+from learnopt.errors import LearnoptError, without_learning
 
 BAD_INPUT = 2
 # Typer carries its own copy of click in some versions: take the base of what it raises, wherever it lives.
@@ -165,6 +165,9 @@ def run(arguments: list[str] | None = None) -> None:
         from learnopt.cli.options import as_flag
 
         messages, text = error.sentences(as_flag), error.told(as_flag)
+    except ModuleNotFoundError as error:
+        text = without_learning(f"learnopt {' '.join(given[:1])}", error).told()
+        messages = [text]
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except UsageProblem as error:

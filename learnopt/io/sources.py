@@ -15,7 +15,6 @@ from learnopt.io.unread import unread_keys
 from learnopt.network import Network
 from learnopt.network.parallel import keep_parallel
 
-
 # Every format in a function that loads its reader: nobody waits for those of other formats.
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from learnopt.engines import Engine, engine_names
-from learnopt.errors import DataError
+from learnopt.errors import DataError, without_learning
 from learnopt.studies.configuration.solve import AUTO
 
 LEARNED = "learned"
@@ -44,13 +44,17 @@ def engine_of(name: str, checkpoint: Path | str | None = None) -> str | Engine:
         If there is no engine of this name.
     CheckpointError
         If there is no such checkpoint.
+    UnsupportedError
+        If the learned engine is asked for and a package it needs is not installed.
     """
     if name not in solver_names():
         raise DataError("engine", [f"{name!r} is not an engine: use one of {', '.join(solver_names())}"])
     if name != LEARNED:
         return name
     # Loads torch: only when asked for.
-    from learnopt.learned.engine import LearnedEngine
-    from learnopt.learning.checkpoint import REFERENCE
-
+    try:
+        from learnopt.learned.engine import LearnedEngine
+        from learnopt.learning.checkpoint import REFERENCE
+    except ModuleNotFoundError as missing:
+        raise without_learning("the learned engine", missing) from None
     return LearnedEngine(checkpoint or REFERENCE)
