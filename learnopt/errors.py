@@ -143,9 +143,8 @@ def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedErro
     package = (missing.name or "").partition(".")[0]
     if package not in LEARNING:
         raise missing
-    return UnsupportedError(
-        f"{wish} needs {package}, which is not installed: pip install learnopt adds what is missing"
-    )
+    how = "pip install learnopt adds what is missing"
+    return UnsupportedError(f"{wish} needs {package}, which is not installed: {how}")
 
 
 class CheckpointError(LearnoptError):

@@ -15,7 +15,7 @@ from rich.console import RenderableType
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
 from learnopt.api.question import Enforced, Question, Rules, Situation, Source, chosen, profile_source, warm
-from learnopt.errors import DataError, UnsupportedError
+from learnopt.errors import DataError, UnsupportedError, without_learning
 from learnopt.io import Profiles, read_profiles
 from learnopt.io.files import check_folder
 from learnopt.learned.choice import HorizonEngine
@@ -280,9 +280,11 @@ def horizon(
 def _suggestions(checkpoint: str | Path | None, seed: int) -> Suggest:
     """Candidates of a prediction per step."""
     # Loads torch: only when asked for.
-    from learnopt.learned.horizon import learned_suggestions
-    from learnopt.learning.checkpoint import REFERENCE
-
+    try:
+        from learnopt.learned.horizon import learned_suggestions
+        from learnopt.learning.checkpoint import REFERENCE
+    except ModuleNotFoundError as missing:
+        raise without_learning("the learned engine", missing) from None
     return learned_suggestions(checkpoint or REFERENCE, seed)
 
 

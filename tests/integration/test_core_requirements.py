@@ -15,8 +15,8 @@ from learnopt.errors import LEARNING
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {"power_grid_model": "power-grid-model"}
 """Where the name of an import is not that of its package."""
-OPTIONAL = {"casadi", "gurobipy", "opendssdirect", "pandapower", "simbench", "lxml", "networkx"}
-"""Extras, looked for when they are asked for."""
+OPTIONAL = {"casadi", "gurobipy", "opendssdirect", "pandapower", "simbench", "lxml", "networkx", "pandas"}
+"""Extras, and pandas that comes with pandapower, looked for when they are asked for."""
 LEARNS = ("learnopt/learning/", "learnopt/learned/", "learnopt/tracking.py")
 BARE = """
 import sys
