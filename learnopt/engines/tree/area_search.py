@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude
 from learnopt.engines.exchange import radial_start
-from learnopt.engines.tree.areas import Area, joined
+from learnopt.engines.tree.areas import joined
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
+from learnopt.network.part import Part
 
 LEAST_TIME = 1e-3
 """Seconds that an area gets at least, however late it is."""
@@ -19,7 +20,7 @@ def solve_areas(
     name: str,
     solve: Callable[[ReconfigurationProblem, SolveOptions, Configuration | None, Stopwatch], Result],
     problem: ReconfigurationProblem,
-    parts: list[Area],
+    parts: list[Part],
     options: SolveOptions,
     start: Configuration | None,
     watch: Stopwatch,
@@ -76,7 +77,7 @@ def solve_areas(
     )
 
 
-def _apart(problem: ReconfigurationProblem, parts: list[Area]) -> float:
+def _apart(problem: ReconfigurationProblem, parts: list[Part]) -> float:
     """Switching cost of the branches in no area, all of which are open [kW]."""
     closed = problem.network.normal_configuration.closed.copy()
     for area in parts:

@@ -8,47 +8,21 @@ substation that feeds several, and the worst case of several scenarios (a larges
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
-from learnopt.network import Bools, Configuration, Ints, Network, ReconfigurationProblem, Scenario
+from learnopt.network import Bools, Configuration, Ints, Network, ReconfigurationProblem
+from learnopt.network.part import Part
 from learnopt.network.topology import DisjointSets
 from learnopt.physics.limits import limit_arrays
 
 
-@dataclass(frozen=True)
-class Area:
-    """A part of a problem that is a problem of its own.
-
-    Parameters
-    ----------
-    problem
-        The part, with all substations.
-    branches
-        Its branches in the whole, shape (n_branch of the part,).
-    """
-
-    problem: ReconfigurationProblem
-    branches: Ints
-
-    def part_of(self, configuration: Configuration) -> Configuration:
-        """The states of the area in a configuration of the whole."""
-        return Configuration(configuration.closed[self.branches])
-
-    @property
-    def n_switches(self) -> int:
-        """Switches that are left to decide."""
-        return len(self.problem.core.branches)
-
-
-def areas(problem: ReconfigurationProblem) -> list[Area]:
+def areas(problem: ReconfigurationProblem) -> list[Part]:
     """The areas of a problem, fewest switches first; the problem as its only area where it does not separate.
 
     Areas without a decision are one area together.
     """
     net = problem.network
-    whole = [Area(problem, np.arange(net.n_branch))]
+    whole = [Part(problem, np.arange(net.n_bus), np.arange(net.n_branch))]
     limits = limit_arrays(problem)
     rated = bool(np.isfinite(limits.s_max).any() or limits.s_min.any())
     sets, root = DisjointSets(net.n_bus), net.is_substation
@@ -69,7 +43,7 @@ def areas(problem: ReconfigurationProblem) -> list[Area]:
     return sorted(found, key=lambda area: area.n_switches)
 
 
-def joined(n_branch: int, parts: list[tuple[Area, Configuration]]) -> Configuration:
+def joined(n_branch: int, parts: list[tuple[Part, Configuration]]) -> Configuration:
     """The configuration of the whole; branches between areas, which cannot be closed, are open."""
     closed = np.zeros(n_branch, dtype=bool)
     for area, configuration in parts:
@@ -82,41 +56,9 @@ def _fed_end(net: Network) -> Ints:
     return np.where(net.is_substation[net.from_bus], net.to_bus, net.from_bus)
 
 
-def _area(problem: ReconfigurationProblem, inside: Bools) -> Area:
-    """The problem of some buses that are no substations."""
-    problem = problem.limits_in_network()
+def _area(problem: ReconfigurationProblem, inside: Bools) -> Part:
+    """The problem of some buses that are no substations, with all substations."""
     net = problem.network
     kept = inside | net.is_substation
-    branches = np.flatnonzero(kept[net.from_bus] & kept[net.to_bus] & (inside[net.from_bus] | inside[net.to_bus]))
-    buses = np.flatnonzero(kept)
-    index = np.full(net.n_bus, -1)
-    index[buses] = np.arange(len(buses))
-    per_bus = ("p_load", "q_load", "p_fed", "q_fed", "g_shunt", "b_shunt", "kv", "vm_min", "vm_max")
-    per_branch = ("r", "x", "b", "i_max", "switchable", "normally_open", "g", "ratio")
-
-    def cut(network: Network) -> Network:
-        return replace(
-            network,
-            bus_ids=tuple(network.bus_ids[k] for k in buses),
-            branch_ids=tuple(network.branch_ids[e] for e in branches),
-            bus_names=(),
-            branch_names=(),
-            from_bus=index[network.from_bus[branches]],
-            to_bus=index[network.to_bus[branches]],
-            substations=index[network.substations],
-            coordinates=None,
-            customers=None,
-            **{name: getattr(network, name)[buses] for name in per_bus},
-            **{name: getattr(network, name)[branches] for name in per_branch},
-        )
-
-    out, locked = problem.out_of_service[branches], problem.locked[branches]
-
-    def part(scenario: Scenario) -> Scenario:
-        loads = {name: getattr(scenario, name)[buses] for name in ("p_load", "q_load", "p_gen", "q_gen")}
-        return replace(scenario, out_of_service=out, locked=locked, **loads)
-
-    several = problem.situations
-    parts = tuple(part(one) for one in several)
-    situations = replace(several, scenarios=parts, networks=tuple(cut(each) for each in several.networks))
-    return Area(problem.replace(network=cut(net), situations=situations, out_of_service=out, locked=locked), branches)
+    between = kept[net.from_bus] & kept[net.to_bus] & (inside[net.from_bus] | inside[net.to_bus])
+    return Part.of(problem, kept, between)
