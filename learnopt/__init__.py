@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from learnopt.api.picture import Picture
     from learnopt.api.planning import ConductorStudy, SubstationStudy, plan_conductors, plan_substations
     from learnopt.api.question import load, problem
+    from learnopt.api.restoration import RestorationPlan, restore
     from learnopt.api.savings_study import SavingsStudy, savings
     from learnopt.api.solution import ParetoFront, Solution
     from learnopt.engines import Progress
@@ -60,6 +61,7 @@ __all__ = [
     "Picture",
     "Progress",
     "ReconfigurationProblem",
+    "RestorationPlan",
     "Result",
     "SavingsStudy",
     "Scenario",
@@ -77,6 +79,7 @@ __all__ = [
     "plan_conductors",
     "plan_substations",
     "problem",
+    "restore",
     "savings",
     "solve",
 ]
@@ -89,6 +92,7 @@ _HOME = {
     "learnopt.api.picture": ("Picture",),
     "learnopt.api.planning": ("ConductorStudy", "SubstationStudy", "plan_conductors", "plan_substations"),
     "learnopt.api.question": ("load", "problem"),
+    "learnopt.api.restoration": ("RestorationPlan", "restore"),
     "learnopt.api.savings_study": ("SavingsStudy", "savings"),
     "learnopt.api.solution": ("ParetoFront", "Solution"),
     "learnopt.engines": ("Progress",),

@@ -66,6 +66,10 @@ COMMANDS = {
         "learnopt.cli.savings:savings",
         "Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.",
     ),
+    "restore": Listed(
+        "learnopt.cli.restore:restore",
+        "Supply after a fault: isolate it, supply the most load within the limits, and say what is proven.",
+    ),
     "generate": Listed(
         "learnopt.cli.data:generate",
         "Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes.",

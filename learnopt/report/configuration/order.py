@@ -28,6 +28,8 @@ ISOLATION_NOTE = (
 _THEN = "then: loss; lowest voltage, loading"
 _PLACES = 12
 """Places of a crew that are listed."""
+_BUSES = 24
+"""Buses without supply that a row names."""
 
 
 def plan_of(
@@ -149,6 +151,29 @@ def interrupted(operation: Operation) -> str:
     if operation.customers is not None:
         return _customers(operation.customers)
     return f"{number(operation.interrupted_kw)} kW"
+
+
+def step_rows(net: Network, steps: Sequence[Operation]) -> tuple[list[str], list[list[str]]]:
+    """The steps as a table for a page: heads of the columns that say something, and a row for each step."""
+    loaded = any(o.max_loading is not None for o in steps)
+    crew = any(o.manual for o in steps)
+    dark = any(o.unfed for o in steps)
+    head = ["step", "action", *(["by"] if crew else []), "what", "transfers", "state after", "lowest voltage"]
+    head += [*(["highest loading"] if loaded else []), *(["loaded buses without supply"] if dark else [])]
+    rows: list[list[str]] = []
+    unfed = ""
+    for o in steps:
+        row = [str(o.step), o.action.value, *([operated_by(o)] if crew else []), what(net, o), transferred(o)]
+        row += [state_after(o), "–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu"]
+        if loaded:
+            row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
+        if dark:
+            more = " …" if len(o.unfed) > _BUSES else ""
+            named = ", ".join(bus_label(net, k) for k in o.unfed[:_BUSES]) + more
+            row.append("as before" if named and named == unfed else named or "none")
+            unfed = named
+        rows.append(row)
+    return head, rows
 
 
 def plan_table(net: Network, operations: list[Operation]) -> Listing:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from learnopt.network.names import branch_label, bus_label, open_labels
+from learnopt.network.names import branch_label, open_labels
 from learnopt.physics.balance import UPSTREAM
 from learnopt.report.configuration.feeders import feeders
 from learnopt.report.configuration.front import front_chart
 from learnopt.report.configuration.head import head_rows
 from learnopt.report.configuration.order import (
     interrupted,
-    operated_by,
     reasons,
-    state_after,
-    transferred,
+    step_rows,
     travels,
-    what,
 )
 from learnopt.report.configuration.story import Story
 from learnopt.report.configuration.text import pareto_point, settings_rows
@@ -27,8 +24,6 @@ from learnopt.studies.inspection.inspection import Severity
 
 _LISTED = 60
 """Rows of a table; of more the largest are shown."""
-_BUSES = 24
-"""Buses without supply that a row names."""
 
 
 def switching_order(story: Story) -> str:
@@ -38,24 +33,7 @@ def switching_order(story: Story) -> str:
     if not story.operations:
         return "<section><h2>Switching plan</h2><p>None needed: the feeder is in this configuration.</p></section>"
     net, steps = story.problem.network, story.operations
-    loaded = any(o.max_loading is not None for o in steps)
-    crew = any(o.manual for o in steps)
-    dark = any(o.unfed for o in steps)
-    head = ["step", "action", *(["by"] if crew else []), "what", "transfers", "state after", "lowest voltage"]
-    head += [*(["highest loading"] if loaded else []), *(["loaded buses without supply"] if dark else [])]
-    rows: list[list[str]] = []
-    unfed = ""
-    for o in steps:
-        row = [str(o.step), o.action.value, *([operated_by(o)] if crew else []), what(net, o), transferred(o)]
-        row += [state_after(o), "–" if o.min_voltage_pu is None else f"{o.min_voltage_pu:.4f} pu"]
-        if loaded:
-            row.append("–" if o.max_loading is None else f"{100 * o.max_loading:.0f} %")
-        if dark:
-            more = " …" if len(o.unfed) > _BUSES else ""
-            named = ", ".join(bus_label(net, k) for k in o.unfed[:_BUSES]) + more
-            row.append("as before" if named and named == unfed else named or "none")
-            unfed = named
-        rows.append(row)
+    head, rows = step_rows(net, steps)
     found = {o.state for o in steps}
     notes = []
     if PlanState.INTERRUPTED in found:

@@ -8,6 +8,7 @@ substation either, the branch has to be dead by a breaker that the data do not n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,55 @@ def isolation(problem: ReconfigurationProblem, states: tuple[bool, ...] | None =
     return Isolation(faulted, dead, tuple(order), tuple(sorted(kept - opened)), tuple(apart), frozenset(at_source))
 
 
+@dataclass(frozen=True)
+class DeadZone:
+    """What a fault and the devices around it leave dead, with nobody there to take anything apart.
+
+    Parameters
+    ----------
+    buses
+        Without supply until the repair.
+    lines
+        Branches that are faulted, or joined to one of those with no device between.
+    opened
+        Devices to open around them, in order: remote before manual.
+    kept_open
+        Devices around them that are open, and stay so.
+    """
+
+    buses: frozenset[int]
+    lines: frozenset[int]
+    opened: tuple[int, ...]
+    kept_open: tuple[int, ...]
+
+
+def dead_zone(problem: ReconfigurationProblem, branches: Iterable[int], buses: Iterable[int]) -> DeadZone:
+    """What has to be dead around faulted branches and buses, and the devices that part it from the rest.
+
+    In the normal state of the devices. Branches that are out of service before are parted from everything already.
+    """
+    net, gear = problem.network, problem.network.switchgear
+    walk = _Walk(problem, gear.normal)
+    faulted = set(branches)
+    lines = faulted | {gear.behind[e] for e in faulted if e in gear.behind}
+    opened: set[int] = set()
+    kept: set[int] = set()
+    seeds = set(buses)
+    for e in sorted(lines):
+        seeds |= {bus for bus in _ends(net, e) if walk.crosses(e, bus, opened, kept)}
+    gone = frozenset(np.flatnonzero(problem.out_of_service).tolist()) | lines
+    reached, crossed, _ = walk.spread(seeds, gone, opened, kept)
+    lines |= crossed
+    # A device between two parts of the zone parts nothing.
+    inside = {k for k in opened if set(_ends(net, _branch_of(net, k))) <= reached and _branch_of(net, k) not in faulted}
+    order = sorted(opened - inside, key=lambda k: (gear.devices[k].manual, k))
+    return DeadZone(frozenset(reached), frozenset(lines), tuple(order), tuple(sorted(kept - opened)))
+
+
+def _branch_of(net: Network, device: int) -> int:
+    return net.branch_index[str(net.switchgear.devices[device].branch)]
+
+
 def _ends(net: Network, e: int) -> tuple[int, int]:
     return int(net.from_bus[e]), int(net.to_bus[e])
 
@@ -107,7 +157,16 @@ class _Walk:
 
     def reaches_source(self, bus: int, dead: frozenset[int], opened: set[int], kept: set[int]) -> bool:
         """A walk from a bus gets to a substation; the devices that end it are added to the sets."""
-        seen, queue = {bus}, [bus]
+        return self.spread({bus}, dead, opened, kept)[2]
+
+    def spread(
+        self, seeds: set[int], dead: frozenset[int], opened: set[int], kept: set[int]
+    ) -> tuple[set[int], set[int], bool]:
+        """Buses and branches that walks from some buses get to, and whether a substation is among them.
+
+        The devices that end the walks are added to the sets.
+        """
+        seen, crossed, queue = set(seeds), set[int](), list(seeds)
         found = False
         while queue:
             here = queue.pop()
@@ -115,11 +174,12 @@ class _Walk:
             for e in self.incident[here]:
                 if e in dead or not self.crosses(e, here, opened, kept):
                     continue
+                crossed.add(e)
                 far = int(self.net.from_bus[e] + self.net.to_bus[e]) - here
                 if far not in seen and self.crosses(e, far, opened, kept):
                     seen.add(far)
                     queue.append(far)
-        return found
+        return seen, crossed, found
 
 
 def operable(problem: ReconfigurationProblem) -> list[bool]:

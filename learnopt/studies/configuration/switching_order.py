@@ -127,6 +127,8 @@ class Operation:
     transferred_kw, transferred_customers
         Load [kW] and customers whose supply the step changes: restored by a closing, interrupted by an opening, or
         taken over by another path when a loop is opened. None where a loop shares them or customers are not known.
+    violations
+        A sentence for every limit that the state after the operation breaks.
     """
 
     step: int
@@ -147,6 +149,7 @@ class Operation:
     bus: int | None = None
     transferred_kw: float | None = None
     transferred_customers: int | None = None
+    violations: tuple[str, ...] = ()
 
 
 def normal_state(problem: ReconfigurationProblem) -> Configuration:
@@ -191,7 +194,7 @@ def switching_plan(
     faults += unequal_loops(net, target.closed, problem.chords)
     if faults:
         raise DataError("switching plan: target configuration", faults)
-    plan = _Plan(problem, start.closed & ~out, judge)
+    plan = PlanRecord(problem, start.closed & ~out, judge)
     _isolate(plan)
     _restore(plan, target.closed)
     _open_loops(plan, target.closed)
@@ -213,10 +216,10 @@ def refuse_unsafe(problem: ReconfigurationProblem, operations: Sequence[Operatio
         raise DataError("switching plan: not safe", unsafe)
 
 
-class _Plan:
+class PlanRecord:
     """Operations so far and the state they lead to."""
 
-    def __init__(self, problem: ReconfigurationProblem, closed: Bools, judge: Judge) -> None:
+    def __init__(self, problem: ReconfigurationProblem, closed: Bools, judge: Judge = evaluate_transition) -> None:
         self.problem, self.judge = problem, judge
         self.gear = problem.network.switchgear
         self.closed = closed.copy()
@@ -305,7 +308,7 @@ class _Plan:
         dark = np.flatnonzero(after) if state in _DARK else np.zeros(0, dtype=np.int64)
         loaded = dark[(self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
         fed = np.setdiff1d(np.arange(net.n_bus), dark)
-        known = found.converged
+        known = found.converged and len(fed) > 0
         shown = None if device is None else self.gear.devices[device]
         kw, customers = self._transferred(before != after, behind, shared=state is PlanState.LOOPED)
         self.operations.append(
@@ -328,6 +331,7 @@ class _Plan:
                 bus=bus if device is None else self.gear.place[device],
                 transferred_kw=kw,
                 transferred_customers=customers,
+                violations=found.violations,
             )
         )
 
@@ -347,7 +351,7 @@ _ON_THE_SPOT = (Action.EARTH, Action.DISCONNECT)
 _DARK = (PlanState.ISOLATING, PlanState.RESTORING, PlanState.INTERRUPTED)
 
 
-def _isolate(plan: _Plan) -> None:
+def _isolate(plan: PlanRecord) -> None:
     """Open every device around what is out of service, earth it, and take it off buses where it has no device."""
     problem = plan.problem
     if not problem.out_of_service.any():
@@ -368,7 +372,7 @@ def _isolate(plan: _Plan) -> None:
             plan.apart(e, bus, "it has no switch there")
 
 
-def _restore(plan: _Plan, target: Bools) -> None:
+def _restore(plan: PlanRecord, target: Bools) -> None:
     """Close branches of the target that feed what has no supply, nearest to the substations first."""
     net = plan.problem.network
     node = merged_nodes(net)
@@ -393,7 +397,7 @@ def _restore(plan: _Plan, target: Bools) -> None:
             plan.switch(e, Action.CLOSE, PlanState.RADIAL if radial else PlanState.LOOPED)
 
 
-def _open_loops(plan: _Plan, target: Bools) -> None:
+def _open_loops(plan: PlanRecord, target: Bools) -> None:
     """Open surplus branches of a state that feeds everything: such a branch lies in a loop and not in the target."""
     net = plan.problem.network
     node = merged_nodes(net)
@@ -409,7 +413,7 @@ def _open_loops(plan: _Plan, target: Bools) -> None:
         plan.switch(e, Action.OPEN, PlanState.RADIAL if k == n_surplus else PlanState.LOOPED)
 
 
-def _exchange(plan: _Plan, target: Bools, paralleling: Paralleling) -> None:
+def _exchange(plan: PlanRecord, target: Bools, paralleling: Paralleling) -> None:
     """Turn a radial state into the target, the best exchange first.
 
     Exchanges in different parts of a feeder hardly see each other, so values of earlier rounds are a good guess of

@@ -1,0 +1,123 @@
+"""``learnopt restore``: supply after a fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from learnopt.cli.options import (
+    AcceptOption,
+    CaseArgument,
+    HourOption,
+    JsonOption,
+    NoChargingOption,
+    NoLimitsOption,
+    RemoteOnlyOption,
+    ScenarioOption,
+    VmaxOption,
+    VminOption,
+    enforced,
+    show,
+    stderr,
+    tell,
+)
+from learnopt.errors import DataError
+from learnopt.io.files import check_writable
+from learnopt.network import Id
+from learnopt.studies.configuration.switching_order import Paralleling
+from learnopt.studies.restoration.search import Second
+
+FaultOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="WHAT",
+        help="Out of order: branch:ID, bus:ID, substation:ID, or an id or name that only one thing has. Several parted "
+        "by commas, or the option again.",
+    ),
+]
+PriorityOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="BUS=WORTH", help="Worth of a kW at a bus, 1 if absent; give the option again for more."),
+]
+PlanBalancedOption = Annotated[
+    bool, typer.Option("--balanced", help="Of an unbalanced file: restore its balanced equivalent.")
+]
+
+
+def restore(
+    case: CaseArgument,
+    fault: FaultOption,
+    scenario: ScenarioOption = None,
+    priority: PriorityOption = None,
+    then: Annotated[
+        Second, typer.Option(help="What counts after the load: operations (then least loss), or loss.")
+    ] = Second.OPERATIONS,
+    vmin: VminOption = None,
+    vmax: VmaxOption = None,
+    no_limits: NoLimitsOption = False,
+    no_charging: NoChargingOption = False,
+    remote_only: RemoteOnlyOption = False,
+    paralleling: Annotated[
+        Paralleling, typer.Option(help="Steps: may a loop be closed for a moment, or is opened first?")
+    ] = Paralleling.ALLOWED,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds; the best plan found by then is returned.")] = None,
+    hour: HourOption = None,
+    accept_differences: AcceptOption = False,
+    balanced: PlanBalancedOption = False,
+    json_output: JsonOption = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+) -> int:
+    """Supply after a fault: isolate it, supply the most load within the limits, and say what is proven.
+
+    Exit code 0: a plan was returned; 1: none exists or none was found in the limits; 2: bad input.
+    """
+    from learnopt.api.restoration import restore as plan_restoration
+
+    check_writable(report=report)
+    worth = worth_of(priority or [])
+    with stderr.status(escape(f"Restoring {case} ...")):
+        plan = plan_restoration(
+            case,
+            fault,
+            scenario=scenario,
+            priority=worth,
+            then=then,
+            limits=enforced(no_limits),
+            vmin=vmin,
+            vmax=vmax,
+            charging=not no_charging,
+            remote_only=remote_only,
+            paralleling=paralleling,
+            time_limit=time_limit,
+            hour=hour,
+            accept_differences=accept_differences,
+            balanced=balanced,
+        )
+    tell(scenario, plan.notes)
+    return show(plan, json_output, report)
+
+
+def worth_of(given: list[str]) -> dict[Id, float]:
+    """``BUS=WORTH`` pairs as a mapping.
+
+    Raises
+    ------
+    DataError
+        For what is no such pair.
+    """
+    worth: dict[Id, float] = {}
+    bad = []
+    for text in given:
+        bus, _, value = text.rpartition("=")
+        try:
+            worth[bus] = float(value)
+        except ValueError:
+            bus = ""
+        if not bus:
+            bad.append(f"--priority {text!r} must be BUS=WORTH, as in 12=10")
+    if bad:
+        raise DataError("options", bad)
+    return worth

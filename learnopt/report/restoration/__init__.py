@@ -1,0 +1,1 @@
+"""What restoration found: in words, as JSON, as a table and as a page."""

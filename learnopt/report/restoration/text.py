@@ -1,0 +1,173 @@
+"""A restoration as JSON, as words and as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from learnopt.network import Certificate, Status
+from learnopt.network.names import branch_label, bus_label, open_names
+from learnopt.report.configuration.order import operation_to_dict, plan_table, reasons, travels
+from learnopt.report.configuration.text import UNKNOWN_ORIGIN, rated
+from learnopt.report.kit.numbers import finite, number
+from learnopt.report.kit.origin import origin_to_dict, with_origin
+from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.restoration.search import Target
+from learnopt.studies.restoration.study import CUT_OFF, DEAD, LIMITS, Restoration
+
+_NAMED = 12
+"""Buses or switches that a sentence names."""
+_WHY = {
+    DEAD: "stay dead with the fault until it is repaired",
+    CUT_OFF: "have no way to a source",
+    LIMITS: "do not fit within the limits",
+}
+
+
+def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGIN) -> dict[str, Any]:
+    """The object that ``restore --json`` prints; strict JSON, null for what is not known.
+
+    ``restored_kw`` is all consumption with supply after the plan, ``bound_kw`` what no plan exceeds.
+    """
+    outage, found, net = restoration.outage, restoration.found, restoration.problem.network
+    gear, zone, judged = net.switchgear, outage.zone, restoration.evaluation
+    configuration = restoration.configuration
+    return {
+        "case": net.name,
+        "fault": outage.fault.to_list(net),
+        "status": found.status.value,
+        "certificate": found.certificate.value,
+        "message": found.message,
+        **origin_to_dict(origin),
+        "isolated": {
+            "open": [gear.devices[k].id for k in zone.opened],
+            "kept_open": [gear.devices[k].id for k in zone.kept_open],
+            "dead_buses": [net.bus_ids[k] for k in sorted(zone.buses)],
+            "dead_branches": [net.branch_ids[e] for e in sorted(zone.lines)],
+            "dead_kw": float(outage.load_kw[outage.dead].sum()),
+        },
+        "total_kw": restoration.total_kw,
+        "lost_kw": restoration.lost_kw,
+        "restored_kw": None if configuration is None else restoration.restored_kw,
+        "unserved_kw": None if configuration is None else restoration.total_kw - restoration.restored_kw,
+        "bound_kw": restoration.bound_kw,
+        "restored_weighted_kw": None if configuration is None else float(outage.value_kw[restoration.served].sum()),
+        "bound_weighted_kw": restoration.bound_weighted_kw,
+        "objectives": {
+            "unserved_weighted_kw": _target(found.unserved),
+            "operations": _target(found.operations),
+            "loss_kw": _target(found.loss),
+        },
+        "open_branches": None if configuration is None else net.open_ids(configuration),
+        "open_branch_names": None if configuration is None else open_names(net, configuration),
+        "not_served": [
+            {
+                "bus": net.bus_ids[k],
+                "bus_name": net.bus_names[k],
+                "load_kw": float(outage.load_kw[k]),
+                "reason": why,
+            }
+            for k, why in restoration.not_served
+        ],
+        "loss_kw": finite(restoration.loss_kw),
+        "min_voltage_pu": None if judged is None else finite(judged.min_voltage_pu),
+        "max_loading": None if judged is None or not rated(restoration.problem) else finite(judged.max_loading),
+        "violations": [] if judged is None else list(judged.violations),
+        "n_operations": None if found.operations.value is None else int(found.operations.value),
+        "isolating_operations": len(zone.opened),
+        "operations": [
+            operation_to_dict(restoration.problem, o) | {"violations": list(o.violations)}
+            for o in restoration.operations
+        ],
+        "runs": found.runs,
+        "solve_time_s": finite(restoration.solve_time_s),
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    return {"value": finite(target.value), "bound": finite(target.bound), "proven": target.proven}
+
+
+def headline(restoration: Restoration) -> str:
+    """The answer in a sentence."""
+    if restoration.configuration is None:
+        none = {Status.INFEASIBLE: "No plan is within the limits"}
+        return none.get(restoration.status, "No plan was found") + "."
+    total, restored = restoration.total_kw, restoration.restored_kw
+    said = f"{number(restored)} of {number(total)} kW have supply"
+    missing = total - restored
+    return said + (f", {number(missing)} kW have not." if missing > 1e-9 else ", all of it.")
+
+
+def sentences(restoration: Restoration) -> list[str]:
+    """What is isolated, who stays without supply and why, and what is proven."""
+    net, outage = restoration.problem.network, restoration.outage
+    gear = net.switchgear
+    said = [f"Fault: {', '.join(outage.fault.labels(net))}; {number(restoration.lost_kw)} kW lose their supply."]
+    opened = [gear.devices[k].label for k in outage.zone.opened]
+    said.append(f"Isolated by opening {_some(opened)}." if opened else "Nothing has to be opened to isolate it.")
+    for reason, words in _WHY.items():
+        buses = [k for k, why in restoration.not_served if why == reason]
+        if buses:
+            load = float(outage.load_kw[buses].sum())
+            said.append(f"{_some([bus_label(net, k) for k in buses])} ({number(load)} kW) {words}.")
+    said += proofs(restoration)
+    if restoration.found.message:
+        said.append(restoration.found.message)
+    broken = [o for o in restoration.operations if o.violations]
+    if broken:
+        numbers = ", ".join(str(o.step) for o in broken)
+        said.append(f"Limits are passed on the way, after step {numbers}: {broken[0].violations[0]}.")
+    return said
+
+
+def proofs(restoration: Restoration) -> list[str]:
+    """What is proven of each objective, in their order."""
+    found = restoration.found
+    if restoration.configuration is None:
+        return []
+    if found.certificate is Certificate.NONE:
+        return ["Nothing is proven of this plan."]
+    of = " of the calibrated-current model" if found.certificate is Certificate.MODEL else ""
+    most = "No plan supplies more" if not restoration.weighted else "No plan supplies more by its priorities"
+    said = []
+    if found.unserved.proven:
+        said.append(f"{most}: proven{of}.")
+    elif restoration.bound_weighted_kw is not None:
+        said.append(f"{most} than {number(restoration.bound_weighted_kw)} kW: proven{of}.")
+    n = int(found.operations.value or 0)
+    count = f"{n} operation{'' if n == 1 else 's'} after isolating"
+    loss = "–" if restoration.loss_kw is None else f"{number(restoration.loss_kw, 6)} kW lost"
+    fewest = {True: ", fewest by proof", False: ""}[found.operations.proven]
+    least = {True: ", least by proof", False: ""}[found.loss.proven]
+    if found.loss.bound is not None and not found.loss.proven:
+        least = f", at least {number(found.loss.bound, 6)} kW by proof"
+    if found.operations.bound is not None and not found.operations.proven:
+        fewest = f", at least {int(found.operations.bound)} by proof"
+    return [*said, f"{count}{fewest}; {loss}{least}."]
+
+
+def _some(labels: list[str]) -> str:
+    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+    return ", ".join(labels[:_NAMED]) + more
+
+
+def restoration_table(restoration: Restoration, origin: Origin = UNKNOWN_ORIGIN) -> RenderableType:
+    """What the terminal shows."""
+    net, steps = restoration.problem.network, restoration.operations
+    parts: list[RenderableType] = [
+        Text(f"{net.name}: {restoration.status.value}, certificate {restoration.certificate.value}"),
+        Text(headline(restoration), style="bold"),
+        *map(Text, sentences(restoration)),
+    ]
+    if steps:
+        parts.append(plan_table(net, steps))
+        parts += [Text(note) for note in (*reasons(steps), *travels(net, steps))]
+    if restoration.configuration is not None:
+        opened = [branch_label(net, int(e)) for e in np.flatnonzero(~restoration.configuration.closed)]
+        parts.append(Text(f"open branches: {_some(opened)}"))
+    parts.append(Text(f"restore, {restoration.solve_time_s:.2f} s", style="dim"))
+    return with_origin(origin, Group(*parts))

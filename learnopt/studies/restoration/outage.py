@@ -1,0 +1,132 @@
+"""What a fault leaves: dead equipment, healthy buses that some switch can reach, and the zones they come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
+from learnopt.network.part import Part
+from learnopt.network.topology import DisjointSets, merged_nodes
+from learnopt.studies.configuration.isolation import DeadZone, dead_zone
+from learnopt.studies.restoration.fault import Fault
+
+
+@dataclass(frozen=True, eq=False)
+class Outage:
+    """A network after a fault is isolated.
+
+    Parameters
+    ----------
+    problem
+        Before the fault: network, loads, limits, locks; one decision for all its situations.
+    fault
+        What is out of order.
+    priority
+        Worth of a kW at each bus, shape (n_bus,).
+    """
+
+    problem: ReconfigurationProblem
+    fault: Fault
+    priority: Floats
+
+    @cached_property
+    def zone(self) -> DeadZone:
+        """What stays dead, and the devices around it."""
+        return dead_zone(self.problem, self.fault.branches, self.fault.buses)
+
+    @cached_property
+    def dead(self) -> Bools:
+        """Buses that stay dead until the repair, shape (n_bus,)."""
+        mask = np.zeros(self.problem.network.n_bus, dtype=bool)
+        mask[list(self.zone.buses)] = True
+        return mask
+
+    @cached_property
+    def lines(self) -> Bools:
+        """Branches that stay dead, shape (n_branch,)."""
+        mask = np.zeros(self.problem.network.n_branch, dtype=bool)
+        mask[list(self.zone.lines)] = True
+        return mask
+
+    @cached_property
+    def blocked(self) -> Bools:
+        """Branches that lead nowhere until the repair, shape (n_branch,)."""
+        net = self.problem.network
+        return self.lines | self.dead[net.from_bus] | self.dead[net.to_bus]
+
+    @cached_property
+    def before(self) -> Configuration:
+        """The state before the fault."""
+        return Configuration(self.problem.network.normal_configuration.closed & ~self.problem.out_of_service)
+
+    @cached_property
+    def isolated(self) -> Configuration:
+        """The state once the fault is isolated and nothing else is done."""
+        return Configuration(self.before.closed & ~self.blocked)
+
+    @cached_property
+    def reachable(self) -> Bools:
+        """Healthy buses that some switching connects to a healthy substation, shape (n_bus,)."""
+        return self._fed(self.problem.usable & ~self.blocked)
+
+    @cached_property
+    def still_fed(self) -> Bools:
+        """Buses that keep their supply while nothing is done but isolating, shape (n_bus,)."""
+        return self._fed(self.isolated.closed)
+
+    @cached_property
+    def fed_before(self) -> Bools:
+        """Buses with supply before the fault, shape (n_bus,)."""
+        net = self.problem.network
+        sets = DisjointSets(net.n_bus + 1)
+        for e in np.flatnonzero(self.before.closed).tolist():
+            sets.join(int(net.from_bus[e]), int(net.to_bus[e]))
+        for k in net.substations.tolist():
+            sets.join(k, net.n_bus)
+        return np.array([sets.find(k) == sets.find(net.n_bus) for k in range(net.n_bus)])
+
+    def _fed(self, closed: Bools) -> Bools:
+        net = self.problem.network
+        sets, root = DisjointSets(net.n_bus + 1), net.n_bus
+        for e in np.flatnonzero(closed & ~self.blocked).tolist():
+            sets.join(int(net.from_bus[e]), int(net.to_bus[e]))
+        for k in net.substations.tolist():
+            if not self.dead[k]:
+                sets.join(k, root)
+        return np.array([sets.find(k) == sets.find(root) for k in range(net.n_bus)])
+
+    @cached_property
+    def load_kw(self) -> Floats:
+        """Consumption at each bus, of several situations the mean [kW], shape (n_bus,)."""
+        return np.maximum(self.problem.scenario.p_load, 0.0) * self.problem.network.base.kw
+
+    @cached_property
+    def value_kw(self) -> Floats:
+        """Consumption times its priority [kW], shape (n_bus,)."""
+        return self.load_kw * self.priority
+
+    @cached_property
+    def reach(self) -> Part:
+        """The problem of all reachable buses: a reconfiguration of what is left."""
+        net = self.problem.network
+        inside = self.reachable[net.from_bus] & self.reachable[net.to_bus] & ~self.blocked
+        return Part.of(self.problem, self.reachable, inside)
+
+    @cached_property
+    def zones(self) -> Ints:
+        """Zone of each bus of ``reach``, shape (n_bus of it,): what no switch can part; -1 with the substations."""
+        problem = self.reach.problem
+        net = problem.network
+        if not net.n_bus:
+            return np.zeros(0, dtype=np.int64)
+        node = merged_nodes(net)
+        sets = DisjointSets(int(node.max()) + 1)
+        for e in np.flatnonzero(problem.must_close).tolist():
+            sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]]))
+        label = np.array([sets.find(int(k)) for k in node])
+        root = sets.find(0)
+        order = {k: i for i, k in enumerate(dict.fromkeys(label[label != root].tolist()))}
+        return np.array([order.get(int(k), -1) for k in label])

@@ -1,0 +1,27 @@
+"""A slice of the restoration benchmark: partial service against enumeration of all states."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import restoration
+
+SLICE, PART = 24, 6
+
+
+@pytest.mark.parametrize("first", range(0, SLICE, PART))
+def test_search_equals_enumeration(first):
+    """Load, operations and loss, and no bound below what a state reaches."""
+    partial = 0
+    for k in range(first, first + PART):
+        problem, fault, worth = restoration.random_case(np.random.default_rng([0, k]))
+        best = restoration.enumerated(problem, fault, worth)
+        found = restoration.restore(problem, fault, worth)
+        assert restoration.differences(found, best) == [], k
+        partial += bool(found.found.unserved.value)
+    assert partial
