@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learnopt.network.aliases import Bools, Ints
+from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Controls
-from learnopt.network.model import Configuration, Network
+from learnopt.network.model import Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.situations import Scenario
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from learnopt.errors import DataError
 from learnopt.network import Id, Network
-from learnopt.network.names import branch_label, bus_label, find_branch, find_bus
+from learnopt.network.names import branch_label, bus_label
 
 BRANCH, BUS, SUBSTATION = "branch", "bus", "substation"
 KINDS = (BRANCH, BUS, SUBSTATION)
@@ -82,11 +82,11 @@ def _meant(network: Network, text: Id) -> tuple[str, int | None, str]:
     kind, colon, rest = str(text).partition(":")
     if colon and kind.strip() in KINDS and rest.strip():
         kind = kind.strip()
-        index, why = (find_branch if kind == BRANCH else find_bus)(network, rest.strip())
+        index, why = (network.find_branch if kind == BRANCH else network.find_bus)(rest.strip())
         if kind == SUBSTATION and index is not None and not network.is_substation[index]:
             return kind, None, f"bus {rest.strip()!r} is no substation: say bus:{rest.strip()}"
         return kind, index, why
-    (branch, no_branch), (bus, no_bus) = find_branch(network, text), find_bus(network, text)
+    (branch, no_branch), (bus, no_bus) = network.find_branch(text), network.find_bus(text)
     if branch is not None and bus is not None:
         return BRANCH, None, f"{text!r} names a branch and a bus: say branch:{text} or bus:{text}"
     if branch is None and bus is None:

@@ -11,7 +11,6 @@ import numpy as np
 from learnopt.engines.clock import Stopwatch
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Evaluation, Floats, Id, ReconfigurationProblem, Status
-from learnopt.network.names import find_bus
 from learnopt.network.part import Part
 from learnopt.physics.judge import evaluate
 from learnopt.studies.configuration.switching_order import Operation, Paralleling
@@ -160,7 +159,7 @@ def priorities(problem: ReconfigurationProblem, given: Mapping[Id, float] | None
     """
     worth, bad = np.ones(problem.network.n_bus), []
     for text, value in (given or {}).items():
-        bus, why = find_bus(problem.network, text)
+        bus, why = problem.network.find_bus(text)
         if bus is None:
             bad.append(why)
         elif not (np.isfinite(value) and value >= 0):

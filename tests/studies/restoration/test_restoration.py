@@ -112,7 +112,7 @@ def small():
             "substations": ["S"],
             "buses": [
                 {"id": "S"},
-                *({"id": k, "p_kw": p} for k, p in (("A", 400.0), ("B", 700.0), ("C", 600.0), ("J", 0.0))),
+                *({"id": k, "p_kw": p} for k, p in loads.items()),
             ],
             "branches": [
                 branch("L1", "S", "J"),
