@@ -8,10 +8,11 @@ from learnopt.io.files import write_text
 from learnopt.network.names import bus_label
 from learnopt.report.configuration.order import reasons, step_rows, travels
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
-from learnopt.report.drawing.diagram import one_line_figure
+from learnopt.report.drawing.diagram_html import one_line_html
+from learnopt.report.drawing.one_line import one_line
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.origin import warnings_html
-from learnopt.report.kit.page import drawing, page, table
+from learnopt.report.kit.page import page, table
 from learnopt.report.restoration.text import headline, sentences
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.restoration.study import Restoration
@@ -64,8 +65,8 @@ def _picture(restoration: Restoration) -> str:
         return ""
     problem = restoration.problem.replace(out_of_service=restoration.outage.lines)
     judged = restoration.evaluation if restoration.served.all() else None
-    figure = one_line_figure(problem, restoration.configuration, judged, restoration.outage.before)
-    return "<section><h2>Network after the plan</h2>" + drawing("network after the plan", figure) + "</section>"
+    scene = one_line(problem, restoration.configuration, judged, restoration.outage.before, title="After the plan")
+    return f"<section><h2>One-line diagram</h2>{one_line_html([scene])}</section>"
 
 
 def write_restoration_report(path: Path, restoration: Restoration, origin: Origin = UNKNOWN_ORIGIN) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from learnopt.network import Certificate, Status
 from learnopt.network.names import branch_label, bus_label, open_names
@@ -14,6 +13,7 @@ from learnopt.report.configuration.order import operation_to_dict, plan_table, r
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, rated
 from learnopt.report.kit.numbers import finite, number
 from learnopt.report.kit.origin import origin_to_dict, with_origin
+from learnopt.report.kit.terminal import Paragraph, paragraphs
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.restoration.search import Target
 from learnopt.studies.restoration.study import CUT_OFF, DEAD, LIMITS, Restoration
@@ -159,15 +159,14 @@ def restoration_table(restoration: Restoration, origin: Origin = UNKNOWN_ORIGIN)
     """What the terminal shows."""
     net, steps = restoration.problem.network, restoration.operations
     parts: list[RenderableType] = [
-        Text(f"{net.name}: {restoration.status.value}, certificate {restoration.certificate.value}"),
-        Text(headline(restoration), style="bold"),
-        *map(Text, sentences(restoration)),
+        Paragraph(f"{net.name}: {restoration.status.value}, certificate {restoration.certificate.value}"),
+        Paragraph(headline(restoration), "bold"),
+        *paragraphs(sentences(restoration)),
     ]
     if steps:
-        parts.append(plan_table(net, steps))
-        parts += [Text(note) for note in (*reasons(steps), *travels(net, steps))]
+        parts += [plan_table(net, steps), *paragraphs([*reasons(steps), *travels(net, steps)])]
     if restoration.configuration is not None:
         opened = [branch_label(net, int(e)) for e in np.flatnonzero(~restoration.configuration.closed)]
-        parts.append(Text(f"open branches: {_some(opened)}"))
-    parts.append(Text(f"restore, {restoration.solve_time_s:.2f} s", style="dim"))
+        parts.append(Paragraph(f"open branches: {_some(opened)}"))
+    parts.append(Paragraph(f"restore, {restoration.solve_time_s:.2f} s", "dim"))
     return with_origin(origin, Group(*parts))
