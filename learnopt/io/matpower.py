@@ -143,7 +143,7 @@ def matpower_case(path: Path) -> tuple[Network, tuple[str, ...]]:
     }
     with np.errstate(divide="ignore", invalid="ignore"):  # base voltages of 0 are named by the checks of the case
         case |= _case(tables["bus"], tables["gen"], tables["branch"], float(base_mva), subject, notes)
-    switches = _switches(fields.get("switch"), case, float(base_mva), subject)
+    switches = _switches(fields.get("switch"), case, subject)
     if switches:
         notes.append(
             f"{len(switches)} switches of mpc.switch are couplers; every branch counts as switchable beside them"
@@ -200,7 +200,7 @@ def _unread_columns(tables: Mapping[str, _Table]) -> list[str]:
     return [f"not read, without effect on a power flow: {'; '.join(found)}"] if found else []
 
 
-def _switches(matrix: Any, case: dict[str, Any], base_mva: float, subject: str) -> list[dict[str, Any]]:
+def _switches(matrix: Any, case: dict[str, Any], subject: str) -> list[dict[str, Any]]:
     """Couplers of ``mpc.switch``: f_bus t_bus psw qsw state thermal_rating status.
 
     Raises

@@ -93,8 +93,8 @@ def priced_bound(
     kw = problem.network.base.kw
     prices = np.asarray(prices_kw) / kw
     if certify is Certificate.AC and not ac_obstacles(problem):
-        return _search(problem, prices, reference, None, gap, metric)
-    return _search(problem, prices, reference, calibration, gap)
+        return _search(problem, prices, reference, None, gap, node_limit, metric)
+    return _search(problem, prices, reference, calibration, gap, node_limit)
 
 
 def _search(
@@ -103,8 +103,8 @@ def _search(
     reference: Configuration,
     calibration: Configuration | None,
     gap: float,
+    node_limit: int | None,
     metric: Relaxation | None = None,
-    node_limit: int | None = None,
 ) -> PricedBound:
     """One search, for the AC problem or for load currents and iron losses of a configuration; prices in pu."""
     kw = problem.network.base.kw

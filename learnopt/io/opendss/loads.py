@@ -64,7 +64,7 @@ def injections(
         For capacitors in series.
     """
     off = disconnected(dss)
-    found = [*_loads(dss, kv, notes, explained), *_producers(dss, kv, notes, explained, off)]
+    found = [*_loads(dss, kv, notes, explained), *_producers(dss, kv, notes, off)]
     for kind, collection in (("capacitor", dss.Capacitors), ("reactor", dss.Reactors)):
         for name in each(collection):
             if is_off(dss):
@@ -169,9 +169,7 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[
     return result
 
 
-def _producers(
-    dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str], off: list[str]
-) -> list[Injection]:
+def _producers(dss: Any, kv: Mapping[str, float], notes: list[str], off: list[str]) -> list[Injection]:
     """Everything else that converts power, at its output in OpenDSS's solution."""
     result = []
     for full in dss.Circuit.AllElementNames():

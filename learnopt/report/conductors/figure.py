@@ -28,7 +28,7 @@ def _style(problem: ConductorProblem, t: int) -> tuple[str, float]:
     return (to_hex(_COLOURS(0.15 + 0.85 * share)), 1.5 + 5 * share) if t >= 0 else (TIE, 1.5)
 
 
-def _groups(problem: ConductorProblem, plan: ConductorPlan) -> Iterator[tuple[int, bool, list[int]]]:
+def _groups(plan: ConductorPlan) -> Iterator[tuple[int, bool, list[int]]]:
     """Branches that are drawn alike: conductor, closed, branches."""
     for t in np.unique(plan.conductor).tolist():
         for state in (True, False):
@@ -45,7 +45,7 @@ def plan_sheet(problem: ConductorProblem, plan: ConductorPlan, layout: Layout, t
     """Map of a plan for a page: conductors by colour and width, ids and lengths where one points."""
     net = problem.network
     layers: list[Lines | Marks] = []
-    for t, state, members in _groups(problem, plan):
+    for t, state, members in _groups(plan):
         colour, width = _style(problem, t)
         routes = [layout.routes[e] for e in members]
         layers.append(Lines(routes, colour, width if state else 1.2, "" if state else "3 3"))

@@ -90,7 +90,7 @@ def one_line_layout(network: Network) -> Layout:
     best_length = np.inf
     pull = np.zeros(n)
     for _ in range(_PASSES if len(ties) else 1):
-        x, y, bars = _place(network, feeders, groups, children, height, pull)
+        x, y, bars = _place(network, feeders, groups, children, pull)
         layout = Layout(network, x, y, bars, parent, feed)
         length = float(np.sum(np.abs(x[ends[:, 0]] - x[ends[:, 1]]) + np.abs(y[ends[:, 0]] - y[ends[:, 1]])))
         if length < best_length - 1e-9:
@@ -155,7 +155,6 @@ def _place(
     feeders: dict[int, list[int]],
     groups: list[int],
     children: list[list[int]],
-    height: list[int],
     pull: Floats,
 ) -> tuple[Floats, Floats, dict[int, Floats]]:
     """Positions of buses and bars for one choice of preferred sides, at the scale that fills a page best.
@@ -167,7 +166,7 @@ def _place(
     groups
         Substations in the order they are placed.
     """
-    shapes = {bar: [_subtree(k, children, height, pull) for k in heads] for bar, heads in feeders.items()}
+    shapes = {bar: [_subtree(k, children, pull) for k in heads] for bar, heads in feeders.items()}
     best: tuple[float, list[tuple[_Block, float, float]], float] | None = None
     for two_sided in (False, True):
         blocks = [_substation(root, shapes, children, two_sided) for root in groups]
@@ -190,7 +189,7 @@ def _place(
     return position[:, 0].copy(), position[:, 1].copy(), bars
 
 
-def _subtree(head: int, children: list[list[int]], height: list[int], pull: Floats) -> _Shape:
+def _subtree(head: int, children: list[list[int]], pull: Floats) -> _Shape:
     """Lay out the subtree of a bus, laterals before the paths they leave (no recursion: feeders can be deep)."""
     heads = [head]
     shapes: dict[int, _Shape] = {}

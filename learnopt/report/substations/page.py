@@ -110,7 +110,7 @@ def _stages(problem: ExpansionProblem, result: ExpansionResult) -> str:
     ids = problem.node_ids
     for t, stage in enumerate(problem.stages):
         loss, evaluation = stage_loss(problem, result.plan, t), result.evaluations[t]
-        sentences = [ac_sentence(problem, evaluation)]
+        sentences = [ac_sentence(evaluation)]
         if evaluation is not None:
             sentences += evaluation.violations[:20]
         limit = "" if problem.loss_limit_percent is None else f", limit {number(loss.limit_mw)} MW"

@@ -119,11 +119,11 @@ def stage_rows(problem: ExpansionProblem, result: ExpansionResult) -> Iterator[d
                 for j, parts in sources.items()
                 for i, mva in parts.items()
             ],
-            "ac": _ac(problem, result.evaluations[t]),
+            "ac": _ac(result.evaluations[t]),
         }
 
 
-def _ac(problem: ExpansionProblem, evaluation: Evaluation | None) -> dict[str, Any] | None:
+def _ac(evaluation: Evaluation | None) -> dict[str, Any] | None:
     """The AC check of one stage; null where the plan is not radial."""
     if evaluation is None:
         return None
@@ -137,7 +137,7 @@ def _ac(problem: ExpansionProblem, evaluation: Evaluation | None) -> dict[str, A
     }
 
 
-def ac_sentence(problem: ExpansionProblem, evaluation: Evaluation | None) -> str:
+def ac_sentence(evaluation: Evaluation | None) -> str:
     """What the AC check of a stage says."""
     if evaluation is None:
         return "AC check: not made, the plan is not radial"
@@ -187,7 +187,7 @@ def plan_table(problem: ExpansionProblem, result: ExpansionResult) -> Renderable
         Listing(("route", "line", "km", "stage", "largest MVA", "loading"), lines, (2, 4, 5), "Lines"),
     ]
     for t, stage in enumerate(problem.stages):
-        parts.append(Paragraph(f"{stage.name}: {ac_sentence(problem, result.evaluations[t])}"))
+        parts.append(Paragraph(f"{stage.name}: {ac_sentence(result.evaluations[t])}"))
     if result.gap is not None:
         parts.append(Paragraph(f"gap {percent(result.gap)}, {result.solve_time_s:.2f} s, {result.engine_version}"))
     return Group(*parts)

@@ -15,7 +15,7 @@ from instances import PASSIVE, all_configurations, random_problem
 from learnopt.engines.tree.currents import tree_loss
 from learnopt.engines.tree.priced import priced_bound
 from learnopt.errors import DataError
-from learnopt.network import Certificate, Limits, Network, Scenario, Status
+from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Scenario, Status
 from learnopt.physics import evaluate, power_flow
 from learnopt.physics.batch import feasible_losses
 from learnopt.studies.horizon import HorizonProblem, by_tree, plan_horizon
@@ -98,6 +98,17 @@ def test_priced_bound(seed: int) -> None:
     assert found.certificate is Certificate.AC
     scale = abs(prices).sum() + max(evaluate(problem, tree).loss_kw for tree in trees)
     assert found.bound_kw == pytest.approx(min(values), abs=1e-7 * scale)
+
+
+def test_priced_bound_ends_at_its_nodes(case33: Network) -> None:
+    """A limit of nodes holds for a step too; what is bound by then is no higher than the bound of the whole search."""
+    problem, held = ReconfigurationProblem.of(case33), case33.normal_configuration
+    prices = np.random.default_rng(0).normal(0, 1, case33.n_branch)
+    for certify in (Certificate.AC, Certificate.MODEL):
+        whole = priced_bound(problem, prices, held, held, certify)
+        few = priced_bound(problem, prices, held, held, certify, node_limit=20)
+        assert few.nodes <= 20 < whole.nodes
+        assert few.bound_kw <= whole.bound_kw * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(20))
