@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_network
+from conftest import make_network, random_network
+from matplotlib.text import Text
 
 from learnopt.errors import UnsupportedError
 from learnopt.network import Network, ReconfigurationProblem
@@ -30,6 +32,44 @@ def test_formats(case33: Network, tmp_path: Path, kind: str) -> None:
     write_diagram(path, problem, normal, evaluate(problem, normal))
     assert path.read_bytes().startswith(SIGNATURES[kind])
     assert list(tmp_path.iterdir()) == [path]
+
+
+def named_at_the_rim() -> Network:
+    """Long names at the ends of a feeder, where a label has least room."""
+    rows: list[tuple[object, ...]] = [("Umspannwerk Nord", "s 1", 1, 1)]
+    rows += [(f"s {k}", f"s {k + 1}", 1, 1, {"id": f"line {30 + k}"}) for k in range(1, 6)]
+    rows += [
+        ("s 3", "Waldsiedlung Ost", 1, 1),
+        ("Umspannwerk Nord", "s 6", 1, 1, {"normally_open": True, "id": "line 36"}),
+    ]
+    rows += [("Waldsiedlung Ost", "s 6", 1, 1, {"normally_open": True, "id": "tie of the eastern end"})]
+    title = "A feeder whose heading is longer than its picture is wide, as headings of files from the field often are"
+    return make_network(rows, {"s 6": (10, 3), "Waldsiedlung Ost": (5, 1)}, ["Umspannwerk Nord"], title=title)  # type: ignore[arg-type]
+
+
+def drawn_in_large() -> Network:
+    """A network whose long ties are shortened."""
+    return random_network(np.random.default_rng(3), 200, 3, 12)
+
+
+@pytest.mark.parametrize("make", [named_at_the_rim, drawn_in_large])
+def test_no_text_is_cut_or_meets_another(make: Callable[[], Network]) -> None:
+    """Every text of a drawing for paper stands inside the picture, and apart from all others."""
+    net = make()
+    problem = ReconfigurationProblem.of(net)
+    normal = net.normal_configuration
+    figure = one_line_figure(problem, normal, evaluate(problem, normal))
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    width, height = figure.canvas.get_width_height()
+    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts]
+    for text, box in boxes:
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0, text
+    for i, (one, a) in enumerate(boxes):
+        for other, b in boxes[i + 1 :]:
+            apart = a.x1 <= b.x0 + 1 or b.x1 <= a.x0 + 1 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
+            assert apart, f"{one!r} meets {other!r}"
 
 
 def test_unknown_ending_is_refused(case33: Network, tmp_path: Path) -> None:

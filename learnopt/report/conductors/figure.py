@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from learnopt.network import Floats
 from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.network.names import branch_label, branch_short, bus_label, bus_short
-from learnopt.report.drawing.colours import INK, LINE, TIE, VIOLATED
+from learnopt.report.drawing.colours import BUS_NAME, INK, LINE, TIE, VIOLATED
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.chart import Chart, Series
 from learnopt.report.kit.sheet import Key, Label, Lines, Marks, Sheet, Spot
@@ -59,7 +59,7 @@ def plan_sheet(problem: ConductorProblem, plan: ConductorPlan, layout: Layout, t
     labels = [Label(*_pair(at[k]), bus_short(net, k), INK, 0, "bold") for k in net.substations.tolist()]
     for e in np.flatnonzero(~plan.configuration.closed).tolist():
         labels.append(Label(*_pair(layout.middles[e]), branch_short(net, e), LINE, 1))
-    labels += [Label(x, y, bus_short(net, k), "#7B8794", 2) for k, (x, y) in enumerate(at.tolist())]
+    labels += [Label(x, y, bus_short(net, k), BUS_NAME, 2) for k, (x, y) in enumerate(at.tolist())]
     return Sheet(title, "", layers, labels, spots, even=layout.on_map)
 
 

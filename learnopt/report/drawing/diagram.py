@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from learnopt.network import Configuration, Evaluation, ReconfigurationProblem
-from learnopt.network.names import branch_short, bus_short
+from learnopt.network import Bools, Configuration, Evaluation, ReconfigurationProblem
 from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, PALE, TIE, VIOLATED
 from learnopt.report.drawing.one_line import UNKNOWN, VOLTAGE_COLOURS, OneLine, Scale, one_line
 from learnopt.report.drawing.positions import Layout
+from learnopt.report.kit.labels import Box, place
 from learnopt.report.kit.numbers import number
 
 _WIDTH = (8.0, 16.0)
 """Smallest and largest width of a figure [inch]."""
 _TALLEST, _TALLEST_MAP = 22.0, 10.0
-_HEADER, _FOOTER = 0.75, 0.85
+_FOOTER = 1.05
+_TITLE, _SUMMARY = 13.0, 9.5
+"""Letters of the heading and of the figures below it [pt]."""
+_NAMED_FEEDERS = 8
+"""Feeders that the legend names."""
 _COLUMN = 0.6
 """Preferred width of a layout column [inch]."""
 
@@ -64,7 +69,9 @@ def draw(scene: OneLine) -> Figure:
     column = min(max(_COLUMN, _WIDTH[0] / wide), _WIDTH[1] / wide, tallest / tall)
     width = max(wide * column, _WIDTH[0])
     zoom = float(np.clip(width / 10.5, 1.0, 1.45))  # of texts: wide pictures are printed smaller
-    footer, header = _FOOTER * zoom, _HEADER * zoom
+    titles, summaries = _wrapped(scene.title, width, _TITLE * zoom), _wrapped(scene.summary, width, _SUMMARY * zoom)
+    header = (0.3 + 1.55 * (_TITLE * len(titles) + _SUMMARY * len(summaries)) / 72) * zoom
+    footer = _FOOTER * zoom
     height = tall * column + header + footer
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
@@ -76,38 +83,37 @@ def draw(scene: OneLine) -> Figure:
     text = float(np.clip(0.22 * column * 72, 3.6, 10.0))  # height of an id [pt]
 
     _draw_branches(axes, scene, point)
-    _draw_bars(axes, scene, point, text)
-    _draw_buses(axes, scene, point, text)
-    _draw_switches(axes, scene, point, text, column)
-    margin = 0.3 / width
-    figure.text(
-        margin,
-        1 - 0.16 * zoom / height,
-        scene.title,
-        fontsize=13 * zoom,
-        weight="bold",
-        color=INK,
-        va="top",
-        parse_math=False,
-    )
-    figure.text(
-        margin, 1 - 0.44 * zoom / height, scene.summary, fontsize=9.5 * zoom, color=LINE, va="top", parse_math=False
-    )
+    _draw_bars(axes, scene, point)
+    _draw_buses(axes, scene, point)
+    _draw_switches(axes, scene, point)
+    _draw_labels(axes, scene, point, max(text, 4.5), column)
+    lines = [(line, _TITLE, "bold") for line in titles] + [(line, _SUMMARY, "normal") for line in summaries]
+    top = height - 0.16 * zoom
+    for line, size, weight in lines:
+        tone = INK if weight == "bold" else LINE
+        figure.text(
+            0.3 / width, top / height, line, fontsize=size * zoom, weight=weight, color=tone, va="top", parse_math=False
+        )
+        top -= 1.55 * size * zoom / 72
     _draw_key(figure, scene, width / zoom, height / zoom, zoom)
     return figure
+
+
+def _wrapped(text: str, width: float, size: float) -> list[str]:
+    """Lines of a text in letters of a size [pt] that fit into a picture of a width [inch]."""
+    return wrap(text, max(int((width - 0.6) * 72 / (0.66 * size)), 12)) or [""]
 
 
 def _frame(scene: OneLine) -> tuple[tuple[float, float], tuple[float, float]]:
     """Ranges of x and y with margins, ties and bars included."""
     points = np.concatenate([*scene.layout.routes, *scene.layout.bars.values()])
-    (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
+    (left, low), (right, high) = np.nanmin(points, axis=0).tolist(), np.nanmax(points, axis=0).tolist()
     margin = max(0.9, 0.02 * (right - left))
     return (left - margin, right + margin), (low - 0.7, high + 0.7)
 
 
 def _draw_branches(axes: Axes, scene: OneLine, point: float) -> None:
     routes, closed, tree = scene.layout.routes, scene.closed, scene.layout.child >= 0
-    colour = np.where(scene.overloaded, VIOLATED, np.where(scene.marked(closing=True), CLOSE, LINE))
     opened = scene.marked(closing=False)
     dash: Any = (0, (4, 2.5))
     groups = [  # (branches, colour, dashes, order)
@@ -122,13 +128,20 @@ def _draw_branches(axes: Axes, scene: OneLine, point: float) -> None:
         axes.add_collection(
             LineCollection([routes[e] for e in chosen], colors=tone, linewidths=thin, linestyles=dashes, zorder=order)
         )
+    widths = np.maximum(point * (0.1 + 0.55 * scene.weight), 0.35)
+    for mask, tone in ((scene.marked(closing=True), CLOSE), (opened, OPEN)):  # a border marks what is switched
+        chosen = np.flatnonzero(closed & mask)
+        border = (widths[chosen] + max(0.45 * point, 1.2)).tolist()
+        axes.add_collection(
+            LineCollection([routes[e] for e in chosen], colors=tone, linewidths=border, alpha=0.45, zorder=2)
+        )
     chosen = np.flatnonzero(closed)
     chosen = chosen[np.argsort(scene.weight[chosen], kind="stable")]
     axes.add_collection(
         LineCollection(
             [routes[e] for e in chosen],
-            colors=[OPEN if opened[e] else colour[e] for e in chosen],
-            linewidths=np.maximum(point * (0.1 + 0.55 * scene.weight[chosen]), 0.35),
+            colors=[scene.tones[e] for e in chosen],
+            linewidths=widths[chosen].tolist(),
             capstyle="round",
             joinstyle="round",
             zorder=2,
@@ -136,33 +149,13 @@ def _draw_branches(axes: Axes, scene: OneLine, point: float) -> None:
     )
 
 
-def _draw_bars(axes: Axes, scene: OneLine, point: float, text: float) -> None:
-    net = scene.problem.network
-    for k, bar in scene.layout.bars.items():
+def _draw_bars(axes: Axes, scene: OneLine, point: float) -> None:
+    for bar in scene.layout.bars.values():
         axes.plot(*bar.T, color=INK, linewidth=0.55 * point + 0.8, solid_capstyle="butt", zorder=3)
-        if not net.is_substation[k]:
-            continue
-        x, y = bar[-1] if len(bar) > 2 else bar[0]
-        label = f"substation {bus_short(net, k)}" if len(net.substations) <= 12 else bus_short(net, k)
-        flat = bar[-2][1] == bar[-1][1]
-        axes.annotate(
-            label,
-            (0.5 * (bar[-2][0] + bar[-1][0]), y) if flat else (x, 0.5 * (bar[0][1] + bar[1][1])),
-            xytext=(0, 0.6 * point + 1) if flat else (-(0.6 * point + 1), 0),
-            textcoords="offset points",
-            ha="center" if flat else "right",
-            va="bottom" if flat else "center",
-            rotation=0 if flat else 90,
-            fontsize=max(text, 7.0),
-            color=INK,
-            weight="bold",
-            parse_math=False,
-            zorder=7,
-        )
 
 
-def _draw_buses(axes: Axes, scene: OneLine, point: float, text: float) -> None:
-    net, buses = scene.problem.network, scene.drawn_buses
+def _draw_buses(axes: Axes, scene: OneLine, point: float) -> None:
+    buses = scene.drawn_buses
     x, y = scene.layout.x[buses], scene.layout.y[buses]
     norm = Normalize(scene.scale.vm_low, scene.scale.vm_high)
     fill: Any = UNKNOWN if scene.solved is None else colormaps[VOLTAGE_COLOURS](norm(scene.solved.vm[buses]))
@@ -187,106 +180,55 @@ def _draw_buses(axes: Axes, scene: OneLine, point: float, text: float) -> None:
             linewidths=0.9,
             zorder=5,
         )
-    if not scene.small:
-        return
-    for k in buses:
-        axes.annotate(
-            bus_short(net, k),
-            (scene.layout.x[k], scene.layout.y[k]),
-            xytext=(0.32 * point, 0.42 * point),
-            textcoords="offset points",
-            fontsize=0.82 * text,
-            color=LINE,
-            parse_math=False,
-            path_effects=[withStroke(linewidth=1.5, foreground="white")],
-            zorder=6,
-        )
 
 
-def _draw_switches(axes: Axes, scene: OneLine, point: float, text: float, column: float) -> None:
-    """Open switches as hollow squares, closed ones only where they changed, with ids where there is room."""
-    middle, closed = scene.layout.middles, scene.closed
-    crossed = np.flatnonzero(scene.out_of_service)
-    axes.scatter(
-        middle[crossed, 0],
-        middle[crossed, 1],
-        s=max(1.1 * point, 4.0) ** 2,
-        marker="x",
-        c=INK,
-        linewidths=max(0.25 * point, 1.0),
-        zorder=5,
-    )
-    unchanged = np.flatnonzero(~closed & ~scene.changed & ~scene.out_of_service)
-    axes.scatter(
-        middle[unchanged, 0],
-        middle[unchanged, 1],
-        s=(0.75 * point) ** 2,
-        marker="s",
-        c="white",
-        edgecolors=TIE,
-        linewidths=0.12 * point,
-        zorder=5,
-    )
-    labels = [(int(e), TIE) for e in (*unchanged, *crossed)] if scene.small else []
+def _draw_switches(axes: Axes, scene: OneLine, point: float) -> None:
+    """Open switches as hollow squares, closed ones only where they changed; the stubs of a tie have one each."""
+    closed = scene.closed
+
+    def squares(mask: Bools, tone: str, fill: str, size: float, edge: float, order: int) -> None:
+        places = [scene.layout.switch_places(int(e)) for e in np.flatnonzero(mask)]
+        if places:
+            x, y = np.concatenate(places).T
+            axes.scatter(x, y, s=size**2, marker="s", c=fill, edgecolors=tone, linewidths=edge, zorder=order)
+
+    for e in np.flatnonzero(scene.out_of_service):
+        x, y = scene.layout.switch_places(int(e)).T
+        axes.scatter(x, y, s=max(1.1 * point, 4.0) ** 2, marker="x", c=INK, linewidths=max(0.25 * point, 1.0), zorder=5)
+    squares(~closed & ~scene.changed & ~scene.out_of_service, TIE, "white", 0.75 * point, 0.12 * point, 5)
+    size, edge = max(1.05 * point, 4.0), max(0.2 * point, 0.9)
     for closing, tone in ((True, CLOSE), (False, OPEN)):
-        marked = np.flatnonzero(scene.marked(closing))
-        axes.scatter(
-            middle[marked, 0],
-            middle[marked, 1],
-            s=max(1.05 * point, 4.0) ** 2,
-            marker="s",
-            c=[tone if closed[e] else "white" for e in marked],
-            edgecolors=tone,
-            linewidths=max(0.2 * point, 0.9),
-            zorder=6,
-        )
-        labels += [(int(e), tone) for e in marked]
-    _draw_labels(axes, scene, labels, point, max(text, 4.5), column)
+        marked = scene.marked(closing)
+        squares(marked & closed, tone, tone, size, edge, 6)
+        squares(marked & ~closed, tone, "white", size, edge, 6)
 
 
-def _draw_labels(
-    axes: Axes, scene: OneLine, labels: list[tuple[int, str]], point: float, text: float, column: float
-) -> None:
-    """Write branch ids beside their switches, each where it covers least of what is there already."""
+def _draw_labels(axes: Axes, scene: OneLine, point: float, text: float, column: float) -> None:
+    """Write ids beside their buses and switches, where they meet neither each other nor the rim of the picture."""
     unit = 72 * column  # points per column
-    layout, net = scene.layout, scene.problem.network
-    taken = [
-        np.column_stack([layout.x, layout.y])[scene.drawn_buses] * unit,
-        layout.middles[[e for e, _ in labels]].reshape(-1, 2) * unit,
-        *[route[::2] * unit for e, route in enumerate(layout.routes) if layout.child[e] < 0],
-    ]
-    occupied = np.concatenate(taken)
-    boxes: list[tuple[float, float, float, float]] = []
-    for e, tone in sorted(labels, key=lambda label: label[1] == TIE):  # changed ones choose first
-        name = branch_short(net, e)
-        w, h = 0.62 * text * len(name) + 3, 1.25 * text
-        reach = 0.75 * max(point, 4) + 1
-        x0, y0 = layout.middles[e] * unit
-        best: tuple[float, float, float] | None = None
-        for rank, (dx, dy) in enumerate(
-            [(0, 1), (0, -1), (1, 0.6), (-1, 0.6), (1, -0.6), (-1, -0.6), (1, 0), (-1, 0), (0, 2), (0, -2)]
-        ):
-            x, y = x0 + dx * (reach + 0.5 * w), y0 + dy * (reach + 0.5 * h)
-            inside = (np.abs(occupied - (x, y)) < (0.5 * w + 0.35 * point, 0.5 * h + 0.35 * point)).all(axis=1)
-            clash = sum(abs(x - a) < 0.5 * (w + c) and abs(y - b) < 0.5 * (h + d) for a, b, c, d in boxes)
-            cost = 3.0 * clash + float(np.count_nonzero(inside)) + 0.1 * rank
-            if best is None or cost < best[0]:
-                best = cost, x, y
-        assert best is not None
-        _, x, y = best
-        boxes.append((x, y, w, h))
-        axes.annotate(
-            name,
-            (x / unit, y / unit),
-            fontsize=text,
-            color=tone if tone != TIE else LINE,
-            weight="bold" if tone != TIE else "normal",
-            ha="center",
-            va="center",
-            bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-            parse_math=False,
-            zorder=7,
-        )
+    layout = scene.layout
+    names = [(x, y, name, tone, bold) for x, y, name, tone, _, bold in sorted(scene.labels, key=lambda one: one[4])]
+    switches = [layout.switch_places(int(e)) for e in np.flatnonzero(~scene.closed | scene.changed)]
+    dots = np.concatenate([np.column_stack([layout.x, layout.y])[scene.drawn_buses], *switches]) * unit
+    wanted = [Box(x * unit, -y * unit, 0.66 * text * len(name) + 3, 1.25 * text) for x, y, name, _, _ in names]
+    (left, right), (low, high) = _frame(scene)
+    inside = (left * unit, -high * unit, right * unit, -low * unit)
+    dots = dots * (1, -1)  # as on a page, y counts downwards
+    found = place(wanted, dots, 0.75 * max(point, 4) + 1, inside)
+    for (_, _, name, tone, bold), box in zip(names, found, strict=True):
+        if box is not None:
+            axes.annotate(
+                name,
+                (box.x / unit, -box.y / unit),
+                fontsize=text,
+                color=tone,
+                weight="bold" if bold else "normal",
+                ha="center",
+                va="center",
+                parse_math=False,
+                path_effects=[withStroke(linewidth=1.8, foreground="white")],
+                zorder=7,
+            )
 
 
 def _draw_key(figure: Figure, scene: OneLine, width: float, height: float, zoom: float) -> None:
@@ -338,9 +280,16 @@ def _legend(scene: OneLine) -> list[Line2D | Patch]:
         )
 
     keys: list[Line2D | Patch] = []
+    named = scene.feeder_names
+    if len(named) <= _NAMED_FEEDERS:
+        keys += [Line2D([], [], color=tone, linewidth=3, label=f"fed by {name}") for tone, name in named]
+    elif named:
+        tone, _ = named[0]
+        keys.append(Line2D([], [], color=tone, linewidth=3, label=f"{len(named)} feeders by colour"))
     if scene.solved is not None:
-        widest = number(scene.scale.loss_kw, 2)
-        keys.append(Line2D([], [], color=LINE, linewidth=4, label=f"width: loss (full = {widest} kW)"))
+        for share in (0.0, 0.4, 1.0):  # the width goes with the root of the loss
+            loss = number(scene.scale.loss_kw * share**2, 2)
+            keys.append(Line2D([], [], color=LINE, linewidth=0.6 + 3.4 * share, label=f"{loss} kW lost"))
         keys.append(
             Line2D(
                 [],

@@ -9,7 +9,6 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from learnopt.network import Floats
-from learnopt.network.names import branch_short, bus_short
 from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, PALE, TIE, VIOLATED
 from learnopt.report.drawing.one_line import UNKNOWN, VOLTAGE_COLOURS, OneLine
 from learnopt.report.kit.numbers import number
@@ -44,7 +43,9 @@ def one_line_sheet(scene: OneLine) -> Sheet:
     for e in range(net.n_branch):
         spots += [Spot(x, y, scene.branch_text(e)) for x, y in layout.switch_places(e).tolist()]
     layers = [*_ring(scene, size), *_lines(scene, size / 12.0), *_buses(scene, size), *_switches(scene, size)]
-    return Sheet(scene.title, scene.summary, layers, list(_labels(scene)), spots, even=layout.on_map)
+    return Sheet(
+        scene.title, scene.summary, layers, [Label(*label) for label in scene.labels], spots, even=layout.on_map
+    )
 
 
 def _bus_size(scene: OneLine) -> float:
@@ -132,24 +133,6 @@ def _switches(scene: OneLine, size: float) -> Iterable[Marks | Lines]:
     arms = (0.09 if layout.on_map else 0.16) * np.array([[1.0, 1.0], [1.0, -1.0]])
     strokes = [np.array([place - arm, place + arm]) for place in crossed for arm in arms]
     yield Lines(strokes, INK, max(0.25 * size, 1.6))
-
-
-def _labels(scene: OneLine) -> Iterable[Label]:
-    """Substations, then switches that change, those that are open, and buses as far as there is room."""
-    net, layout = scene.problem.network, scene.layout
-    for k in net.substations.tolist():
-        bar = layout.bars[k]
-        x, y = bar[np.argmax(bar[:, 1])]
-        yield Label(float(x), float(y), bus_short(net, k), INK, 0, "bold")
-    for closing, tone in ((True, CLOSE), (False, OPEN)):
-        for e in np.flatnonzero(scene.marked(closing)).tolist():
-            for x, y in layout.switch_places(e).tolist():
-                yield Label(x, y, branch_short(net, e), tone, 1, "bold")
-    for e in np.flatnonzero((~scene.closed & ~scene.changed) | scene.out_of_service).tolist():
-        for x, y in layout.switch_places(e).tolist():
-            yield Label(x, y, branch_short(net, e), LINE, 2)
-    for k in scene.drawn_buses.tolist():
-        yield Label(float(layout.x[k]), float(layout.y[k]), bus_short(net, k), "#7B8794", 3)
 
 
 def one_line_keys(scenes: Sequence[OneLine]) -> list[Key]:

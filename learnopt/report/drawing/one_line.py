@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
-from learnopt.network.names import branch_label, branch_short, bus_label, ends_label
+from learnopt.network.names import branch_label, branch_short, bus_label, bus_short, ends_label
 from learnopt.physics.balance import UPSTREAM, fed_by
 from learnopt.physics.judge import LIMIT_TOLERANCE, branch_loss_kw
-from learnopt.report.drawing.colours import VIOLATED, branch_colours, feeder_colours
+from learnopt.report.drawing.colours import BUS_NAME, CLOSE, INK, LINE, OPEN, VIOLATED, branch_colours, feeder_colours
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import number
@@ -20,9 +20,6 @@ from learnopt.report.kit.numbers import number
 VOLTAGE_COLOURS = "cividis"
 """Dark = low: the darker a bus, the deeper its voltage, in colour and in grey."""
 UNKNOWN = "#FFFFFF"
-
-_LABELLED_BUSES = 160
-"""Largest network whose bus ids and unchanged open switches are written into the picture."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +155,6 @@ class OneLine:
         outside: Bools = (vm * _SLACK < self.problem.vm_min) | (vm > self.problem.vm_max * _SLACK)
         return outside
 
-    @property
-    def small(self) -> bool:
-        """There is room for all ids."""
-        return self.problem.network.n_bus <= _LABELLED_BUSES
-
     @cached_property
     def drawn_buses(self) -> np.ndarray:
         """Indices of the buses drawn as points; the others are bars."""
@@ -172,6 +164,26 @@ class OneLine:
     def lowest(self) -> int | None:
         """Bus of the lowest voltage."""
         return None if self.solved is None else int(np.argmin(self.solved.vm))
+
+    @cached_property
+    def labels(self) -> list[tuple[float, float, str, str, int, str]]:
+        """Place, text, colour, rank and kind ("bold" or "") of every label there could be, where there is room.
+
+        Substations first, then switches that change, those that are open, and buses.
+        """
+        net, layout = self.problem.network, self.layout
+        found: list[tuple[float, float, str, str, int, str]] = []
+        for k in net.substations.tolist():
+            x, y = layout.bars[k][np.argmax(layout.bars[k][:, 1])].tolist()
+            found.append((x, y, bus_short(net, k), INK, 0, "bold"))
+        quiet = (~self.closed & ~self.changed) | self.out_of_service
+        groups = [(self.marked(True), CLOSE, 1, "bold"), (self.marked(False), OPEN, 1, "bold"), (quiet, LINE, 2, "")]
+        for mask, tone, rank, kind in groups:
+            for e in np.flatnonzero(mask).tolist():
+                found += [(x, y, branch_short(net, e), tone, rank, kind) for x, y in layout.switch_places(e).tolist()]
+        for k in self.drawn_buses.tolist():
+            found.append((float(layout.x[k]), float(layout.y[k]), bus_short(net, k), BUS_NAME, 3, ""))
+        return found
 
     @property
     def summary(self) -> str:
