@@ -19,6 +19,7 @@ from learnopt.cli.options import (
     NoChargingOption,
     NoLimitsOption,
     NoSourceCheckOption,
+    ReportOption,
     ScenarioOption,
     StrictLimitsOption,
     VmaxOption,
@@ -79,7 +80,7 @@ def check(
     no_source_check: NoSourceCheckOption = False,
     balanced: BalancedOption = False,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
 ) -> int:
     """AC loss, voltages and violations of a given configuration.
 

@@ -18,6 +18,7 @@ from learnopt.cli.options import (
     NoLimitsOption,
     NoSourceCheckOption,
     RemoteOnlyOption,
+    ReportOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
@@ -77,7 +78,7 @@ def horizon(
     accept_differences: AcceptOption = False,
     no_source_check: NoSourceCheckOption = False,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
 ) -> int:
     """Plan the configurations of a day or a week: energy lost plus switching is least, with a proven bound.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from learnopt.cli.options import AcceptOption, CaseArgument, HourOption, JsonOption, said, show
+from learnopt.cli.options import AcceptOption, CaseArgument, HourOption, JsonOption, ReportOption, said, show
 from learnopt.io.files import check_writable
 
 
@@ -19,7 +19,7 @@ def inspect(
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
 ) -> int:
     """What was read, and what looks wrong, by severity.
 

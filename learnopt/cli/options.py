@@ -35,6 +35,7 @@ HourOption: TypeAlias = Annotated[
     typer.Option(metavar="H", help="Of an OpenDSS file: loads at this hour of its load shapes, not the snapshot."),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+ReportOption: TypeAlias = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")]
 ScenarioOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Scenario(s): JSON, or load profiles (.csv, .parquet)."),

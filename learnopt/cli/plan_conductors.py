@@ -13,6 +13,7 @@ from learnopt.cli.options import (
     CaseArgument,
     JsonOption,
     NoChargingOption,
+    ReportOption,
     ScenarioOption,
     VmaxOption,
     VminOption,
@@ -49,7 +50,7 @@ def conductors(
     time_limit: Annotated[float | None, typer.Option(help="Seconds for each optimisation.")] = None,
     gap: Annotated[float, typer.Option(help="Relative gap to stop at.")] = 1e-3,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the bill of materials.")] = None,
 ) -> int:
     """Choose conductors, alone, before, after or together with reconfiguration, at least annual cost.

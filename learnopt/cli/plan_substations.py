@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from learnopt.cli.options import JsonOption, said, show, stderr
+from learnopt.cli.options import JsonOption, ReportOption, said, show, stderr
 from learnopt.io.files import check_writable
 
 
@@ -24,7 +24,7 @@ def substations(
         bool, typer.Option("--n-1", help="Ask for supply without any one transformer, whatever the file says.")
     ] = False,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the bill of materials.")] = None,
 ) -> int:
     """Find the substations, sizes and lines of least cost, and say what is proven.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from learnopt.cli.options import (
     NoChargingOption,
     NoLimitsOption,
     RemoteOnlyOption,
+    ReportOption,
     ScenarioOption,
     VmaxOption,
     VminOption,
@@ -68,7 +68,7 @@ def restore(
     accept_differences: AcceptOption = False,
     balanced: PlanBalancedOption = False,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
 ) -> int:
     """Supply after a fault: isolate it, supply the most load within the limits, and say what is proven.
 
@@ -80,22 +80,10 @@ def restore(
     worth = worth_of(priority or [])
     with stderr.status(escape(f"Restoring {case} ...")):
         plan = plan_restoration(
-            case,
-            fault,
-            scenario=scenario,
-            priority=worth,
-            then=then,
-            limits=enforced(no_limits),
-            vmin=vmin,
-            vmax=vmax,
-            charging=not no_charging,
-            remote_only=remote_only,
-            paralleling=paralleling,
-            time_limit=time_limit,
-            hour=hour,
-            accept_differences=accept_differences,
-            balanced=balanced,
-        )
+            case, fault, scenario=scenario, priority=worth, then=then, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
+            charging=not no_charging, remote_only=remote_only, paralleling=paralleling, time_limit=time_limit,
+            hour=hour, accept_differences=accept_differences, balanced=balanced,
+        )  # fmt: skip
     tell(scenario, plan.notes)
     return show(plan, json_output, report)
 

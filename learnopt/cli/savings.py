@@ -16,6 +16,7 @@ from learnopt.cli.options import (
     NoChargingOption,
     NoLimitsOption,
     RemoteOnlyOption,
+    ReportOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
@@ -71,7 +72,7 @@ def savings(
     scenario: HeldScenarioOption = None,
     accept_differences: AcceptOption = False,
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep what is proven there; an interrupted run goes on.")
     ] = None,

@@ -23,6 +23,7 @@ from learnopt.cli.options import (
     NoLimitsOption,
     NoSourceCheckOption,
     RemoteOnlyOption,
+    ReportOption,
     ScenarioOption,
     StrictLimitsOption,
     VmaxOption,
@@ -97,7 +98,7 @@ def solve(
     checked_by: Annotated[str, typer.Option(help="Head of the switching order: who checked it.")] = "",
     data_time: Annotated[str, typer.Option(help="Head of the switching order: time of loads and switch states.")] = "",
     json_output: JsonOption = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")] = None,
+    report: ReportOption = None,
     export: Annotated[
         Path | None,
         typer.Option(
