@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from learnopt.network import Configuration, ReconfigurationProblem
 
 AND_EXCHANGE = ", exchange"
 """Behind the name of a rival: its configuration, improved like ours is."""
+MODEL = "model"
+OURS = (MODEL, "model, step by step", f"model, step by step{AND_EXCHANGE}", "model and exchange")
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,24 @@ def evaluate(
         elif isinstance(each, OwnModel) and each.learns:
             raise DataError(str(data), [f"one feeder: nothing is left to fit rival {each.name!r} on"])
     learned = [each for each in learning if fitted and not isinstance(each, OwnModel)]
-    theirs = measure_rivals([*rivals, *(solving_baselines() if baselines else []), *learned], pairs)
+    methods: list[Baseline] = [*rivals, *(solving_baselines() if baselines else []), *learned]
+    told_apart((*OURS, *(method.name for method in methods)))
+    theirs = measure_rivals(methods, pairs)
     measured = _ours(load_checkpoint(checkpoint), pairs) | theirs
     return Evaluated(measured, f"{len(pairs)} instances, {sides.sentence}", sides.measured)
+
+
+def told_apart(names: Iterable[str]) -> None:
+    """Refuse two methods of one name: they would be one row.
+
+    Raises
+    ------
+    DataError
+        With each name.
+    """
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise DataError("rivals", [f"two methods are called {name!r}: give yours another name" for name in twice])
 
 
 def _proven(data: Path, feeders: Collection[int]) -> tuple[list[Pair], list[str]]:
@@ -108,15 +125,15 @@ def _ours(predictor: Predictor, pairs: Sequence[Pair]) -> dict[str, Metrics]:
     decoded = [predictor.predict_step_by_step(p, SURE, ROUNDS) for p in problems]
     predictions = [predictor.predict(p) for p in problems]
     confidences = [confidence_for_fixing(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
-    answers: dict[str, Any] = {
-        "model": predictions,
-        "model, step by step": decoded,
-        f"model, step by step{AND_EXCHANGE}": [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
-        "model and exchange": [confidence.configuration for confidence in confidences],
-    }
+    answers: tuple[Any, ...] = (
+        predictions,
+        decoded,
+        [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
+        [confidence.configuration for confidence in confidences],
+    )
     return {
-        name: evaluate_predictions(problems, labels, found, confidences if name == "model" else None)
-        for name, found in answers.items()
+        name: evaluate_predictions(problems, labels, found, confidences if name == MODEL else None)
+        for name, found in zip(OURS, answers, strict=True)
     }
 
 
@@ -124,9 +141,6 @@ def measure_rivals(methods: Sequence[Baseline], pairs: Sequence[Pair]) -> dict[s
     """Metrics of baselines and rivals; of rivals with exchange after them too."""
     problems, labels = [p for p, _ in pairs], [y for _, y in pairs]
     answers: dict[str, list[Configuration]] = {}
-    twice = [name for name, n in Counter(method.name for method in methods).items() if n > 1]
-    if twice:
-        raise DataError("rivals", [f"two methods are called {name!r}: give yours another name" for name in twice])
     for method in methods:
         answers[method.name] = found = [method.predict(p) for p in problems]
         if isinstance(method, OwnModel):

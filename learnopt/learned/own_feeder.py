@@ -25,7 +25,7 @@ from learnopt.dataset.store import read_labels, read_network
 from learnopt.errors import DataError
 from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration
-from learnopt.learned.evaluate import Evaluated, measure_rivals
+from learnopt.learned.evaluate import Evaluated, measure_rivals, told_apart
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import UNFINISHED, TrainingOutcome, proven_pairs
 from learnopt.learned.unseen import LEARNED_UNTIL, SIDES, TRAINING, learned_until
@@ -181,6 +181,7 @@ def evaluate_snapshots(
     if baselines:
         reference = load_checkpoint(REFERENCE) if str(checkpoint) != REFERENCE else None
         methods |= _rivals(pairs, times, last, before, reference)
+    told_apart((*methods, *(rival.name for rival in rivals)))
     confidences = [
         confidence_for_fixing(p, prediction) for p, prediction in zip(problems, methods["model"], strict=True)
     ]

@@ -261,6 +261,9 @@ def test_names_are_told_apart(other_dataset: Path, tiny_checkpoint: Path, rivals
     twice = [load_rival(rivals("rivals:Present"))] * 2
     with pytest.raises(DataError, match="two methods are called 'as it is'"):
         evaluate(tiny_checkpoint, other_dataset, False, twice)
+    twice[0].name = "model"
+    with pytest.raises(DataError, match="two methods are called 'model'"):
+        evaluate(tiny_checkpoint, other_dataset, False, twice[:1])
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from learnopt.io.profiles.series import Profiles
 from learnopt.learned.labels import label_dataset
 from learnopt.learned.own_feeder import TUNING, evaluate_snapshots, persistence, read_snapshots, tune
 from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.learning.rival import OwnModel
 from learnopt.learning.training import fit
-from learnopt.network import Network, Scenario
+from learnopt.network import Configuration, Network, ReconfigurationProblem, Scenario
 
 SHORT = replace(TUNING, epochs=2, validation_share=0.2, calibration_share=0.2, test_share=0.2)
 
@@ -121,3 +122,39 @@ def test_settings_that_cannot_be_served(
 def test_labels_of_the_fixture_differ(snapshots: Path) -> None:
     """A single best configuration would make the tests above trivial."""
     assert len({record.configuration for record in read_labels(snapshots)}) > 2
+
+
+def test_days_that_were_learned_from_are_not_measured(
+    snapshots: Path, case33: Network, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Cut to the days of the training there is nothing left; the card says until when, rivals see the days before."""
+    tune(tiny_checkpoint, snapshots, tmp_path / "c", SHORT)
+    card = load_card(tmp_path / "c")
+    *_, own = card.split["seen"]
+    assert own["learned_until"] == "2026-03-05"
+    assert own["days"]["test"] == "2026-03-06 to 2026-03-06"
+    assert card.split["seen"][0] == load_card(tiny_checkpoint).split["seen"][0]  # what the start has seen
+    pairs, times, _ = read_snapshots(snapshots)
+    early = [k for k, time in enumerate(times) if time < np.datetime64("2026-03-05")]
+    cut = Profiles.net(
+        times[early], *(np.array([getattr(pairs[k][0], key) for k in early]) for key in "pq"), (), case33.n_branch
+    )
+    generate_snapshots(case33, cut, tmp_path / "cut", charging=False)
+    label_dataset(tmp_path / "cut")
+    with pytest.raises(DataError, match="has learned from every day up to 2026-03-05"):
+        evaluate_snapshots(tmp_path / "c", tmp_path / "cut")
+
+    class Shown:
+        """Says how many pairs it was fitted on."""
+
+        def fit(self, fitted: list) -> None:  # type: ignore[type-arg]
+            self.fitted = len(fitted)
+
+        def predict(self, problem: ReconfigurationProblem) -> Configuration:
+            return problem.network.normal_configuration
+
+    rival = OwnModel(Shown(), "test:Shown")
+    found = evaluate_snapshots(tmp_path / "c", snapshots, rivals=[rival])
+    assert rival._model.fitted == 24
+    assert found.methods["Shown"] == found.methods["present configuration"]
+    assert "2026-03-06 to 2026-03-06; the checkpoint has learned from days up to 2026-03-05" in found.sentence
