@@ -85,7 +85,7 @@ def _decision(size: dict[str, Any] | None) -> str:
     if not size["switches"]:
         return "nothing: no switch in a loop"
     exponent = size["log10_configurations"]
-    count = f"{number(round(10**exponent), 7)}" if exponent < 6 else f"10^{exponent:.0f}"
+    count = number(round(10**exponent), 1) if exponent < 6 else f"10^{exponent:.0f}"
     return (
         f"{size['buses']} buses reduce to {size['nodes']} nodes ({size['laterals']} on laterals), {size['branches']} "
         f"branches to {size['switches']} switches in {size['chains']} chains; {size['loops']} to be open, "
