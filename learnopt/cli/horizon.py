@@ -54,7 +54,11 @@ def horizon(
     tap_hours: Annotated[float, typer.Option(help="Least hours between changes of one tap with positions.")] = 0.0,
     control_cost: Annotated[float, typer.Option(help="Cost of a change of a bank or a stepped tap \\[kWh].")] = 0.0,
     engine: Annotated[
-        HorizonEngine, typer.Option(help="Candidates by tree search, all steps as one MILP besides, or learned starts.")
+        HorizonEngine,
+        typer.Option(
+            metavar="NAME",
+            help="auto, tree (candidates by search), milp (all steps as one besides) or learned (starts).",
+        ),
     ] = HorizonEngine.AUTO,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")

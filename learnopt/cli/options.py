@@ -60,7 +60,10 @@ StrictLimitsOption: TypeAlias = Annotated[
 ]
 ControlsOption: TypeAlias = Annotated[
     str,
-    typer.Option(metavar="KINDS", help="Controls to set with the switches: none, all, or taps,capacitors,generators."),
+    typer.Option(
+        metavar="KINDS",
+        help="Controls to set with the switches: none, all, or some of taps, capacitors, generators by commas.",
+    ),
 ]
 RemoteOnlyOption: TypeAlias = Annotated[
     bool, typer.Option("--remote-only", help="Nobody travels now: switches operated by hand stay as they are.")

@@ -34,7 +34,11 @@ def conductors(
     case: CaseArgument,
     mode: Annotated[
         ModeName,
-        typer.Option(help="Conductors (ocs), reconfiguration (odnr), one after the other, both at once, or all."),
+        typer.Option(
+            metavar="NAME",
+            help="ocs (conductors), odnr (reconfiguration), ocs-odnr or odnr-ocs (one after the other), joint (both at "
+            "once), base (as built) or all.",
+        ),
     ] = DEFAULT_MODE,
     scenario: ScenarioOption = None,
     vmin: VminOption = None,

@@ -46,12 +46,13 @@ from learnopt.studies.configuration.switching_order import Paralleling
 
 EngineName = StrEnum("EngineName", {name: name for name in solver_names()})  # type: ignore[misc]
 DEFAULT_ENGINE = EngineName(AUTO)
+ENGINE_HELP = f"Method; {AUTO} picks one and says why: {', '.join(name for name in solver_names() if name != AUTO)}."
 
 
 def solve(
     case: CaseArgument,
     scenario: ScenarioOption = None,
-    engine: Annotated[EngineName, typer.Option(help="Method; auto picks one and says why.")] = DEFAULT_ENGINE,
+    engine: Annotated[EngineName, typer.Option(metavar="NAME", help=ENGINE_HELP)] = DEFAULT_ENGINE,
     certify: Annotated[
         Certificate | None, typer.Option(help="Proof wanted: ac, model or none. Each engine has its default.")
     ] = None,

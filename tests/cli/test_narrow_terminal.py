@@ -40,6 +40,22 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+HELP = (
+    *("cases", "example", "solve", "inspect", "convert", "check", "draw", "horizon", "savings", "generate", "label"),
+    *("train", "calibrate", "evaluate", "plan conductors", "plan substations"),
+)
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_fits_80_columns(command: str, capsys: CapSys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No option is cut in the help of any command."""
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    found = invoke(capsys, *command.split(), "--help").out
+    assert "--help" in found
+    assert max(map(len, found.splitlines())) <= WIDTH
+    assert "…" not in found
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_tables_fit_80_columns(
     name: str,

@@ -33,7 +33,8 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """What a tag loads."""
         self._inside = tag
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        found = [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.loads += [value for value in found if not value.startswith("#")]  # a part of the page itself
         if tag == "script":
             self.scripts.append("")
 

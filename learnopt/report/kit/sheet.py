@@ -158,14 +158,24 @@ class _Paths:
     parts: list[str] = field(default_factory=list)
 
     def line(self, points: Floats) -> None:
-        """A polyline, parted at NaN."""
-        pen = "M"
-        for x, y in points:
+        """A polyline, parted at NaN; in right angles as short as it can be said."""
+        before: tuple[str, str] | None = None
+        for x, y in points.tolist():
             if np.isnan(x):
-                pen = "M"
+                before = None
                 continue
-            self.parts.append(f"{pen}{x:.1f} {y:.1f}")
-            pen = "L"
+            now = _short(x), _short(y)
+            if before is None:
+                self.parts.append(f"M{now[0]} {now[1]}")
+            elif now[1] == before[1]:
+                self.parts.append(f"H{now[0]}")
+            else:
+                self.parts.append(f"V{now[1]}" if now[0] == before[0] else f"L{now[0]} {now[1]}")
+            before = now
+
+    def dot(self, x: float, y: float) -> None:
+        """A place; its mark is the cap of the line."""
+        self.parts.append(f"M{_short(x)} {_short(y)}h0")
 
     def __str__(self) -> str:
         return "".join(self.parts)
@@ -224,11 +234,24 @@ def _layer(layer: Lines | Marks, frame: _Frame) -> str:
         return _stroke(
             paths, layer.colour, layer.width, f"stroke-linecap:{'butt' if layer.dash else 'round'}{dash}{soft}"
         )
-    for x, y in frame(layer.at):
-        paths.parts.append(f"M{x:.1f} {y:.1f}h0")
+    for x, y in frame(layer.at).tolist():
+        paths.dot(x, y)
     cap = f"stroke-linecap:{'square' if layer.square else 'round'}"
-    edge = _stroke(paths, layer.edge, layer.size + layer.edge_width, cap) if layer.edge else ""
-    return edge + _stroke(paths, layer.colour, layer.size - layer.edge_width, cap)
+    if not layer.edge or not paths.parts:
+        return _stroke(paths, layer.colour, layer.size - layer.edge_width, cap)
+    # The places once, used twice: for the edge and for what lies inside.
+    text, strokes = str(paths), ((layer.edge, layer.edge_width), (layer.colour, -layer.edge_width))
+    name = f"p{zlib.crc32(f'{layer.colour}{layer.edge}{text}'.encode()):x}"
+    used = "".join(
+        f'<use href="#{name}" stroke="{tone}" style="stroke-width:calc(var(--s)*{layer.size + more:.2f}px);{cap}"/>'
+        for tone, more in strokes
+    )
+    return f'<defs><path id="{name}" d="{text}"/></defs>{used}'
+
+
+def _short(value: float) -> str:
+    """A coordinate with one decimal, if it needs it."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _stroke(paths: _Paths, colour: str, width: float, style: str) -> str:
