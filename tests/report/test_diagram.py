@@ -116,7 +116,7 @@ def test_texts_of_the_mouse(case33: Network) -> None:
     problem = ReconfigurationProblem.of(case33)
     normal = case33.normal_configuration
     scene = one_line(problem, normal, evaluate(problem, normal))
-    assert scene.bus_text(17) == ["bus 18", "0.9131 pu = 11.560 kV", "load 90.00 kW, 40.00 kvar", "fed by 2"]
+    assert scene.bus_text(17) == ["bus 18", "0.9131 pu = 11.560 kV", "load 90.00 kW, 40.00 kvar", "feeder 2"]
     assert scene.branch_text(0)[:2] == ["branch 1 (1 – 2)", "closed"]
     assert scene.branch_text(0)[2].startswith("210.4 A, loss 12.2")
     assert scene.branch_text(32) == ["branch 33 (21 – 8)", "open"]

@@ -223,6 +223,6 @@ def test_feeders_have_colours(pages: dict[str, Path], browser: Browser, case33: 
     """The legend names both feeders of the 33 buses, widths with their losses, and the colours are in the picture."""
     browser.open(pages["solve"], DESK[0])
     entries = browser.run("[...document.querySelectorAll('.legend li')].map(l => l.textContent)")
-    assert "fed by 2" in entries
-    assert "fed by 18" in entries
+    assert "feeder 2" in entries
+    assert "feeder 18" in entries
     assert sum("kW lost" in entry for entry in entries) == 3

@@ -1,6 +1,6 @@
 """The report of ``solve --report``: one HTML file that needs no network, for the screen and for paper.
 
-On the screen the pictures are interactive; on paper, and without JavaScript, drawings by matplotlib take their place.
+On the screen the pictures can be moved and asked; on paper, and without JavaScript, their labels stand where they fit.
 """
 
 from __future__ import annotations

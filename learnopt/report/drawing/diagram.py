@@ -282,7 +282,7 @@ def _legend(scene: OneLine) -> list[Line2D | Patch]:
     keys: list[Line2D | Patch] = []
     named = scene.feeder_names
     if len(named) <= _NAMED_FEEDERS:
-        keys += [Line2D([], [], color=tone, linewidth=3, label=f"fed by {name}") for tone, name in named]
+        keys += [Line2D([], [], color=tone, linewidth=3, label=f"feeder {name}") for tone, name in named]
     elif named:
         tone, _ = named[0]
         keys.append(Line2D([], [], color=tone, linewidth=3, label=f"{len(named)} feeders by colour"))

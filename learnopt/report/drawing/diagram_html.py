@@ -138,7 +138,7 @@ def _switches(scene: OneLine, size: float) -> Iterable[Marks | Lines]:
 def one_line_keys(scenes: Sequence[OneLine]) -> list[Key]:
     """The legend: feeders, widths, voltages, switches."""
     named = dict(pair[::-1] for scene in scenes for pair in scene.feeder_names)
-    keys = [Key("line", tone, f"fed by {name}", 5) for name, tone in named.items()]
+    keys = [Key("line", tone, f"feeder {name}", 5) for name, tone in named.items()]
     if len(keys) > _NAMED_FEEDERS:
         tones = " ".join(dict.fromkeys(named.values()))
         keys = [Key("ramp", tones, f"{len(named)} feeders, neighbours in different colours")]

@@ -215,7 +215,7 @@ class OneLine:
             lines.append(f"{vm:.4f} pu = {vm * net.base.v_base:.3f} kV")
         lines.append(f"load {number(problem.p[k] * net.base.kw)} kW, {number(problem.q[k] * net.base.kw)} kvar")
         if self.fed is not None and self.fed[k] != UPSTREAM:
-            lines.append(f"fed by {branch_label(net, int(self.fed[k]))}")
+            lines.append(f"feeder {branch_label(net, int(self.fed[k]))}")
         return lines
 
     def branch_text(self, e: int) -> list[str]:
