@@ -29,6 +29,7 @@ ifneq ($(TORCH_INDEX),)
 	$(BIN)/python -m pip install --no-deps --index-url $(TORCH_INDEX) -c constraints.txt torch
 endif
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/learnopt warmup
 	@touch $@
 
 test: check ## all checks, then the tests with coverage

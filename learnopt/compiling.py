@@ -144,6 +144,12 @@ class Kernel:
         return Dispatcher(self._dispatcher)
 
 
+def cache_folder() -> Path:
+    """Where numba keeps what it compiles: beside the package, or of a user where that is not writable."""
+    path = next(kernel._dispatcher.stats.cache_path for kernel in kernels)
+    return Path(path).parent if path else Path(".")
+
+
 def _plain(value: Any) -> Any:
     """Numbers of Python in place of NumPy's, as compiled code returns them."""
     if type(value) is tuple:

@@ -125,6 +125,10 @@ LEARNING = ("torch", "torch_geometric", "lightning", "mlflow", "sklearn", "safet
 """Packages that learning and tracking need and nothing else does: a light install has none of them."""
 
 
+PROFILES = ("pyarrow",)
+"""Packages that load profiles and datasets need: the lightest install goes without."""
+
+
 def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedError:
     """The error of a light install that is asked for what learns.
 
@@ -138,10 +142,10 @@ def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedErro
     Raises
     ------
     ModuleNotFoundError
-        ``missing`` itself where it is none of :data:`LEARNING`.
+        ``missing`` itself where it is none of :data:`LEARNING` and :data:`PROFILES`.
     """
     package = (missing.name or "").partition(".")[0]
-    if package not in LEARNING:
+    if package not in (*LEARNING, *PROFILES):
         raise missing
     how = "pip install learnopt adds what is missing"
     return UnsupportedError(f"{wish} needs {package}, which is not installed: {how}")

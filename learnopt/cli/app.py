@@ -94,6 +94,10 @@ COMMANDS = {
         "learnopt.cli.plan:plan_app",
         "Planning: substations and routes, conductors.",
     ),
+    "warmup": Listed(
+        "learnopt.cli.warmup:warmup",
+        "Compile the searches ahead, once on a machine: a first large feeder does not wait for it then.",
+    ),
 }
 
 

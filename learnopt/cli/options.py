@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from learnopt.api.answer import Answer
 from learnopt.cli.completion import cases_and_files
+from learnopt.compiling import announcements
 from learnopt.errors import alternatives
 
 NOT_FOUND = 1
@@ -106,6 +107,13 @@ def tell(source: object, notes: Iterable[str]) -> None:
     """Print what was assumed while a file was read."""
     for note in notes:
         stderr.print(f"{source}: {note}", highlight=False, markup=False)
+
+
+def _compiling() -> None:
+    said("Compiling the searches, once on this machine: up to a minute ('learnopt warmup' does it ahead)")
+
+
+announcements.append(_compiling)
 
 
 def said(sentence: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from learnopt.errors import LEARNING
+from learnopt.errors import LEARNING, PROFILES
 
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {"power_grid_model": "power-grid-model"}
@@ -29,9 +29,9 @@ sys.meta_path.insert(0, Refused())
 """
 
 
-def _bare(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process in which the packages of learning cannot be imported."""
-    command = [sys.executable, "-c", BARE % (LEARNING,) + script]
+def _bare(script: str, folder: Path, refused: tuple[str, ...] = LEARNING) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process in which some packages cannot be imported, those of learning."""
+    command = [sys.executable, "-c", BARE % (refused,) + script]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
@@ -116,3 +116,21 @@ def test_what_learns_names_what_is_missing(line: str, tmp_path: Path) -> None:
     (sentence,) = json.loads(done.stdout.splitlines()[-1])["errors"]
     assert "which is not installed: pip install learnopt" in sentence
     assert "Traceback" not in done.stderr
+
+
+LIGHTEST = [
+    "example here",
+    "inspect here/feeder.json",
+    "solve here/feeder.json --report solve.html",
+    "check here/feeder.json",
+]
+
+
+def test_without_profiles_the_rest_runs_without_pyarrow(tmp_path: Path) -> None:
+    """And a profile names it."""
+    refused = (*LEARNING, *PROFILES)
+    done = _bare(RUN % (LIGHTEST,), tmp_path, refused)
+    assert done.stdout.splitlines()[-1] == "ran", done.stderr[-2000:]
+    line = "horizon here/feeder.json --profile here/day.csv"
+    done = _bare(f"from learnopt.cli.app import run\nrun({line.split()!r})", tmp_path, refused)
+    assert (done.returncode, "needs pyarrow, which is not installed" in done.stderr) == (2, True), done.stderr[-2000:]
