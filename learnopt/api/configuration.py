@@ -8,16 +8,19 @@ from pathlib import Path
 
 from learnopt.api.question import Enforced, Question, Rules, Situation, Source, State, chosen, optional, warm
 from learnopt.api.solution import EXPLANATION_S, ParetoFront, Solution
-from learnopt.engines import Progress, SolveOptions
+from learnopt.engines import Patience, Progress, SolveOptions
 from learnopt.learned.choice import engine_of
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.report.configuration.head import Head
 from learnopt.studies.configuration.check import state_of
 from learnopt.studies.configuration.in_phases import solve_in_phases
 from learnopt.studies.configuration.risk import Risk
-from learnopt.studies.configuration.solve import AUTO
+from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import Paralleling
 from learnopt.studies.configuration.wish import Wish, fulfil, fulfil_front
+
+PATIENCE = Patience()
+"""Of whoever asks ``auto`` or ``tree`` for one configuration of least loss and sets neither a gap nor a limit."""
 
 
 def solve(
@@ -71,9 +74,10 @@ def solve(
     certify
         Proof wanted: ``ac``, ``model``, ``none``; each engine has its default.
     gap
-        Relative gap at which to stop; each engine has its default.
+        Relative gap at which to stop; each engine has its default. Where neither it nor a limit is given, ``auto`` and
+        ``tree`` are content with 0.5 % after a minute, and the message says so; ``gap=0`` asks for the optimum.
     time_limit
-        Seconds; the best configuration found by then is returned.
+        Seconds; the best configuration found by then is returned, with the best bound by then.
     node_limit
         Nodes of branch and bound after which the same happens, with the same answer on every machine.
     threads
@@ -124,9 +128,11 @@ def solve(
     """
     order = chosen(Paralleling, "paralleling", paralleling), Head(author, checked_by, data_time)
     options = SolveOptions(
-        optional(Certificate, "certify", certify), gap, time_limit, node_limit, seed, threads, progress
+        optional(Certificate, "certify", certify), gap, time_limit, node_limit, seed, threads, progress=progress
     )
     wish = Wish(k_best, optional(Risk, "risk", risk), risk_level, balance_weight, strict_limits)
+    if wish == Wish(strict_limits=strict_limits) and engine in (AUTO, TREE) and options.unlimited:
+        options = replace(options, patience=PATIENCE)
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, controls=controls, charging=charging,
         switching_cost=switching_cost, max_operations=max_operations, remote_only=remote_only, hour=hour,

@@ -30,6 +30,7 @@ from learnopt.cli.options import (
     stdout,
     tell,
 )
+from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.errors import DataError
 from learnopt.io import case_index, load
 from learnopt.io.files import check_writable
@@ -90,6 +91,7 @@ def check(
     from learnopt.api.inspection import check as check_state
 
     check_writable(report=report)
+    tell_unused([of_strict_limits(strict_limits, no_limits, vmin, vmax)])
     answer = check_state(
         case, _ids(open_ids), scenario=scenario, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
         strict_limits=strict_limits, charging=not no_charging, max_unbalance=max_unbalance, hour=hour,

@@ -27,6 +27,7 @@ from learnopt.cli.options import (
     stderr,
     tell,
 )
+from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.io.files import check_writable
 from learnopt.learned.choice import HorizonEngine
 
@@ -91,6 +92,20 @@ def horizon(
     from learnopt.api.horizon_study import horizon as plan
 
     check_writable(report=report)
+    uncontrolled, of_controls = controls == "none", "it belongs to --controls"
+    tell_unused(
+        [
+            (
+                checkpoint is not None and engine is not HorizonEngine.LEARNED,
+                "--checkpoint",
+                "it is that of --engine learned",
+            ),
+            (uncontrolled and capacitor_hours > 0, "--capacitor-hours", of_controls),
+            (uncontrolled and tap_hours > 0, "--tap-hours", of_controls),
+            (uncontrolled and control_cost > 0, "--control-cost", of_controls),
+            of_strict_limits(strict_limits, no_limits, vmin, vmax),
+        ]
+    )
     with stderr.status(escape(f"Planning {case} ...")) as status:
         study = plan(
             case, profile, start=start, steps=steps, step_hours=step_hours, window=window,

@@ -10,6 +10,7 @@ import typer
 
 from learnopt.cli.completion import checkpoints
 from learnopt.cli.options import JsonOption, stderr, stdout
+from learnopt.cli.unused import tell_unused
 from learnopt.errors import DataError
 from learnopt.report.kit.terminal import Listing, Paragraph
 
@@ -61,6 +62,9 @@ def train(
         raise DataError("options" if config is None else str(config), missing)
     if start is not None and len(datasets) > 1:
         raise DataError("options", ["--from tunes on the snapshots of one feeder: give one --data folder"])
+    tell_unused(
+        [(start is not None and workers > 1, "--workers", "features of one feeder are computed in one process")]
+    )
     with track_run(store, "learnopt", wanted.name) as run:
         run.log_parameters(wanted.as_dict())
         how: dict[str, Any] = {"logger": run.lightning_logger(), "progress": not json_output, "resume": resume}

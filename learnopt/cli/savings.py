@@ -26,6 +26,7 @@ from learnopt.cli.options import (
     stderr,
     tell,
 )
+from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
 from learnopt.studies.savings.problem import Period
@@ -49,7 +50,7 @@ def savings(
         float, typer.Option(help="Cost of one operation in energy \\[kWh]: what a change must save to be made.")
     ] = 0.0,
     price: Annotated[float | None, typer.Option(help="Cost of a MWh lost; without it no costs are shown.")] = None,
-    currency: Annotated[str, typer.Option(help="Unit of --price.")] = "EUR",
+    currency: Annotated[str | None, typer.Option(help="Unit of --price; EUR if absent.")] = None,
     co2: Annotated[
         float | None, typer.Option(help="Emission of a MWh \\[kg CO2]; without it no emissions are shown.")
     ] = None,
@@ -85,12 +86,18 @@ def savings(
     from learnopt.api.savings_study import savings as study_savings
 
     check_writable(report=report, picture=out)
+    tell_unused(
+        [
+            (currency is not None and price is None, "--currency", "it is the unit of --price"),
+            of_strict_limits(strict_limits, no_limits, vmin, vmax),
+        ]
+    )
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
     with stderr.status(escape(f"Studying {case} ...")) as status:
         study = study_savings(
             case, profile, start=start, steps=steps, step_hours=step_hours, period=period,
-            switching_cost=switching_cost, price_per_mwh=price, currency=currency, co2_kg_per_mwh=co2,
+            switching_cost=switching_cost, price_per_mwh=price, currency=currency or "EUR", co2_kg_per_mwh=co2,
             representatives=representatives, gap=gap, proof_time=proof_time, node_limit=node_limit, scenario=scenario,
             limits=enforced(no_limits), vmin=vmin, vmax=vmax, strict_limits=strict_limits, charging=not no_charging,
             remote_only=remote_only, resume=resume,

@@ -35,6 +35,7 @@ from learnopt.cli.options import (
     stderr,
     tell,
 )
+from learnopt.cli.unused import of_engine, of_strict_limits, tell_unused
 from learnopt.engines import Progress
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
@@ -47,6 +48,7 @@ from learnopt.studies.configuration.switching_order import Paralleling
 EngineName = StrEnum("EngineName", {name: name for name in solver_names()})  # type: ignore[misc]
 DEFAULT_ENGINE = EngineName(AUTO)
 ENGINE_HELP = f"Method; {AUTO} picks one and says why: {', '.join(name for name in solver_names() if name != AUTO)}."
+RISK_LEVEL = 0.9
 
 
 def solve(
@@ -56,7 +58,13 @@ def solve(
     certify: Annotated[
         Certificate | None, typer.Option(help="Proof wanted: ac, model or none. Each engine has its default.")
     ] = None,
-    gap: Annotated[float | None, typer.Option(help="Relative gap to stop at (milp 1e-4, tree 0).")] = None,
+    gap: Annotated[
+        float | None,
+        typer.Option(
+            help="Relative gap to stop at (milp 1e-4, tree 0). Without it or a limit auto and tree are content with "
+            "0.5 % after a minute; 0 asks for the optimum."
+        ),
+    ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; the best found by then is returned.")] = None,
     node_limit: Annotated[
         int | None, typer.Option(help="Nodes of branch and bound; the answer is then the same on every machine.")
@@ -83,7 +91,9 @@ def solve(
     risk: Annotated[
         Risk | None, typer.Option(help="Of several scenarios: least expected loss, CVaR or worst case, and its price.")
     ] = None,
-    risk_level: Annotated[float, typer.Option(help="Level of the CVaR: 0.9 is the mean of the worst tenth.")] = 0.9,
+    risk_level: Annotated[
+        float | None, typer.Option(help="With --risk, level of the CVaR: 0.9 (default) is the mean of the worst tenth.")
+    ] = None,
     controls: ControlsOption = "none",
     balance_weight: Annotated[
         float | None, typer.Option(help="Price of the balance index of the feeders \\[kW]: least loss + price * index.")
@@ -127,6 +137,14 @@ def solve(
             controls=controls != "none",
             max_unbalance=max_unbalance,
         )
+    tell_unused(
+        [
+            *of_engine(engine.value, certify, gap, node_limit, threads, checkpoint),
+            of_strict_limits(strict_limits, no_limits, vmin, vmax),
+            (risk_level is not None and risk is None, "--risk-level", "it belongs to --risk"),
+            (pareto and balanced, "--balanced", "--pareto is always that of the balanced equivalent"),
+        ]
+    )
     cores = os.cpu_count() or 1
     given: dict[str, Any] = {
         "scenario": scenario, "engine": engine.value, "certify": certify, "gap": gap, "time_limit": time_limit,
@@ -147,11 +165,12 @@ def solve(
             answer = solve_front(case, progress=progress, **given)
         else:
             answer = solve_one(
-                case, progress=progress, checkpoint=checkpoint, risk=risk, risk_level=risk_level, controls=controls,
-                balance_weight=balance_weight, switching_cost=switching_cost, balanced=balanced,
-                max_unbalance=max_unbalance, **given,
+                case, progress=progress, checkpoint=checkpoint, risk=risk, controls=controls,
+                risk_level=RISK_LEVEL if risk_level is None else risk_level, balance_weight=balance_weight,
+                switching_cost=switching_cost, balanced=balanced, max_unbalance=max_unbalance, **given,
             )  # fmt: skip
     solution = answer.solution if isinstance(answer, ParetoFront) else answer
+    tell_unused([(balanced and not solution.origin.equivalent, "--balanced", "the file is balanced")])
     tell(scenario, answer.notes)
     if not answer.found:
         with stderr.status("Looking for the limits that conflict ..."):
@@ -172,6 +191,8 @@ def refuse_beside_pareto(**options: object) -> None:
 
 def progress_line(case: str, progress: Progress) -> str:
     """What is known so far, in one line."""
+    from learnopt.report.configuration.gap_curve import milestones
+
     known = [f"{progress.elapsed_s:.0f} s"]
     if progress.incumbent_kw is not None:
         known.append(f"best {progress.incumbent_kw:.3f} kW")
@@ -179,6 +200,8 @@ def progress_line(case: str, progress: Progress) -> str:
         known.append(f"bound {progress.bound_kw:.3f} kW")
     if progress.gap is not None:
         known.append(f"gap {progress.gap:.2%}")
+    if before := milestones(progress.curve):
+        known.append("before: " + ", ".join(f"{100 * p.gap:.2g} % at {p.seconds:.0f} s" for p in before if p.gap))
     if progress.nodes:
         known.append(f"{progress.nodes} nodes")
     return f"Solving {case} ... " + ", ".join(known)

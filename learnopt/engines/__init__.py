@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from learnopt.engines.base import Engine, Progress, SolveOptions, Stopwatch, conclude
+from learnopt.engines.base import Engine, Patience, Progress, SolveOptions, Stopwatch, conclude
 from learnopt.errors import DataError
 
 _ENGINES = {
@@ -55,4 +55,4 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
-__all__ = ["Engine", "Progress", "SolveOptions", "Stopwatch", "conclude", "engine_names", "load_engine"]
+__all__ = ["Engine", "Patience", "Progress", "SolveOptions", "Stopwatch", "conclude", "engine_names", "load_engine"]

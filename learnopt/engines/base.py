@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from learnopt._version import __version__
 from learnopt.engines.clock import Stopwatch
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Result, Settings, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Evaluation,
+    GapPoint,
+    ReconfigurationProblem,
+    Result,
+    Settings,
+    Status,
+)
 from learnopt.network.loop_reduction import refuse_fixed_loops
 from learnopt.physics import evaluate, other_solution, power_flow
 
@@ -25,7 +34,7 @@ ROUNDING = 1e-8
 SERVED_LOOPED: Mapping[str, object] = {"engine": ("enumerate", "tree", "exchange"), "controls": None}
 """Options of a problem whose states keep loops closed."""
 
-__all__ = ["Engine", "Progress", "SolveOptions", "Stopwatch", "conclude", "infeasible"]
+__all__ = ["Engine", "Patience", "Progress", "SolveOptions", "Stopwatch", "conclude", "infeasible"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Progress:
         Relative distance of the two, as in the result; None while one is missing.
     nodes
         Branch-and-bound nodes so far.
+    curve
+        What was known before, in the order of time.
     """
 
     engine: str
@@ -54,6 +65,34 @@ class Progress:
     bound_kw: float | None = None
     gap: float | None = None
     nodes: int = 0
+    curve: tuple[GapPoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a solve is content with less than was asked for: for people who wait and have set no limit.
+
+    Parameters
+    ----------
+    seconds
+        From then on, without compiling,
+    gap
+        it ends as soon as this relative gap is proven. Its status says ``optimal`` only if that is what was asked for.
+    """
+
+    seconds: float = 60.0
+    gap: float = 0.005
+
+    def __post_init__(self) -> None:
+        if not (self.seconds >= 0 and 0 < self.gap < 1):
+            raise DataError("options", [f"patience = {self} must have seconds >= 0 and a gap between 0 and 1"])
+
+    def told(self, gap: float) -> str:
+        """What happened, and how to go on, in a sentence."""
+        return (
+            f"Content with a gap of {100 * gap:.2g} % after {self.seconds:g} s, as neither a gap nor a limit was set. "
+            "To go on, ask for a gap (0 = the optimum), or set a time limit and get the best bound by then."
+        )
 
 
 @dataclass(frozen=True)
@@ -75,6 +114,8 @@ class SolveOptions:
         For engines that randomise.
     threads
         Threads of the tree search; the answer and its proof are the same for any number. Other engines use one.
+    patience
+        When to be content with less than ``gap``; None = never. Of tree search and MILP.
     progress
         Called while solving whenever an engine that reports has a better configuration or bound; it must be quick. What
         it raises ends the solve; KeyboardInterrupt ends it as Ctrl-C does, with what is known.
@@ -86,7 +127,13 @@ class SolveOptions:
     node_limit: int | None = None
     seed: int = 0
     threads: int = 1
+    patience: Patience | None = None
     progress: Callable[[Progress], None] | None = None
+
+    @property
+    def unlimited(self) -> bool:
+        """Neither a gap nor a limit is set: the solve goes on to the engine's own gap, however long that takes."""
+        return self.gap is None and self.time_limit is None and self.node_limit is None
 
     def __post_init__(self) -> None:
         problems = []
@@ -135,6 +182,7 @@ def conclude(
     judged: Evaluation | None = None,
     objective: Callable[[Evaluation], float] | None = None,
     in_phases: bool = False,
+    curve: Sequence[GapPoint] = (),
 ) -> Result:
     """Result of a solve, with the configuration evaluated by the independent judge.
 
@@ -158,6 +206,8 @@ def conclude(
         What is minimised [kW], where it is not the loss plus the switching cost.
     in_phases
         ``judged`` is a power flow of all phases, which no power flow of the balanced equivalent can confirm.
+    curve
+        What was known on the way; its bounds are left out where nothing is proven in the end.
     """
     evaluation, value, said = None, None, [message]
     if configuration is not None:
@@ -210,7 +260,17 @@ def conclude(
         solve_time_s=watch.elapsed,
         stage_times_s=dict(watch.stages),
         settings=each,
+        gap_curve=tuple(curve) if dual_bound_kw is not None else without_bounds(curve),
     )
+
+
+def without_bounds(curve: Sequence[GapPoint]) -> tuple[GapPoint, ...]:
+    """The same, where bounds have lost their meaning: the points at which the objective fell."""
+    kept: list[GapPoint] = []
+    for point in curve:
+        if not kept or point.objective_kw != kept[-1].objective_kw:
+            kept.append(replace(point, bound_kw=None, gap=None))
+    return tuple(kept)
 
 
 def reached(problem: ReconfigurationProblem, value_kw: float | None, bound_kw: float | None, gap: float) -> bool:

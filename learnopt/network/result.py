@@ -260,6 +260,36 @@ class Iteration:
     incumbent_kw: float | None
 
 
+def relative_gap(objective_kw: float, bound_kw: float) -> float:
+    """|objective - bound| / |objective|."""
+    return abs(objective_kw - bound_kw) / max(abs(objective_kw), 1e-12)
+
+
+@dataclass(frozen=True)
+class GapPoint:
+    """What a solve knew at an instant (an entry of ``gap_curve`` of ``solve --json``); None = not known yet.
+
+    Parameters
+    ----------
+    seconds
+        Since its start, without compiling.
+    nodes
+        Branch-and-bound nodes so far.
+    objective_kw
+        Of the best configuration so far [kW].
+    bound_kw
+        Proven lower bound [kW], in the meaning of the certificate of the result.
+    gap
+        Relative distance of the two, as in the result.
+    """
+
+    seconds: float
+    nodes: int
+    objective_kw: float | None
+    bound_kw: float | None
+    gap: float | None
+
+
 @dataclass(frozen=True)
 class Result:
     """Outcome of a solve.
@@ -299,6 +329,8 @@ class Result:
     phases
         Of an unbalanced file: ``evaluation`` is a power flow of all its phases, voltages those of the lowest phase and
         currents those of the most loaded one. None: the network is balanced, or its balanced equivalent was solved.
+    gap_curve
+        What was known on the way, in the order of time, the end included; empty of engines that do not tell.
     """
 
     status: Status
@@ -320,6 +352,7 @@ class Result:
     settings: tuple[Settings, ...] = ()
     iterations: tuple[Iteration, ...] = ()
     phases: PhaseSummary | None = None
+    gap_curve: tuple[GapPoint, ...] = ()
 
     @property
     def loss_kw(self) -> float | None:
@@ -331,7 +364,7 @@ class Result:
         """|objective - bound| / |objective|; without a switching cost the objective is the loss."""
         if self.objective_kw is None or self.dual_bound_kw is None:
             return None
-        return abs(self.objective_kw - self.dual_bound_kw) / max(abs(self.objective_kw), 1e-12)
+        return relative_gap(self.objective_kw, self.dual_bound_kw)
 
     def __repr__(self) -> str:
         loss = "no configuration" if self.loss_kw is None else f"{self.loss_kw:.6g} kW"

@@ -14,6 +14,8 @@ from invocation import invoke
 from learnopt.cli.solve import progress_line
 from learnopt.engines import Progress
 from learnopt.io import load, network_to_dict
+from learnopt.network import GapPoint
+from learnopt.report.configuration.gap_curve import gap_rows, gap_story
 
 KEYS = {
     "case", "engine", "status", "open_branches", "loss_kw", "dual_bound_kw", "certificate", "gap", "min_voltage_pu",
@@ -289,3 +291,19 @@ def test_progress_in_one_line() -> None:
     known = Progress("milp", 3.4, incumbent_kw=139.5513, bound_kw=139.0, gap=0.00395, nodes=12)
     expected = "Solving case33 ... 3 s, best 139.551 kW, bound 139.000 kW, gap 0.40%, 12 nodes"
     assert progress_line("case33", known) == expected
+
+
+def test_progress_tells_how_the_gap_fell() -> None:
+    """The points at which it had halved, not the present one; of many the last three."""
+    gaps = (None, 0.08, 0.07, 0.03, 0.02, 0.014, 0.004, 0.002, 0.0019)
+    curve = tuple(GapPoint(float(k), 10 * k, 100.0, None, gap) for k, gap in enumerate(gaps))
+    line = progress_line("case33", Progress("tree", 8.2, 100.0, 99.81, 0.0019, 80, curve))
+    assert line == (
+        "Solving case33 ... 8 s, best 100.000 kW, bound 99.810 kW, gap 0.19%, "
+        "before: 1.4 % at 5 s, 0.4 % at 6 s, 0.2 % at 7 s, 80 nodes"
+    )
+    assert gap_story(curve) == (
+        "Gap on the way: 1.4 % after 5.0 s, 0.4 % after 6.0 s, 0.2 % after 7.0 s, 0.19 % after 8.0 s."
+    )
+    assert gap_story(curve[:2]) == ""
+    assert gap_rows(curve) == []  # nothing is known of a bound

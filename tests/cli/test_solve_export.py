@@ -107,6 +107,9 @@ def test_every_setting_is_named_and_exported(capsys: CapSys, tmp_path: Path) -> 
     )
     assert rows[0]["to"] == "'=A"  # no spreadsheet runs it
     assert rows[2]["name"] == "'@G"
+    assert rows[0]["branch_name"] == str(answer["taps"][0]["branch_name"]).replace("=", "'=", 1)
+    for row, control in zip(rows[1:3], (answer["capacitors"][0], answer["generators"][0]), strict=True):
+        assert (row["bus"].lstrip("'"), row["bus_name"].lstrip("'")) == (control["bus"], control["bus_name"])
     assert not [cell for row in rows for cell in row.values() if cell and cell[0] in "=@"]
     script = outs["dss"].read_text(encoding="utf-8")
     assert "wdg=2 tap=1.05" in script

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from learnopt.engines.base import PICOWATT, Progress, SolveOptions, Stopwatch
+from learnopt.engines.base import PICOWATT, SolveOptions, Stopwatch
+from learnopt.engines.gap_curve import GapCurve
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.network import Configuration, Status
+
+QUICK_SHARE = 0.1
+"""Share of a patience after which a solve looks for the gap that would do, before the one asked for."""
 
 
 @dataclass
@@ -20,7 +24,7 @@ class Incumbent:
 
     coupled: Coupled
     engine: str
-    gap: float
+    finest: float  # the gap asked for, as far as a solver can prove it
     options: SolveOptions
     watch: Stopwatch
     plan: Plan | None = None
@@ -32,6 +36,9 @@ class Incumbent:
     found: list[Plan] = field(default_factory=list)  # that respect all limits and rules
     refused: set[tuple[int, Configuration]] = field(default_factory=set)  # no power flow within the limits of period t
     doubted: set[tuple[int, Configuration]] = field(default_factory=set)  # among those: power flow not settled
+
+    def __post_init__(self) -> None:
+        self.curve = GapCurve(self.engine, self.watch, self.options.progress)
 
     def offer(self, plan: Plan | None) -> None:
         """Take a plan as incumbent if the judge finds it feasible and better."""
@@ -74,19 +81,7 @@ class Incumbent:
 
     def report(self, nodes: int = 0) -> None:
         """Tell the caller what is known; ``nodes`` of a round under way come on top."""
-        if self.options.progress is None:
-            return
-        found, proven = math.isfinite(self.objective), math.isfinite(self.bound)
-        self.options.progress(
-            Progress(
-                engine=self.engine,
-                elapsed_s=self.watch.elapsed,
-                incumbent_kw=self.objective if found else None,
-                bound_kw=min(self.bound, self.objective) if proven else None,
-                gap=self.reached if found and proven else None,
-                nodes=self.nodes + nodes,
-            )
-        )
+        self.curve.add(self.objective, self.bound, self.nodes + nodes)
 
     @property
     def reached(self) -> float:
@@ -98,7 +93,25 @@ class Incumbent:
     @property
     def asked(self) -> float:
         """Gap asked for, be it smaller than what a solver can prove; the engine's own where none is."""
-        return self.gap if self.options.gap is None else self.options.gap
+        return self.finest if self.options.gap is None else self.options.gap
+
+    @property
+    def gap(self) -> float:
+        """The gap to be proven next: the finest at once, or at last; with patience the one that would do in between."""
+        patience = self.options.patience
+        if patience is None or self.watch.elapsed < QUICK_SHARE * patience.seconds:
+            return self.finest
+        fine = self.watch.elapsed < patience.seconds and self.reached <= patience.gap
+        return self.finest if fine else max(self.finest, patience.gap)
+
+    @property
+    def until(self) -> float:
+        """Seconds left until the time limit, or until another gap is to be proven."""
+        patience, elapsed = self.options.patience, self.watch.elapsed
+        if patience is None or self.gap > self.finest:
+            return self.remaining
+        turns = [t - elapsed for t in (QUICK_SHARE * patience.seconds, patience.seconds) if t > elapsed]
+        return min(self.remaining, *turns, math.inf)
 
     @property
     def closed(self) -> bool:
@@ -108,7 +121,11 @@ class Incumbent:
     @property
     def cutoff(self) -> float:
         """Nothing is of interest unless it is better than the incumbent by more than the gap."""
-        return self.objective - 0.9 * self.gap * abs(self.objective) if self.plan is not None else math.inf
+        return self.below(self.gap)
+
+    def below(self, gap: float) -> float:
+        """What is better than the incumbent by more than a gap, a little less of it for rounding."""
+        return self.objective - 0.9 * gap * abs(self.objective) if self.plan is not None else math.inf
 
     @property
     def limit(self) -> float:

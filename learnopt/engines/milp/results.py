@@ -75,6 +75,7 @@ def concluded(problem: ReconfigurationProblem, search: Incumbent, status: Status
         nodes=search.nodes,
         engine_version=version,
         settings=None if plan is None else plan.settings,
+        curve=search.curve.points,
     )
 
 

@@ -148,9 +148,10 @@ class Rounds:
                 return search.stopped, over
             cutoff = search.cutoff
             with watch.stage("milp"):
-                gap = effort.mip_gap_share * search.gap
+                aim = search.gap
+                gap = effort.mip_gap_share * aim
                 run = model.solve(
-                    cutoff, gap, search.remaining, math.isinf(cutoff), self._heard(model), search.nodes_left
+                    cutoff, gap, search.until, math.isinf(cutoff), self._heard(model, cutoff), search.nodes_left
                 )
                 search.nodes += run.nodes if search.nodes_left is None else max(run.nodes, 1)
             self._raise_bound(model, min(run.bound, cutoff))
@@ -161,6 +162,8 @@ class Rounds:
             if run.outcome is Outcome.INFEASIBLE:
                 if math.isinf(cutoff):
                     return self._infeasible_model(model)
+                if search.gap < aim:  # nothing is left below that cutoff, a finer gap has one nearer by
+                    continue
                 break  # nothing is left below the cutoff
             if run.values is None:
                 continue
@@ -174,7 +177,14 @@ class Rounds:
             return search.stopped, f"No certificate: {model.unproven}."
         if not search.closed:
             return search.stopped, search.doubt or "The solver's tolerances leave a larger gap than asked for."
-        return Status.OPTIMAL, f"AC optimum within a gap of {search.gap:g}."
+        return self._closed()
+
+    def _closed(self, how: str = "") -> End:
+        """The end where the gap is closed: the one asked for, or one that is enough by now."""
+        search, patience = self.search, self.search.options.patience
+        if patience is not None and search.reached > search.finest:
+            return search.stopped, patience.told(search.reached)
+        return Status.OPTIMAL, f"AC optimum within a gap of {search.finest:g}{how}."
 
     def _fixed(self) -> tuple[ReconfigurationProblem, ...]:
         """The problem of each situation, with the switches fixed that cannot change below the cutoff."""
@@ -185,7 +195,7 @@ class Rounds:
         with search.watch.stage("fix"):
             if not self.coupled.tied:
                 self._bound_alone(plan)
-            self._ceiling = search.cutoff
+            self._ceiling = search.below(search.finest)
             return self._ceilings.fixed(plan, self._ceiling)
 
     @property
@@ -204,7 +214,7 @@ class Rounds:
         if plan is not None:
             self._bound_alone(plan)
         losses = self._ceilings.losses_kw(self._slack)
-        model = self._build(self.coupled, steps, losses, search.objective, search.gap)
+        model = self._build(self.coupled, steps, losses, search.objective, search.finest)
         self.proven = self.proven and not model.unproven
         if plan is not None and model.takes_tangents:
             self._touch_around(model, plan)
@@ -217,9 +227,9 @@ class Rounds:
         if not model.unproven:
             self.search.raise_bound(value - self.effort.rounding * abs(value), nodes)
 
-    def _heard(self, model: Relaxation) -> Callable[[float, int], None]:
-        """Takes bounds and nodes from inside a run."""
-        return lambda bound, nodes: self._raise_bound(model, min(bound, self.search.cutoff), nodes)
+    def _heard(self, model: Relaxation, cutoff: float) -> Callable[[float, int], None]:
+        """Takes bounds and nodes from inside a run, which knows nothing of what is above its cutoff."""
+        return lambda bound, nodes: self._raise_bound(model, min(bound, cutoff), nodes)
 
     def _root(self, model: Relaxation, steps: Sequence[ReconfigurationProblem]) -> End | None:
         """Tangents at solutions of the linear relaxation, as long as they raise its bound."""
@@ -363,7 +373,7 @@ class Rounds:
                 return Status.OPTIMAL, "The only radial configuration."
             bound = min(self._ceiling, search.objective)
             search.raise_bound(bound - self.effort.rounding * abs(bound))
-            return Status.OPTIMAL, f"AC optimum within a gap of {search.gap:g}, by bounds alone."
+            return self._closed(", by bounds alone")
         if only is None or not coupled.tied:
             return None
         problem, configuration = coupled.together, only.configurations[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from learnopt.engines.base import Stopwatch
+from learnopt.engines.base import Patience, Stopwatch
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -30,12 +31,15 @@ class Budget:
         For compiled searches; it has no influence on what they do.
     nodes
         Number of nodes in all at which searches end.
+    patience
+        When to be content with less than was asked for.
     """
 
     limit: float
     watch: Stopwatch
     threads: int = 1
     nodes: int = sys.maxsize
+    patience: Patience | None = None
 
     @property
     def left(self) -> bool:
@@ -60,8 +64,20 @@ class Budget:
         nodes = part * min(self.nodes - explored, self.limit * CHUNK_WORK / entries)
         return replace(self, nodes=min(self.nodes, explored + int(min(nodes, sys.maxsize // 2))))
 
-    def reached(self, explored: int) -> str:
-        """Which limit ended a search, in a sentence."""
+    def impatient(self, gap: float) -> bool:
+        """The time has come to be content with a larger gap than this."""
+        patience = self.patience
+        return patience is not None and gap < patience.gap and self.watch.elapsed >= patience.seconds
+
+    def content(self, gap: float) -> bool:
+        """What is proven, this gap, is enough by now."""
+        patience = self.patience
+        return patience is not None and gap <= patience.gap and self.watch.elapsed >= patience.seconds
+
+    def reached(self, explored: int, gap: float = math.inf) -> str:
+        """Which limit ended a search that had proven a gap, in a sentence."""
+        if self.patience is not None and explored < self.nodes and self.left:
+            return self.patience.told(gap)
         if explored >= self.nodes:
             return f"Node limit of {self.nodes} reached."
         return f"Time limit of {self.limit:g} s reached."

@@ -20,6 +20,7 @@ import numpy as np
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude, infeasible
 from learnopt.engines.exchange import find_incumbent, radial_start
+from learnopt.engines.gap_curve import GapCurve
 from learnopt.engines.tree.area_search import solve_areas
 from learnopt.engines.tree.areas import areas
 from learnopt.engines.tree.budget import Budget
@@ -81,8 +82,8 @@ class TreeSearchEngine:
         obstacles = ac_obstacles(problem) if prove_ac else []
         gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP) - ROUNDING
         limit = math.inf if options.time_limit is None else options.time_limit
-        budget = Budget(limit, watch, options.threads, options.node_limit or sys.maxsize)
-        state = SearchState(problem, budget)
+        budget = Budget(limit, watch, options.threads, options.node_limit or sys.maxsize, options.patience)
+        state = SearchState(problem, budget, curve=GapCurve(self.name, watch, options.progress))
         ranking: tuple[tuple[Alternative, ...], float | None] = (), None
         try:
             with watch.stage("incumbent"):
@@ -102,8 +103,9 @@ class TreeSearchEngine:
                     if mixed_signs(problem):
                         obstacles = prove_mixed(state, space, reference, gap, budget)
                     else:
-                        AcProof(state, space, budget).run(reference, gap)
+                        AcProof(state, space, budget).prove(reference, gap)
                 if not prove_ac or obstacles:
+                    state.forget_bound()
                     prove_model(state, space, reference, gap, budget)
             if self.k_best > 1 and state.status is Status.OPTIMAL:
                 with watch.stage("ranking"):
@@ -125,6 +127,7 @@ class TreeSearchEngine:
             message=state.message,
             nodes=state.nodes,
             judged=state.judged,
+            curve=() if state.curve is None else state.curve.points,
         )
         rest = None if result.certificate is Certificate.NONE else ranking[1]
         return replace(result, alternatives=ranking[0], rest_bound_kw=rest)
@@ -137,4 +140,5 @@ def compile_long_search(problem: ReconfigurationProblem) -> None:
     state.offer(reference := radial_start(problem))
     relaxation = ac_relaxation(space, power_flows(problem, reference), math.inf)
     kick(state, space, budget)
-    continue_best_first(state, BestFirst(relaxation, state.objective_pu, 0.0), budget)
+    frontier = BestFirst(relaxation, state.objective_pu, 0.0)
+    continue_best_first(state, frontier, budget, lambda search: state.prove(search.bound))

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from learnopt.engines.base import unsettled
 from learnopt.engines.exchange import LocalSearch
+from learnopt.engines.gap_curve import GapCurve
 from learnopt.engines.tree.budget import Budget
 from learnopt.engines.tree.currents import total_loss
 from learnopt.network import Certificate, Configuration, Evaluation, ReconfigurationProblem, Status
+from learnopt.network.result import relative_gap
 from learnopt.physics import evaluate
 
 PROOF_GAP = 1e-9
@@ -51,6 +53,8 @@ class SearchState:
     nodes: int = 0
     status: Status = Status.NO_SOLUTION
     message: str = ""
+    curve: GapCurve | None = None
+    """Told of every better configuration and bound."""
 
     @cached_property
     def local_search(self) -> LocalSearch:
@@ -71,6 +75,7 @@ class SearchState:
         objective = loss + self.switching_pu(configuration)
         if judged.feasible and objective < self.objective_pu:
             self.incumbent, self.objective_pu, self.judged = configuration, objective, judged
+            self.report()
 
     def offer_improved(self, configuration: Configuration) -> None:
         """Offer a configuration, and what branch exchange makes of it in the time left."""
@@ -100,8 +105,33 @@ class SearchState:
     def prove(self, bound_pu: float) -> None:
         """Set the bound; nothing where it is infinite."""
         self.bound_kw = bound_pu * self.problem.network.base.kw if math.isfinite(bound_pu) else None
+        self.report()
 
-    def stopped(self, message: str) -> None:
-        """End without proof."""
+    def forget_bound(self) -> None:
+        """What was proven is nothing for what comes."""
+        self.bound_kw = None
+        if self.curve is not None:
+            self.curve.forget_bounds()
+
+    def report(self, nodes: int = 0) -> None:
+        """Tell what is known; ``nodes`` of a search under way come on top."""
+        if self.curve is not None:
+            self.curve.add(self.objective_pu * self.problem.network.base.kw, self.bound_kw, self.nodes + nodes)
+
+    @property
+    def reached(self) -> float:
+        """Relative gap that is proven, infinite without one."""
+        value = self.objective_pu * self.problem.network.base.kw
+        if self.bound_kw is None or not math.isfinite(value):
+            return math.inf
+        return relative_gap(value, min(value, self.bound_kw))
+
+    @property
+    def goes_on(self) -> bool:
+        """There is time, and less than what is proven would not do."""
+        return self.budget.left and not self.budget.content(self.reached)
+
+    def stopped(self, message: str = "") -> None:
+        """End without proof, by the budget where nothing else is said."""
         self.status = Status.NO_SOLUTION if self.incumbent is None else Status.FEASIBLE
-        self.message = message
+        self.message = message or self.budget.reached(self.nodes, self.reached)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from learnopt.engines.arcs.iterated import DRAWS, IteratedExchange
@@ -38,13 +40,18 @@ def kick(state: SearchState, space: SearchSpace, budget: Budget) -> None:
     state.offer_improved(exchange.configuration)
 
 
-def continue_best_first(state: SearchState, frontier: BestFirst, budget: Budget) -> int:
-    """Best-first search of the AC problem until FINISHED, out of time (RUNNING) or worth a new metric (IMPROVED)."""
+def continue_best_first(
+    state: SearchState, frontier: BestFirst, budget: Budget, learn: Callable[[BestFirst], None]
+) -> int:
+    """Best-first search of the AC problem until FINISHED, out of time (RUNNING) or worth a new metric (IMPROVED).
+
+    ``learn`` takes what the search has proven, at every look.
+    """
     before, start = state.objective_pu, state.nodes
     outcome = frontier.search(0)
     if (rounded := frontier.rounded()) is not None:
         state.offer_improved(rounded)
-    while outcome != FINISHED and budget.left and state.nodes < budget.nodes:
+    while outcome != FINISHED and state.goes_on and state.nodes < budget.nodes:
         frontier.to_beat = min(frontier.to_beat, state.objective_pu)
         if state.objective_pu < before and frontier.nodes < FRESH:
             return IMPROVED
@@ -52,4 +59,5 @@ def continue_best_first(state: SearchState, frontier: BestFirst, budget: Budget)
         state.nodes = start + frontier.nodes
         if outcome == IMPROVED:
             state.take_leaf(frontier)
+        learn(frontier)
     return FINISHED if outcome == FINISHED else RUNNING

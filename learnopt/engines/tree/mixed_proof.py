@@ -9,14 +9,12 @@ from learnopt.engines.tree.incumbent import SearchState
 from learnopt.engines.tree.proof import AcProof
 from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.engines.tree.search_space import SearchSpace
-from learnopt.network import Configuration, Status
+from learnopt.network import Configuration
 
 QUICK = 200
 """Nodes of a first search, before anything is fixed: small feeders need no more."""
 FEW_LOOPS, USEFUL_SHARE = 8, 0.8
 """With more loops and a bound below this share of the incumbent there, no search with mixed signs would end."""
-GAP_LADDER = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-"""Gaps at which the search is run first: depth first, one run proves nothing before it ends."""
 
 
 def prove_mixed(
@@ -30,13 +28,7 @@ def prove_mixed(
     proof = AcProof(state, space, budget)
     if obstacles := _useless(state, space, proof.relaxation(reference), state.incumbent or reference):
         return obstacles
-    for stage in (g for g in GAP_LADDER if g > gap):
-        if proof.handed_over:
-            break  # the best-first search takes over, which proves as it goes
-        proof.run(reference, stage)
-        if state.status is not Status.OPTIMAL:
-            return []
-    proof.run(reference, gap)
+    proof.coarse_to_fine(reference, gap)
     return []
 
 

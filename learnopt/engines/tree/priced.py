@@ -21,7 +21,7 @@ from learnopt.engines.tree.currents import power_flows, tree_loss
 from learnopt.engines.tree.depth_first import DepthFirst
 from learnopt.engines.tree.incumbent import PROOF_GAP
 from learnopt.engines.tree.kernel import FINISHED, RUNNING
-from learnopt.engines.tree.mixed_proof import GAP_LADDER
+from learnopt.engines.tree.proof import GAP_LADDER
 from learnopt.engines.tree.relaxation import Relaxation, ac_relaxation, calibrated, model_relaxation
 from learnopt.engines.tree.search_space import SearchSpace
 from learnopt.network import Certificate, Configuration, Floats, ReconfigurationProblem

@@ -22,17 +22,20 @@ HAND_OVER = 1e8
 """Entries of the loop matrix, over all nodes, after which the best-first search may take over: some seconds."""
 HOPE, DESPAIR = 1, 100
 """It does where so many times that work is still expected; where it is the second, after a quarter of it."""
+GAP_LADDER = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 5e-4, 2e-4, 1e-4)
+"""Gaps that a long search proves one after another before the one asked for: each takes a few times the work of the one
+before, and whoever stops it has the bound of the last."""
 ANY = 1 - 1e-9
 """A gap at which the first admissible configuration ends the search."""
 
 
 def patience(space: SearchSpace) -> int:
-    """Nodes after which the best-first search may take over, if it serves the problem."""
-    return math.ceil(HAND_OVER / space.entries) if serves(space.problem) else sys.maxsize
+    """Nodes after which a search may count as long."""
+    return math.ceil(HAND_OVER / space.entries)
 
 
 def hopeless(search: DepthFirst, explored: int, patience: int) -> bool:
-    """The best-first search should take over, after so many nodes in all."""
+    """A depth-first search counts as long, after so many nodes in all."""
     remaining = search.nodes * (1 / search.progress - 1) if search.progress > 0 else math.inf
     return remaining > patience * (HOPE if explored >= patience else DESPAIR) and explored >= patience / 4
 
@@ -49,8 +52,8 @@ class Proof:
 
     Attributes
     ----------
-    handed_over
-        The best-first search has taken over.
+    long
+        The search is: it goes from coarse gaps to fine ones, by the best-first search where that serves the problem.
     """
 
     certificate: Certificate
@@ -59,10 +62,12 @@ class Proof:
         self.state, self.space, self.budget = state, space, budget
         self._bound = -math.inf
         self._unsettled = math.inf
-        self._kicked = self.handed_over = False
-        self._patience = patience(space)
+        self._kicked = self.long = False
+        self._patience, self._serves = patience(space), serves(space.problem)
         # The metric for mixed signs is dear, and hardly better at a better incumbent.
-        self._renewal = self._patience if mixed_signs(state.problem) else FRESH
+        self._renewal = FRESH
+        if mixed_signs(state.problem):
+            self._renewal = self._patience if self._serves else sys.maxsize
         self._touched: tuple[Configuration, Relaxation] | None = None
 
     def relaxation(self, reference: Configuration) -> Relaxation:
@@ -79,7 +84,24 @@ class Proof:
         """What an optimum is, in a sentence."""
         raise NotImplementedError
 
-    def run(self, reference: Configuration, gap: float, nodes: int = sys.maxsize) -> bool:
+    def prove(self, reference: Configuration, gap: float) -> bool:
+        """Search to a gap, at once where that is short, else from coarse gaps to fine ones; parameters as of run."""
+        if not self.long and self.run(reference, gap, until_long=True):
+            return True
+        return self.long and self.coarse_to_fine(reference, gap)
+
+    def coarse_to_fine(self, reference: Configuration, gap: float) -> bool:
+        """Search to one gap after another: one run proves little before it ends, and is stopped with little."""
+        state = self.state
+        for stage in GAP_LADDER:
+            if gap < stage < state.reached:
+                if not self.run(reference, stage):
+                    return False
+                if state.status is not Status.OPTIMAL:  # nothing finer can be proven, or there is no configuration
+                    return True
+        return self.run(reference, gap)
+
+    def run(self, reference: Configuration, gap: float, nodes: int = sys.maxsize, until_long: bool = False) -> bool:
         """Search until nothing below the incumbent is left; False where time or nodes were not enough for that.
 
         Parameters
@@ -88,34 +110,38 @@ class Proof:
             Relative distance below the incumbent at which nodes are pruned.
         nodes
             Budget of the depth-first search; the best-first search takes over only where it is not set.
+        until_long
+            Give up as soon as the search counts as long.
         """
         state, outcome = self.state, IMPROVED
         state.certificate = self.certificate
         last = min(state.nodes + min(nodes, sys.maxsize - state.nodes), self.budget.nodes)
         while outcome == IMPROVED:
-            if state.nodes >= last:
+            if state.nodes >= last or not state.goes_on or (self.long and until_long):
                 outcome = RUNNING
-            elif not self.handed_over:
-                outcome = self._depth_first(self.relaxation(reference), gap, last)
+            elif not (self.long and self._serves):
+                outcome = self._depth_first(self.relaxation(reference), gap, last, until_long)
             elif not self._kicked:
                 self._kicked = True
                 kick(state, self.space, self.budget)
             else:
                 frontier = BestFirst(self.relaxation(reference), state.objective_pu, gap, self.budget.threads)
-                outcome = continue_best_first(state, frontier, self.budget)
+                outcome = continue_best_first(state, frontier, self.budget, self._learn)
                 self._learn(frontier)
         self._conclude(outcome, gap)
         return outcome == FINISHED
 
-    def _depth_first(self, relaxation: Relaxation, gap: float, last: int) -> int:
+    def _depth_first(self, relaxation: Relaxation, gap: float, last: int, until_long: bool) -> int:
         """Until FINISHED, out of time (RUNNING), worth a new metric, long or through with ``last`` nodes (IMPROVED)."""
         state, touched = self.state, self.state.objective_pu
         search = DepthFirst(relaxation, touched, gap, threads=self.budget.threads)
         left = last - state.nodes
         outcome = RUNNING
-        while outcome == RUNNING and self.budget.left and search.nodes < left:
-            if hopeless(search, state.nodes + search.nodes, self._patience):
-                self.handed_over = True
+        may_end = not self.long and (until_long or self._serves)
+        while outcome == RUNNING and state.goes_on and search.nodes < left:
+            explored = state.nodes + search.nodes
+            if may_end and (hopeless(search, explored, self._patience) or self.budget.impatient(gap)):
+                self.long = True
                 break
             if search.nodes >= self._renewal:
                 self._renewal *= 4
@@ -124,12 +150,13 @@ class Proof:
                     break
             chunk = min(search.chunk, 1 + self._patience // 4, self._renewal - search.nodes, left - search.nodes)
             outcome = search.search(chunk, True)
+            state.report(search.nodes)
             # Later a new start would throw away a long proof.
             if outcome == IMPROVED and not (state.take_leaf(search) and search.nodes <= FRESH):
                 outcome = RUNNING
         state.nodes += search.nodes
         self._learn(search)
-        return IMPROVED if outcome == RUNNING and self.budget.left else outcome
+        return IMPROVED if outcome == RUNNING and state.goes_on else outcome
 
     def _learn(self, search: DepthFirst | BestFirst) -> None:
         self._bound = max(self._bound, search.bound)
@@ -139,7 +166,7 @@ class Proof:
     def _conclude(self, outcome: int, gap: float) -> None:
         state = self.state
         if outcome != FINISHED:
-            state.stopped(self.budget.reached(state.nodes))
+            state.stopped()
         elif state.incumbent is not None:
             settled = self._bound >= state.objective_pu * (1 - gap) * (1 - PROOF_GAP)
             state.status = Status.OPTIMAL if settled else Status.FEASIBLE
@@ -180,7 +207,8 @@ class ModelProof(Proof):
 
     def _touching(self, touched: Configuration) -> Relaxation:
         # What was proven for other currents is nothing for these.
-        self._bound, self.state.bound_kw = -math.inf, None
+        self._bound = -math.inf
+        self.state.forget_bound()
         return model_at(self.space, touched, power_flows(self.state.problem, touched))
 
     def _optimal(self, gap: float) -> str:
@@ -192,7 +220,7 @@ class ModelProof(Proof):
     def settle(self, reference: Configuration, gap: float) -> bool:
         """Prove until the model touches the answer; False where time or nodes were not enough for that."""
         while True:
-            if not (self._by_blocks(gap) or self.run(reference, gap)):
+            if not (self._by_blocks(gap) or self.prove(reference, gap)):
                 return False
             if self._touched is None or self.state.incumbent in (None, self._touched[0]):
                 return True

@@ -128,13 +128,18 @@ def _settings_rows(problem: ReconfigurationProblem, settings: Settings) -> list[
     """A row for every value that is set."""
     found = settings_to_dict(problem, settings)
     net, rows = problem.network, []
+
+    def at_bus(one: dict[str, Any]) -> dict[str, Any]:
+        return {"from": one["bus"], "from_name": one["bus_name"], "bus": one["bus"], "bus_name": one["bus_name"]}
+
     for tap, one in zip(problem.controls.taps, found["taps"], strict=True):
         ends = {"from": net.bus_ids[net.from_bus[tap.branch]], "to": net.bus_ids[net.to_bus[tap.branch]]}
-        rows.append({"action": "set tap", "branch": one["branch"], **ends, "value": one["tap_pu"], "unit": "pu"})
+        ends |= {"branch": one["branch"], "branch_name": one["branch_name"]}
+        rows.append({"action": "set tap", **ends, "value": one["tap_pu"], "unit": "pu"})
     for one in found["capacitors"]:
-        rows.append({"action": "set capacitor", "from": one["bus"], "value": one["kvar"], "unit": "kvar"})
+        rows.append({"action": "set capacitor", **at_bus(one), "value": one["kvar"], "unit": "kvar"})
     for one in found["generators"]:
         for key, unit in (("p_kw", "kW"), ("q_kvar", "kvar")):
-            name = {"name": one["id"], "from": one["bus"]}
+            name = {"name": one["id"], **at_bus(one)}
             rows.append({"action": "set generator", **name, "value": one[key], "unit": unit})
     return [{"step": 0, **row} for row in rows]

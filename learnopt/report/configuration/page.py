@@ -17,6 +17,7 @@ from learnopt.report.configuration.order import plan_of
 from learnopt.report.configuration.sections import (
     controls,
     data_problems,
+    gap_on_the_way,
     loadings,
     loss_by_feeder,
     rankings,
@@ -99,6 +100,7 @@ def report_html(
         data_problems(story),
         _statement(story),
         _run(story),
+        gap_on_the_way(story),
     ]
     return page(f"Reconfiguration of {net.title or net.name}", sections)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from learnopt.network.names import branch_label, open_labels
 from learnopt.physics.balance import UPSTREAM
 from learnopt.report.configuration.feeders import feeders
 from learnopt.report.configuration.front import front_chart
+from learnopt.report.configuration.gap_curve import gap_rows, gap_story
 from learnopt.report.configuration.head import head_rows
 from learnopt.report.configuration.order import (
     interrupted,
@@ -177,6 +180,17 @@ def scenarios(story: Story) -> str:
     head = ("scenario", "weight", "loss before [kW]", "loss after [kW]", "lowest voltage before [pu]", "after [pu]")
     body = table(head, rows, range(1, 6))
     return f"<section><h2>Scenarios</h2><p class=note>{escaped(note)}</p>{body}</section>"
+
+
+def gap_on_the_way(story: Story) -> str:
+    """How the gap fell while the solve ran."""
+    curve = story.result.gap_curve
+    if not (told := gap_story(curve)):
+        return ""
+    rows = gap_rows(curve)
+    shown = rows if len(rows) <= _LISTED else [rows[round(k)] for k in np.linspace(0, len(rows) - 1, _LISTED)]
+    body = table(("seconds", "nodes", "best [kW]", "bound [kW]", "gap"), shown, (0, 1, 2, 3, 4))
+    return f"<section><h2>Gap on the way</h2><p class=note>{escaped(told)}</p>{body}</section>"
 
 
 def data_problems(story: Story) -> str:

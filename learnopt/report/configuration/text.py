@@ -28,8 +28,10 @@ from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.network.totals import totals
 from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.balance import balance_index, feeder_currents
+from learnopt.report.configuration.gap_curve import gap_story
 from learnopt.report.configuration.head import BLANK, Head, head_rows, head_to_dict
 from learnopt.report.configuration.order import operation_to_dict, plan_of, plan_table, reasons, travels
+from learnopt.report.configuration.staying import staying
 from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
 from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
@@ -107,10 +109,12 @@ def result_to_dict(
         "powers": totals(net, problem.scenario).to_dict(),
         "held_limits": held_to_dicts(net, problem.limits),
         "operations": [operation_to_dict(problem, o) for o in plan],
+        "leave_as_it_is": bool(staying(problem, result, initial_evaluation(problem, result))),
         "manual_operations": sum(o.manual for o in plan),
         "order": head_to_dict(problem, result, plan, head),
         "nodes": result.nodes,
         "solve_time_s": finite(result.solve_time_s),
+        "gap_curve": [asdict(point) for point in result.gap_curve],
         "stage_times_s": {stage: finite(seconds) for stage, seconds in result.stage_times_s.items()},
     }
     if result.settings:
@@ -329,6 +333,8 @@ def _verdict(problem: ReconfigurationProblem, result: Result, subject: str) -> C
         return Conclusion(headline, said + rest, good=False)
 
     stopped: tuple[str, ...] = ("The run was stopped before it ended.",) if result.status is Status.INTERRUPTED else ()
+    if advice := staying(problem, result, initial_evaluation(problem, result)):
+        stopped = (advice, *stopped)
     stopped += _about_loops(problem) + _about_open_ends(problem, result)
     if result.evaluation is not None and result.evaluation.violations:
         stopped += (f"This configuration violates limits ({len(result.evaluation.violations)}).",)
@@ -547,5 +553,7 @@ def result_table(
         parts.append(Listing(columns, ranked, (0, 1, 2), "best configurations"))
     if result.risk is not None:
         parts.append(_risk_table(result.risk))
+    if story := gap_story(result.gap_curve):
+        parts.append(Paragraph(story, "dim"))
     parts.append(Paragraph(f"{result.engine} {result.engine_version}, {result.solve_time_s:.2f} s", "dim"))
     return with_origin(origin, Group(*parts))
