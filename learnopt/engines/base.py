@@ -87,10 +87,11 @@ class Patience:
         if not (self.seconds >= 0 and 0 < self.gap < 1):
             raise DataError("options", [f"patience = {self} must have seconds >= 0 and a gap between 0 and 1"])
 
-    def told(self, gap: float) -> str:
-        """What happened, and how to go on, in a sentence."""
+    @staticmethod
+    def told(gap: float, seconds: float) -> str:
+        """What was proven after how many seconds, and how to go on, in a sentence."""
         return (
-            f"Content with a gap of {100 * gap:.2g} % after {self.seconds:g} s, as neither a gap nor a limit was set. "
+            f"Content with a gap of {100 * gap:.2g} % after {seconds:.0f} s, as neither a gap nor a limit was set. "
             "To go on, ask for a gap (0 = the optimum), or set a time limit and get the best bound by then."
         )
 

@@ -183,7 +183,7 @@ class Rounds:
         """The end where the gap is closed: the one asked for, or one that is enough by now."""
         search, patience = self.search, self.search.options.patience
         if patience is not None and search.reached > search.finest:
-            return search.stopped, patience.told(search.reached)
+            return search.stopped, patience.told(search.reached, search.watch.elapsed)
         return Status.OPTIMAL, f"AC optimum within a gap of {search.finest:g}{how}."
 
     def _fixed(self) -> tuple[ReconfigurationProblem, ...]:

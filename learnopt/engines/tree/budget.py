@@ -77,7 +77,7 @@ class Budget:
     def reached(self, explored: int, gap: float = math.inf) -> str:
         """Which limit ended a search that had proven a gap, in a sentence."""
         if self.patience is not None and explored < self.nodes and self.left:
-            return self.patience.told(gap)
+            return self.patience.told(gap, self.watch.elapsed)
         if explored >= self.nodes:
             return f"Node limit of {self.nodes} reached."
         return f"Time limit of {self.limit:g} s reached."
