@@ -38,7 +38,7 @@ def test_json_table_page_and_picture(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "What switching saves" in text
     assert "http://" not in text.split("<script>")[0]
     assert picture.read_text(encoding="utf-8").startswith("<?xml")
-    assert "one per hour" in invoke(capsys, *GIVEN, "--proof-time", 0).out
+    assert "hours outside limits" in invoke(capsys, *GIVEN, "--proof-time", 0).out
 
 
 def test_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
