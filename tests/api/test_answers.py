@@ -50,7 +50,7 @@ ANSWERS: dict[str, tuple[Callable[[Path], learnopt.Answer], tuple[str, ...], str
         "SubstationStudy('turkay': optimal, gap ",
     ),
 }
-TIMES = ("solve_time_s", "stage_times_s", "engine_version", "scenarios", "message", "rounds", "nodes")
+TIMES = ("solve_time_s", "stage_times_s", "gap_curve", "engine_version", "scenarios", "message", "rounds", "nodes")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ KEYS = {
     "objective_kw", "dual_bound_kw", "certificate", "gap", "min_voltage_pu", "max_loading", "violations", "operations",
     "manual_operations", "held_limits", "warnings", "balanced_equivalent", "source_tool", "as_operated", "order",
     "nodes", "solve_time_s", "stage_times_s", "feeder_currents_a", "load_balance_index", "open_branch_names",
-    "powers",
+    "powers", "gap_curve", "leave_as_it_is",
 }  # fmt: skip
 OF_A_CONFIGURATION = {"load_balance_index", "feeder_currents_a"}
 LEARNED = LearnedSummary("reference", 0.05, fixed_closed=20, fixed_open=2, free=10, reduced_bound_kw=139.0)
