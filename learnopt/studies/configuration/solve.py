@@ -19,7 +19,7 @@ MANY_LOOPS = 25
 """More loops than this take the MILP minutes to hours."""
 MIXED_GAP = 0.005
 """Gap that ``auto`` proves by the tree search with mixed signs on many loops, where none is asked for."""
-FEW_STATES, FEW_BUSES = 60_000, 4e6
+FEW_STATES, FEW_BUSES = 50_000, 4e6
 """So many states, and buses in all of them together, are gone through in seconds."""
 FEW_NODES = 1000
 """Nodes of the decisions beyond which states are not counted: the determinant takes longer than most proofs."""
