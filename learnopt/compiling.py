@@ -100,11 +100,9 @@ class Kernel:
     @cached_property
     def cached(self) -> bool:
         """Numba's cache holds compiled code of this function."""
-        code, module = self.py_func.__code__, self.py_func.__module__.split(".")[-1]
-        python = f"py{sys.version_info.major}{sys.version_info.minor}"
-        name = f"{module}.{self.py_func.__qualname__}-{code.co_firstlineno}.{python}.nbi"
-        index = Path(self._dispatcher.stats.cache_path or ".") / name
-        return index.exists() and index.stat().st_mtime >= Path(code.co_filename).stat().st_mtime
+        # Of numba's own index, since it knows by the content of a file whether its code is that of today.
+        file = getattr(self._dispatcher._cache, "_cache_file", None)
+        return file is not None and bool(file._load_index())
 
     @property
     def compiled(self) -> Any:
