@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from learnopt.api.picture import Picture
     from learnopt.api.planning import ConductorStudy, SubstationStudy, plan_conductors, plan_substations
     from learnopt.api.question import load, problem
+    from learnopt.api.restorability import RestorabilityTable, restorability
     from learnopt.api.restoration import RestorationPlan, restore
     from learnopt.api.savings_study import SavingsStudy, savings
     from learnopt.api.solution import ParetoFront, Solution
@@ -61,6 +62,7 @@ __all__ = [
     "Picture",
     "Progress",
     "ReconfigurationProblem",
+    "RestorabilityTable",
     "RestorationPlan",
     "Result",
     "SavingsStudy",
@@ -79,6 +81,7 @@ __all__ = [
     "plan_conductors",
     "plan_substations",
     "problem",
+    "restorability",
     "restore",
     "savings",
     "solve",
@@ -92,6 +95,7 @@ _HOME = {
     "learnopt.api.picture": ("Picture",),
     "learnopt.api.planning": ("ConductorStudy", "SubstationStudy", "plan_conductors", "plan_substations"),
     "learnopt.api.question": ("load", "problem"),
+    "learnopt.api.restorability": ("RestorabilityTable", "restorability"),
     "learnopt.api.restoration": ("RestorationPlan", "restore"),
     "learnopt.api.savings_study": ("SavingsStudy", "savings"),
     "learnopt.api.solution": ("ParetoFront", "Solution"),

@@ -70,6 +70,10 @@ COMMANDS = {
         "learnopt.cli.restore:restore",
         "Supply after a fault: isolate it, supply the most load within the limits, and say what is proven.",
     ),
+    "restorability": Listed(
+        "learnopt.cli.restorability:restorability",
+        "Restorable load, operations and loss after every single fault, the worst first.",
+    ),
     "generate": Listed(
         "learnopt.cli.data:generate",
         "Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes.",

@@ -10,12 +10,14 @@ from the virtual root,
     \min\ & \textstyle\sum_z W_z d_z & \text{load not served} \\
     \min\ & \textstyle\sum_e o_e,\quad o_e \ge 1 - s_e - d_{z(i)},\ 1 - s_e - d_{z(j)} & \text{operations} \\
     \min\ & \textstyle\sum_a r_a \ell_a - \sum_z L_z d_z & \text{loss} \\
-    & b_a + d_{z(i)} \le 1 \quad \text{for arcs } a = (i \to j) \text{ between zones}
+    & b_a + d_{z(i)} \le 1 \quad \text{for arcs } a = (i \to j) \text{ between zones} \\
+    & P_a = P_z d_z, \quad Q_a = Q_z d_z \quad \text{on the edge } a \text{ of zone } z
 
 one after the other, each under the values reached before. An arc between zones is used only from a zone with supply, so
 that a zone without supply hangs on its own edge, and on nothing else; a closed switch :math:`e` between two such zones
 is left alone (:math:`s_e` is the sum of its arcs; for one normally open :math:`o_e = s_e`). :math:`L_z` is what a zone
-loses on its edge, which is no loss of the plan.
+loses on its edge, which is no loss of the plan. What a zone draws there, :math:`P_z + j Q_z`, is known, since all of it
+is fixed: so an edge used by a share serves that share of its own zone, and nothing beyond.
 
 Tangents of the current cone are valid for every state, so bounds are bounds of the AC problem where the constants are
 proven, as they are for the model without the edges.
@@ -29,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
+from numpy.typing import NDArray
 
 from learnopt.formulations.distflow import (
     constraint_branch_state,
@@ -51,6 +54,9 @@ from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.distflow_limits import constraint_current_limit, constraint_substation_rating
 from learnopt.formulations.distflow_terms import closed, loss_expression
 from learnopt.network import Floats, Ints
+
+ROUNDING = 1e-4
+"""Relative room around what a power flow says of a zone on its edge: above tolerances of solvers."""
 
 
 class Aim(Enum):
@@ -75,6 +81,8 @@ class Service:
         What serving each zone is worth [kW], shape (n_zone,).
     idle_kw
         Loss inside each zone on its edge [kW], shape (n_zone,).
+    drawn
+        Power that each zone draws on its edge [pu], complex, shape (n_zone,).
     aim
         What is minimised.
     most_unserved_kw
@@ -87,6 +95,7 @@ class Service:
     edge: Ints
     value_kw: Floats
     idle_kw: Floats
+    drawn: NDArray[np.complex128]
     aim: Aim
     most_unserved_kw: float = float("inf")
     most_operations: int | None = None
@@ -109,13 +118,16 @@ def build_restoration(data: DistFlowData, service: Service) -> pyo.ConcreteModel
     constraint_branch_state(model, data)
     constraint_no_orphans(model, data)
     constraint_power_balance(model, data)
+    with_edges, model.into = model.into, into_without_edges(model, service)
     constraint_directed_balance(model, data)
+    model.into = with_edges
     constraint_voltage_drop(model, data)
     constraint_voltage_on_off(model, data)
     constraint_power_on_off(model, data)
     constraint_current_limit(model, data)
     constraint_substation_rating(model, data)
     constraint_supply_from_supply(model, data, service)
+    constraint_edge_power(model, service)
     constraint_unserved(model, service)
     constraint_operations(model, data, service)
 
@@ -126,8 +138,16 @@ def build_restoration(data: DistFlowData, service: Service) -> pyo.ConcreteModel
 def expression_zone_dark(model: Any, data: DistFlowData, service: Service) -> None:
     r"""d_z: the zone hangs on its edge to the virtual root; 0 for what always has supply."""
     arc_of = {int(data.arcs.branch[a]): a for a in range(len(data.arcs))}
-    model.dark = {z: closed(model, arc_of[int(e)]) for z, e in enumerate(service.edge)}
+    model.edge_arc = {z: arc_of[int(e)] for z, e in enumerate(service.edge)}
+    model.dark = {z: closed(model, a) for z, a in model.edge_arc.items()}
     model.dark[-1] = 0.0
+
+
+def into_without_edges(model: Any, service: Service) -> dict[int, list[int]]:
+    """Arcs into each bus, less the edge of a zone of one bus: nothing leaves a bus that hangs on its edge."""
+    alone = np.bincount(service.zone[service.zone >= 0], minlength=len(service.edge)) == 1
+    edges = {a for z, a in model.edge_arc.items() if alone[z]}
+    return {bus: [a for a in arcs if a not in edges] for bus, arcs in model.into.items()}
 
 
 def constraint_supply_from_supply(model: Any, data: DistFlowData, service: Service) -> None:
@@ -139,6 +159,17 @@ def constraint_supply_from_supply(model: Any, data: DistFlowData, service: Servi
         here, there = int(zone[arcs.tail[a]]), int(zone[arcs.head[a]])
         if int(arcs.branch[a]) not in edges and here != there and here >= 0:
             model.supply_from_supply.add(closed(model, a) + model.dark[here] <= 1)
+
+
+def constraint_edge_power(model: Any, service: Service) -> None:
+    r"""P_a = P_z d_z and Q_a = Q_z d_z on the edge of a zone, but for rounding."""
+    model.edge_power = pyo.ConstraintList()
+    for z, a in model.edge_arc.items():
+        drawn = complex(service.drawn[z])
+        room = ROUNDING * abs(drawn)
+        for flow, value in ((model.P[a], drawn.real), (model.Q[a], drawn.imag)):
+            model.edge_power.add(flow <= (value + room) * model.dark[z])
+            model.edge_power.add(flow >= (value - room) * model.dark[z])
 
 
 def unserved_expression(model: Any, service: Service) -> Any:

@@ -346,8 +346,10 @@ class ReconfigurationProblem:
 
     def limits_in_network(self) -> ReconfigurationProblem:
         """The same problem with every limit in force written into the network: to be cut, merged or rescaled there."""
-        if not self.limits.held:
-            return self
+        return self.limits_written() if self.limits.held else self
+
+    def limits_written(self) -> ReconfigurationProblem:
+        """The same where nothing is held either: limits can then be changed bus by bus."""
         in_force: dict[str, Any] = {
             "vm_min": self.vm_min,
             "vm_max": self.vm_max,

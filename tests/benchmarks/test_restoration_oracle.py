@@ -11,7 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import restoration
 
-SLICE, PART = 24, 6
+SLICE, PART = 18, 6
+FOUND = {71: "nothing can be supplied: HiGHS reduced the model to none, and a plan of no load was called impossible"}
 
 
 @pytest.mark.parametrize("first", range(0, SLICE, PART))
@@ -25,3 +26,11 @@ def test_search_equals_enumeration(first):
         assert restoration.differences(found, best) == [], k
         partial += bool(found.found.unserved.value)
     assert partial
+
+
+@pytest.mark.parametrize("k", FOUND)
+def test_found_before(k):
+    """Draws on which the search was wrong once."""
+    problem, fault, worth = restoration.random_case(np.random.default_rng([0, k]))
+    best = restoration.enumerated(problem, fault, worth)
+    assert restoration.differences(restoration.restore(problem, fault, worth), best) == []

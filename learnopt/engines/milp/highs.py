@@ -89,6 +89,8 @@ class CompiledModel:
     units
         Variables and the unit in which HiGHS counts them, for those whose values are far below 1: its
         tolerances are absolute there too. Rows are multiplied up to match.
+    presolve
+        Let HiGHS reduce the model first; not where rows leave little room, which it took for none.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class CompiledModel:
         threads: int = 1,
         size: float = LEAST_OBJECTIVE,
         units: Sequence[tuple[Iterable[Any], float]] = (),
+        presolve: bool = True,
     ) -> None:
         self._infeasible = False
         self._unit = max(1.0, LEAST_OBJECTIVE / size) if size > 0 else 1.0
@@ -141,7 +144,9 @@ class CompiledModel:
         self._highs = highspy.Highs()
         # Presolve takes small coefficients for pivots: it found feasible models of tiny flows infeasible.
         tiny = bool((self._scale < 1).any())
-        self._set(output_flag=False, threads=threads, random_seed=0, presolve="off" if tiny else "choose")
+        self._set(
+            output_flag=False, threads=threads, random_seed=0, presolve="off" if tiny or not presolve else "choose"
+        )
         # A row that its bounds fulfil by 1e-6 only would fix its columns, currents with coefficients below that among
         # them: HiGHS 1.15 cut off the optimum of a feeder of ordinary size. Substituting by an equation of two terms
         # divides what a row misses by the coefficient, a small resistance: in 2 of 100 random feeders bounds came out

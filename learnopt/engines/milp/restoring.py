@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from learnopt.engines.milp import highs
 from learnopt.engines.milp.highs import Outcome, SolverRun
-from learnopt.engines.milp.relaxation import HighsRelaxation
+from learnopt.engines.milp.relaxation import HighsRelaxation, light_units
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.restoration import Service, build_restoration
@@ -42,7 +43,9 @@ class RestorationModel:
     ) -> None:
         data = DistFlowData.of(problem, loss_cutoff)
         self.unproven = data.bounds.reason
-        self._part = HighsRelaxation(data, size, build_restoration(data, service))
+        model = build_restoration(data, service)
+        compiled = highs.CompiledModel(model, size=size, units=light_units(data, model), presolve=False)
+        self._part = HighsRelaxation(data, model=model, compiled=compiled)
         self._tangents = Tangents(data.arcs, self._part.add_tangents, self._part.cuttable)
         arc_of = {int(data.arcs.branch[a]): a for a in self._part.choice}
         column = dict(zip(self._part.choice.tolist(), self._part.b.tolist(), strict=True))

@@ -91,7 +91,7 @@ def _by_branch(plan: list[Operation]) -> list[Operation]:
 
 def _as_recorded(outage: Outage) -> ReconfigurationProblem:
     """The whole network as the order sees it: dead lines out of service, what the fault blocks locked open."""
-    problem, lines = outage.problem, outage.lines
+    problem, lines = outage.problem.limits_written(), outage.lines
     net = problem.network
     kept = np.flatnonzero(~outage.dead[net.substations])
     network = replace(
@@ -104,11 +104,8 @@ def _as_recorded(outage: Outage) -> ReconfigurationProblem:
     )
     locked = np.where(problem.out_of_service | (outage.blocked & ~lines), 0, problem.locked)
     locked = np.where(lines, -1, locked).astype(np.int8)
-    held = problem.limits_in_network() if len(kept) == len(net.substations) else problem
-    if len(kept) == len(net.substations):
-        network = held.network
-    situations = replace(held.situations, networks=())
-    return held.replace(network=network, situations=situations, out_of_service=lines, locked=locked)
+    situations = replace(problem.situations, networks=())
+    return problem.replace(network=network, situations=situations, out_of_service=lines, locked=locked)
 
 
 def _with_outages_locked(problem: ReconfigurationProblem) -> ReconfigurationProblem:

@@ -21,6 +21,7 @@ import numpy as np
 from learnopt.engines import SolveOptions
 from learnopt.engines.base import conclude
 from learnopt.engines.clock import Stopwatch
+from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.milp.highs import Outcome
 from learnopt.engines.milp.restoring import RestorationModel
 from learnopt.formulations.restoration import Aim, Service
@@ -37,6 +38,8 @@ TOLERANCE = 1e-6
 """Relative to all load, what counts as equal load; relative to the loss, what counts as equal loss."""
 REPEATS = 3
 """Times that the relaxation may propose the same zones, with new tangents, before the engines are asked about them."""
+STARTS = 5
+"""Random trees from which branch exchange looks for full service."""
 ANY_PLAN = 1.0
 """Gap at which an engine stops with the first plan that it finds."""
 
@@ -159,16 +162,37 @@ class RestorationSearch:
             said = "No source is left: nothing can be supplied before the repair."
             return Found(no_branch, nothing, none, none, none, Certificate.AC, Status.OPTIMAL, said)
         everything = np.ones(self.n_zone, dtype=bool)
-        with self.watch.stage("full service"):
-            operations, loss, status = self._best(everything)
-        if self.plan is not None:
-            return self._found(Target(0.0, 0.0, True), operations, loss)
-        if status is Status.INFEASIBLE and not self.n_zone:
-            return self._nothing("What no switch parts from the sources is outside the limits.", Status.INFEASIBLE)
-        if status is Status.INFEASIBLE:
-            self.said.append("Not everything can be supplied within the limits.")
+        why = self._extend() if self.n_zone else ""
+        if why or self._seems_served():
+            with self.watch.stage("full service"):
+                operations, loss, status = self._best(everything)
+            if self.plan is not None:
+                return self._found(Target(0.0, 0.0, True), operations, loss)
+            if status is Status.INFEASIBLE and not self.n_zone:
+                return self._nothing("What no switch parts from the sources is outside the limits.", status)
+            if why:
+                said = f"Partial service is not searched for: the network has {why}."
+                return self._nothing(f"Not everything can be supplied. {said}", Status.NO_SOLUTION)
         with self.watch.stage("partial service"):
-            return self._partial(full_excluded=status is Status.INFEASIBLE)
+            return self._partial()
+
+    def _seems_served(self) -> bool:
+        """Branch exchange finds a state that supplies everything within the limits, or nothing can be left out."""
+        rng = np.random.default_rng(0)
+        if not self.n_zone or self.problem.contradictions:
+            return True
+        found = find_incumbent(self.problem.mean, None, rng, STARTS, self.remaining)
+        return found is not None and evaluate(self.problem, found).feasible
+
+    def _extend(self) -> str:
+        """Make the extended network; why there is none."""
+        heaviest = max(self.problem.members, key=lambda member: float(np.abs(member.p).sum()))
+        radial = without_fixed_loops(heaviest)
+        if radial is None:
+            return "loops that no switch opens"
+        if self._extended is None:
+            self._extended = extended(radial, self.zone)
+        return "" if self._extended is not None else "a zone without power flow of its own"
 
     # Supply for a given set of zones.
 
@@ -279,18 +303,17 @@ class RestorationSearch:
 
     # Partial service.
 
-    def _partial(self, full_excluded: bool) -> Found:
-        heaviest = max(self.problem.members, key=lambda member: float(np.abs(member.p).sum()))
-        radial = without_fixed_loops(heaviest)
-        self._extended = None if radial is None else extended(radial.limits_in_network(), self.zone)
-        if self._extended is None:
-            why = "loops that no switch opens" if radial is None else "a zone without power flow of its own"
-            return self._nothing(f"Partial service is not searched for: the network has {why}.", Status.NO_SOLUTION)
-        unserved = self._load(full_excluded)
+    def _partial(self) -> Found:
+        unserved = self._load()
         if self.plan is None:
             said = "What no switch parts from the sources is outside the limits."
             status = Status.INFEASIBLE if unserved.bound == math.inf else Status.NO_SOLUTION
             return self._nothing(said if status is Status.INFEASIBLE else "No plan was found.", status)
+        if self.plan.served.all():
+            operations, loss, _ = self._best(self.plan.served)
+            return self._found(unserved, operations, loss)
+        if unserved.proven:
+            self.said.append("Not everything can be supplied within the limits.")
         if self.second is Second.OPERATIONS:
             operations = self._next(Aim.OPERATIONS, unserved)
             loss = self._next(Aim.LOSS, unserved, operations)
@@ -308,7 +331,7 @@ class RestorationSearch:
         size = {Aim.LOAD: max(self.total_kw, 1e-6), Aim.OPERATIONS: 10.0}.get(aim, 0.05 * max(self.total_kw, 1e-6))
 
         def model(of: Extended, loss_cutoff: float) -> RestorationModel:
-            service = Service(of.zone, of.edge, self.value_kw, of.idle_kw, aim, most, cap)
+            service = Service(of.zone, of.edge, self.value_kw, of.idle_kw, of.drawn, aim, most, cap)
             return RestorationModel(of.problem, service, size, loss_cutoff)
 
         found = model(whole, self._largest_loss(whole))
@@ -324,11 +347,9 @@ class RestorationSearch:
             return math.inf
         return float(drawn + whole.idle_kw.sum() / problem.network.base.kw)
 
-    def _load(self, full_excluded: bool) -> Target:
+    def _load(self) -> Target:
         """Least load without supply."""
         model = self._model(Aim.LOAD)
-        if full_excluded:
-            model.exclude(np.ones(self.n_zone, dtype=bool))
         bound, left_aside = self._rounds(
             model,
             lambda: math.inf if self.plan is None else self._unserved(self.plan.served) - self.least_kw,
@@ -436,7 +457,7 @@ class RestorationSearch:
         asked: dict[bytes, int] = {}
         while self.remaining > 0:
             limit = cutoff()
-            run = model.solve(limit, self.remaining, heuristics=not np.isfinite(limit))
+            run = model.solve(limit, self.remaining, heuristics=False)
             if run.outcome is Outcome.INTERRUPTED:
                 raise KeyboardInterrupt
             if run.outcome is Outcome.INFEASIBLE:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnopt.network import Bools, Configuration, Floats, Ints, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.physics import evaluate, power_flow
@@ -31,12 +32,15 @@ class Extended:
         Branch from the root to each zone, shape (n_zone,).
     idle_kw
         At least what each zone loses on its edge [kW], shape (n_zone,).
+    drawn
+        Power that each zone draws there [pu], complex, shape (n_zone,).
     """
 
     problem: ReconfigurationProblem
     zone: Ints
     edge: Ints
     idle_kw: Floats
+    drawn: NDArray[np.complex128]
 
     def state(self, closed: Bools, served: Bools) -> Configuration:
         """A state of the network with its edges: those of the zones without supply, shape (n_zone,)."""
@@ -49,10 +53,11 @@ def extended(problem: ReconfigurationProblem, zone: Ints) -> Extended | None:
     Parameters
     ----------
     problem
-        One situation, with its limits in the network.
+        One situation.
     zone
         Zone of each bus, shape (n_bus,); -1 with the substations.
     """
+    problem = problem.limits_written()
     n_zone, n_branch = int(zone.max(initial=-1)) + 1, problem.network.n_branch
     place = np.array([int(np.flatnonzero(zone == z)[0]) for z in range(n_zone)], dtype=np.int64)
     network = _with_root(problem.network, place)
@@ -66,7 +71,7 @@ def extended(problem: ReconfigurationProblem, zone: Ints) -> Extended | None:
         network=network, situations=Situations.of(scenario), out_of_service=out, locked=locked, max_operations=None
     )
     edge = n_branch + np.arange(n_zone)
-    found = Extended(whole, np.append(zone, -1), edge, np.zeros(n_zone))
+    found = Extended(whole, np.append(zone, -1), edge, np.zeros(n_zone), np.zeros(n_zone, dtype=complex))
     alone = found.state(problem.must_close, np.zeros(n_zone, dtype=bool))
     judged, flow = evaluate(whole, alone), power_flow(whole, alone)
     if not judged.converged or not flow.converged:
@@ -88,7 +93,8 @@ def extended(problem: ReconfigurationProblem, zone: Ints) -> Extended | None:
     idle = np.zeros(n_zone)
     here = np.flatnonzero(between)
     np.add.at(idle, found.zone[network.to_bus[here]], lost[here] * network.base.kw * (1 + _SLACK))
-    return replace(found, problem=whole.replace(network=eased), idle_kw=idle)
+    drawn = flow.v[-1] * np.conj(flow.current[place])
+    return replace(found, problem=whole.replace(network=eased), idle_kw=idle, drawn=drawn)
 
 
 def lossless(whole: Extended) -> Extended | None:
@@ -116,7 +122,11 @@ def lossless(whole: Extended) -> Extended | None:
         vm_max=np.full(net.n_bus, np.inf),
         substation_vm=np.full(len(net.substations), net.substation_vm.max()),
     )
-    return replace(whole, problem=problem.replace(network=network), idle_kw=np.zeros(len(whole.edge)))
+    drawn = np.zeros(len(whole.edge), dtype=complex)
+    inside = np.flatnonzero(whole.zone >= 0)
+    np.add.at(drawn, whole.zone[inside], (problem.p + 1j * problem.q)[inside])
+    idle = np.zeros(len(whole.edge))
+    return replace(whole, problem=problem.replace(network=network), idle_kw=idle, drawn=drawn)
 
 
 def _with_root(network: Network, place: Ints) -> Network:
