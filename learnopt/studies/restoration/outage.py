@@ -100,8 +100,9 @@ class Outage:
 
     @cached_property
     def load_kw(self) -> Floats:
-        """Consumption at each bus, of several situations the mean [kW], shape (n_bus,)."""
-        return np.maximum(self.problem.scenario.p_load, 0.0) * self.problem.network.base.kw
+        """Consumption at each bus, of several situations the mean [kW], shape (n_bus,); impedances at nominal voltage."""
+        net = self.problem.network
+        return (np.maximum(self.problem.scenario.p_load, 0.0) + net.g_shunt) * net.base.kw
 
     @cached_property
     def value_kw(self) -> Floats:
