@@ -100,7 +100,7 @@ class Outage:
 
     @cached_property
     def load_kw(self) -> Floats:
-        """Consumption at each bus, of several situations the mean [kW], shape (n_bus,); impedances at nominal voltage."""
+        """Consumption at each bus, impedances at nominal voltage, mean of the situations [kW], shape (n_bus,)."""
         net = self.problem.network
         return (np.maximum(self.problem.scenario.p_load, 0.0) + net.g_shunt) * net.base.kw
 
