@@ -12,6 +12,7 @@ of libraries, stable sorting only. ``tests/test_compiling.py`` compares both.
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ PATIENCE = 2e6
 """Steps, of about a microsecond each, that a function is interpreted for before it is compiled."""
 LONG_PATIENCE = 8e6
 """The same for those that take longest to compile."""
+
+DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+"""Numba is told to compile nothing, as for a debugger: Python runs everything, slowly."""
 
 kernels: list[Kernel] = []
 """All functions of this kind that were imported."""
@@ -73,14 +77,13 @@ class Kernel:
         self.py_func = function
         self._steps, self._patience, self._options = steps, patience, options
         self._spent = 0.0
-        self._ready = steps is None
+        self._ready = steps is None and not DISABLED
         kernels.append(self)
 
     def __call__(self, *arguments: Any) -> Any:
         """Compiled or not: the same answer."""
         if not self._ready:
-            assert self._steps is not None
-            self._spent += self._steps(*arguments)
+            self._spent += 0.0 if self._steps is None else self._steps(*arguments)
             if not self._pays(self._spent):
                 with np.errstate(all="ignore"):
                     return _plain(self.interpreted(*arguments))
@@ -95,6 +98,8 @@ class Kernel:
 
     def _pays(self, steps: float) -> bool:
         """To compile, or to load, after so many steps."""
+        if DISABLED:
+            return False
         return _insisting > 0 or steps > self._patience or (steps > GLANCE and self.cached)
 
     @cached_property

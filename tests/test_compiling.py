@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,3 +149,24 @@ def test_a_small_feeder_is_solved_without_numba() -> None:
     """In a fresh process: the first answer on a machine does not wait for a compiler."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "False", done.stderr
+
+
+WITHOUT_NUMBA = """
+import sys
+from learnopt.engines import SolveOptions, load_engine
+from learnopt.engines.bounds.trunk import leaf_loss
+from learnopt.io import load_case
+from learnopt.network import Certificate, ReconfigurationProblem
+problem = ReconfigurationProblem.of(load_case("case16"))
+tree = load_engine("tree").solve(problem, SolveOptions(certify=Certificate.AC))
+all_states = load_engine("enumerate").solve(problem, SolveOptions())
+print(tree.configuration == all_states.configuration, all_states.status.value, leaf_loss._ready)
+"""
+
+
+def test_with_numba_disabled_python_runs_everything() -> None:
+    """Beyond every patience, and what has none: for a debugger."""
+    script = "from learnopt import compiling\ncompiling.GLANCE = 1.0\n" + WITHOUT_NUMBA
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == "True optimal False\n", done.stderr

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from learnopt.compiling import everything_compiled
+from learnopt.compiling import DISABLED, everything_compiled
 from learnopt.engines import SolveOptions
+from learnopt.errors import DataError
 from learnopt.generator.example import write_example
 from learnopt.network import Certificate
 from learnopt.studies.configuration.solve import MANY_LOOPS, warm_up
@@ -28,7 +29,14 @@ def warmup(progress: Callable[[str], None] = lambda part: None) -> None:
     ----------
     progress
         Called with the name of each part before it is compiled.
+
+    Raises
+    ------
+    DataError
+        If numba is told to compile nothing.
     """
+    if DISABLED:
+        raise DataError("NUMBA_DISABLE_JIT", ["numba is told to compile nothing: unset the variable"])
     progress("tree search")
     for certify in (Certificate.AC, Certificate.MODEL):
         warm_up("tree", SolveOptions(certify=certify), MANY_LOOPS + 1)

@@ -80,7 +80,8 @@ class TreeSearchEngine:
         """One search for a problem that has a radial configuration, whatever its areas."""
         prove_ac = options.certify is Certificate.AC
         obstacles = ac_obstacles(problem) if prove_ac else []
-        gap = max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP) - ROUNDING
+        # Of a gap of one or more any configuration is within it: no bound is below zero.
+        gap = min(max((options.gap or 0.0) if self.k_best == 1 else 0.0, PROOF_GAP), 1.0) - ROUNDING
         limit = math.inf if options.time_limit is None else options.time_limit
         budget = Budget(limit, watch, options.threads, options.node_limit or sys.maxsize, options.patience)
         state = SearchState(problem, budget, curve=GapCurve(self.name, watch, options.progress))
@@ -99,6 +100,7 @@ class TreeSearchEngine:
             with watch.stage("search"):
                 if prove_ac and not obstacles and len(problem.situations) > 1:  # for a start near the optimum
                     prove_model(state, space, reference, gap, budget.share(0.3, state.nodes, space.entries))
+                    state.forget_bound()  # of the model: the AC proof may end before it has one of its own
                 if prove_ac and not obstacles:
                     if mixed_signs(problem):
                         obstacles = prove_mixed(state, space, reference, gap, budget)

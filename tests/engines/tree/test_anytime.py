@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from instances import PASSIVE, feasible_flows, random_problem
+from instances import PASSIVE, feasible_flows, random_problem, several
 
 from learnopt.engines import Patience, SolveOptions
 from learnopt.engines.gap_curve import GapCurve
@@ -156,3 +156,23 @@ def test_patience_that_makes_no_sense_is_refused() -> None:
     """A gap of zero would be no patience at all."""
     with pytest.raises(DataError, match="must have seconds >= 0 and a gap between 0 and 1"):
         Patience(60.0, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_several_situations_the_bound_of_the_model_is_no_bound_of_the_ac_problem(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is searched first for a good start; where no time is left after it nothing is proven of AC."""
+    bounds: list[float | None] = []
+
+    def proof_without_time(proof: tree_proof.AcProof, *_: object, **__: object) -> bool:
+        bounds.append(proof.state.bound_kw)
+        proof.state.certificate = proof.certificate
+        proof.state.stopped()
+        return False
+
+    monkeypatch.setattr(tree_proof.AcProof, "prove", proof_without_time)
+    result = tree(several(feeder(seed, 30, 4), seed))
+    assert bounds == [None]
+    assert (result.certificate, result.dual_bound_kw) == (Certificate.NONE, None)
+    assert all(point.bound_kw is None for point in result.gap_curve)
