@@ -161,7 +161,7 @@ def generate(
         places = manifest.places(shard)
         if not networks:
             wanted = dict.fromkeys(feeder for feeder, _ in places)
-            feeders = {k: feeders[k] if k in feeders else _feeder(config, k) for k in wanted}
+            feeders = {k: feeders[k] if k in feeders else drawn_feeder(config.seed, config.feeder, k) for k in wanted}
         write_instances(directory, shard, [_instance(config, feeders[f], f, s) for f, s in places])
         done += len(places)
         if progress is not None:
@@ -178,9 +178,9 @@ def _creation_config(config: GenerateConfig) -> dict[str, Any]:
     return plain
 
 
-def _feeder(config: GenerateConfig, index: int) -> Network:
-    rng = np.random.default_rng([config.seed, index])
-    return random_feeder(config.feeder, rng, name=f"synthetic-{config.seed}-{index}")
+def drawn_feeder(seed: int, config: FeederConfig, index: int) -> Network:
+    """The feeder of this number."""
+    return random_feeder(config, np.random.default_rng([seed, index]), name=f"synthetic-{seed}-{index}")
 
 
 def _instance(config: GenerateConfig, network: Network, feeder: int, scenario: int) -> Instance:

@@ -8,17 +8,28 @@ feeder the entry has days.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from learnopt.dataset.identity import FeederIdentity, as_ranges, data_checksum, from_ranges, identities
-from learnopt.dataset.manifest import read_manifest
-from learnopt.dataset.store import labelled_feeders
+from learnopt.dataset.generate import drawn_feeder
+from learnopt.dataset.identity import (
+    FeederIdentity,
+    as_ranges,
+    data_checksum,
+    drawn_origin,
+    feeder_key,
+    from_ranges,
+    identities,
+)
+from learnopt.dataset.manifest import Manifest, read_manifest
+from learnopt.dataset.store import labelled_feeders, read_network
 from learnopt.errors import CheckpointError, DataError
+from learnopt.generator import FeederConfig
+from learnopt.generator.config import config_from_table
 from learnopt.learning.card import ModelCard
 from learnopt.learning.coverage import CALIBRATED_ON
 
@@ -79,7 +90,7 @@ def sides_seen(card: ModelCard, directory: Path, use: str | None = None) -> list
     """Side of each feeder of a dataset, None where a checkpoint has not seen it.
 
     A feeder is on the test side where every entry that has it says so. A dataset of the same feeders is known by its
-    checksum, whatever its manifest says.
+    checksum, whatever its manifest says, and a feeder by itself where another distribution draws it from the same seed.
 
     Parameters
     ----------
@@ -91,18 +102,57 @@ def sides_seen(card: ModelCard, directory: Path, use: str | None = None) -> list
     CheckpointError
         If the card is damaged.
     """
-    checksum = data_checksum(read_manifest(directory))
-    known = identities(directory)
+    manifest = read_manifest(directory)
+    checksum, known = data_checksum(manifest), identities(directory)
     sides: list[str | None] = [None] * len(known)
     for entry in card.split.get("seen", ()):
         if use is not None and entry["use"] != use:
             continue
         numbers = _numbers(card.name, entry)
         same = entry.get("sha256") == checksum and entry["origin"].startswith("seed")
+        seen = {number for side in numbers.values() for number in side}
+        again = range(len(known)) if same else _drawn_again(card.data, entry["origin"], seen, directory, manifest)
         for k, feeder in enumerate(known):
-            side = _side(FeederIdentity(entry["origin"], k) if same else feeder, entry["origin"], numbers)
+            side = _side(FeederIdentity(entry["origin"], k) if k in again else feeder, entry["origin"], numbers)
             sides[k] = side if sides[k] in (None, TEST) and side is not None else sides[k]
     return sides
+
+
+def _drawn_again(
+    data: Mapping[str, Any], origin: str, numbers: Collection[int], directory: Path, manifest: Manifest
+) -> set[int]:
+    """Feeders of a dataset that are those of another origin with its seed: not all of a distribution touches each.
+
+    Parameters
+    ----------
+    data
+        Of the card: the distributions that were learned from.
+    numbers
+        Feeders of that origin that were seen.
+    """
+    seed = manifest.seed
+    own = drawn_origin(seed, manifest.config.get("feeder", {}))
+    if manifest.sources or origin == own or not origin.startswith(f"seed {seed}, "):
+        return set()
+    drawn = (each for each in _distributions(data) if drawn_origin(seed, each) == origin)
+    if (values := next(drawn, None)) is None:
+        return set()
+    config = config_from_table(FeederConfig, values, str(directory))
+    return {
+        k
+        for k in sorted(numbers)
+        if k < manifest.n_feeders
+        and feeder_key(read_network(directory, k)) == feeder_key(drawn_feeder(seed, config, k))
+    }
+
+
+def _distributions(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Distributions of feeders of all datasets that the summary of a card names."""
+    for key, each in data.items():
+        if key == "feeder" and isinstance(each, dict):
+            yield each
+        elif isinstance(each, Mapping):
+            yield from _distributions(each)
 
 
 def _numbers(name: str, entry: Mapping[str, Any]) -> dict[str, set[int]]:

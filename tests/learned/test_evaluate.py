@@ -89,6 +89,16 @@ def test_more_feeders_of_the_same_seed_are_known(labelled_dataset: Path, tiny_ch
     assert sides_seen(card, tmp_path / "other seed") == sides_seen(card, tmp_path / "other kind") == [None] * 33
 
 
+def test_a_feeder_that_another_distribution_draws_too_is_known(
+    labelled_dataset: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Limits of voltage change no branch: the same feeders under what looks like another origin."""
+    other = replace(FEEDERS, voltage_limits=(0.8, 1.2))
+    generate(GenerateConfig(seed=3, n_feeders=33, scenarios_per_feeder=1, charging=False, feeder=other), tmp_path / "b")
+    card = load_card(tiny_checkpoint)
+    assert sides_seen(card, tmp_path / "b") == [*sides_seen(card, labelled_dataset), None, None, None]
+
+
 def test_given_feeders_are_known_by_what_they_are(tmp_path: Path) -> None:
     """The same case under another seed and in another order; a feeder that was not there is new."""
     config = GenerateConfig(seed=1, cases=("case16", "case33"), scenarios_per_feeder=2, shard_size=3, charging=False)
