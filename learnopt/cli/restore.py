@@ -30,6 +30,9 @@ from learnopt.network import Id
 from learnopt.studies.configuration.switching_order import Paralleling
 from learnopt.studies.restoration.search import Second
 
+DEADLINE_S = 15.0
+"""Seconds that control rooms allow for a proposal."""
+
 FaultOption = Annotated[
     list[str],
     typer.Option(
@@ -63,7 +66,9 @@ def restore(
     paralleling: Annotated[
         Paralleling, typer.Option(help="Steps: may a loop be closed for a moment, or is opened first?")
     ] = Paralleling.ALLOWED,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds; the best plan found by then is returned.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds; the best plan by then is returned, with what is proven of it.")
+    ] = DEADLINE_S,
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     balanced: PlanBalancedOption = False,

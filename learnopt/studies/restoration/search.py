@@ -31,6 +31,7 @@ from learnopt.network.part import Part
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics import evaluate, power_flow
 from learnopt.studies.configuration.solve import solve
+from learnopt.studies.restoration.first_plan import FirstPlan, capacity_bound
 from learnopt.studies.restoration.outage import Outage
 from learnopt.studies.restoration.virtual_root import Extended, extended, lossless
 
@@ -163,26 +164,47 @@ class RestorationSearch:
             return Found(no_branch, nothing, none, none, none, Certificate.AC, Status.OPTIMAL, said)
         everything = np.ones(self.n_zone, dtype=bool)
         why = self._extend() if self.n_zone else ""
+        with self.watch.stage("first plan"):
+            self._first_plan()
         if why or self._seems_served():
             with self.watch.stage("full service"):
                 operations, loss, status = self._best(everything)
-            if self.plan is not None:
+            if self.plan is not None and self.plan.served.all():
                 return self._found(Target(0.0, 0.0, True), operations, loss)
             if status is Status.INFEASIBLE and not self.n_zone:
                 return self._nothing("What no switch parts from the sources is outside the limits.", status)
             if why:
                 said = f"Partial service is not searched for: the network has {why}."
+                if self.plan is not None:
+                    self.said.append(said)
+                    return self._found(Target(self._unserved(self.plan.served), 0.0), Target(), Target())
                 return self._nothing(f"Not everything can be supplied. {said}", Status.NO_SOLUTION)
         with self.watch.stage("partial service"):
             return self._partial()
 
+    def _first_plan(self) -> None:
+        """A plan before anything is proven."""
+        standing = self.outage.isolated.closed[self.reach.branches] & self.problem.usable
+        FirstPlan(
+            self.problem,
+            self.zone,
+            self.value_kw,
+            standing,
+            lambda closed, served: self._judged(Configuration(closed), served),
+            lambda: self.remaining > 0,
+        ).grow()
+
     def _seems_served(self) -> bool:
-        """Branch exchange finds a state that supplies everything within the limits, or nothing can be left out."""
+        """The first plan or branch exchange supplies everything within the limits, or nothing can be left out."""
         rng = np.random.default_rng(0)
         if not self.n_zone or self.problem.contradictions:
             return True
+        if self.plan is not None and self.plan.served.all():
+            return True
+        if capacity_bound(self.problem, self.zone, self.value_kw) > 2 * self.least_kw:
+            return False
         found = find_incumbent(self.problem.mean, None, rng, STARTS, self.remaining)
-        return found is not None and evaluate(self.problem, found).feasible
+        return found is not None and self._judged(found, np.ones(self.n_zone, dtype=bool))
 
     def _extend(self) -> str:
         """Make the extended network; why there is none."""
@@ -359,7 +381,7 @@ class RestorationSearch:
         if model.unproven:
             self.said.append(f"No certificate of the load: {model.unproven}.")
             bound = 0.0
-        bound = max(min(bound, left_aside), 0.0)
+        bound = max(min(bound, left_aside), capacity_bound(self.problem, self.zone, self.value_kw))
         if self.plan is None:
             return Target(None, bound)
         value = self._unserved(self.plan.served)
