@@ -42,7 +42,7 @@ class FirstPlan:
     accepts
         The judge.
     goes_on
-        Whether there is time left.
+        Whether there is time left for better plans than the first.
     """
 
     problem: ReconfigurationProblem
@@ -71,7 +71,7 @@ class FirstPlan:
         root = len(self.value_kw)
         for z, e in self._joined(root, self.standing):
             self._tie(z, e)
-        while not self._accepted() and self._left():
+        while not self._accepted() and self.trials < MOST_TRIALS:
             fed = np.flatnonzero(np.isfinite(self._depth[:-1]))
             if not len(fed):
                 return

@@ -203,6 +203,8 @@ class RestorationSearch:
             return True
         if capacity_bound(self.problem, self.zone, self.value_kw) > 2 * self.least_kw:
             return False
+        if self.remaining <= 0:
+            return False
         found = find_incumbent(self.problem.mean, None, rng, STARTS, self.remaining)
         return found is not None and self._judged(found, np.ones(self.n_zone, dtype=bool))
 
@@ -326,6 +328,10 @@ class RestorationSearch:
     # Partial service.
 
     def _partial(self) -> Found:
+        if self.plan is not None and self.remaining <= 0:
+            bound = capacity_bound(self.problem, self.zone, self.value_kw)
+            unserved = _met(self._unserved(self.plan.served), bound, 2 * self.least_kw)
+            return self._found(unserved, Target(), Target())
         unserved = self._load()
         if self.plan is None:
             said = "What no switch parts from the sources is outside the limits."
@@ -336,6 +342,8 @@ class RestorationSearch:
             return self._found(unserved, operations, loss)
         if unserved.proven:
             self.said.append("Not everything can be supplied within the limits.")
+        if self.remaining <= 0:
+            return self._found(unserved, Target(), Target())
         if self.second is Second.OPERATIONS:
             operations = self._next(Aim.OPERATIONS, unserved)
             loss = self._next(Aim.LOSS, unserved, operations)
