@@ -28,7 +28,10 @@ def staying(problem: ReconfigurationProblem, result: Result, before: Evaluation)
         return f"Leave {it}: {why}, nothing is to be switched."
     if result.settings:  # what the controls save is not told apart from what the switches do
         return ""
-    saved, cost = before.loss_kw - (result.loss_kw or 0.0), objective - (result.loss_kw or 0.0)
+    loss, cost = result.loss_kw or 0.0, problem.switching_cost * problem.operations(found)
+    if abs(objective - loss - cost) > NOTHING * abs(objective):  # balance or risk: not for loss alone
+        return ""
+    saved = before.loss_kw - loss
     if saved - cost > NOTHING * abs(before.loss_kw):
         return ""
     least = (
