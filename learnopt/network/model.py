@@ -295,8 +295,13 @@ class Network:
         return named_index(("bus", self.name), text, self.bus_index, self.bus_ids, self.bus_names)
 
     def find_branch(self, text: Id) -> tuple[int | None, str]:
-        """Index of the branch of this id or unique name, or of the device of this one; else None and why."""
-        found = named_index(("branch", self.name), text, self.branch_index, self.branch_ids, self.branch_names)
+        """Index of the branch of this id or unique name, or of the device of this one; else None and why.
+
+        A line in two parts, its switch and what is fixed behind it, bears its name once: the part that switches.
+        """
+        fixed = set(self.switchgear.behind.values())
+        names = ["" if e in fixed else name for e, name in enumerate(self.branch_names)]
+        found = named_index(("branch", self.name), text, self.branch_index, self.branch_ids, names)
         if found[0] is not None or "is the name of" in found[1]:
             return found
         device, why = self.find_device(text)

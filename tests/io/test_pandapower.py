@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,14 @@ def test_one_decision_per_line():
     assert [i for i in net.branch_ids if "behind" not in str(i)] == ["line 0", "line 1", "line 2", "line 3", "trafo 0"]
     assert [net.branch_ids[e] for e in np.flatnonzero(net.switchable)] == ["line 1", "line 2", "line 3"]
     assert net.open_ids(net.normal_configuration) == ["line 2"]
+
+
+def test_name_of_a_line_in_two_parts_means_its_switch():
+    """What tables print, a name, is what options take: the fixed part behind the switch does not make it ambiguous."""
+    net = read(NETS["ring"]).network
+    fixed, switch = net.branch_index["line 2 behind its switch"], net.branch_index["line 2"]
+    names = tuple("Ring 2" if e in (fixed, switch) else name for e, name in enumerate(net.branch_names))
+    assert replace(net, branch_names=names).find_branch("Ring 2") == (switch, "")
 
 
 def test_charging_of_an_open_line_stays():

@@ -6,6 +6,7 @@ import numpy as np
 
 from learnopt.network import ReconfigurationProblem
 from learnopt.network.loop_reduction import told_fixed_loops, without_fixed_loops
+from learnopt.network.names import bus_label
 from learnopt.network.rescaling import without_ratios
 
 
@@ -17,7 +18,9 @@ def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
         found.append(told_fixed_loops(problem))
     if without_ratios(reduced or problem) is None:
         stepped = np.count_nonzero(problem.usable & (problem.network.ratio != 1))
-        found.append(f"{stepped} branches have a transformer off its nominal ratio, and not all loops agree on them")
+        found.append(
+            f"transformers off their nominal ratio in {_counted(stepped, 'branch')}, as not all loops agree on them"
+        )
     return found
 
 
@@ -30,15 +33,19 @@ def mixed_signs(problem: ReconfigurationProblem) -> list[str]:
     for name, values in (("active", [m.p for m in members]), ("reactive", [m.q for m in members])):
         negative = np.flatnonzero(fed & (np.min(values, axis=0) < 0))
         if len(negative):
-            example = net.bus_ids[negative[0]]
-            found.append(f"{len(negative)} buses have negative {name} load (for instance bus {example!r})")
-    for what, where in (
-        ("branches have line charging", problem.usable & (problem.b > 0)),
-        ("buses have a capacitor", fed & (net.b_shunt > 0)),
+            example = bus_label(net, int(negative[0]))
+            found.append(f"negative {name} load at {_counted(len(negative), 'bus')} (for instance bus {example})")
+    for what, one, where in (
+        ("line charging of", "branch", problem.usable & (problem.b > 0)),
+        ("capacitors at", "bus", fed & (net.b_shunt > 0)),
     ):
         if count := np.count_nonzero(where):
-            found.append(f"{count} {what}")
+            found.append(f"{what} {_counted(count, one)}")
     return found
+
+
+def _counted(count: int, one: str) -> str:
+    return f"{count} {one}{'' if count == 1 else 'es'}"
 
 
 def tight_obstacles(problem: ReconfigurationProblem) -> list[str]:

@@ -76,6 +76,7 @@ def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> 
         "transferred_kw": finite(operation.transferred_kw),
         "transferred_customers": operation.transferred_customers,
         "reason": operation.reason,
+        "violations": list(operation.violations),
     }
 
 
@@ -116,7 +117,20 @@ def travels(net: Network, operations: Sequence[Operation]) -> list[str]:
 def reasons(operations: Sequence[Operation]) -> list[str]:
     """Sentences on the steps whose order is not the usual one."""
     isolated = [ISOLATION_NOTE] if any(o.state is PlanState.ISOLATING for o in operations) else []
-    return isolated + [f"Step {o.step}: {o.reason}." for o in operations if o.reason]
+    return [*isolated, *(f"Step {o.step}: {o.reason}." for o in operations if o.reason), *limits_passed(operations)]
+
+
+def limits_passed(operations: Sequence[Operation]) -> list[str]:
+    """A sentence on the steps after which a limit is broken; empty where every state keeps them all."""
+    broken = [o for o in operations if o.violations]
+    if not broken:
+        return []
+    more = len(broken[0].violations) - 1
+    others = f", and {more} more" if more else ""
+    return [
+        f"Limits are passed on the way, after step{'' if len(broken) == 1 else 's'} "
+        f"{', '.join(str(o.step) for o in broken)}; after step {broken[0].step}: {broken[0].violations[0]}{others}."
+    ]
 
 
 def state_after(operation: Operation) -> str:

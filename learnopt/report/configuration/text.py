@@ -494,8 +494,10 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
         rows.append(("voltage unbalance", "–", f"{100 * phases.unbalance:.2f} % (bus {where[1]})"))
     counted = before.converged and result.phases is None
     loops = len(radiality_faults(net, normal_state(problem).closed)) if counted else 0
+    # Without a power flow its sentences are reasons why there is none, and no limits.
     violated = "–" if after is None else str(len(after.violations))
-    return [*rows, ("limits violated", str(len(before.violations) - loops), violated)]
+    broken = str(len(before.violations) - loops) if before.converged or result.phases is not None else "–"
+    return [*rows, ("limits violated", broken, violated)]
 
 
 def _risk_table(risk: RiskSummary) -> Listing:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from learnopt.io.files import write_text
 from learnopt.network.names import bus_label
+from learnopt.physics import evaluate
 from learnopt.report.configuration.order import reasons, step_rows, travels
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN
 from learnopt.report.drawing.diagram_html import one_line_html
@@ -64,7 +65,7 @@ def _picture(restoration: Restoration) -> str:
     if restoration.configuration is None:
         return ""
     problem = restoration.problem.replace(out_of_service=restoration.outage.lines)
-    judged = restoration.evaluation if restoration.served.all() else None
+    judged = evaluate(problem, restoration.configuration) if restoration.served.all() else None
     scene = one_line(problem, restoration.configuration, judged, restoration.outage.before, title="After the plan")
     return f"<section><h2>One-line diagram</h2>{one_line_html([scene])}</section>"
 

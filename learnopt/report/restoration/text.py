@@ -78,10 +78,7 @@ def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGI
         "violations": [] if judged is None else list(judged.violations),
         "n_operations": None if found.operations.value is None else int(found.operations.value),
         "isolating_operations": len(zone.opened),
-        "operations": [
-            operation_to_dict(restoration.problem, o) | {"violations": list(o.violations)}
-            for o in restoration.operations
-        ],
+        "operations": [operation_to_dict(restoration.problem, o) for o in restoration.operations],
         "runs": found.runs,
         "solve_time_s": finite(restoration.solve_time_s),
     }
@@ -117,10 +114,6 @@ def sentences(restoration: Restoration) -> list[str]:
     said += proofs(restoration)
     if restoration.found.message:
         said.append(restoration.found.message)
-    broken = [o for o in restoration.operations if o.violations]
-    if broken:
-        numbers = ", ".join(str(o.step) for o in broken)
-        said.append(f"Limits are passed on the way, after step {numbers}: {broken[0].violations[0]}.")
     return said
 
 

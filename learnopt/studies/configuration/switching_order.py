@@ -15,9 +15,10 @@ a loop between them, exchanges between equal phases come first, and where there 
 Loss, voltages and currents after every operation are those of the independent judge, also while a loop is closed.
 
 An outage begins by parting what is out of service from everything else (:mod:`.isolation`) and asking to earth it. What
-is without supply then is restored next, by closings alone; loops of the start that the target does not have are opened
-after that. An order that would close onto what is out of service, earthed or tagged is no order, but an error that
-names the step (:mod:`.order_check`).
+is without supply then is restored next, by closings alone, each time the one after which the fewest limits are broken
+and the lowest voltage is highest; loops of the start that the target does not have are opened after that. An order that
+would close onto what is out of service, earthed or tagged is no order, but an error that names the step
+(:mod:`.order_check`).
 
 References
 ----------
@@ -249,6 +250,24 @@ class PlanRecord:
             ]
         return scores
 
+    def best_closing(self, branches: Sequence[int]) -> int:
+        """The branch after whose closing the fewest limits are broken, then the lowest voltage of what is fed highest.
+
+        The first of equals; of many, the first few are looked at.
+        """
+
+        def score(e: int) -> tuple[float, float, float]:
+            closed = self.closed.copy()
+            closed[e] = True
+            found = self.judge(self.problem, Configuration(closed))
+            fed = ~unfed_buses(self.problem.network, closed)
+            if not found.converged or not fed.any():
+                return -math.inf, -math.inf, -math.inf
+            return -float(len(found.violations)), round(float(found.vm[fed].min()), 6), -round(found.loss_kw, 6)
+
+        looked_at = branches[:_LOOKED_AT]
+        return looked_at[0] if len(looked_at) == 1 else max(looked_at, key=score)
+
     def apart(self, e: int, bus: int, reason: str) -> None:
         """A crew takes a branch off a bus."""
         self.add(e, Action.DISCONNECT, PlanState.ISOLATING, None, reason, bus=bus, changes=False)
@@ -373,7 +392,7 @@ def _isolate(plan: PlanRecord) -> None:
 
 
 def _restore(plan: PlanRecord, target: Bools) -> None:
-    """Close branches of the target that feed what has no supply, nearest to the substations first."""
+    """Close branches of the target that feed what has no supply: each time the one after which voltages are best."""
     net = plan.problem.network
     node = merged_nodes(net)
     tail, head = node[net.from_bus].tolist(), node[net.to_bus].tolist()
@@ -383,10 +402,12 @@ def _restore(plan: PlanRecord, target: Bools) -> None:
         if n_parts == 1:
             return
         root = sets.find(0)
-        e = next(
-            int(e)
-            for e in np.flatnonzero(target & ~plan.closed)
-            if (sets.find(tail[e]) == root) != (sets.find(head[e]) == root)
+        e = plan.best_closing(
+            [
+                int(e)
+                for e in np.flatnonzero(target & ~plan.closed)
+                if (sets.find(tail[e]) == root) != (sets.find(head[e]) == root)
+            ]
         )
         if n_parts > 2:
             plan.switch(e, Action.CLOSE, PlanState.RESTORING)

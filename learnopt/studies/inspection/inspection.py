@@ -294,9 +294,11 @@ def _loads(net: Network) -> list[Finding]:
     drawn = float(np.maximum(net.p_load, 0).sum())
     if drawn == 0:
         return [Finding(Severity.WARNING, "network", "the total load is 0", "give loads in the file or as a scenario")]
-    apparent = np.hypot(net.p_load, net.q_load)
-    factor = np.divide(np.abs(net.p_load), apparent, out=np.ones(net.n_bus), where=apparent > 0)
-    consuming = (net.p_load > 0) & (net.q_load > 0)
+    # What is drawn, without the generation that the file states apart: netted, the power factor would say nothing.
+    p, q = net.p_load + net.p_fed, net.q_load + net.q_fed
+    apparent = np.hypot(p, q)
+    factor = np.divide(np.abs(p), apparent, out=np.ones(net.n_bus), where=apparent > 0)
+    consuming = (p > 0) & (q > 0)
     odd = consuming & (factor < LOW_POWER_FACTOR)
     # A few are netted with generation, or just so; where most are, the columns are exchanged.
     severity = Severity.WARNING if 2 * odd.sum() > consuming.sum() else Severity.NOTE

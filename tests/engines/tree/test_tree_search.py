@@ -196,7 +196,7 @@ def test_ac_is_refused_where_no_bound_covers(triangle):
     result = solve(problem)
     assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.MODEL)
     assert "No AC certificate from the tree search" in result.message
-    assert "1 branches have a transformer off its nominal ratio" in result.message
+    assert "transformers off their nominal ratio in 1 branch" in result.message
     assert "Use engine milp" in result.message
     assert "No AC certificate" not in solve(problem, Certificate.MODEL).message
 
@@ -211,13 +211,13 @@ def test_mixed_signs_are_named_and_proven_in_ac(triangle, case16):
     for problem, reason in (
         (
             ReconfigurationProblem(triangle, Situations.of(generation), limits),
-            "1 buses have negative active load (for instance bus 2)",
+            "negative active load at 1 bus (for instance bus 2)",
         ),
         (
             ReconfigurationProblem(triangle, Situations.of(capacitor), limits),
-            "1 buses have negative reactive load (for instance bus 1)",
+            "negative reactive load at 1 bus (for instance bus 1)",
         ),
-        (ReconfigurationProblem(charged, Situations.of(nominal), limits), "1 branches have line charging"),
+        (ReconfigurationProblem(charged, Situations.of(nominal), limits), "line charging of 1 branch"),
         (ReconfigurationProblem.of(case16), "negative reactive load"),
     ):
         assert any(reason in named for named in mixed_signs(problem))

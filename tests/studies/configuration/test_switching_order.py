@@ -16,6 +16,7 @@ from learnopt.io import load
 from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario, Situations
 from learnopt.network.topology import is_radial, maximum_spanning_tree, radiality_faults
 from learnopt.physics import evaluate, evaluate_transition, power_flow
+from learnopt.report.configuration.order import limits_passed, operation_to_dict
 from learnopt.studies.configuration.switching_order import Action, Paralleling, PlanState, normal_state, switching_plan
 
 FIELD_CASES = Path(__file__).parents[2] / "data" / "field_cases"
@@ -96,6 +97,45 @@ def test_outage_is_restored_first(seed: int) -> None:
     assert without == sorted(without, reverse=True), "supply, once complete, stays complete"
     for operation, closed in zip(rest, path[1:], strict=True):
         assert (operation.state is PlanState.RESTORING) == bool(unfed(net, closed))
+
+
+def test_supply_is_restored_where_voltages_are_best() -> None:
+    """Of two ties that both feed a dead bus the strong one is closed first, whatever their order in the file."""
+    weak, strong = (20.0, 10.0), (0.5, 0.3)
+    net = make_network(
+        [
+            (0, 1, *strong),
+            (0, 4, *strong),
+            (1, 2, *strong),
+            (2, 3, *strong),
+            (4, 3, *weak, {"normally_open": True}),
+            (4, 2, *strong, {"normally_open": True}),
+        ],
+        {1: (200, 50), 2: (800, 200), 3: (100, 20), 4: (100, 20)},
+    )
+    out = np.array([False, False, True, False, False, False])
+    limits = Limits(vm_min=0.95, vm_max=1.05)
+    problem = ReconfigurationProblem.of(net, replace(Scenario.nominal(net), out_of_service=out)).replace(limits=limits)
+    target = Configuration(np.array([True, True, False, False, True, True]))
+    plan = switching_plan(problem, normal_state(problem), target)
+    assert [o.branch for o in plan if o.action is Action.CLOSE] == [5, 4]
+    assert not any(o.violations for o in plan[:-1])
+
+
+def test_a_step_that_passes_a_limit_is_named() -> None:
+    """One dead part and one weak tie: the order has no better way, and says where a limit is passed."""
+    net = make_network(
+        [(0, 1, 0.5, 0.3), (1, 2, 0.5, 0.3), (0, 2, 20.0, 10.0, {"normally_open": True})], {1: (200, 50), 2: (800, 200)}
+    )
+    scenario = replace(Scenario.nominal(net), out_of_service=np.array([False, True, False]))
+    problem = ReconfigurationProblem.of(net, scenario).replace(limits=Limits(vm_min=0.95, vm_max=1.05))
+    plan = switching_plan(problem, normal_state(problem), Configuration(np.array([True, False, True])))
+    sentence = limits_passed(plan)
+    assert len(sentence) == 1
+    assert f"after step {plan[-1].step};" in sentence[0]
+    assert "is below 0.95 pu" in sentence[0]
+    assert operation_to_dict(problem, plan[-1])["violations"] == list(plan[-1].violations)
+    assert limits_passed(plan[:-1]) == []
 
 
 def test_loops_of_the_start_are_opened(case33: Network) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,16 @@ def test_sound_networks_raise_no_alarm():
     assert inspect_network(ring()).findings == ()
     for case in ("case16", "case33", "case69", "case119", "case533"):
         assert inspect_network(load(case)).of(ERROR) == []
+
+
+def test_generation_stated_apart_is_no_low_power_factor():
+    """A load netted with the generation at its bus looks like p and q exchanged; the load alone does not."""
+    net = ring()
+    fed = 0.95 * net.p_load
+    netted = replace(net, p_load=net.p_load - fed)
+    told = replace(netted, p_fed=fed)
+    assert any("exchanged" in one.advice for one in inspect_network(netted, []).findings)
+    assert not any("exchanged" in one.advice for one in inspect_network(told, []).findings)
 
 
 def test_many_objects_are_one_finding():

@@ -55,6 +55,14 @@ def test_bus_fault_agrees_with_enumeration_of_what_is_left(net):
     assert found.status is Status.OPTIMAL
 
 
+def test_page_of_a_plan_that_supplies_all_draws_the_network_with_its_fault(net, tmp_path):
+    """The judge knows what is left of the network, the picture shows all of it."""
+    plan = learnopt.restore(net, "branch:7", vmin=0.9)
+    assert plan.result.served.all()
+    plan.report(tmp_path / "plan.html")
+    assert "One-line diagram" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+
+
 def test_feeder_head_leaves_nothing_to_restore(net):
     """Behind the only branch of the substation nothing can be supplied, and that is proven by counting."""
     plan = learnopt.restore(net, "branch:1")
