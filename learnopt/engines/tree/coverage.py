@@ -17,7 +17,7 @@ def ac_obstacles(problem: ReconfigurationProblem) -> list[str]:
     if reduced is None:
         found.append(told_fixed_loops(problem))
     if without_ratios(reduced or problem) is None:
-        stepped = np.count_nonzero(problem.usable & (problem.network.ratio != 1))
+        stepped = int(np.count_nonzero(problem.usable & (problem.network.ratio != 1)))
         found.append(
             f"transformers off their nominal ratio in {_counted(stepped, 'branch')}, as not all loops agree on them"
         )
@@ -39,7 +39,7 @@ def mixed_signs(problem: ReconfigurationProblem) -> list[str]:
         ("line charging of", "branch", problem.usable & (problem.b > 0)),
         ("capacitors at", "bus", fed & (net.b_shunt > 0)),
     ):
-        if count := np.count_nonzero(where):
+        if count := int(np.count_nonzero(where)):
             found.append(f"{what} {_counted(count, one)}")
     return found
 
