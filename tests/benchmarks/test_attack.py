@@ -23,6 +23,9 @@ FOUND = {
     10665: "controls at 0.1 W of loss: a bound 1 % above the optimum, by tolerances of HiGHS",
     12448: "couplers: a gap of 1.5e-9 from their stand-in resistance",
     14695: "a rating of 1e-21 pu, drawn from the rounding of a current that is zero",
+    217845: "a rating of circuits in parallel that the MILP does not see: refused by name, which was taken for a fault",
+    221683: "110 kV and 0.1 micro-ohm: presolve of HiGHS cut off the optimum, a bound 153 times too high",
+    248141: "a gap of 8e-11 above the one asked for, within the rounding that is stated",
     1000051: "loops that stay closed and no configuration: infeasible, not refused",
 }
 

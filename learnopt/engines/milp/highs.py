@@ -70,10 +70,6 @@ class SolverRun:
     reduced_costs: Floats | None = None
 
 
-PRESOLVE_FORCING_ROW, PRESOLVE_DOUBLETON = 1 << 6, 1 << 9
-"""Bits of HiGHS's ``presolve_rule_off`` for forcing rows, and for substitution by equations of two terms."""
-
-
 class CompiledModel:
     """A minimisation model in HiGHS that grows by rows.
 
@@ -89,8 +85,6 @@ class CompiledModel:
     units
         Variables and the unit in which HiGHS counts them, for those whose values are far below 1: its
         tolerances are absolute there too. Rows are multiplied up to match.
-    presolve
-        Let HiGHS reduce the model first; not where rows leave little room, which it took for none.
     """
 
     def __init__(
@@ -99,7 +93,6 @@ class CompiledModel:
         threads: int = 1,
         size: float = LEAST_OBJECTIVE,
         units: Sequence[tuple[Iterable[Any], float]] = (),
-        presolve: bool = True,
     ) -> None:
         self._infeasible = False
         self._unit = max(1.0, LEAST_OBJECTIVE / size) if size > 0 else 1.0
@@ -142,17 +135,11 @@ class CompiledModel:
         self._integer = np.array([v.is_integer() or v.is_binary() for v in form.columns], dtype=bool)
         self.n_integers = int(self._integer.sum())
         self._highs = highspy.Highs()
-        # Presolve takes small coefficients for pivots: it found feasible models of tiny flows infeasible.
-        tiny = bool((self._scale < 1).any())
-        self._set(
-            output_flag=False, threads=threads, random_seed=0, presolve="off" if tiny or not presolve else "choose"
-        )
-        # A row that its bounds fulfil by 1e-6 only would fix its columns, currents with coefficients below that among
-        # them: HiGHS 1.15 cut off the optimum of a feeder of ordinary size. Substituting by an equation of two terms
-        # divides what a row misses by the coefficient, a small resistance: in 2 of 100 random feeders bounds came out
-        # up to 5 % above the optimum. (Tolerances of 1e-9 avoid that too, but make feasible models of milliwatts
-        # infeasible.)
-        self._set(presolve_rule_off=PRESOLVE_FORCING_ROW | PRESOLVE_DOUBLETON)
+        # No presolve. It takes small coefficients, resistances, for pivots and divides what a row misses by them, and
+        # fixes columns by rows that their bounds fulfil by a tolerance only. HiGHS 1.15 cut off optima by forcing rows,
+        # by substitution with two terms (bounds up to 5 % too high in 2 of 100 random feeders) and with more (153 times
+        # too high in 1 of 13 000), and found feasible models of tiny flows infeasible. It saves no time here.
+        self._set(output_flag=False, threads=threads, random_seed=0, presolve="off")
         self._set(small_matrix_value=1e-12)  # a dropped coefficient of a tangent would cut off the AC state
         self._highs.passModel(lp)
         self._mixed = False

@@ -44,7 +44,7 @@ class RestorationModel:
         data = DistFlowData.of(problem, loss_cutoff)
         self.unproven = data.bounds.reason
         model = build_restoration(data, service)
-        compiled = highs.CompiledModel(model, size=size, units=light_units(data, model), presolve=False)
+        compiled = highs.CompiledModel(model, size=size, units=light_units(data, model))
         self._part = HighsRelaxation(data, model=model, compiled=compiled)
         self._tangents = Tangents(data.arcs, self._part.add_tangents, self._part.cuttable)
         arc_of = {int(data.arcs.branch[a]): a for a in self._part.choice}
