@@ -15,6 +15,7 @@ Only the data of the records (``Network``, ``Scenario``, ``Limits``) are read, n
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -146,7 +147,7 @@ def ac_states(problem: ReconfigurationProblem, closed: NDArray[np.bool_]) -> Sta
     right[:, roots, 0] = net.substation_vm
     free = np.flatnonzero(~is_root)
     right[:, free, 1 + free] = 1  # KCL: what flows in equals the current that the load draws
-    solved = np.linalg.solve(system, right)
+    solved = _solved(system, right)
     v0, impedance = solved[:, :n, 0], -solved[:, :n, 1:]  # V = V0 - Z I
     v, settled = _loaded(v0, impedance, s, free)
     drawn_current = np.conj(s / v)
@@ -168,6 +169,18 @@ def ac_states(problem: ReconfigurationProblem, closed: NDArray[np.bool_]) -> Sta
         current=np.maximum(np.abs(at_from), np.abs(at_to)),
         drawn=np.abs(v[:, roots] * np.conj(at_root)),
     )
+
+
+def _solved(system: Complex, right: Complex) -> Complex:
+    """Solutions of linear systems; NaN for those that are singular, states whose voltages resonate without load."""
+    try:
+        return np.linalg.solve(system, right)
+    except np.linalg.LinAlgError:
+        solved = np.full(right.shape, np.nan + 0j)
+        for k in range(len(system)):
+            with suppress(np.linalg.LinAlgError):
+                solved[k] = np.linalg.solve(system[k], right[k])
+        return solved
 
 
 def _loaded(v0: Complex, z: Complex, s: Complex, free: NDArray[np.int64]) -> tuple[Complex, NDArray[np.bool_]]:

@@ -26,6 +26,7 @@ FOUND = {
     217845: "a rating of circuits in parallel that the MILP does not see: refused by name, which was taken for a fault",
     221683: "110 kV and 0.1 micro-ohm: presolve of HiGHS cut off the optimum, a bound 153 times too high",
     248141: "a gap of 8e-11 above the one asked for, within the rounding that is stated",
+    260376: "2 W of load: a singular system of the oracle",
     1000051: "loops that stay closed and no configuration: infeasible, not refused",
 }
 
