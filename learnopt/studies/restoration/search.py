@@ -41,6 +41,8 @@ REPEATS = 3
 """Times that the relaxation may propose the same zones, with new tangents, before the engines are asked about them."""
 STARTS = 5
 """Random trees from which branch exchange looks for full service."""
+TURNS = 5
+"""Times that the first plan makes room for more load."""
 ANY_PLAN = 1.0
 """Gap at which an engine stops with the first plan that it finds."""
 
@@ -183,8 +185,26 @@ class RestorationSearch:
             return self._partial()
 
     def _first_plan(self) -> None:
-        """A plan before anything is proven."""
-        standing = self.outage.isolated.closed[self.reach.branches] & self.problem.usable
+        """A plan before anything is proven; where not all fits, branch exchange makes room for more in turn."""
+        self._grow(self.outage.isolated.closed[self.reach.branches] & self.problem.usable)
+        for _ in range(TURNS):
+            plan = self.plan
+            if plan is None or plan.served.all() or self.problem.contradictions or self.remaining <= 0:
+                return
+            part, _apart = self._part(plan.served)
+            start, rng = Configuration(plan.closed[part.branches]), np.random.default_rng(0)
+            found = find_incumbent(part.problem.mean, start, rng, 0, self.remaining)
+            if found is None:
+                return
+            closed = plan.closed.copy()
+            closed[part.branches] = found.closed
+            self._grow(closed)
+            better = self.plan
+            if better is None or self._unserved(better.served) >= self._unserved(plan.served) - self.least_kw:
+                return
+
+    def _grow(self, standing: Bools) -> None:
+        """Plans that grow from a state."""
         FirstPlan(
             self.problem,
             self.zone,
@@ -319,11 +339,12 @@ class RestorationSearch:
     def _unserved(self, served: Bools) -> float:
         return float(self.value_kw[~served].sum())
 
-    def _key(self, plan: _Plan) -> tuple[float, float, float]:
+    def _key(self, plan: _Plan) -> tuple[float, bool, float, float]:
         unserved = round(self._unserved(plan.served) / self.least_kw) * self.least_kw
+        dark = not plan.served.all()  # zones without load are not given up to save an operation
         if self.second is Second.LOSS:
-            return unserved, plan.loss_kw, plan.operations
-        return unserved, plan.operations, plan.loss_kw
+            return unserved, dark, plan.loss_kw, plan.operations
+        return unserved, dark, plan.operations, plan.loss_kw
 
     # Partial service.
 

@@ -53,6 +53,17 @@ def test_without_any_time_there_is_a_plan_with_a_bound(branch, vmin):
     assert plan.operations
 
 
+def test_branch_exchange_makes_room_for_more():
+    """Behind branch 2 one tie carries all: the first plan alone leaves 1610 kW, with turns no more than is proven."""
+    search = RestorationSearch(outage_of(2, 0.92))
+    search._grow(search.outage.isolated.closed[search.reach.branches])
+    assert search.plan is not None
+    alone = search._unserved(search.plan.served)
+    search._first_plan()
+    assert search._unserved(search.plan.served) == pytest.approx(1460.0)
+    assert alone > 1500.0
+
+
 def test_ratings_bound_the_load(small_source):
     """1 MVA for 3.7 MW: what lies beyond is not served in any plan; nothing is said where something feeds in."""
     problem, zone, value = small_source
