@@ -100,6 +100,7 @@ def test_ctrl_c_returns_the_best_so_far(case33, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
+    monkeypatch.setattr(interrupted, "patience", real.patience, raising=False)
     monkeypatch.setattr(enumeration, "_enumerate", interrupted)
     result = EnumerationEngine().solve(ReconfigurationProblem.of(case33), SolveOptions())
     assert (result.status, result.dual_bound_kw) == (Status.INTERRUPTED, None)

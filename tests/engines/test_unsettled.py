@@ -103,6 +103,19 @@ def test_bounds_stay_below_what_is_not_settled(engine, seed, sweep, monkeypatch)
             check(problem, ENGINES[engine](problem), known, refused)
 
 
+def no_sweep_settles(patch: pytest.MonkeyPatch) -> None:
+    """Sweeps of the enumeration fail everywhere, and prove no collapse."""
+    kernel = enumeration._enumerate
+
+    def in_python(*arguments: Any) -> bool:
+        return kernel.py_func(*arguments)  # looks up what is patched here, as compiled code does not
+
+    patch.setattr(in_python, "patience", lambda _: sys.maxsize, raising=False)
+    patch.setattr(enumeration, "_enumerate", in_python)
+    patch.setattr(enumeration, "sweep_tree", lambda *_: math.nan)
+    patch.setattr(enumeration, "leaf_loss", lambda *_: (math.inf, False))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_enumeration_asks_and_proves_nothing_where_no_one_knows(seed, monkeypatch):
     """A sweep that fails everywhere: the judge finds the optimum; a judge that fails too leaves nothing proven."""
@@ -111,9 +124,7 @@ def test_enumeration_asks_and_proves_nothing_where_no_one_knows(seed, monkeypatc
     known = objectives(problem)
     if not known:
         pytest.skip("nothing is feasible here")
-    monkeypatch.setattr(enumeration, "_enumerate", enumeration._enumerate.py_func)
-    monkeypatch.setattr(enumeration, "sweep_tree", lambda *_: math.nan)
-    monkeypatch.setattr(enumeration, "leaf_loss", lambda *_: (math.inf, False))
+    no_sweep_settles(monkeypatch)
     found = load_engine("enumerate").solve(problem, SolveOptions())
     assert (found.status, found.certificate) == (Status.OPTIMAL, Certificate.AC)
     assert found.objective_kw == pytest.approx(min(known.values()), rel=1e-6)
@@ -130,9 +141,7 @@ def test_enumeration_asks_and_proves_nothing_where_no_one_knows(seed, monkeypatc
 def test_more_questions_than_the_judge_is_asked(triangle, monkeypatch):
     """Beyond the number of questions all is open: no answer is called optimal."""
     monkeypatch.setattr(enumeration, "MOST_QUESTIONS", 2)
-    monkeypatch.setattr(enumeration, "_enumerate", enumeration._enumerate.py_func)
-    monkeypatch.setattr(enumeration, "sweep_tree", lambda *_: math.nan)
-    monkeypatch.setattr(enumeration, "leaf_loss", lambda *_: (math.inf, False))
+    no_sweep_settles(monkeypatch)
     result = load_engine("enumerate").solve(ReconfigurationProblem.of(triangle), SolveOptions())
     assert result.status is Status.FEASIBLE
     assert "The power flow of 1 could not be settled" in result.message

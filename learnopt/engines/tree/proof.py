@@ -117,7 +117,9 @@ class Proof:
         state.certificate = self.certificate
         last = min(state.nodes + min(nodes, sys.maxsize - state.nodes), self.budget.nodes)
         while outcome == IMPROVED:
-            if state.nodes >= last or not state.goes_on or (self.long and until_long):
+            # Even where no time is left the root is bounded.
+            ended = self._bound > -math.inf and not state.goes_on
+            if state.nodes >= last or ended or (self.long and until_long):
                 outcome = RUNNING
             elif not (self.long and self._serves):
                 outcome = self._depth_first(self.relaxation(reference), gap, last, until_long)
