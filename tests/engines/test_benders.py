@@ -79,7 +79,7 @@ def test_bound_and_incumbent_against_enumeration(seed):
 
 
 @needs_casadi
-@pytest.mark.parametrize("seed", [31, 32, 44, 62, 89])
+@pytest.mark.parametrize("seed", [40, 46, 56, 59, 66])
 def test_cuts_move_a_blind_master_to_a_feasible_topology(seed, monkeypatch):
     """Without a start and tangents it proposes what violates limits; its bound holds, and a gap asked for is proven."""
     monkeypatch.setattr(benders, "find_incumbent", lambda *_: None)

@@ -61,7 +61,7 @@ def least_loss(problem: ReconfigurationProblem) -> float:
     return best
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("seed", [0, 2, 4, 5, 6])
 def test_first_admissible_configuration(seed, monkeypatch):
     """Where no setting of the configuration proposed is admissible another one is; the bound stays below both."""
     problem = controlled(seed, stepped=True)
