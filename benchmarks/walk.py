@@ -30,6 +30,7 @@ LONG = "# long"
 FURTHER = """
 learnopt --help
 learnopt --version
+learnopt warmup  # long
 learnopt solve --help
 learnopt cases
 learnopt cases --json

@@ -223,6 +223,8 @@ class _Decomposition:
         """Slave of least slacks and, where they vanish, of least loss: the incumbent."""
         search, kw = self.search, self.problem.network.base.kw
         with search.watch.stage("slave"):
+            # The power flow alone may find it feasible already: that stands, whatever the slave finds.
+            search.offer(Plan((configuration,), (given,) if self.problem.controls else ()))
             run = self.slave.solve(configuration, given)
             loss = None
             if run.converged and run.infeasibility <= FEASIBLE:
