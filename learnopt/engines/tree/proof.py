@@ -80,6 +80,11 @@ class Proof:
     def _touching(self, touched: Configuration) -> Relaxation:
         raise NotImplementedError
 
+    @property
+    def _current(self) -> bool:
+        """What is proven so far holds for the incumbent as it is."""
+        return True
+
     def _optimal(self, gap: float) -> str:
         """What an optimum is, in a sentence."""
         raise NotImplementedError
@@ -118,8 +123,8 @@ class Proof:
         last = min(state.nodes + min(nodes, sys.maxsize - state.nodes), self.budget.nodes)
         while outcome == IMPROVED:
             # Even where no time is left the root is bounded.
-            ended = self._bound > -math.inf and not state.goes_on
-            if state.nodes >= last or ended or (self.long and until_long):
+            ended = state.nodes >= last or (self._bound > -math.inf and not state.goes_on)
+            if (ended and self._current) or (self.long and until_long):
                 outcome = RUNNING
             elif not (self.long and self._serves):
                 outcome = self._depth_first(self.relaxation(reference), gap, last, until_long)
@@ -206,6 +211,10 @@ class ModelProof(Proof):
     """
 
     certificate = Certificate.MODEL
+
+    @property
+    def _current(self) -> bool:
+        return self._touched is None or self.state.incumbent in (None, self._touched[0])
 
     def _touching(self, touched: Configuration) -> Relaxation:
         # What was proven for other currents is nothing for these.
