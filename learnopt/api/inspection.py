@@ -255,7 +255,7 @@ def check(
     question = rules.question(network, accept_differences)
     asked = question.problem
     state = state_of(asked, open_branches)
-    result = None if balanced else check_in_phases(question.imported, asked, state, not strict_limits)
+    result = None if balanced else check_in_phases(question.imported, asked, state)
     if result is None:
         question.refuse_unseen_phases()
         asked = asked if strict_limits else hold_limits(asked)

@@ -56,9 +56,9 @@ def test_voltage_unbalance_is_a_limit(capsys: pytest.CaptureFixture[str]) -> Non
     strict = invoke(capsys, "solve", OWN, *tight, "--strict-limits").json
     assert (strict["status"], strict["loss_kw"], strict["conflicts"]) == ("no_solution", None, [])
     assert "voltage unbalance" in strict["message"]
-    broken = invoke(capsys, "check", OWN, *tight, "--strict-limits").json
+    broken = invoke(capsys, "check", OWN, *tight).json
     assert any("voltage unbalance" in sentence for sentence in broken["violations"])
-    assert invoke(capsys, "check", OWN, *tight).json["violations"] == []
+    assert broken["held_limits"] == []  # a check knows nothing of what switches could change
     refused = invoke(capsys, "solve", OWN, "--balanced", *tight)
     assert (refused.code, "voltage unbalance holds in all phases" in refused.json["errors"][0]) == (2, True)
     assert invoke(capsys, "solve", OWN, "--max-unbalance", 2).code == 2

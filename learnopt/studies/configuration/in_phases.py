@@ -10,7 +10,7 @@ from learnopt.engines.base import Stopwatch
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
-from learnopt.physics.phase_judge import broken_limits, evaluation_of, solved_states, summary_of, without_solution
+from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import normal_state
@@ -90,15 +90,10 @@ def solve_holding(
     return problem, replace(result, nodes=nodes + result.nodes, solve_time_s=watch.elapsed)
 
 
-def check_in_phases(
-    imported: Imported, problem: ReconfigurationProblem, configuration: Configuration, hold: bool = True
-) -> Check | None:
+def check_in_phases(imported: Imported, problem: ReconfigurationProblem, configuration: Configuration) -> Check | None:
     """Judge a configuration of an unbalanced file in all its phases, with all of its loops closed.
 
-    Parameters
-    ----------
-    hold
-        Limits that the present state breaks are held at its values.
+    No limit is held: without a search nothing is known of what switches can change, so all that is broken is named.
 
     Returns
     -------
@@ -111,8 +106,6 @@ def check_in_phases(
         states = solved_states(circuits, configuration)
     evaluation, phases = without_solution(problem), None
     present = evaluation_of(problem, before) if before else None
-    if hold:
-        problem = problem.replace(limits=replace(problem.limits, held=broken_limits(problem, before)))
     if states:
         evaluation = evaluation_of(problem, states)
         phases = summary_of(circuits[0].tool, problem.network, states, present)
