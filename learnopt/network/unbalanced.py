@@ -6,6 +6,7 @@ which branches are switches, what they are called, and what limits hold.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +85,15 @@ class PhaseCircuit(Protocol):
     @property
     def tool(self) -> str:
         """Name of the tool, for people."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """Relative change of a voltage from one iteration to the next at which it ends."""
+        ...
+
+    def closely(self, tolerance: float) -> AbstractContextManager[None]:
+        """Within it solutions have this tolerance at most, however many iterations that takes."""
         ...
 
     def conductors(self, switches: Ints) -> ConductorCircuit:

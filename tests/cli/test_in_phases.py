@@ -16,7 +16,7 @@ def test_the_answer_of_an_unbalanced_file_is_about_the_file(capsys: pytest.Captu
     answer = invoke(capsys, "solve", OWN, "--json").json
     assert answer["loss_kw"] == pytest.approx(94.160, rel=2e-4)
     assert answer["initial_loss_kw"] == pytest.approx(95.978, rel=2e-4)
-    assert (answer["certificate"], answer["balanced_equivalent"], answer["warnings"]) == ("model", False, [])
+    assert (answer["certificate"], answer["balanced_equivalent"], answer["warnings"]) == ("ac", False, [])
     assert "Stays open, since it has not all three phases: line.sw8." in answer["message"]
     assert answer["phases"]["tool"] == answer["source_tool"]["name"] == "OpenDSS"
     reduced = invoke(capsys, "solve", OWN, "--balanced", "--json").json

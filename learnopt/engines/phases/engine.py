@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -39,6 +40,13 @@ SEARCH_WORK = 2e10
 networks with many loops would take hours. The answer is the same on every machine."""
 FIRST_NODES = 2000
 """Nodes by which the speed of the search is measured where the user sets a time limit."""
+UNASKED_BUSES, ASKED_STATES, MOST_STATES = 2e5, 20_000, 200_000
+"""Radial states that are all solved in AC for a proof: buses in all of them where no certificate is asked for (some
+seconds), states where the AC certificate is, and where enumeration is."""
+NODES_PER_STATE = 4
+"""Nodes of the search for all states, for each that may be found; it needs one or two."""
+CLOSE_SOLUTION, CLOSE_WORK = 1e-7, 10
+"""Tolerance of the power flows of a proof, and how many others one takes in time where it is not the usual one."""
 
 MODEL = (
     "The model holds every current that is not in a line or transformer (loads, capacitors, generation, charging) as "
@@ -66,26 +74,27 @@ class PhaseTreeEngine:
         One per load situation of the problem, open.
     k_best
         Number of best configurations to find and to prove in the model.
+    exhaustive
+        Solve every radial state in AC, up to :data:`MOST_STATES`.
     """
 
-    name = "tree"
-
-    def __init__(self, circuits: Sequence[PhaseCircuit], k_best: int = 1) -> None:
+    def __init__(self, circuits: Sequence[PhaseCircuit], k_best: int = 1, exhaustive: bool = False) -> None:
         if k_best < 1:
             raise DataError("options", [f"k_best = {k_best} must be >= 1"])
-        self.circuits, self.k_best = circuits, k_best
+        self.circuits, self.k_best, self.exhaustive = circuits, k_best, exhaustive
+        self.name = "enumerate" if exhaustive else "tree"
         self.stubborn: tuple[HeldLimit, ...] = ()
         """After a solve without an answer: limits that the present state and every state that was solved break."""
 
     def solve(
         self, problem: ReconfigurationProblem, options: SolveOptions, start: Configuration | None = None
     ) -> Result:
-        """Prove the optimum of the model whose currents are those of the answer.
+        """Prove the optimum of the model whose currents are those of the answer, and where states are few that in AC.
 
         Raises
         ------
         UnsupportedError
-            With controls, which the search does not set, and with the worst of several load situations.
+            With controls, which the search does not set and with the worst of several load situations.
         """
         if problem.controls:
             raise UnsupportedError("the search in three phases sets switches only, the problem has controls")
@@ -97,10 +106,23 @@ class PhaseTreeEngine:
         run = _Run(problem, self.circuits, options, watch, self.k_best)
         try:
             run.loop(start)
+            if run.best.closed is not None and (most := self._most_states(problem, options)):
+                why = run.exhaust(most)
+                if why and (self.exhaustive or options.certify is Certificate.AC):
+                    run.said.append(f"No AC certificate: {why}.")
         except KeyboardInterrupt:
             run.status, run.said = Status.INTERRUPTED, ["Interrupted; this is the best configuration so far."]
         self.stubborn = run.stubborn()
         return run.result(self.name)
+
+    def _most_states(self, problem: ReconfigurationProblem, options: SolveOptions) -> int:
+        """Radial states up to which all of them are solved."""
+        if self.exhaustive:
+            return MOST_STATES
+        if options.certify is None:
+            work = 1 if all(circuit.tolerance <= CLOSE_SOLUTION for circuit in self.circuits) else CLOSE_WORK
+            return int(UNASKED_BUSES / (work * problem.network.n_bus))
+        return ASKED_STATES if options.certify is Certificate.AC else 0
 
 
 class _Run:
@@ -143,6 +165,8 @@ class _Run:
         self.leaves: Leaves | None = None
         self.held: Bools | None = None
         """The switches open in the state whose currents ``leaves`` hold."""
+        self.proven = False
+        """``leaves`` are all radial states, each solved in AC."""
         self.meshed_kw = math.nan
         self.status, self.said = Status.FEASIBLE, [MODEL]
 
@@ -202,6 +226,61 @@ class _Run:
             return False
         self.keep = min(4 * self.keep, most)
         return True
+
+    def exhaust(self, most: int) -> str:
+        """Solve every radial state in AC, so that the least loss is a bound of all.
+
+        Returns
+        -------
+        Why that was not done, and all is as it was: more than ``most`` states, the time is over, or the judge finds no
+        power flow of some state. "" where it was.
+        """
+        if joins_phases(self.model):
+            return "windings behind a switch join phases, so that states may be missed"
+        with self.watch.stage("search"):
+            every = self._every(most)
+        if every is None:
+            return f"there are more than {most} radial states"
+        before, known, opened = self.best, self.judged, self.best_opened
+        self.best, self.judged = _Best(refused=before.refused), {}
+        try:
+            with self.watch.stage("candidates"), ExitStack() as stack:
+                for circuit in self.circuits:
+                    stack.enter_context(circuit.closely(CLOSE_SOLUTION))
+                why = self._judge_all(every.opened if opened is None else np.vstack([opened, every.opened]))
+            if not why and self.best.closed is None:
+                why = "no radial state respects the limits once solved to more digits"
+            self.proven = not why
+        finally:
+            if not self.proven:
+                self.best, self.judged = before, known
+        if why:
+            return why
+        self.leaves = every
+        self.said = [
+            f"Each of the {len(every.cost)} radial states was solved in all phases by {self.circuits[0].tool} "
+            f"(tolerance {CLOSE_SOLUTION:g}, taps held); none that respects the limits loses less."
+        ]
+        return ""
+
+    def _judge_all(self, states: Bools) -> str:
+        """Solve states in AC; why that did not settle all of them."""
+        for opened in states:
+            if self.options.time_limit is not None and self.watch.elapsed > self.options.time_limit:
+                return f"the time was over before each of {len(states)} radial states was solved"
+            self._judge(opened)
+        unknown = sum(loss == -math.inf for loss in self.judged.values())
+        return f"no power flow was found of {unknown} of {len(states)} radial states" if unknown else ""
+
+    def _every(self, most: int) -> Leaves | None:
+        """All radial states; None where there are more than ``most``, or the limit of nodes is too low for them."""
+        left = sys.maxsize if self.options.node_limit is None else max(self.options.node_limit - self.nodes, 0)
+        most = min(most, left)
+        nothing = np.zeros((len(self.model.inverse), 1), complex), np.zeros((len(self.model.position), 1), complex)
+        # Without currents no state costs anything, and none is ruled out for what it would starve but by its parts.
+        found = search(self.model, *nothing, self.choice, most + 1, NODES_PER_STATE * (most + 1))
+        self.nodes += found.nodes
+        return found if found.complete and len(found.cost) <= most else None
 
     def _hold(self, held: Bools) -> tuple[float, float, tuple[Complex, Complex]]:
         """Loss of the solved state [W], what meshing saves [W], and the currents of the meshed circuit by situation."""
@@ -292,7 +371,12 @@ class _Run:
         return self.judged[key]
 
     def _values(self, leaves: Leaves) -> list[float]:
-        """max(model, AC) of the states of the last search [kW]; by the model alone where there is no power flow."""
+        """max(model, AC) of the states of the last search [kW]; by the model alone where there is no power flow.
+
+        AC alone where that is what is proven.
+        """
+        if self.proven:
+            return [self.judged[opened.tobytes()] for opened in leaves.opened]
         models = [self.meshed_kw + float(cost) / 1e3 for cost in leaves.cost]
         judged = [self.judged.get(opened.tobytes(), -math.inf) for opened in leaves.opened]
         return list(map(max, models, judged))
@@ -301,10 +385,14 @@ class _Run:
         """Bound of max(model, AC), as for balanced networks [kW]: the best states, and what is left of the others."""
         if self.leaves is None:
             return -math.inf
+        if self.proven:
+            return self.best.objective
         return min([self.meshed_kw + self.leaves.rest / 1e3, *self._values(self.leaves)])
 
     def _doubt(self) -> str:
         """Why the last search proves nothing about the answer; "" where it does."""
+        if self.proven:
+            return ""
         wanted, leaves = self.best_opened, self.leaves
         if wanted is None or leaves is None or self.held is None:
             return "Nothing is proven: no search was made."
@@ -349,7 +437,7 @@ class _Run:
             configuration=None if best.closed is None else Configuration(best.closed),
             status=status,
             gap=max(self.options.gap or 0.0, AGREEMENT),
-            certificate=Certificate.NONE if bound is None else Certificate.MODEL,
+            certificate=Certificate.NONE if bound is None else Certificate.AC if self.proven else Certificate.MODEL,
             dual_bound_kw=bound,
             message=" ".join(said),
             nodes=self.nodes,
@@ -382,4 +470,5 @@ class _Run:
         )
         if result.certificate is Certificate.NONE:
             return replace(result, alternatives=ranked)
-        return replace(result, alternatives=ranked, rest_bound_kw=min([self.meshed_kw + leaves.rest / 1e3, *others]))
+        rest = math.inf if self.proven else self.meshed_kw + leaves.rest / 1e3
+        return replace(result, alternatives=ranked, rest_bound_kw=min([rest, *others]))

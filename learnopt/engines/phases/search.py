@@ -120,6 +120,17 @@ class _Frames(NamedTuple):
     done: Ints
 
 
+class _Kept(NamedTuple):
+    """The best states so far, in any order."""
+
+    cost: Floats
+    opened: Bools
+    taken: Ints
+    """How many places are taken, shape (1,)."""
+    bar: Floats
+    """The dearest of them where all places are taken, shape (1,)."""
+
+
 def search(
     model: LoopModel,
     current: Complex,
@@ -181,8 +192,11 @@ def search(
         frames.cost[0] += more
     if not np.isfinite(frames.cost[0]):
         return Leaves(np.zeros((0, n_switch), dtype=bool), np.zeros(0), np.inf, 0, True)
-    best, opened = np.full(keep, np.inf), np.zeros((keep, n_switch), dtype=bool)
-    rest, nodes, complete = _search(data, frames, best, opened)
+    kept = _Kept(
+        np.full(keep, np.inf), np.zeros((keep, n_switch), dtype=bool), np.zeros(1, dtype=np.int64), np.zeros(1)
+    )
+    rest, nodes, complete = _search(data, frames, kept)
+    best, opened = kept.cost, kept.opened
     order = np.argsort(best, kind="stable")
     order = order[np.isfinite(best[order])]
     return Leaves(opened[order], best[order], float(rest), int(nodes), bool(complete))
@@ -345,8 +359,14 @@ def _loops(directions, n_loop, rank):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
-    """Visit nodes; ``best`` and ``opened`` are filled. Returns bound of the rest, nodes, and whether it is complete."""
+def _bar(data, kept):  # type: ignore[no-untyped-def]
+    """A state that costs this much or more is not looked for."""
+    return data.cutoff if kept.taken[0] < len(kept.cost) else min(data.cutoff, kept.bar[0])
+
+
+@njit()
+def _search(data, frames, kept):  # type: ignore[no-untyped-def]
+    """Visit nodes; ``kept`` is filled. Returns bound of the rest, nodes, and whether it is complete."""
     n_chain, n_switch = frames.directions.shape[1], len(data.rows) - 1
     reduced = np.zeros((n_chain, frames.directions.shape[2]))
     price, through = np.zeros(n_switch), np.zeros(n_switch, dtype=np.bool_)
@@ -357,10 +377,10 @@ def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
             fresh = False
             frames.children[depth] = frames.done[depth] = 0
             if frames.loops[depth] == 0:
-                rest = min(rest, _leaf(data, frames, depth, best, opened))
+                rest = min(rest, _leaf(data, frames, depth, kept))
                 depth -= 1
                 continue
-            rest = min(rest, _prices(data, frames, depth, price, min(data.cutoff, best.max())))
+            rest = min(rest, _prices(data, frames, depth, price, _bar(data, kept)))
             _branch(data, frames, depth, price, reduced, through)
         if nodes >= data.node_limit:
             for level in range(depth + 1):
@@ -372,7 +392,7 @@ def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
             depth -= 1
             continue
         cost = frames.cost[depth] + frames.child_cost[depth, at]
-        if not cost < min(data.cutoff, best.max()):  # nor will the children after it be, which cost more
+        if not cost < _bar(data, kept):  # nor will the children after it be, which cost more
             rest = min(rest, cost)
             depth -= 1
             continue
@@ -385,7 +405,7 @@ def _search(data, frames, best, opened):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _leaf(data, frames, depth, best, opened):  # type: ignore[no-untyped-def]
+def _leaf(data, frames, depth, kept):  # type: ignore[no-untyped-def]
     """Keep a radial state if it is among the best; returns the cost of what is not kept."""
     cost = frames.cost[depth]
     for e in range(len(data.least)):
@@ -393,13 +413,19 @@ def _leaf(data, frames, depth, best, opened):  # type: ignore[no-untyped-def]
             cost += data.price_closed[e] - data.least[e]
     if not _fed(data.joins, data.n_part, data.of_row, frames.state[depth]):
         return np.inf
-    worst = best.argmax()
-    if not cost < min(data.cutoff, best[worst]):
+    if not cost < _bar(data, kept):
         return cost
-    pushed_out = best[worst]
-    best[worst] = cost
+    place, pushed_out = kept.taken[0], np.inf
+    if place < len(kept.cost):
+        kept.taken[0] += 1
+    else:
+        place = kept.cost.argmax()
+        pushed_out = kept.cost[place]
+    kept.cost[place] = cost
     for e in range(len(data.least)):
-        opened[worst, e] = frames.state[depth, e] == 0
+        kept.opened[place, e] = frames.state[depth, e] == 0
+    if kept.taken[0] == len(kept.cost):
+        kept.bar[0] = kept.cost.max()
     return pushed_out
 
 

@@ -21,6 +21,7 @@ from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseState
 
 _LIVE = 1e-3
 """Voltage below which a node is fed by nothing [pu]."""
+_MANY_ITERATIONS = 2000
 _A = np.exp(2j * np.pi / 3)
 
 
@@ -53,10 +54,37 @@ class OpenDSSCircuit:
         return self._conductors.circuit
 
     def solve(self, closed: Bools) -> bool:
-        """Set every switch and solve; False where OpenDSS finds no solution."""
+        """Set every switch and solve, from the solution before or else from loads as impedances.
+
+        False where OpenDSS finds no solution.
+        """
         set_switches(self._dss, self._network, closed)
-        self._dss.Solution.Solve()
-        return bool(self._dss.Solution.Converged()) and math.isfinite(self.loss_kw)
+        for start in (None, self._dss.Solution.SolveDirect):
+            if start is not None:
+                start()  # what an iteration that ran away leaves is no start for another
+            self._dss.Solution.Solve()
+            if self._dss.Solution.Converged() and math.isfinite(self.loss_kw):
+                return True
+        return False
+
+    @property
+    def tolerance(self) -> float:
+        """Relative change of a voltage from one iteration to the next at which OpenDSS ends."""
+        return float(self._dss.Solution.Convergence())
+
+    @contextmanager
+    def closely(self, tolerance: float) -> Iterator[None]:
+        """Within it solutions have this tolerance at most; inverters take hundreds of iterations to it."""
+        solution = self._dss.Solution
+        before, most = self.tolerance, solution.MaxIterations()
+        if before > tolerance:
+            solution.Convergence(tolerance)
+            solution.MaxIterations(max(most, _MANY_ITERATIONS))
+        try:
+            yield
+        finally:
+            solution.Convergence(before)
+            solution.MaxIterations(most)
 
     @property
     def loss_kw(self) -> float:

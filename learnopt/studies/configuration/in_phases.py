@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.base import Stopwatch
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
+from learnopt.network import Configuration, ReconfigurationProblem, Result
 from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
 from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
-from learnopt.studies.configuration.solve import AUTO, TREE
+from learnopt.studies.configuration.solve import AUTO, ENUMERATE, TREE
 from learnopt.studies.configuration.switching_order import normal_state
 from learnopt.studies.inspection.reconcile import Imported
 
@@ -37,7 +37,7 @@ def solve_in_phases(
     Parameters
     ----------
     engine
-        ``auto`` or ``tree``; another one solves the balanced equivalent.
+        ``auto``, ``tree`` or ``enumerate``; another one solves the balanced equivalent.
     hold
         Limits that the present state breaks, and every state that was found, are held at their present value.
 
@@ -47,18 +47,16 @@ def solve_in_phases(
     balanced, where its tool has no phases, with controls and with other engines.
     """
     options = options or SolveOptions()
-    if engine not in (AUTO, TREE) or problem.worst_case:
+    if engine not in (AUTO, TREE, ENUMERATE) or problem.worst_case:
         return None
     with imported.circuits(problem) as circuits:
         if not circuits:
             return None
         from learnopt.engines.phases.engine import PhaseTreeEngine  # nothing of it where a file is balanced
 
-        search = PhaseTreeEngine(circuits, k_best)
+        search = PhaseTreeEngine(circuits, k_best, engine == ENUMERATE)
         problem, result = solve_holding(search, problem, options, start, hold)
     said = "Solved in all phases, since the file is unbalanced."
-    if options.certify is Certificate.AC:
-        said += " No AC certificate: in phases there is one of the model only."
     from learnopt.io.opendss.branches import LEFT_OUT
 
     for note in imported.notes:

@@ -14,7 +14,7 @@ from learnopt.io import network_from_dict
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.network.loop_reduction import without_fixed_loops
 
-AUTO, TREE, MILP = "auto", "tree", "milp"
+AUTO, TREE, MILP, ENUMERATE = "auto", "tree", "milp", "enumerate"
 MANY_LOOPS = 25
 """More loops than this take the MILP minutes to hours."""
 MIXED_GAP = 0.005
@@ -56,7 +56,7 @@ def choose_engine(problem: ReconfigurationProblem, options: SolveOptions) -> tup
     if obstacles := tight_obstacles(problem):
         reason = f"the tight AC bound of the tree search does not cover {obstacles[0]}"
         if few_states(problem):
-            return "enumerate", proving, f"{reason}, and there are few states"
+            return ENUMERATE, proving, f"{reason}, and there are few states"
         if looped:
             return "tree", replace(options, certify=Certificate.MODEL), f"no AC bound covers {obstacles[0]}"
         asked = options.certify is Certificate.AC or options.time_limit is not None
