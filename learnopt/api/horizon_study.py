@@ -15,6 +15,7 @@ from rich.console import RenderableType
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
 from learnopt.api.question import Enforced, Question, Rules, Situation, Source, chosen, profile_source, warm
+from learnopt.engines import Patience
 from learnopt.errors import DataError, UnsupportedError, without_learning
 from learnopt.io import Profiles, read_profiles
 from learnopt.io.files import check_folder
@@ -22,10 +23,12 @@ from learnopt.learned.choice import HorizonEngine
 from learnopt.network import Certificate, HorizonProblem, Id, Status
 from learnopt.report.horizon.text import COMPARISON_HEAD, comparison, horizon_table, horizon_to_dict, proof
 from learnopt.studies.horizon import HorizonPlan, plan_horizon
-from learnopt.studies.horizon.plan import hold_limits_of_steps
+from learnopt.studies.horizon.plan import DEFAULT_GAP, hold_limits_of_steps
 from learnopt.studies.horizon.run import Suggest
 from learnopt.studies.horizon.steps import horizon_steps
 from learnopt.studies.inspection.reconcile import Origin
+
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +149,7 @@ def horizon(
     control_cost: float = 0.0,
     engine: HorizonEngine | str = HorizonEngine.AUTO,
     checkpoint: str | Path | None = None,
-    gap: float = 1e-3,
+    gap: float | None = None,
     time_limit: float | None = None,
     node_limit: int | None = None,
     k_best: int = 4,
@@ -192,7 +195,8 @@ def horizon(
     checkpoint, seed
         Of the learned engine; the reference checkpoint where absent.
     gap
-        Relative gap at which to stop.
+        Relative gap at which to stop; 0.1 % where absent. Where neither it nor a limit is given, 0.5 % is enough after
+        a minute, and after two minutes the gap reached by then; the message says so.
     time_limit
         Seconds; the best plan found by then is returned.
     node_limit
@@ -260,7 +264,7 @@ def horizon(
     plan = plan_horizon(
         asked,
         window=window,
-        gap=gap,
+        gap=DEFAULT_GAP if gap is None else gap,
         time_limit=time_limit,
         node_limit=node_limit,
         k_best=k_best,
@@ -268,6 +272,7 @@ def horizon(
         milp=kind is HorizonEngine.MILP,
         suggest=_suggestions(checkpoint, seed) if kind is HorizonEngine.LEARNED else None,
         progress=progress,
+        patience=PATIENCE if gap is None and time_limit is None and node_limit is None else None,
     )
     study = HorizonStudy(asked, plan, times, profiles.notes, _origin(question, asked, plan, source_check))
     if folder is not None:

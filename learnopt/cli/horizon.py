@@ -64,7 +64,10 @@ def horizon(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")
     ] = None,
-    gap: Annotated[float, typer.Option(help="Relative gap to stop at.")] = 1e-3,
+    gap: Annotated[
+        float | None,
+        typer.Option(help="Relative gap to stop at; 0.001 if absent, and without a limit 0.005 after a minute."),
+    ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; the best plan found by then is returned.")] = None,
     node_limit: Annotated[
         int | None, typer.Option(help="Nodes of all searches; the plan is then the same on every machine.")

@@ -12,6 +12,7 @@ closing and of opening that are never negative, and a constant that is added in 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +69,7 @@ def priced_bound(
     gap: float = PROOF_GAP,
     metric: Relaxation | None = None,
     node_limit: int | None = None,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> PricedBound:
     """Bound loss plus prices from below, starting from a configuration that is good at these prices.
 
@@ -89,12 +91,14 @@ def priced_bound(
         Of an earlier call for this problem.
     node_limit
         Nodes after which the search of a gap ends; None = its own.
+    goes_on
+        Asked while searching: there is time. Where it says no the bound of what is left open counts.
     """
     kw = problem.network.base.kw
     prices = np.asarray(prices_kw) / kw
     if certify is Certificate.AC and not ac_obstacles(problem):
-        return _search(problem, prices, reference, None, gap, node_limit, metric)
-    return _search(problem, prices, reference, calibration, gap, node_limit)
+        return _search(problem, prices, reference, None, gap, node_limit, goes_on, metric)
+    return _search(problem, prices, reference, calibration, gap, node_limit, goes_on)
 
 
 def _search(
@@ -104,6 +108,7 @@ def _search(
     calibration: Configuration | None,
     gap: float,
     node_limit: int | None,
+    goes_on: Callable[[], bool],
     metric: Relaxation | None = None,
 ) -> PricedBound:
     """One search, for the AC problem or for load currents and iron losses of a configuration; prices in pu."""
@@ -144,8 +149,8 @@ def _search(
     for stage in [*ladder, max(gap, PROOF_GAP)]:
         search = DepthFirst(relaxation, to_beat, stage)
         outcome = RUNNING
-        while outcome != FINISHED and search.nodes < budget:
-            outcome = search.search(budget - search.nodes, True)
+        while outcome != FINISHED and search.nodes < budget and goes_on():
+            outcome = search.search(min(search.chunk, budget - search.nodes), True)
             if search.improved is not None:
                 found[search.improved] = None
         to_beat, nodes = search.to_beat, nodes + search.nodes

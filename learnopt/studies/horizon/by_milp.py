@@ -16,6 +16,7 @@ from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.engine import MilpEngine
 from learnopt.engines.milp.results import solve_periods
 from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, Ints, Result, Status
+from learnopt.network.result import relative_gap
 from learnopt.studies.horizon.bound import Prices, best_at, find_prices
 from learnopt.studies.horizon.devices import Candidate
 from learnopt.studies.horizon.pool import Pool
@@ -44,11 +45,10 @@ class MilpProofs:
 
     def step(self, t: int, start: Configuration | None) -> StepRecord:
         """The best configuration and settings of one step, to a tenth of the gap asked for."""
-        left = None
-        if math.isfinite(self.work.limit):  # every step gets its share, so that each has a bound
-            left = max(self.work.left / (self.problem.n_steps - t), 0.05)
-        nodes = self.work.nodes_left(1 / (self.problem.n_steps - t))
-        options = SolveOptions(gap=min(max(0.1 * self.gap, 1e-4), 1e-3), time_limit=left, node_limit=nodes)
+        share = 1 / (self.problem.n_steps - t)  # every step gets its share, so that each has a bound
+        left, patience = self.work.seconds(share), self.work.patient(share)
+        gap, nodes = min(max(0.1 * self.gap, 1e-4), 1e-3), self.work.nodes_left(share)
+        options = SolveOptions(gap=gap, time_limit=left, node_limit=nodes, patience=patience)
         result = MilpEngine().solve(self.problem.steps[t], options, start)
         self.work.count(result)
         found = () if result.configuration is None else (result.configuration,)
@@ -87,12 +87,14 @@ class MilpProofs:
         prices: Prices | None = None
         first = work.rounds
         priced = problem.switching_cost > 0 or problem.max_operations is not None
-        with work.watch.stage("bound"):
+        with work.stage("bound"):
             while priced and work.rounds < first + PRICED_ROUNDS and not work.late:
                 path = pool.best()
                 if path is None or proven.ac_kwh >= pool.objective_kwh(path) * (1 - gap):
                     break
-                prices = find_prices(pool, prices)
+                if work.content(relative_gap(pool.objective_kwh(path), proven.ac_kwh)):
+                    break
+                prices = find_prices(pool, prices, work)
                 total, found = self._priced(pool, prices, gap)
                 work.rounds += 1
                 proven = proven.with_ac(total)
@@ -115,9 +117,9 @@ class MilpProofs:
             work.report(f"bound, round {work.rounds + 1}", t, problem.n_steps)
             priced = Coupled(problem.alone(t), prices=prices.by_step[t : t + 1])
             start = Plan((pool.configurations[reference[t]],), pool.settings_at(int(reference[t]), t))
-            left = None if math.isinf(work.limit) else max(work.left, 0.05)
-            nodes = work.nodes_left(1 / (problem.n_steps - t))
-            options = SolveOptions(gap=max(0.3 * gap, 1e-4), time_limit=left, node_limit=nodes)
+            share = 1 / (problem.n_steps - t)
+            left, patience, nodes = work.seconds(share), work.patient(share), work.nodes_left(share)
+            options = SolveOptions(gap=max(0.3 * gap, 1e-4), time_limit=left, node_limit=nodes, patience=patience)
             result = solve_periods(priced, options, start, self.ac_kw[t : t + 1])
             work.count(result)
             total += result.bound_kwh if result.proven else -math.inf

@@ -24,6 +24,8 @@ LOOK_AHEAD_SHARE = 0.1
 """Share of the nodes left for one window."""
 STATIC_SHARE = 0.3
 """Share of the limits for the best single configuration."""
+STEPS_SHARE = 0.5
+"""Share of the time left for what is found out about all steps alone, or about all windows."""
 
 
 class TreeProofs:
@@ -52,14 +54,14 @@ class TreeProofs:
     def step(self, t: int, start: Configuration | None) -> StepRecord:
         """The best configurations of one step, proven to the end where that is quick."""
         step, net = self.problem.steps[t], self.problem.network
-        share = 1 / (self.problem.n_steps - t)  # every step gets its share of the nodes, so that each has a bound
+        share = 1 / (self.problem.n_steps - t)  # every step gets its share of time and nodes, so that each has a bound
         if self.loose:
             quick = max(int(LOOSE_WORK / (net.n_bus * max(net.n_loops, 1))), LEAST_NODES)
-            result = self._solve(step, start, 1, self.work.nodes_left(share, quick), gap=self.gap)
+            result = self._solve(step, start, 1, self.work.nodes_left(share, quick), STEPS_SHARE * share, self.gap)
             if result.configuration is None and result.status is not Status.INFEASIBLE:
-                result = self._solve(step, start, 1, self.work.nodes_left(share), gap=self.gap)
+                result = self._solve(step, start, 1, self.work.nodes_left(share), STEPS_SHARE * share, self.gap)
         else:
-            result = self._solve(step, start, self.k_best, self.work.nodes_left(share))
+            result = self._solve(step, start, self.k_best, self.work.nodes_left(share), STEPS_SHARE * share)
         found = [] if result.configuration is None else [result.configuration]
         found += [a.configuration for a in result.alternatives if a.configuration not in found]
         return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
@@ -75,15 +77,15 @@ class TreeProofs:
         """Best single configuration of all steps, the cost of switching to it included; a candidate too."""
         path = pool.best()
         start = None if path is None else pool.configurations[int(np.bincount(path).argmax())]
-        nodes, seconds = self.work.nodes_left(STATIC_SHARE), STATIC_SHARE * self.work.limit
-        result = self._solve(self.problem.together, start, 1, nodes, seconds)
+        result = self._solve(self.problem.together, start, 1, self.work.nodes_left(STATIC_SHARE), STATIC_SHARE)
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known=self.problem.n_steps)
         return result
 
     def look_ahead(self, pool: Pool, ahead: HorizonProblem, state: Configuration, known: int) -> None:
         """The best single configuration of a window is a candidate too."""
-        result = self._solve(ahead.together, state, 1, self.work.nodes_left(LOOK_AHEAD_SHARE))
+        share = STEPS_SHARE / (self.problem.n_steps + ahead.n_steps - 1 - known)
+        result = self._solve(ahead.together, state, 1, self.work.nodes_left(LOOK_AHEAD_SHARE), share)
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known)
 
@@ -116,12 +118,12 @@ class TreeProofs:
         start: Configuration | None,
         k_best: int,
         nodes: int | None,
-        seconds: float = math.inf,
+        share: float,
         gap: float | None = None,
     ) -> Result:
-        left = max(min(seconds, self.work.left), 1e-3)
-        limit = left if math.isfinite(left) else None
-        options = SolveOptions(certify=self.certificate, time_limit=limit, node_limit=nodes, gap=gap)
+        """One search, with this share of the time left."""
+        limit, patience = self.work.seconds(share), self.work.patient(share)
+        options = SolveOptions(self.certificate, gap, limit, nodes, patience=patience)
         result = TreeSearchEngine(k_best=k_best).solve(problem, options, start)
         self.work.count(result)
         return result

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+from learnopt.engines import Patience
 from learnopt.errors import DataError
 from learnopt.network import Configuration, HorizonProblem
 from learnopt.network.held import held_in_words
@@ -18,12 +19,14 @@ from learnopt.studies.horizon.run import Proofs, Run, Suggest
 from learnopt.studies.horizon.store import HorizonFolder
 from learnopt.studies.horizon.work import Progress, Work
 
+DEFAULT_GAP = 1e-3
+
 
 def plan_horizon(
     problem: HorizonProblem,
     *,
     window: int | None = None,
-    gap: float = 1e-3,
+    gap: float = DEFAULT_GAP,
     time_limit: float | None = None,
     node_limit: int | None = None,
     k_best: int = 4,
@@ -31,6 +34,7 @@ def plan_horizon(
     milp: bool = False,
     suggest: Suggest | None = None,
     progress: Progress | None = None,
+    patience: Patience | None = None,
 ) -> HorizonPlan:
     """Plan a horizon.
 
@@ -63,6 +67,10 @@ def plan_horizon(
         windows.
     suggest
         Gives configurations worth trying for the problem of a step, the best first: starts and candidates.
+    patience
+        When to be content with a larger gap, and after twice its seconds with any; None = never.
+
+    Ctrl-C returns the plan known by then once the steps are proven; before it is raised.
 
     Raises
     ------
@@ -84,7 +92,7 @@ def plan_horizon(
         raise DataError("horizon", bad)
     kept = None if out is None else HorizonFolder(out, problem, k_best)
     limit = math.inf if time_limit is None else time_limit
-    work = Work(limit, node_limit=node_limit)
+    work = Work(limit, node_limit=node_limit, patience=patience)
     if progress is not None:
         work.report = progress
     window = None if window == problem.n_steps else window

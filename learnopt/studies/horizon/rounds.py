@@ -13,6 +13,7 @@ import numpy as np
 from learnopt.engines.tree.priced import priced_bound
 from learnopt.engines.tree.relaxation import Relaxation
 from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, ReconfigurationProblem
+from learnopt.network.result import relative_gap
 from learnopt.network.topology import maximum_spanning_tree
 from learnopt.studies.horizon.bound import Prices, best_at, find_prices
 from learnopt.studies.horizon.devices import Candidate
@@ -75,7 +76,7 @@ class Rounds:
         finest = (LOOSE_SHARE if self.loose else FINE_SHARE) * gap
         coarse = max(COARSE, finest) if self.loose else COARSE
         first = work.rounds
-        while work.rounds < first + ROUNDS and not work.late:
+        while work.rounds < first + ROUNDS:
             path = pool.best()
             if path is None:
                 break
@@ -84,13 +85,17 @@ class Rounds:
             if certificate is Certificate.MODEL:
                 proven = proven.with_model(_sum_of_model(self.problem, records, plan), plan)
             best = proven.of(certificate)
-            if best >= objective * (1 - gap):
+            if best >= objective * (1 - gap) or work.late or work.content(relative_gap(objective, best)):
                 break
-            prices = self._prices = find_prices(pool, self._prices)
             # Far from the gap asked for, rough proofs do.
             if math.isfinite(best) and objective > 0:
                 coarse = min(coarse, max(finest, PROGRESS_SHARE * (1 - best / objective)))
-            value, found = self._round(pool, prices, plan, certificate, coarse)
+            try:
+                prices = self._prices = find_prices(pool, self._prices, work)
+                value, found = self._round(pool, prices, plan, certificate, coarse)
+            except KeyboardInterrupt:
+                work.interrupt()
+                break
             proven = proven.with_ac(value) if certificate is Certificate.AC else proven.with_model(value, plan)
             if self.loose and certificate is Certificate.AC and proven.ac_kwh < USEFUL_SHARE * objective:
                 break  # the bound of the model is told first: more rounds of a dear one help nobody
@@ -122,6 +127,7 @@ class Rounds:
                 gap=gap,
                 metric=metric,
                 node_limit=work.nodes_left(),
+                goes_on=lambda: not work.late,
             )
             self._metrics[t] = priced.metric or metric
             work.nodes += max(priced.nodes, 1)

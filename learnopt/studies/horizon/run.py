@@ -90,9 +90,9 @@ class Run:
 
     def plan(self, window: int | None) -> HorizonPlan:
         """The plan, each step decided with ``window`` steps known; None = all."""
-        stage = self.work.watch.stage
+        stage = self.work.stage
         one_model = self.milp and window is None
-        with stage("steps"):
+        with self.work.watch.stage("steps"):
             records = self._steps()
             failed = [t for t, record in enumerate(records) if not record.configurations]
             if not failed:
@@ -101,11 +101,14 @@ class Run:
         if failed:
             return verdict.on_failed_steps(records, failed)
         self.proven = self.proofs.of_steps(records)
+        self.work.answers = True
+        static: Result | None = None
         with stage("static"):
             static = self.proofs.static(self.pool)
         # One model of all steps brings its own bound: the sum of those of the steps is enough before it.
         self._bound(records, 1.0 if one_model else self.gap)
         if one_model:
+            nothing: str | None = None
             with stage("milp"):
                 nothing = self._together()
             if nothing is not None:
@@ -114,14 +117,14 @@ class Run:
                 self._bound(records, self.gap)
         path = self.pool.best()
         if window is not None:
-            with stage("rolling"):
+            with self.work.watch.stage("rolling"):
                 path = self._rolling(window)
         if path is None:
             return verdict.without_plan(
                 Status.NO_SOLUTION,
                 "No sequence of the candidates found respects the caps on operations; none is proven not to exist.",
             )
-        with stage("judge"):
+        with self.work.watch.stage("judge"):
             return verdict.on_plan(path, records, self.proofs.ac_kw, static, self.proven)
 
     def _steps(self) -> list[StepRecord]:
@@ -190,8 +193,10 @@ class Run:
         """One model of all steps, or of a window: its share of the time there is for them."""
         from learnopt.engines.milp.results import solve_periods  # loads Pyomo and HiGHS
 
-        left = None if math.isinf(self.work.limit) else max(share * MODEL_SHARE * self.work.left, 0.05)
-        options = SolveOptions(gap=self.gap, time_limit=left, node_limit=self.work.nodes_left(share * MODEL_SHARE))
+        share, work = share * MODEL_SHARE, self.work
+        options = SolveOptions(
+            None, self.gap, work.seconds(share), work.nodes_left(share), patience=work.patient(share)
+        )
         result = solve_periods(Coupled(problem), options, start, bounds_kw)
         self.work.count(result)
         return result

@@ -19,6 +19,7 @@ from learnopt.network import (
     Result,
     Status,
 )
+from learnopt.network.result import relative_gap
 from learnopt.physics import evaluate, evaluate_as_it_is
 from learnopt.studies.horizon.pool import Pool
 from learnopt.studies.horizon.problem import HorizonPlan
@@ -48,7 +49,7 @@ class Verdict:
         path: Ints,
         records: list[StepRecord],
         ac_kw: Floats,
-        static: Result,
+        static: Result | None,
         proven: Proven,
     ) -> HorizonPlan:
         """The answer with a plan.
@@ -62,7 +63,7 @@ class Verdict:
         ac_kw
             AC bounds of the loss of each step [kW], NaN where there is none, shape (n_step,).
         static
-            The best single configuration of all steps.
+            The best single configuration of all steps; None where nobody waited for it.
         proven
             Bounds of every plan.
         """
@@ -114,22 +115,34 @@ class Verdict:
         own = proven.held == plan.configurations
         speaks = certificate is Certificate.AC or own
         settled = known and speaks and objective - bound <= max(self.gap, AGREEMENT) * objective + PICOWATT
+        gap = relative_gap(objective, bound) if known else math.inf
         of_steps = [math.nan if r.bound_kw is None else r.bound_kw for r in records]
         return replace(
             plan,
-            status=Status.OPTIMAL if settled else Status.FEASIBLE,
+            status=Status.OPTIMAL if settled else self._unsettled,
             certificate=certificate,
-            message=" ".join(filter(None, [doubt, self._message(settled, certificate, speaks)])),
+            message=" ".join(filter(None, [doubt, self._message(settled, certificate, speaks, gap)])),
             dual_bound_kwh=bound if known else None,
             ac_bound_kwh=min(proven.ac_kwh, objective) if math.isfinite(proven.ac_kwh) else None,
             model_bound_kwh=min(proven.model_kwh, objective) if own and math.isfinite(proven.model_kwh) else None,
             step_bound_kw=ac_kw if certificate is Certificate.AC else np.array(of_steps),
         )
 
-    def _beside(self, plan: HorizonPlan, static: Result) -> HorizonPlan:
+    @property
+    def _unsettled(self) -> Status:
+        return Status.INTERRUPTED if self.work.interrupted else Status.FEASIBLE
+
+    def _beside(self, plan: HorizonPlan, static: Result | None) -> HorizonPlan:
         """A plan with what it is compared to: no switching at all, and one configuration for all steps."""
         hours = float(self.problem.hours.sum())
         normal = evaluate_as_it_is(self.problem.together.replace(max_operations=None), self.problem.initial)
+        plan = replace(
+            plan,
+            normal_kwh=normal.loss_kw * hours if normal.feasible else None,
+            normal_violations=sum(not e.feasible for e in normal.situations),
+        )
+        if static is None:
+            return plan
         counts = plan.certificate is not Certificate.AC or static.certificate is Certificate.AC
 
         def kwh(kw: float | None) -> float | None:
@@ -137,8 +150,6 @@ class Verdict:
 
         return replace(
             plan,
-            normal_kwh=normal.loss_kw * hours if normal.feasible else None,
-            normal_violations=sum(not e.feasible for e in normal.situations),
             static=static.configuration,
             static_kwh=kwh(static.loss_kw),
             static_objective_kwh=kwh(static.objective_kw),
@@ -178,14 +189,14 @@ class Verdict:
                 return f"Nothing is proven: in step {step.scenario.name!r} {reason}."
         return ""
 
-    def _message(self, settled: bool, certificate: Certificate, speaks: bool) -> str:
+    def _message(self, settled: bool, certificate: Certificate, speaks: bool, gap: float) -> str:
         sentences = []
         if self.window is not None:
             sentences.append(
                 f"Each step was decided with {self.window} steps known; the bound is that of full knowledge."
             )
-        elif not settled and self.work.late:
-            sentences.append(self.work.reached)
+        elif not settled and (self.work.late or self.work.contented):
+            sentences.append(self.work.reached(gap))
         elif not settled:
             sentences.append("The bound stopped rising before the gap was reached.")
         if certificate is Certificate.MODEL:

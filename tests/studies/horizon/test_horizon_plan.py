@@ -23,6 +23,7 @@ from learnopt.studies.horizon.bound import find_prices
 from learnopt.studies.horizon.devices import Candidate
 from learnopt.studies.horizon.path import cheapest_path, operations_of
 from learnopt.studies.horizon.pool import Pool
+from learnopt.studies.horizon.work import Work
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -118,7 +119,7 @@ def test_prices_bound_every_sequence(seed: int) -> None:
     best, _ = brute_force(problem)
     pool = Pool(problem)
     pool.add(map(Candidate, all_configurations(problem.steps[-1])), known=0)
-    prices = find_prices(pool)
+    prices = find_prices(pool, None, Work(math.inf))
     limit = problem.switching_cost + prices.mu
     assert np.abs(prices.multipliers).max() <= limit * (1 + 1e-12)
     assert not prices.multipliers[-1].any()
