@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.io import Loaded, Profiles, SourceTool, load_with_source, read_scenarios
+from learnopt.io import Loaded, Profiles, SourceTool, load_with_source, loaded_network, read_scenarios
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.learned.choice import engine_of
 from learnopt.network import (
@@ -238,13 +238,19 @@ def load(source: str | Path, accept_differences: bool = False, hour: float | Non
 
 def read_file(source: str | Path, accept_differences: bool = False, hour: float | None = None) -> Imported:
     """What :func:`load` reads, with what answers have to say of it."""
-    imported = reconcile(load_with_source(source, hour), accept_differences)
+    return _remembered(reconcile(load_with_source(source, hour), accept_differences))
+
+
+def _remembered(imported: Imported) -> Imported:
+    """The same, to be found again by its network."""
     _read[imported.network] = imported.notes, imported.loaded.source, imported.origin
     return imported
 
 
 def as_read(network: Network) -> Imported:
     """A network with the tool and the origin of the file that it was read from; with neither where it is of no file."""
+    if network.phases is not None and network not in _read:  # made or edited here: OpenDSS computes its phases
+        return _remembered(reconcile(loaded_network(network)))
     notes, source, origin = _read.get(network, ((), None, Origin()))
     return Imported(Loaded(network, notes, source), origin)
 

@@ -10,7 +10,7 @@ from learnopt.io.resources import data_root
 from learnopt.io.scenario_json import read_scenario_json, scenario_to_dict
 from learnopt.io.situations import read_profiles, read_scenarios
 from learnopt.io.source import Loaded, SourceState, SourceTool
-from learnopt.io.sources import READERS, load, load_with_notes, load_with_source, read_source
+from learnopt.io.sources import READERS, load, load_with_notes, load_with_source, loaded_network, read_source
 
 __all__ = [
     "READERS",
@@ -25,6 +25,7 @@ __all__ = [
     "load_case",
     "load_with_notes",
     "load_with_source",
+    "loaded_network",
     "network_from_dict",
     "network_to_dict",
     "read_case_json",

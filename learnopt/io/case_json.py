@@ -15,8 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from learnopt.errors import DataError
 from learnopt.io.controls_json import ControlsRecord, FileId, Number, controls_from_record, controls_to_dict
 from learnopt.io.files import read_text
+from learnopt.io.phases_json import (
+    BranchPhases,
+    PhaseLoadRecord,
+    SourcePhases,
+    load_keys,
+    phase_keys,
+    phases_of_case,
+    states_phases,
+)
 from learnopt.io.violations import FINITE, Rule, Violations, at_least_zero, positive
 from learnopt.network import Base, Controls, Device, Floats, Network
+from learnopt.network.phase_data import PhaseData
+from learnopt.network.phase_equivalent import edited_since, with_phases
 from learnopt.network.topology import merged_nodes, network_blocks
 
 _MOST_BYTES = 256 * 2**20
@@ -44,16 +55,20 @@ class BusRecord(_Record):
     customers: StrictInt | None = None
     vm_min_pu: Number | None = None
     vm_max_pu: Number | None = None
+    phases: StrictStr | None = None
 
 
-class BranchRecord(_Record):
-    """One branch of a case file; ``switchable: null`` counts as switchable, ``operation: null`` as remote."""
+class BranchRecord(_Record, BranchPhases):
+    """One branch of a case file; ``switchable: null`` counts as switchable, ``operation: null`` as remote.
+
+    Impedances are required, as ``r_ohm`` and ``x_ohm`` or as matrices of its phases.
+    """
 
     id: FileId
     from_: FileId = Field(alias="from")
     to: FileId
-    r_ohm: Number
-    x_ohm: Number
+    r_ohm: Number | None = None
+    x_ohm: Number | None = None
     normally_open: StrictBool = False
     switchable: StrictBool | None = None
     ampacity_a: Number | None = None
@@ -72,7 +87,7 @@ class VoltageLimitsRecord(_Record):
     vmax_pu: Number | None = None
 
 
-class SubstationRecord(_Record):
+class SubstationRecord(_Record, SourcePhases):
     """Voltage and rating of one substation."""
 
     v_pu: Number = 1.0
@@ -105,6 +120,8 @@ class CaseRecord(ControlsRecord):
     voltage_limits: VoltageLimitsRecord | None = None
     substation_data: dict[str, SubstationRecord] | None = None
     devices: tuple[DeviceRecord, ...] = ()
+    loads: tuple[PhaseLoadRecord, ...] = ()
+    generation: tuple[PhaseLoadRecord, ...] = ()
 
 
 def describe_validation_error(error: ValidationError, raw: Any) -> list[str]:
@@ -188,15 +205,17 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
         wrong.numbers(bus, f"bus {bus.id!r}", _BUS)
         if bus.customers is not None and bus.customers < 0:
             wrong.add(f"bus {bus.id!r}: customers = {bus.customers} must be >= 0")
-    for branch in case.branches:
-        _check_branch(branch, buses, wrong)
+    for k, branch in enumerate(case.branches):
+        _check_branch(branch, f"branches[{k}]", buses, wrong)
     lowest, highest = _voltage_limits(case, wrong)
     _check_substations(case, wrong)
     base = Base(v_base=case.base_kv)
     controls = controls_from_record(case, buses, {str(b.id): e for e, b in enumerate(case.branches)}, base, wrong)
     _check_devices(case, wrong)
     wrong.stop()
-    network = _build(case, base, buses, lowest, highest, controls)
+    phases = phases_of_case(case, buses, wrong) if states_phases(case) else None
+    wrong.stop()
+    network = _build(case, base, buses, lowest, highest, controls, phases)
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
         names = ", ".join(repr(network.bus_ids[k]) for k in islanded[:10]) + (" ..." if len(islanded) > 10 else "")
@@ -217,8 +236,11 @@ def _check_ids(case: CaseRecord, buses: Mapping[str, int], wrong: Violations) ->
         wrong.known(substation, buses, "substation", "is not a bus")
 
 
-def _check_branch(branch: BranchRecord, buses: Mapping[str, int], wrong: Violations) -> None:
+def _check_branch(branch: BranchRecord, place: str, buses: Mapping[str, int], wrong: Violations) -> None:
     what = f"branch {branch.id!r}"
+    if branch.r_matrix_ohm is None and branch.x_matrix_ohm is None:
+        for key in ("r_ohm", "x_ohm"):
+            wrong.require(getattr(branch, key) is not None, f"{place}.{key} (id {branch.id!r}) is missing")
     wrong.known(branch.from_, buses, f"{what}: from =", "is not a bus")
     wrong.known(branch.to, buses, f"{what}: to =", "is not a bus")
     wrong.require(branch.from_ != branch.to, f"{what}: from and to are both {branch.to!r}")
@@ -290,18 +312,21 @@ def _build(
     lowest: list[float | None],
     highest: list[float | None],
     controls: Controls,
+    phases: PhaseData | None,
 ) -> Network:
     """The network of a case without faults."""
     buses, branches = case.buses, case.branches
+    share = [1.0] * len(branches) if phases is None else [len(one.phases) / 3 for one in phases.branches]
+    rated = [None if b.ampacity_a is None else b.ampacity_a * part for b, part in zip(branches, share, strict=True)]
     kv = np.array([case.base_kv if b.kv is None else b.kv for b in buses])
     from_bus = np.array([index[str(b.from_)] for b in branches], dtype=np.int64)
     z_base = kv[from_bus] ** 2 / base.s_base
     i_base = base.i_base * base.v_base / kv[from_bus]
     data = case.substation_data or {}
-    rated = [data.get(str(s), SubstationRecord()) for s in case.substations]
+    stations = [data.get(str(s), SubstationRecord()) for s in case.substations]
     located = [(b.x, b.y) for b in buses if b.x is not None and b.y is not None]
     counted = any(b.customers is not None for b in buses)
-    return Network(
+    network = Network(
         name=case.name,
         title=case.title,
         source=case.source,
@@ -315,14 +340,14 @@ def _build(
         r=_per_unit((b.r_ohm for b in branches), z_base),
         x=_per_unit((b.x_ohm for b in branches), z_base),
         b=_per_unit((b.b_us for b in branches), 1e6 / z_base),
-        i_max=_per_unit((b.ampacity_a for b in branches), i_base, math.inf),
+        i_max=_per_unit(rated, i_base, math.inf),
         switchable=np.array([b.switchable is not False for b in branches], dtype=bool),
         normally_open=np.array([b.normally_open for b in branches], dtype=bool),
         substations=np.array([index[str(s)] for s in case.substations], dtype=np.int64),
-        substation_vm=_per_unit(r.v_pu for r in rated),
-        substation_va=np.radians([r.va_deg for r in rated]),
-        substation_s_min=_per_unit((r.s_min_kva for r in rated), base.kw),
-        substation_s_max=_per_unit((r.s_max_kva for r in rated), base.kw, math.inf),
+        substation_vm=_per_unit(s.v_pu for s in stations),
+        substation_va=np.radians([s.va_deg for s in stations]),
+        substation_s_min=_per_unit((s.s_min_kva for s in stations), base.kw),
+        substation_s_max=_per_unit((s.s_max_kva for s in stations), base.kw, math.inf),
         vm_min=_per_unit(lowest),
         vm_max=_per_unit(highest, absent=math.inf),
         g=_per_unit((b.g_us for b in branches), 1e6 / z_base),
@@ -343,6 +368,7 @@ def _build(
             Device(d.id, d.name, d.branch, d.bus, d.operation == "manual", not d.normally_open) for d in case.devices
         ),
     )
+    return network if phases is None else with_phases(network, phases)
 
 
 def network_from_dict(raw: Any, subject: str) -> Network:
@@ -421,7 +447,18 @@ def case_from_json(raw: Any, subject: str) -> Network:
 
 
 def network_to_dict(network: Network) -> dict[str, Any]:
-    """The case file of a network: reading it back gives the same network to rounding (1e-12 relative)."""
+    """The case file of a network: reading it back gives the same network to rounding (1e-12 relative).
+
+    Raises
+    ------
+    DataError
+        For a network with phases whose loads or branches were changed without them.
+    """
+    if changed := edited_since(network):
+        raise DataError(
+            network.name,
+            [f"{', '.join(changed)} were changed without its phases: change network.phases, or set it to None"],
+        )
     base = network.base
     z_base = network.branch_kv**2 / base.s_base
 
@@ -434,12 +471,20 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         for key, limit in (("vm_min_pu", network.vm_min), ("vm_max_pu", network.vm_max))
     }
 
-    def bus_extras(k: int) -> dict[str, Any]:
-        extras: dict[str, Any] = {}
+    own_buses, own_branches, own_sources = ([], [], []) if network.phases is None else phase_keys(network)
+
+    def bus_power(k: int) -> dict[str, Any]:
+        if network.phases is not None:  # all that is drawn and fed is in the lists of loads and generation
+            return own_buses[k]
+        extras = {"p_kw": si(network.p_load[k], base.kw), "q_kvar": si(network.q_load[k], base.kw)}
         if network.g_shunt[k] or network.b_shunt[k]:
-            extras = {"shunt_p_kw": si(network.g_shunt[k], base.kw), "shunt_q_kvar": si(-network.b_shunt[k], base.kw)}
+            extras |= {"shunt_p_kw": si(network.g_shunt[k], base.kw), "shunt_q_kvar": si(-network.b_shunt[k], base.kw)}
         if network.p_fed[k] or network.q_fed[k]:
             extras |= {"p_gen_kw": si(network.p_fed[k], base.kw), "q_gen_kvar": si(network.q_fed[k], base.kw)}
+        return extras
+
+    def bus_extras(k: int) -> dict[str, Any]:
+        extras: dict[str, Any] = {}
         if network.kv[k] != base.v_base:
             extras["kv"] = float(network.kv[k])
         if network.bus_names[k]:
@@ -453,14 +498,34 @@ def network_to_dict(network: Network) -> dict[str, Any]:
                 extras[key] = float(limit[k])
         return extras
 
+    def branch_impedance(e: int) -> dict[str, Any]:
+        if network.phases is not None:
+            return own_branches[e]
+        return {
+            "r_ohm": si(network.r[e], z_base[e]),
+            "x_ohm": si(network.x[e], z_base[e]),
+            "b_us": si(network.b[e], 1e6 / z_base[e]),
+        }
+
+    def switchable(e: int) -> bool:
+        left_open = network.phases is not None and network.normally_open[e] and network.phases.branches[e].switchable
+        return bool(network.switchable[e] or left_open)
+
+    def ampacity(e: int) -> float | None:
+        if not math.isfinite(network.i_max[e]):
+            return None
+        conductors = 3 if network.phases is None else len(network.phases.branches[e].phases)
+        return si(network.i_max[e], network.i_base[e] * 3 / conductors)
+
     def branch_extras(e: int) -> dict[str, Any]:
         extras: dict[str, Any] = {}
-        if network.g[e]:
-            extras["g_us"] = si(network.g[e], 1e6 / z_base[e])
-        if network.ratio[e] != 1 or network.b[e] < 0:
-            extras["ratio"] = float(network.ratio[e])
-        if network.shift[e]:
-            extras["shift_deg"] = si(network.shift[e], 180 / math.pi)
+        if network.phases is None:
+            if network.g[e]:
+                extras["g_us"] = si(network.g[e], 1e6 / z_base[e])
+            if network.ratio[e] != 1 or network.b[e] < 0:
+                extras["ratio"] = float(network.ratio[e])
+            if network.shift[e]:
+                extras["shift_deg"] = si(network.shift[e], 180 / math.pi)
         if network.branch_names[e]:
             extras["name"] = network.branch_names[e]
         if network.manual[e]:
@@ -473,26 +538,16 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         "source": network.source,
         "base_kv": base.v_base,
         "substations": [network.bus_ids[k] for k in network.substations],
-        "buses": [
-            {
-                "id": bus,
-                "p_kw": si(network.p_load[k], base.kw),
-                "q_kvar": si(network.q_load[k], base.kw),
-                **bus_extras(k),
-            }
-            for k, bus in enumerate(network.bus_ids)
-        ],
+        "buses": [{"id": bus, **bus_power(k), **bus_extras(k)} for k, bus in enumerate(network.bus_ids)],
         "branches": [
             {
                 "id": branch,
                 "from": network.bus_ids[network.from_bus[e]],
                 "to": network.bus_ids[network.to_bus[e]],
-                "r_ohm": si(network.r[e], z_base[e]),
-                "x_ohm": si(network.x[e], z_base[e]),
-                "b_us": si(network.b[e], 1e6 / z_base[e]),
+                **branch_impedance(e),
                 "normally_open": bool(network.normally_open[e]),
-                "switchable": bool(network.switchable[e]),
-                "ampacity_a": si(network.i_max[e], network.i_base[e]) if math.isfinite(network.i_max[e]) else None,
+                "switchable": switchable(e),
+                "ampacity_a": ampacity(e),
                 **branch_extras(e),
             }
             for e, branch in enumerate(network.branch_ids)
@@ -508,9 +563,12 @@ def network_to_dict(network: Network) -> dict[str, Any]:
             "s_max_kva": si(network.substation_s_max[s], base.kw)
             if math.isfinite(network.substation_s_max[s])
             else None,
+            **(own_sources[s] if own_sources else {}),
         }
         for s, k in enumerate(network.substations)
     }
     if network.devices:
         case["devices"] = [device_record(device) for device in network.devices]
+    if network.phases is not None:
+        case |= load_keys(network)
     return case | controls_to_dict(network)

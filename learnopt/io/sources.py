@@ -15,6 +15,42 @@ from learnopt.io.unread import unread_keys
 from learnopt.network import Network
 from learnopt.network.parallel import keep_parallel
 
+
+def loaded_network(network: Network, notes: tuple[str, ...] = ()) -> Loaded:
+    """A network that was read or made, with OpenDSS as the tool of its phases where it states phases that differ."""
+    phases = network.phases
+    if phases is None:
+        return Loaded(network, notes)
+    from learnopt.io.opendss.branches import LEFT_OUT
+
+    names = [str(branch) for branch in network.branch_ids]
+    uncoupled = [name for name, one in zip(names, phases.branches, strict=True) if one.uncoupled]
+    if uncoupled:
+        notes += (
+            f"no mutual impedance between the phases of {len(uncoupled)} lines, since neither r0_ohm, x0_ohm nor a "
+            f"matrix states one: {_some(uncoupled)}",
+        )
+    left_open = phases.ties(network.normally_open)
+    if left_open:
+        notes += (
+            f"{LEFT_OUT}, a balanced network would feed three phases through them: "
+            + ", ".join(names[e] for e in left_open),
+        )
+    if phases.balanced:
+        return Loaded(network, notes)
+    from learnopt.io.opendss.exported import ExportedTool
+
+    why = (
+        f"imbalance: {phases.imbalance(names)}; the loss of the balanced network differs from that of all phases for "
+        "this reason"
+    )
+    return Loaded(network, (*notes, why), ExportedTool(network), (why,))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
 # Every format in a function that loads its reader: nobody waits for those of other formats.
 
 
@@ -27,7 +63,7 @@ def _read_json(path: Path) -> Loaded:
         from learnopt.io.pandapower.reader import case_from_pandapower_json
 
         return case_from_pandapower_json(raw, str(path)).loaded
-    return Loaded(case_from_json(raw, str(path)), unread_keys(raw, str(path)))
+    return loaded_network(case_from_json(raw, str(path)), unread_keys(raw, str(path)))
 
 
 def _read_cim(path: Path) -> Loaded:
@@ -69,6 +105,8 @@ READERS: Mapping[str, Callable[[Path], Loaded]] = {
     ".zip": _read_cim,
 }
 """Reader of each file ending: a new format is one line here."""
+_LISTED = 5
+"""Names that a note writes out."""
 _HOURS = 8784
 """Hours of the longest year."""
 
@@ -128,7 +166,7 @@ def read_source(source: str | Path, hour: float | None = None) -> Loaded:
         "simbench:CODE and pandapower:NAME"
     )
     if is_csv_folder(path):
-        return Loaded(read_csv_folder(path), unread_tables(path))
+        return loaded_network(read_csv_folder(path), unread_tables(path))
     if path.is_dir():
         from learnopt.io.pandapower.cim import is_cim_folder
 

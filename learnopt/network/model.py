@@ -19,6 +19,7 @@ from learnopt.network.controls import Controls
 from learnopt.network.limits import HeldLimit
 from learnopt.network.lookup import named_index
 from learnopt.network.notebook import fact_table, listed
+from learnopt.network.phase_data import PhaseData
 from learnopt.network.switchgear import Device, Switchgear
 from learnopt.network.union_find import loop_closers
 from learnopt.network.units import Base
@@ -93,6 +94,8 @@ class Network:
         Generation that the nominal net load already is less of [pu], shape (n_bus,); 0 where absent or unknown.
     devices
         Switching devices that the file names, in its order; empty where it knows branches only.
+    phases
+        Of a file that states its phases: what the other fields are the balanced equivalent of. None of any other.
     """
 
     name: str
@@ -133,6 +136,7 @@ class Network:
     devices: tuple[Device, ...] = ()
     p_fed: Floats = field(default_factory=lambda: _ABSENT)
     q_fed: Floats = field(default_factory=lambda: _ABSENT)
+    phases: PhaseData | None = None
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch

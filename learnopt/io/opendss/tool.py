@@ -47,6 +47,8 @@ class OpenDSSTool:
     """
 
     name = "OpenDSS"
+    own_sources = True
+    """The network has the impedances of the sources as branches, whose loss counts."""
 
     def __init__(self, path: Path, hour: float | None = None, root: Path | None = None) -> None:
         self._path, self._hour, self._root = path, hour, root
@@ -83,7 +85,7 @@ class OpenDSSTool:
                 dss.Solution.Solve()
                 if not dss.Solution.Converged():
                     return SourceState.failed(self.name, "its power flow does not converge")
-                return _measured(dss, network)
+                return _measured(dss, network, self.own_sources)
         except (DataError, UnsupportedError) as error:
             return SourceState.failed(self.name, " ".join(str(error).split()))
 
@@ -136,7 +138,7 @@ def tap_windings(
         return dict(windings(dss, network, settings))
 
 
-def _measured(dss: Any, network: Network) -> SourceState:
+def _measured(dss: Any, network: Network, own_sources: bool) -> SourceState:
     load = generation = 0.0
     for _ in each(dss.Loads):
         load += float(dss.CktElement.TotalPowers()[0])
@@ -157,7 +159,7 @@ def _measured(dss: Any, network: Network) -> SourceState:
     loss = dss.Circuit.Losses()[0] / 1e3 - shunts
     heads = {}
     for name in each(dss.Vsources):
-        inside = source_loss(dss)
+        inside = source_loss(dss) if own_sources else 0.0
         loss += inside
         heads[f"vsource.{name}"] = inside - float(dss.CktElement.TotalPowers()[0])
     known = {str(network.bus_ids[k]) for k in network.substations}
