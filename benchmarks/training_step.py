@@ -28,6 +28,7 @@ from learnopt.learning.features import extract
 from learnopt.learning.likelihood import batch_arrays, negative_log_likelihood
 from learnopt.learning.model import ModelConfig, build_model
 from learnopt.learning.packed import PackedFeeders
+from learnopt.learning.pyg import graph_data
 from learnopt.learning.spanning_tree import log_partition_batch
 
 REPEATS = 15
@@ -74,8 +75,9 @@ def main() -> int:
     def gradient(batch: Batch) -> Tensor:
         return torch.autograd.grad((negative_log_likelihood(batch, theta) / batch.n_loops).mean(), theta)[0]
 
+    graphs = [graph_data(feeders[k]) for k in chosen]
     parts: dict[str, Callable[[], object]] = {
-        "before: collate single graphs": lambda: Batch.from_data_list([feeders[k] for k in chosen]).to(device),
+        "before: collate single graphs": lambda: Batch.from_data_list(graphs).to(device),
         "before: trees, once more log Z": lambda: log_partition_batch(
             *batch_arrays(compiled), theta.detach().cpu().numpy()
         ),

@@ -126,11 +126,11 @@ LEARNING = ("torch", "torch_geometric", "lightning", "mlflow", "sklearn", "safet
 
 
 PROFILES = ("pyarrow",)
-"""Packages that load profiles and datasets need: the lightest install goes without."""
+"""Packages that load profiles and datasets need: a light install goes without until it is asked for these."""
 
 
 def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedError:
-    """The error of a light install that is asked for what learns.
+    """The error of a light install that is asked for what learns, or for a load profile.
 
     Parameters
     ----------
@@ -147,7 +147,8 @@ def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedErro
     package = (missing.name or "").partition(".")[0]
     if package not in (*LEARNING, *PROFILES):
         raise missing
-    how = "pip install learnopt adds what is missing"
+    everything = "pip install learnopt adds what is missing"
+    how = f"pip install {package} (or everything: pip install learnopt)" if package in PROFILES else everything
     return UnsupportedError(f"{wish} needs {package}, which is not installed: {how}")
 
 

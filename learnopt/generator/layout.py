@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import Delaunay
 
 from learnopt.network import Floats, Ints
 from learnopt.network.topology import DisjointSets
@@ -113,6 +112,8 @@ def _random_mesh(
     """Corners and edges of a connected planar graph with ``n_loops`` loops; None where the corners are too few."""
     points = _corners(n_corner, n_substation, flat, rng)
     if n_corner > 3:
+        from scipy.spatial import Delaunay  # takes long to load: only where a feeder is drawn
+
         simplices = Delaunay(points).simplices
         pairs = np.sort(np.concatenate([simplices[:, [0, 1]], simplices[:, [1, 2]], simplices[:, [0, 2]]]), axis=1)
         pairs = np.unique(pairs, axis=0).astype(np.int64)

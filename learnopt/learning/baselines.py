@@ -179,7 +179,7 @@ class BoostedTrees(Baseline):
         if not data:
             raise DataError("training pairs", ["no training pair has a switch to decide"])
         rows = np.concatenate([feeder.edge_attr.numpy() for feeder in data])
-        self._classifier.fit(rows, np.concatenate([feeder.closed.numpy() for feeder in data]))
+        self._classifier.fit(rows, np.concatenate([feeder.label.numpy() for feeder in data]))
         self._fitted = True
 
     def predict(self, problem: ReconfigurationProblem) -> Configuration:

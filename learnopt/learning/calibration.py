@@ -31,9 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.stats import beta
-from sklearn.calibration import calibration_curve
+from scipy.special import betaincinv
 
 from learnopt.errors import DataError
 from learnopt.learning.confidence import Confidence
@@ -76,6 +74,8 @@ class Reliability:
         """Reliability with bins of equal width."""
         if not len(p_closed):
             return cls(np.zeros(0), np.zeros(0), np.zeros(0))
+        from sklearn.calibration import calibration_curve  # takes long to load: not for who asks a model
+
         observed, predicted = calibration_curve(closed, np.clip(p_closed, 0, 1), n_bins=n_bins)
         edges = np.linspace(0.0, 1.0, n_bins + 1)
         count = np.bincount(np.searchsorted(edges[1:-1], p_closed), minlength=n_bins)
@@ -121,6 +121,8 @@ class Calibration:
 
 def fit_temperature(predictions: Sequence[Prediction], labels: Sequence[Configuration]) -> float:
     """Temperature of largest likelihood per loop, relative to that of the predictions; members count like instances."""
+    from scipy.optimize import minimize_scalar  # likewise
+
     decided = [
         (p.graph, trees, y)
         for p, y in zip(predictions, labels, strict=True)
@@ -177,7 +179,7 @@ def risk_quantile(mistakes: Sequence[float], feeders: Sequence[str], tau: float,
     worst = np.asarray(mistakes, dtype=float)
     _, feeder, size = np.unique(np.asarray(feeders), return_inverse=True, return_counts=True)
     lost = np.ceil(np.sum((worst >= tau) / size[feeder]) - _TOLERANCE)
-    return float(beta.ppf(level, lost + 1, len(size) - lost)) if lost < len(size) else 1.0
+    return float(betaincinv(lost + 1, len(size) - lost, level)) if lost < len(size) else 1.0
 
 
 def calibrate(

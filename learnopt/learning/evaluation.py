@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from learnopt.errors import DataError
 from learnopt.learning.calibration import reliability
@@ -196,7 +196,7 @@ def _fixing(
         coverage=fixed / free if free else 0.0,
         risk=wrong / fixed if fixed else 0.0,
         failure_rate=failures / n,
-        failure_low=float(beta.ppf(0.025, failures, n - failures + 1)) if failures else 0.0,
-        failure_high=float(beta.ppf(0.975, failures + 1, n - failures)) if failures < n else 1.0,
+        failure_low=float(betaincinv(failures, n - failures + 1, 0.025)) if failures else 0.0,
+        failure_high=float(betaincinv(failures + 1, n - failures, 0.975)) if failures < n else 1.0,
         free_per_loop=float(np.mean(left)) if left else 0.0,
     )

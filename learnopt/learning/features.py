@@ -13,12 +13,12 @@ does not depend on it. Line charging is left out because it would tie the featur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch_geometric.data import Data
+from torch import Tensor
 
+from learnopt.errors import DataError
 from learnopt.learning.graph import DecisionGraph, SeriesChains
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.physics import LoopSpace
@@ -84,10 +84,14 @@ FEATURE_SCHEMA = FeatureSchema(
 """The columns of this version; raise ``version`` with every change of a column."""
 
 
-class FeederData(Data):
+@dataclass(frozen=True)
+class FeederData:
     """One decision graph with features, and the label where there is one.
 
-    Attributes
+    Plain tensors, so that a trained model is asked without PyG: loading it takes longer than torch and the answer.
+    :func:`learnopt.learning.pyg.graph_data` makes a graph of PyG of it.
+
+    Parameters
     ----------
     x
         Node features, float32, shape (n_nodes, n_node_feature).
@@ -98,32 +102,41 @@ class FeederData(Data):
     flow
         Meshed active flow from tail to head over total apparent load, float32, shape (n_undecided, 1).
     chain, block
-        Chain and block (biconnected component) of each branch, shape (n_undecided,); incremented by ``n_chains`` and
-        ``n_blocks`` in a batch.
+        Chain and block (biconnected component) of each branch, shape (n_undecided,).
     branch_index
-        Position in its own network, shape (n_undecided,); never incremented.
+        Position in its own network, shape (n_undecided,).
     alike
-        Place among these branches of the one that stands for each (:attr:`DecisionGraph.alike`), shape (n_undecided,);
-        incremented by their number.
-    closed
-        Label, bool, shape (n_undecided,); absent without a label.
+        Place among these branches of the one that stands for each (:attr:`DecisionGraph.alike`), shape (n_undecided,).
     n_chains, n_blocks
         Number of chains and of blocks.
+    closed
+        Label, bool, shape (n_undecided,); None without a label.
     """
 
-    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> int:
-        """Offset of the indices of the next graph in a batch: explicit, because names ending in ``index`` get one."""
-        if key == "edge_index":
-            return int(self.num_nodes or 0)
-        if key == "alike":
-            return int(self.edge_index.shape[1])
-        if key in ("chain", "block"):
-            return int(self.n_chains if key == "chain" else self.n_blocks)
-        return 0
+    x: Tensor
+    edge_index: Tensor
+    edge_attr: Tensor
+    flow: Tensor
+    chain: Tensor
+    block: Tensor
+    branch_index: Tensor
+    alike: Tensor
+    n_chains: int
+    n_blocks: int
+    closed: Tensor | None = None
 
-    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> int:
-        """Dimension along which graphs are joined."""
-        return 1 if key == "edge_index" else 0
+    @property
+    def label(self) -> Tensor:
+        """``closed`` of a feeder that has to have it.
+
+        Raises
+        ------
+        DataError
+            Without a label.
+        """
+        if self.closed is None:
+            raise DataError("feeder", ["has no label to learn from: give extract() the optimal configuration"])
+        return self.closed
 
 
 def extract(problem: ReconfigurationProblem, label: Configuration | None = None) -> FeederData:
@@ -177,7 +190,7 @@ def feeder_data(
     columns["chain_load"] = _log(_chain_sum(chains, apparent)[chains.chain] / total)
     columns["end_load"] = np.arcsinh((apparent[tail] + apparent[head]) / mean_load)
     edge_attr = np.column_stack([columns[feature.name] for feature in FEATURE_SCHEMA.branch])
-    data = FeederData(
+    return FeederData(
         x=torch.from_numpy(x.astype(np.float32)),
         edge_index=torch.from_numpy(np.stack([tail, head])),
         edge_attr=torch.from_numpy(edge_attr.astype(np.float32)),
@@ -188,10 +201,8 @@ def feeder_data(
         alike=torch.from_numpy(np.searchsorted(index, graph.alike[index])),
         n_chains=len(chains.length),
         n_blocks=int(block.max(initial=-1)) + 1,
+        closed=None if label is None else torch.from_numpy(label.closed[index]),
     )
-    if label is not None:
-        data.closed = torch.from_numpy(label.closed[index])
-    return data
 
 
 def _branch_columns(

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
-from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import scatter
 
 from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.learning.features import FEATURE_SCHEMA, FeederData
 from learnopt.learning.novelty import Novelty
-from learnopt.learning.packed import PackedFeeders
+
+if TYPE_CHECKING:
+    # Neither is needed to ask a model, and PyG takes longer to load than everything else that is.
+    from torch_geometric.data import Batch
+
+    from learnopt.learning.packed import PackedFeeders
 
 _POOLS = {"none": (), "chains": ("chain",), "blocks": ("chain", "block")}
 """Groups of branches that are averaged in every round."""
@@ -125,7 +127,14 @@ class SwitchModel(nn.Module):
         self.standardise_branch.fit(feeders.edge_attr)
 
 
-class MessageRound(MessagePassing):
+def mean_of(rows: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Mean of the rows of each group, shape (n_groups, width); 0 where a group has none."""
+    count = rows.new_zeros(n_groups).index_add(0, group, rows.new_ones(len(group)))
+    total = rows.new_zeros(n_groups, rows.shape[1]).index_add(0, group, rows)
+    return total / count.clamp(min=1.0)[:, None]
+
+
+class MessageRound(nn.Module):
     r"""One round: branches tell their end buses, buses tell their branches, chains average over their branches.
 
     .. math::
@@ -139,7 +148,7 @@ class MessageRound(MessagePassing):
     """
 
     def __init__(self, hidden: int, dropout: float, pools: tuple[str, ...]) -> None:
-        super().__init__(aggr="mean")
+        super().__init__()
         self.pools = pools
         self.message_mlp = _mlp(2 * hidden + 1, hidden, hidden, dropout)
         self.node_mlp = _mlp(2 * hidden, hidden, hidden, dropout)
@@ -150,16 +159,14 @@ class MessageRound(MessagePassing):
     def forward(self, h: Tensor, e: Tensor, batch: FeederData | Batch, groups: dict[str, int]) -> tuple[Tensor, Tensor]:
         """Updated nodes (n_nodes, hidden) and branches (n_undecided, hidden)."""
         tail, head = batch.edge_index
-        both_ways = torch.cat([batch.edge_index, batch.edge_index.flip(0)], dim=1)
+        sender, receiver = torch.cat([tail, head]), torch.cat([head, tail])
         flow = torch.cat([batch.flow, -batch.flow])
         # Each layer is applied where it has fewest rows: the first to nodes, branches and groups before they are
         # gathered, the last of a message after the mean. Up to rounding the same as on concatenated rows.
         of_node, of_branch, of_flow, bias = _split(self.message_mlp, h.shape[1], e.shape[1], 1)
         told = e @ of_branch.T + bias
-        heard = self.propagate(
-            both_ways, h=h @ of_node.T, e=torch.cat([told, told]), flow=flow @ of_flow.T, size=(len(h), len(h))
-        )
-        heard = self.message_mlp[-1](heard)
+        message = self.message_mlp[1:-1]((h @ of_node.T)[sender] + torch.cat([told, told]) + flow @ of_flow.T)
+        heard = self.message_mlp[-1](mean_of(message, receiver, len(h)))
         h = self.node_norm(h + self.node_mlp(torch.cat([h, heard], dim=1)))
         of_branch, of_sum, of_difference, *of_pools, bias = _split(
             self.branch_mlp, *[e.shape[1]] * (3 + len(self.pools))
@@ -168,14 +175,9 @@ class MessageRound(MessagePassing):
         around = e @ of_branch.T + bias + ends[tail] + ends[head]
         around = around + (h[tail] - h[head]).abs() @ of_difference.T
         for k, of_pool in zip(self.pools, of_pools, strict=True):
-            mean = scatter(e, batch[k], dim=0, dim_size=groups[k], reduce="mean")
-            around = around + (mean @ of_pool.T)[batch[k]]
+            group = getattr(batch, k)
+            around = around + (mean_of(e, group, groups[k]) @ of_pool.T)[group]
         return h, self.branch_norm(e + self.branch_mlp[1:](around))
-
-    def message(self, h_j: Tensor, e: Tensor, flow: Tensor) -> Tensor:
-        """Message along each direction of each branch but for its last layer, shape (2 n_undecided, hidden)."""
-        message: Tensor = self.message_mlp[1:-1](h_j + e + flow)
-        return message
 
 
 class SwitchGNN(SwitchModel):
@@ -193,7 +195,7 @@ class SwitchGNN(SwitchModel):
         """theta, shape (n_undecided,)."""
         features = self.standardise_branch(batch.edge_attr)
         h, e = self.node_in(self.standardise_node(batch.x)), self.branch_in(features)
-        groups = {k: int(torch.as_tensor(batch[f"n_{k}s"]).sum()) for k in ("chain", "block")}
+        groups = {k: int(torch.as_tensor(getattr(batch, f"n_{k}s")).sum()) for k in ("chain", "block")}
         for layer in self.rounds:
             h, e = layer(h, e, batch, groups)
         theta: Tensor = self.readout(torch.cat([e, features], dim=1)).squeeze(1)

@@ -57,7 +57,8 @@ class PackedFeeders:
     def of(cls, feeders: Sequence[FeederData]) -> PackedFeeders:
         """Pack graphs with labels; at least one."""
         counts = torch.tensor([[len(f.x), f.edge_index.shape[1], f.n_chains, f.n_blocks] for f in feeders])
-        joined = {k: torch.cat([f[k] for f in feeders]) for k in ("x", "edge_attr", "flow", "chain", "block", "alike")}
+        names = ("x", "edge_attr", "flow", "chain", "block", "alike")
+        joined = {name: torch.cat([getattr(f, name) for f in feeders]) for name in names}
         edge_index = torch.cat([f.edge_index for f in feeders], dim=1).T.contiguous()
         starts = torch.cumsum(counts, 0) - counts
         node, _, chain, block = starts.repeat_interleave(counts[:, BRANCH], dim=0).T
@@ -73,7 +74,7 @@ class PackedFeeders:
         return cls(
             **joined,
             edge_index=edge_index,
-            closed=torch.cat([f.closed for f in feeders]),
+            closed=torch.cat([f.label for f in feeders]),
             ends=ends,
             owner=owner,
             description=torch.stack([describe(f) for f in feeders]),

@@ -17,6 +17,7 @@ from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.likelihood import negative_log_likelihood
 from learnopt.learning.model import ModelConfig, build_model
 from learnopt.learning.predict import Predictor
+from learnopt.learning.pyg import graph_data
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Limits, ReconfigurationProblem
 from learnopt.physics import evaluate, power_flow
@@ -65,7 +66,7 @@ def test_kinds_of_configurations_and_their_probabilities() -> None:
                 together, abs=1e-6
             )
             labelled = extract(problem, graph.expand(members[-1]))
-            loss = negative_log_likelihood(Batch.from_data_list([labelled]), theta)
+            loss = negative_log_likelihood(Batch.from_data_list([graph_data(labelled)]), theta)
             assert float(loss) == pytest.approx(-together, abs=1e-6)
         joined += max(map(len, kinds.values())) > 1
     assert joined > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from learnopt.learning.likelihood import cross_entropy, negative_log_likelihood
 from learnopt.learning.loading import Batches, BatchSource, Share
 from learnopt.learning.model import ModelConfig, build_model
 from learnopt.learning.packed import PackedFeeders
+from learnopt.learning.pyg import graph_data
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +29,7 @@ def feeders() -> list[FeederData]:
     rng = np.random.default_rng(0)
     problems = [random_problem(k, 8 + k, 2 + k % 14, 1 + k % 3) if k % 2 else sparse(k) for k in range(50)]
     found = [data for data in map(extract, problems) if data.edge_index.shape[1]]
-    for data in found:
-        data.closed = torch.from_numpy(rng.random(data.edge_index.shape[1]) < 0.5)
-    return found
+    return [replace(data, closed=torch.from_numpy(rng.random(data.edge_index.shape[1]) < 0.5)) for data in found]
 
 
 def test_a_packed_batch_is_that_of_the_graphs(feeders: list[FeederData]) -> None:
@@ -37,7 +37,7 @@ def test_a_packed_batch_is_that_of_the_graphs(feeders: list[FeederData]) -> None
     pack = PackedFeeders.join([PackedFeeders.of(feeders[:20]), PackedFeeders.of(feeders[20:])])
     pack = pickle.loads(pickle.dumps(pack))
     chosen = np.random.default_rng(1).permutation(len(feeders))[:15]
-    found, expected = pack.batch(chosen), Batch.from_data_list([feeders[k] for k in chosen])
+    found, expected = pack.batch(chosen), Batch.from_data_list([graph_data(feeders[k]) for k in chosen])
     for key in ("x", "edge_index", "edge_attr", "flow", "chain", "block", "alike", "closed", "batch", "ptr"):
         assert torch.equal(found[key], expected[key]), key
     assert found.num_graphs == 15

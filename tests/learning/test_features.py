@@ -12,6 +12,7 @@ from toy_feeders import locked, random_problem
 from learnopt.learning.features import FEATURE_SCHEMA, FeederData, extract
 from learnopt.learning.model import ModelConfig, build_model
 from learnopt.learning.predict import Predictor
+from learnopt.learning.pyg import graph_data
 from learnopt.network import Base, Network, ReconfigurationProblem
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -103,8 +104,8 @@ def test_batch_equals_stack_of_singles() -> None:
     """Joining feeders offsets ends and chains, keeps positions in the network, and the model does not notice."""
     torch.manual_seed(1)
     feeders = [extract(random_problem(seed, 8 + 4 * seed, 2 + seed)) for seed in range(3)]
-    batch = Batch.from_data_list(feeders)
-    nodes = np.cumsum([0, *(f.num_nodes for f in feeders)])
+    batch = Batch.from_data_list([graph_data(f) for f in feeders])
+    nodes = np.cumsum([0, *(len(f.x) for f in feeders)])
     chains = np.cumsum([0, *(f.n_chains for f in feeders)])
     torch.testing.assert_close(
         batch.edge_index, torch.cat([f.edge_index + int(n) for f, n in zip(feeders, nodes, strict=False)], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +15,7 @@ from toy_feeders import random_problem
 from learnopt.learning.features import extract
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.likelihood import negative_log_likelihood
+from learnopt.learning.pyg import graph_data
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network.topology import DisjointSets, maximum_spanning_tree
 
@@ -125,8 +127,7 @@ def test_likelihood_gradient_and_batching() -> None:
     feeders = []
     for seed, size in ((0, 9), (1, 14), (2, 6)):
         data = extract(random_problem(seed, size, 2))
-        data.closed = torch.arange(data.edge_index.shape[1]) % 2 == 0
-        feeders.append(data)
+        feeders.append(graph_data(replace(data, closed=torch.arange(data.edge_index.shape[1]) % 2 == 0)))
     batch = Batch.from_data_list(feeders)
     theta = torch.randn(batch.edge_index.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     theta.requires_grad_()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnopt.errors import DataError
+from learnopt.errors import DataError, without_learning
 from learnopt.io.profiles.clock import Times, check_cells
 from learnopt.network import Floats, Ints, Network
 
@@ -111,9 +111,14 @@ def read_profile_table(path: Path) -> ProfileTable:
     ------
     DataError
         If the file cannot be read, has no time column, or holds text where numbers belong.
+    UnsupportedError
+        Without pyarrow.
     """
-    import pyarrow as pa
-    import pyarrow.parquet
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ModuleNotFoundError as missing:
+        raise without_learning(f"load profile {path}", missing) from None
 
     subject = str(path)
     _check_size(path)
