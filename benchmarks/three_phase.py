@@ -154,7 +154,7 @@ def random_circuits(count: int) -> int:
         model = loop_model(case.circuit)
         n = case.circuit.n_switch
         meshed, constant, saved = model.meshed(case.current)
-        free = Choice(np.ones(n, bool), np.zeros(n, bool), np.zeros(n), np.zeros(n))
+        free = Choice.free(n)
         leaves = search(model, meshed[:, None], constant[:, None], free, max(len(expected), 1) + 2, 10**9)
         base = float((case.current.conj() @ (case.circuit.resistance @ case.current)).real) - saved
         found = {tuple(o.tolist()): base + c for o, c in zip(leaves.opened, leaves.cost, strict=True)}

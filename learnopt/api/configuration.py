@@ -13,7 +13,7 @@ from learnopt.learned.choice import engine_of
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.report.configuration.head import Head
 from learnopt.studies.configuration.check import state_of
-from learnopt.studies.configuration.in_phases import solve_in_phases
+from learnopt.studies.configuration.in_phases import front_in_phases, solve_in_phases
 from learnopt.studies.configuration.risk import Risk
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import Paralleling
@@ -177,9 +177,11 @@ def pareto(
     author: str = "",
     checked_by: str = "",
     data_time: str = "",
+    max_unbalance: float | None = None,
     hour: float | None = None,
     accept_differences: bool = False,
     source_check: bool = True,
+    balanced: bool = False,
 ) -> ParetoFront:
     """Least loss for every number of switching operations, each point proven by the tree search.
 
@@ -194,7 +196,8 @@ def pareto(
     k_best
         More than one: rank that many best configurations besides.
     scenario, certify, gap, node_limit, threads, start, progress, limits, vmin, vmax, strict_limits, charging, \
-    max_operations, remote_only, paralleling, author, checked_by, data_time, hour, accept_differences, source_check
+    max_operations, remote_only, paralleling, author, checked_by, data_time, max_unbalance, hour, accept_differences, \
+    source_check, balanced
         As of :func:`solve`.
 
     Raises
@@ -210,13 +213,20 @@ def pareto(
     )
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, charging=charging, max_operations=max_operations,
-        remote_only=remote_only, hour=hour,
+        remote_only=remote_only, hour=hour, max_unbalance=max_unbalance,
     )  # fmt: skip
     question = rules.question(network, accept_differences)
     begin = _begin(question.problem, start)
-    warm(engine, options.certify)
-    wish = Wish(k_best, strict_limits=strict_limits)
-    asked, result, points = fulfil_front(question.problem, engine_of(engine), options, wish, begin)
+    found = None
+    if not balanced:
+        read, hold = question.imported, not strict_limits
+        found = front_in_phases(read, question.problem, engine, options, begin, k_best=k_best, hold=hold)
+    if found is None:
+        question.refuse_unseen_phases()
+        warm(engine, options.certify)
+        wish = Wish(k_best, strict_limits=strict_limits)
+        found = fulfil_front(question.problem, engine_of(engine), options, wish, begin)
+    asked, result, points = found
     return ParetoFront(_solution(question, asked, result, order, time_limit, source_check), points)
 
 

@@ -135,14 +135,12 @@ def solve(
             balance_weight=balance_weight,
             risk=risk,
             controls=controls != "none",
-            max_unbalance=max_unbalance,
         )
     tell_unused(
         [
             *of_engine(engine.value, certify, gap, node_limit, threads, checkpoint),
             of_strict_limits(strict_limits, no_limits, vmin, vmax),
             (risk_level is not None and risk is None, "--risk-level", "it belongs to --risk"),
-            (pareto and balanced, "--balanced", "--pareto is always that of the balanced equivalent"),
         ]
     )
     cores = os.cpu_count() or 1
@@ -153,7 +151,7 @@ def solve(
         "charging": not no_charging, "max_operations": max_operations, "remote_only": remote_only,
         "paralleling": paralleling, "author": author, "checked_by": checked_by, "data_time": data_time,
         "hour": hour, "accept_differences": accept_differences,
-        "source_check": not no_source_check,
+        "source_check": not no_source_check, "max_unbalance": max_unbalance, "balanced": balanced,
     }  # fmt: skip
     with stderr.status(escape(f"Solving {case} ...")) as live:
 
@@ -167,7 +165,7 @@ def solve(
             answer = solve_one(
                 case, progress=progress, checkpoint=checkpoint, risk=risk, controls=controls,
                 risk_level=RISK_LEVEL if risk_level is None else risk_level, balance_weight=balance_weight,
-                switching_cost=switching_cost, balanced=balanced, max_unbalance=max_unbalance, **given,
+                switching_cost=switching_cost, **given,
             )  # fmt: skip
     solution = answer.solution if isinstance(answer, ParetoFront) else answer
     tell_unused([(balanced and not solution.origin.equivalent, "--balanced", "the file is balanced")])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from pathlib import Path
 
 import pytest
 from invocation import invoke
 
+from learnopt.io import load_with_source
+
 pytest.importorskip("opendssdirect")
-OWN = Path(__file__).parents[1] / "data" / "threephase" / "ieee123" / "IEEE123Switches.dss"
+DATA = Path(__file__).parents[1] / "data" / "threephase"
+OWN, IOWA = DATA / "ieee123" / "IEEE123Switches.dss", DATA / "iowa240" / "network.iowa240.dss"
 
 
 def test_the_answer_of_an_unbalanced_file_is_about_the_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,6 +33,7 @@ def test_the_answer_of_an_unbalanced_file_is_about_the_file(capsys: pytest.Captu
 def test_table_speaks_of_phases(capsys: pytest.CaptureFixture[str]) -> None:
     """What the proof is about, the voltages of phases, and that no validity of the order is stated."""
     words = " ".join(invoke(capsys, "solve", OWN).out.split())
+    assert "Figures of the steps are those of the balanced" not in words
     for said in ("in all its phases", "voltage unbalance", "Valid: not stated: an answer in all phases"):
         assert said in words
 
@@ -45,6 +51,28 @@ def test_check_and_steps_are_in_all_phases(capsys: pytest.CaptureFixture[str]) -
     reduced = invoke(capsys, "check", OWN, "--balanced", "--json").json
     assert (reduced["balanced_equivalent"], "phases" in reduced) == (True, False)
     assert "voltage unbalance" in invoke(capsys, "check", OWN).out
+
+
+def test_front_of_operations_is_that_of_enumeration(capsys: pytest.CaptureFixture[str]) -> None:
+    """Iowa 240: least loss of all 43 states for each number of operations, each point proven by all states."""
+    net = load_with_source(IOWA).network
+    normal = {str(bus).removeprefix("line.") for bus in net.open_ids(net.normal_configuration)}
+    least: dict[int, float] = {}
+    text = (DATA / "iowa240" / "iowa240_all_43_radial.csv").read_text(encoding="utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        count = len(set(row["open_breakers"].split()) ^ normal)
+        least[count] = min(least.get(count, math.inf), float(row["loss_kw_with_der"]))
+    answer = invoke(capsys, "solve", IOWA, "--pareto", "--json").json
+    points = {one["operations"]: one for one in answer["pareto"]}
+    better = [count for count in least if all(least[other] > least[count] for other in least if other < count)]
+    assert list(points) == sorted(better) == [0, 2, 4]
+    for count, one in points.items():
+        assert one["loss_kw"] == pytest.approx(least[count], rel=4e-4)
+        assert (one["certificate"], one["dual_bound_kw"]) == ("ac", pytest.approx(one["loss_kw"], rel=1e-6))
+    assert not answer["balanced_equivalent"]
+    assert answer["open_branches"] == points[4]["open_branches"]
+    capped = invoke(capsys, "solve", IOWA, "--max-operations", 3, "--json").json
+    assert capped["open_branches"] == points[2]["open_branches"]
 
 
 def test_voltage_unbalance_is_a_limit(capsys: pytest.CaptureFixture[str]) -> None:

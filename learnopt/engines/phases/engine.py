@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from learnopt.engines.base import AGREEMENT, SolveOptions, Stopwatch, conclude, infeasible
-from learnopt.engines.phases.search import Choice, Leaves, is_radial, search
+from learnopt.engines.phases.search import NO_CAP, Choice, Leaves, is_radial, search
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import (
     Alternative,
@@ -35,6 +35,8 @@ ROUNDS = 12
 CANDIDATES, MOST_CANDIDATES, MOST_WORK = 8, 512, 2e5
 """Best states of the model that are solved in AC each round; as many, and buses in all of them, where these are not
 enough for a proof."""
+MODEL_ERROR = 2e-3
+"""What a state may lose more in the model than the best one does in AC, and still be solved: it may lose less there."""
 SEARCH_WORK = 2e10
 """Entries of K that one search updates at most where the user sets no limit, about a minute: strongly unbalanced
 networks with many loops would take hours. The answer is the same on every machine."""
@@ -144,12 +146,17 @@ class _Run:
         must_open = out[self.switches] | (locked == 0)
         normal = net.normal_configuration.closed
         self.base = normal & ~out
-        price = 1e3 * problem.switching_cost
+        price, cap = 1e3 * problem.switching_cost, problem.max_operations
+        operated = ~out[self.switches]  # what is out of service is not operated
+        opening, closing = normal[self.switches] & operated, ~normal[self.switches] & operated
         self.choice = Choice(
             must_open | (locked < 0),
             must_open,
-            (price * normal[self.switches]).astype(np.float64),
-            (price * ~normal[self.switches]).astype(np.float64),
+            (price * opening).astype(np.float64),
+            (price * closing).astype(np.float64),
+            opening,
+            closing,
+            NO_CAP if cap is None else cap,
         )
         with watch.stage("setup"):
             self.models = [loop_model(circuit.conductors(self.switches)) for circuit in circuits]
@@ -306,8 +313,8 @@ class _Run:
         first = left if self.options.time_limit is None else min(left, FIRST_NODES)
         watch = Stopwatch()
         cutoff = math.inf
-        if self.k_best == 1 and math.isfinite(self.best.objective):  # what costs more in the model is worse in any case
-            cutoff = 1e3 * self.best.objective * (1 + AGREEMENT) - meshed_w
+        if self.k_best == 1 and math.isfinite(self.best.objective):  # what costs much more in the model is worse
+            cutoff = 1e3 * self.best.objective * (1 + MODEL_ERROR) - meshed_w
         found = search(self.model, current, constant, self.choice, self.keep, first, cutoff)
         if not found.complete and found.nodes < left and self.options.time_limit is not None:
             seconds = max(self.options.time_limit - self.watch.elapsed, 0.0)

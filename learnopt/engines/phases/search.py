@@ -34,6 +34,8 @@ NOTHING = 1e-9
 """Entry of the loop space that is rounding; entries are of the order of 1."""
 STARVED = 1e-6
 """Share of the largest current below which a conductor in no loop carries nothing."""
+NO_CAP = 2**31
+"""More operations than any circuit has switches."""
 _UNDECIDED, _OPEN, _CLOSED = -1, 0, 1
 
 
@@ -47,12 +49,25 @@ class Choice:
         bool, shape (n_switch,).
     price_open, price_closed
         Price of each switch by its state at the end, >= 0, in the unit of the loss.
+    operated_open, operated_closed
+        bool, shape (n_switch,): that state of it is an operation.
+    cap
+        Most operations of a state.
     """
 
     may_open: Bools
     must_open: Bools
     price_open: Floats
     price_closed: Floats
+    operated_open: Bools
+    operated_closed: Bools
+    cap: int = NO_CAP
+
+    @classmethod
+    def free(cls, n_switch: int) -> Choice:
+        """Every switch may be opened, and no operation is counted."""
+        no, nothing = np.zeros(n_switch, dtype=bool), np.zeros(n_switch)
+        return cls(~no, no, nothing, nothing, no, no)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +111,11 @@ class _Data(NamedTuple):
     price_closed: Floats
     least: Floats
     """The smaller of the two prices where there is a choice, shape (n_switch,)."""
+    operated_open: Ints
+    operated_closed: Ints
+    cap: int
+    widest: int
+    """Most conductors of one switch."""
     starved: float
     """Square of the current that counts as nothing."""
     cutoff: float
@@ -164,6 +184,10 @@ def search(
         choice.price_open.astype(float),
         choice.price_closed.astype(float),
         np.where(choice.must_open, choice.price_open, least).astype(float),
+        choice.operated_open.astype(np.int64),
+        choice.operated_closed.astype(np.int64),
+        choice.cap,
+        int(np.diff(model.rows).max(initial=1)),
         float(STARVED**2 * (np.abs(of_row) ** 2).sum(axis=1).max(initial=0.0)),
         cutoff,
         keep,
@@ -190,7 +214,7 @@ def search(
             data, frames.inverse[0], frames.current[0], frames.directions[0], frames.loops[0], e
         )
         frames.cost[0] += more
-    if not np.isfinite(frames.cost[0]):
+    if not np.isfinite(frames.cost[0]) or not _within_cap(data, frames.state[0], frames.loops[0]):
         return Leaves(np.zeros((0, n_switch), dtype=bool), np.zeros(0), np.inf, 0, True)
     kept = _Kept(
         np.full(keep, np.inf), np.zeros((keep, n_switch), dtype=bool), np.zeros(1, dtype=np.int64), np.zeros(1)
@@ -407,10 +431,15 @@ def _search(data, frames, kept):  # type: ignore[no-untyped-def]
 @njit()
 def _leaf(data, frames, depth, kept):  # type: ignore[no-untyped-def]
     """Keep a radial state if it is among the best; returns the cost of what is not kept."""
-    cost = frames.cost[depth]
+    cost, operations = frames.cost[depth], 0
     for e in range(len(data.least)):
         if frames.state[depth, e] != 0:
             cost += data.price_closed[e] - data.least[e]
+            operations += data.operated_closed[e]
+        else:
+            operations += data.operated_open[e]
+    if operations > data.cap:
+        return np.inf
     if not _fed(data.joins, data.n_part, data.of_row, frames.state[depth]):
         return np.inf
     if not cost < _bar(data, kept):
@@ -502,4 +531,24 @@ def _descend(data, frames, depth, at):  # type: ignore[no-untyped-def]
     more, frames.loops[below] = _open(
         data, frames.inverse[below], frames.current[below], frames.directions[below], frames.loops[depth], e
     )
-    return more < np.inf
+    return more < np.inf and _within_cap(data, frames.state[below], frames.loops[below])
+
+
+@njit()
+def _within_cap(data, state, n_loop):  # type: ignore[no-untyped-def]
+    """Some state below may have no more operations than allowed: what is decided, and what loops and ties still need.
+
+    Every switch opens as many loops as it has conductors at most. Of those undecided each that is open at first is
+    operated if it stays closed, each other one if it opens.
+    """
+    decided, ties, uncounted = 0, 0, 0
+    for e in range(len(state)):
+        if state[e] == 0:
+            decided += data.operated_open[e]
+        elif state[e] == 1:
+            decided += data.operated_closed[e]
+        else:
+            ties += data.operated_closed[e]
+            uncounted += 1 - data.operated_closed[e] - data.operated_open[e]
+    fewest = (n_loop + data.widest - 1) // data.widest
+    return decided + max(fewest - uncounted - ties, ties - n_loop, 0) <= data.cap

@@ -96,7 +96,18 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
-def _nominal(dss: Any) -> tuple[float, float]:
+def impedance_share(dss: Any) -> tuple[float, float]:
+    """Share of p and of q of the active load that counts as an impedance."""
+    model = int(dss.Loads.Model())
+    if model == 4:
+        return dss.Loads.CVRwatts() / 2, dss.Loads.CVRvars() / 2
+    if model == 8:
+        zip_v = dss.Loads.ZipV()
+        return zip_v[0] + zip_v[1] / 2, zip_v[3] + zip_v[4] / 2
+    return _SHARES.get(model, (0.0, 0.0))
+
+
+def rated_power(dss: Any) -> tuple[float, float]:
     """Power of the active load at its rated voltage [kW, kvar], as its admittance in OpenDSS has it.
 
     So it holds all that scales a load: ``LoadMult``, ``status``, growth, allocation and load shapes.
@@ -120,16 +131,10 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[
         if bus not in kv:
             unsupplied.append(f"load.{name}")
             continue
-        p, q = _nominal(dss)
+        p, q = rated_power(dss)
         model = int(dss.Loads.Model())
-        if model == 4:
-            of_p, of_q = dss.Loads.CVRwatts() / 2, dss.Loads.CVRvars() / 2
-        elif model == 8:
-            zip_v = dss.Loads.ZipV()
-            of_p, of_q = zip_v[0] + zip_v[1] / 2, zip_v[3] + zip_v[4] / 2
-        else:
-            unusual += model not in _SHARES
-            of_p, of_q = _SHARES.get(model, (0.0, 0.0))
+        unusual += model not in (4, 8, *_SHARES)
+        of_p, of_q = impedance_share(dss)
         impedance += bool(of_p or of_q)
         current += model in (4, 5, 8)
         rated, nominal = dss.Loads.kV(), kv[bus] / np.sqrt(3)

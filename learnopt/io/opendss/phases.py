@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.conductors import Conductors, conductors
 from learnopt.io.opendss.engine import HELD, each
 from learnopt.io.opendss.loads import is_shunt
-from learnopt.io.opendss.setting import set_loads, set_switches
+from learnopt.io.opendss.scenarios import CircuitLoads
+from learnopt.io.opendss.setting import set_switches
 from learnopt.io.stations import equipment
 from learnopt.network import Bools, Floats, Ints, Network, Scenario
 from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseState
@@ -23,6 +24,9 @@ _LIVE = 1e-3
 """Voltage below which a node is fed by nothing [pu]."""
 _MANY_ITERATIONS = 2000
 _A = np.exp(2j * np.pi / 3)
+_TOLERANCE = 1e-6
+"""To what a state is solved where the file asks for less: storages and inverters converge slowly, and a loss is else
+that of the states solved before."""
 
 
 class OpenDSSCircuit:
@@ -192,8 +196,15 @@ def opened(
     with read() as dss:
         dss.Solution.ControlMode(HELD)
         if scenario is not None:
-            set_loads(dss, network, scenario)
-        yield OpenDSSCircuit(dss, read, network)
+            CircuitLoads(dss, network).set(scenario)
+        with ExitStack() as stack:
+            circuit = OpenDSSCircuit(dss, read, network)
+            own = circuit.tolerance, dss.Solution.MaxIterations()
+            stack.enter_context(circuit.closely(_TOLERANCE))
+            if not circuit.solve(network.normal_configuration.closed):
+                dss.Solution.Convergence(own[0])
+                dss.Solution.MaxIterations(own[1])
+            yield circuit
 
 
 def _kva(dss: Any) -> float:

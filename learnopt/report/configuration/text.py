@@ -539,7 +539,7 @@ def result_table(
             parts += [plan_table(net, operations), *paragraphs([*reasons(operations), *travels(net, operations)])]
             rows = head_rows(problem, result, operations, head)[1:]
             parts += paragraphs(f"{name}: {value}" for name, value in rows)
-            if result.phases is not None:
+            if result.phases is not None and plan is None:
                 parts.append(Paragraph(f"Figures of the steps are those of {EQUIVALENT}."))
     if result.alternatives:
         ranked = [

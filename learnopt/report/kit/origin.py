@@ -12,6 +12,10 @@ from learnopt.studies.inspection.reconcile import Origin, SourceCheck
 
 EQUIVALENT = "the balanced equivalent of this feeder"
 """What proofs speak of where the file is unbalanced."""
+OF_EQUIVALENT = (
+    f"all figures and proofs are those of {EQUIVALENT}: the file is unbalanced, its phases carry and lose something else."
+)
+"""On top of every answer that is not in phases."""
 AS_HERE = 1e-6
 """Relative difference of the losses that two power flows have by their tolerances."""
 
@@ -31,6 +35,11 @@ def _figures(found: SourceCheck) -> dict[str, Any]:
     names = ("name", "loss_kw", "min_voltage_pu", "max_loading", "difference", "reason")
     values = {name: getattr(found, name) for name in names}
     return {k: finite(v) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def on_top(origin: Origin) -> tuple[str, ...]:
+    """What stands above an answer: that it is about the balanced equivalent, and differences to the source tool."""
+    return (OF_EQUIVALENT, *origin.warnings) if origin.equivalent else origin.warnings
 
 
 def in_source(origin: Origin) -> str | None:
@@ -66,7 +75,7 @@ def with_origin(origin: Origin, body: RenderableType) -> RenderableType:
     """What the terminal shows of an answer: warnings on top, the answer in the user's own model below."""
     last = in_source(origin)
     return Group(
-        *(Paragraph(f"Warning: {warning}", "bold yellow") for warning in origin.warnings),
+        *(Paragraph(f"Warning: {warning}", "bold yellow") for warning in on_top(origin)),
         body,
         *([] if last is None else [Paragraph(last)]),
     )
@@ -74,8 +83,8 @@ def with_origin(origin: Origin, body: RenderableType) -> RenderableType:
 
 def warnings_html(origin: Origin) -> str:
     """Warnings for the top of a page, and the answer in the user's own model."""
-    warned = "".join(f"<p><strong>Warning:</strong> {escaped(warning)}</p>" for warning in origin.warnings)
+    warned = "".join(f"<p><strong>Warning:</strong> {escaped(warning)}</p>" for warning in on_top(origin))
     last = in_source(origin)
     found = "" if last is None else f"<p>{escaped(last)}</p>"
-    kind = "verdict none" if origin.warnings else "verdict"
+    kind = "verdict none" if on_top(origin) else "verdict"
     return f'<section class="{kind}"><h2>Your own model</h2>{warned}{found}</section>' if warned or found else ""

@@ -12,8 +12,10 @@ from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
 from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
+from learnopt.studies.configuration.pareto import falling_front
 from learnopt.studies.configuration.solve import AUTO, ENUMERATE, TREE
 from learnopt.studies.configuration.switching_order import normal_state
+from learnopt.studies.configuration.wish import refuse_cost_of_front
 from learnopt.studies.inspection.reconcile import Imported
 
 if TYPE_CHECKING:
@@ -56,6 +58,60 @@ def solve_in_phases(
 
         search = PhaseTreeEngine(circuits, k_best, engine == ENUMERATE)
         problem, result = solve_holding(search, problem, options, start, hold)
+    return problem, _told(imported, problem, result)
+
+
+def front_in_phases(
+    imported: Imported,
+    problem: ReconfigurationProblem,
+    engine: str | Engine = AUTO,
+    options: SolveOptions | None = None,
+    start: Configuration | None = None,
+    k_best: int = 1,
+    hold: bool = True,
+) -> tuple[ReconfigurationProblem, Result, tuple[Result, ...]] | None:
+    """Least loss in all phases for every number of operations, each point proven by the same search with a cap.
+
+    Limits that are held are those of the optimum, for all points.
+
+    Parameters
+    ----------
+    engine, start, hold
+        As of :func:`solve_in_phases`.
+    options
+        The time limit is that of the whole front.
+    k_best
+        More than one: the result is the ranking of so many.
+
+    Returns
+    -------
+    The problem that was solved, the point of least loss or the ranking, and the points by rising operations; None as
+    of :func:`solve_in_phases`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the problem has a switching cost.
+    """
+    options = options or SolveOptions()
+    if engine not in (AUTO, TREE) or problem.worst_case:
+        return None
+    refuse_cost_of_front(problem)
+    watch = Stopwatch()
+    with imported.circuits(problem) as circuits:
+        if not circuits:
+            return None
+        from learnopt.engines.phases.engine import PhaseTreeEngine  # nothing of it where a file is balanced
+
+        problem, result = solve_holding(PhaseTreeEngine(circuits, k_best), problem, options, start, hold)
+        best = result if k_best == 1 else replace(result, alternatives=(), rest_bound_kw=None)
+        points = falling_front(problem, PhaseTreeEngine(circuits), options, best, watch.elapsed)
+    found = tuple(_told(imported, problem, one) for one in points if one.configuration is not None)
+    return problem, _told(imported, problem, result), found
+
+
+def _told(imported: Imported, problem: ReconfigurationProblem, result: Result) -> Result:
+    """A result whose message says what was solved, and what is held."""
     said = "Solved in all phases, since the file is unbalanced."
     from learnopt.io.opendss.branches import LEFT_OUT
 
@@ -63,7 +119,7 @@ def solve_in_phases(
         if note.startswith(LEFT_OUT):
             said += f" Stays open, since it has not all three phases: {note.partition(': ')[2]}."
     held_too = held_in_words(problem.network, problem.limits)
-    return problem, replace(result, message=" ".join(part for part in (said, result.message, held_too) if part))
+    return replace(result, message=" ".join(part for part in (said, result.message, held_too) if part))
 
 
 def solve_holding(

@@ -62,6 +62,39 @@ def pareto_front(
     return (*front, replace(best, message=best.message + missing))
 
 
+def falling_front(
+    problem: ReconfigurationProblem, engine: Engine, options: SolveOptions, best: Result, elapsed_s: float = 0.0
+) -> tuple[Result, ...]:
+    """The same from the optimum down, each point with fewer operations than the one before: no parity is assumed.
+
+    For states that close different numbers of branches, as in all phases of an unbalanced file.
+
+    Parameters
+    ----------
+    problem
+        With the limits in force and without switching cost.
+    engine, options
+        As of :func:`pareto_front`.
+    best
+        Result without a cap, or within the problem's own.
+    elapsed_s
+        What of the time limit is gone.
+    """
+    watch, front, point = Stopwatch(), [best], best
+    while point.configuration is not None and (cap := problem.operations(point.configuration) - 1) >= 0:
+        gone = elapsed_s + watch.elapsed
+        left = None if options.time_limit is None else max(options.time_limit - gone, 1e-3)
+        point = engine.solve(problem.replace(max_operations=cap), replace(options, time_limit=left))
+        if point.configuration is None or point.loss_kw is None:
+            if point.status is not Status.INFEASIBLE:  # there may be a point that was not found
+                front[-1] = replace(front[-1], message=f"{front[-1].message} With {cap} operations: {point.message}")
+            break
+        if point.loss_kw <= (front[-1].loss_kw or 0.0) * (1 + SAME):
+            front.pop()  # as little loss, with fewer operations
+        front.append(point)
+    return tuple(reversed(front))
+
+
 def _fewest(problem: ReconfigurationProblem) -> int:
     """Lower bound of the operations of any radial configuration, of the same parity."""
     net = problem.network

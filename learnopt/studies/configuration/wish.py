@@ -94,6 +94,12 @@ def fulfil(
     return (problem, run(problem)) if wish.strict_limits else solve_holding(problem, run)
 
 
+def refuse_cost_of_front(problem: ReconfigurationProblem) -> None:
+    """Raise UnsupportedError where a problem of which a front is asked has a switching cost."""
+    if problem.switching_cost:
+        raise UnsupportedError("a front shows all trade-offs of loss and operations", {"switching_cost": None})
+
+
 def fulfil_front(
     problem: ReconfigurationProblem,
     engine: str | Engine,
@@ -111,8 +117,7 @@ def fulfil_front(
         If the problem has a switching cost, or another engine than the tree search is named.
     """
     wish = wish or Wish()
-    if problem.switching_cost:
-        raise UnsupportedError("a front shows all trade-offs of loss and operations", {"switching_cost": None})
+    refuse_cost_of_front(problem)
     points: list[Result] = []
 
     def run(asked: ReconfigurationProblem) -> Result:

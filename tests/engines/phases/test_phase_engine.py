@@ -46,12 +46,15 @@ def solved(path: Path, options: SolveOptions | None = None, **changes: object) -
     ],
 )
 def test_published_optima_with_the_limits_of_the_files(path: Path, opened: str, loss_kw: float) -> None:
-    """Proven for the model held at the answer, to the loss that enumeration with OpenDSS found."""
+    """Proven for the model held at the answer, to the loss that enumeration with OpenDSS found.
+
+    That of Iowa 240 was made to 1e-4, of which its storages and inverters leave 3e-4 of the loss.
+    """
     problem, result = solved(path, BY_MODEL)
     assert result.configuration is not None
     assert result.phases is not None
     assert sorted(problem.network.open_ids(result.configuration)) == [f"line.{name}" for name in opened.split()]
-    assert result.loss_kw == pytest.approx(loss_kw, rel=2e-4)
+    assert result.loss_kw == pytest.approx(loss_kw, rel=4e-4)
     assert result.dual_bound_kw == pytest.approx(result.loss_kw, rel=1e-9)
     assert (result.status, result.certificate) == (Status.OPTIMAL, Certificate.MODEL)
     assert result.phases.present is not None
@@ -162,12 +165,49 @@ def test_radial_states_are_those_that_enumeration_found(path: Path, file: Path, 
         assert circuit.solve(net.normal_configuration.closed)
         meshed, constant, _ = model.meshed(circuit.currents())
     n = len(names)
-    choice = Choice(np.ones(n, bool), np.zeros(n, bool), np.zeros(n), np.zeros(n))
-    leaves = search(model, meshed[:, None], constant[:, None], choice, len(known) + 100, 10**6)
+    leaves = search(model, meshed[:, None], constant[:, None], Choice.free(n), len(known) + 100, 10**6)
     found = {
         frozenset(name for name, is_open in zip(names, opened, strict=True) if is_open) for opened in leaves.opened
     }
     assert found == known
+
+
+def test_prices_of_operations_choose_among_the_states_of_enumeration() -> None:
+    """At 0.1 kW an operation two of Iowa 240 are repaid and two more are not; a bound of loss and price together."""
+    for price, count in ((0.05, 4), (0.1, 2), (0.2, 0)):
+        problem, result = solved(IOWA, switching_cost=price)
+        assert result.configuration is not None
+        assert problem.operations(result.configuration) == count
+        assert result.objective_kw == pytest.approx(result.loss_kw + count * price, rel=1e-9)
+        assert result.dual_bound_kw == pytest.approx(result.objective_kw, rel=1e-6)
+
+
+def test_what_is_out_of_service_costs_no_operation() -> None:
+    """The present state with a closed switch out of service: its bound holds no price of opening that switch."""
+    net = load_with_source(OWN).network
+    out = np.zeros(net.n_branch, dtype=bool)
+    out[net.branches(["line.sw5"])] = True
+    problem, result = solved(OWN, out_of_service=out, switching_cost=0.5)
+    assert result.configuration is not None
+    assert problem.operations(result.configuration) == 1  # sw7 is closed for it
+    assert result.objective_kw == pytest.approx(94.160 + 0.5, rel=2e-4)
+    assert result.dual_bound_kw == pytest.approx(result.objective_kw, rel=1e-6)
+
+
+def test_a_state_has_one_loss_whatever_was_solved_before() -> None:
+    """Of Iowa 240, whose storages converge slowly: the same to 2e-5 from either side."""
+    loaded = load_with_source(IOWA)
+    net = loaded.network
+    present = net.normal_configuration.closed
+    other = present.copy()
+    other[net.branches(["line.cb_303", "line.cb_302"])] = True, False
+    assert loaded.source is not None
+    with loaded.source.circuit(net) as circuit:
+        losses = []
+        for closed in (present, other, present, present):
+            assert circuit.solve(closed)
+            losses.append(circuit.loss_kw)
+    assert losses[2:] == pytest.approx([losses[0]] * 2, rel=2e-5)
 
 
 def test_operations_and_locks() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from random_circuits import Case, radial_losses, random_case
@@ -22,8 +24,7 @@ def connected_case(seed: int) -> tuple[Case, dict[tuple[bool, ...], float]]:
 
 
 def free(model: LoopModel) -> Choice:
-    n = len(model.rows) - 1
-    return Choice(np.ones(n, bool), np.zeros(n, bool), np.zeros(n), np.zeros(n))
+    return Choice.free(len(model.rows) - 1)
 
 
 def run(case: Case, choice: Choice, keep: int, limit: int = EVERYTHING) -> tuple[Leaves, float]:
@@ -58,7 +59,13 @@ def test_best_states_with_prices_and_locks(seed: int) -> None:
     state = np.array(list(losses)[int(rng.integers(len(losses)))])
     locked = rng.random(n) < 0.2
     price_open, price_closed = rng.uniform(0, 2, n), rng.uniform(0, 2, n)
-    choice = Choice(~locked | state, locked & state, price_open, price_closed)
+    choice = replace(
+        Choice.free(n),
+        may_open=~locked | state,
+        must_open=locked & state,
+        price_open=price_open,
+        price_closed=price_closed,
+    )
     costs = {
         opened: loss + float(np.where(opened, price_open, price_closed).sum())
         for opened, loss in losses.items()
@@ -68,6 +75,23 @@ def test_best_states_with_prices_and_locks(seed: int) -> None:
     expected = sorted(costs.values())
     assert meshed + leaves.cost == pytest.approx(expected[:3], rel=1e-7)
     assert meshed + leaves.rest <= (expected[3] if len(expected) > 3 else np.inf) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(110, 150))
+def test_states_within_a_cap_of_operations(seed: int) -> None:
+    """All of them and no other, whatever the state before: that one radial, meshed, or with parts cut off."""
+    case, losses = connected_case(seed)
+    rng = np.random.default_rng(seed)
+    n = case.circuit.n_switch
+    before = rng.random(n) < 0.5 if seed % 2 else np.array(list(losses)[int(rng.integers(len(losses)))])
+    counted = rng.random(n) < 0.9
+    operations = {state: int(((np.array(state) != before) & counted).sum()) for state in losses}
+    for cap in range(max(operations.values()) + 1):
+        choice = replace(Choice.free(n), operated_open=~before & counted, operated_closed=before & counted, cap=cap)
+        leaves, _ = run(case, choice, len(losses) + 5)
+        found = {tuple(opened.tolist()) for opened in leaves.opened}
+        assert found == {state for state, count in operations.items() if count <= cap}
+        assert (leaves.complete, leaves.rest) == (True, np.inf)
 
 
 @pytest.mark.parametrize("seed", range(90, 110))
