@@ -20,7 +20,7 @@ from learnopt.studies.configuration.check import Check, check_configuration, sta
 from learnopt.studies.configuration.held import hold_limits
 from learnopt.studies.configuration.in_phases import check_in_phases
 from learnopt.studies.inspection.inspection import Finding, Inspection, Severity, inspect_network
-from learnopt.studies.inspection.reconcile import Origin, in_phases
+from learnopt.studies.inspection.reconcile import Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,5 +264,5 @@ def check(
     elif result.phases is None:
         origin = Origin()
     else:
-        origin = in_phases(asked, result.evaluation, result.phases)
+        origin = question.imported.of_phases(asked, state, result.evaluation, result.phases, check=source_check)
     return ConfigurationCheck(question, result, origin)

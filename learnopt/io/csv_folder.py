@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,19 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split()]
 
 
+def _matrix(text: str) -> list[list[float]]:
+    return [_numbers(row) for row in text.split("|")]
+
+
+_PHASE_POWERS: dict[str, Callable[[str], Any]] = {
+    "connection": str,
+    **dict.fromkeys(("p_a_kw", "p_b_kw", "p_c_kw", "q_a_kvar", "q_b_kvar", "q_c_kvar"), _number),
+    "current_percent": _number,
+    "impedance_percent": _number,
+}
+"""Columns of loads that speak of phases: rows with one of them are loads of their own, others add to their bus."""
+
+
 _LONGEST_LINE = 2**20
 _MOST_BYTES = 256 * 2**20
 """Of each table; a cell may have 128 KiB (Python's csv)."""
@@ -67,6 +80,7 @@ _KINDS: Mapping[Callable[[str], Any], str] = {
     _flag: "true or false",
     int: "a whole number",
     _numbers: "numbers separated by blanks",
+    _matrix: "rows of numbers, separated by |",
 }
 TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
     "buses": {
@@ -84,6 +98,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "customers": int,
         "vm_min_pu": _number,
         "vm_max_pu": _number,
+        "phases": str,
     },
     "branches": {
         "id": _identifier,
@@ -100,9 +115,20 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "normally_open": _flag,
         "switchable": _flag,
         "operation": str,
+        "phases": str,
+        **dict.fromkeys(("r0_ohm", "x0_ohm", "b0_us"), _number),
+        **dict.fromkeys(("r_matrix_ohm", "x_matrix_ohm", "b_matrix_us"), _matrix),
+        "connection": str,
+        **dict.fromkeys(("ratio_a", "ratio_b", "ratio_c"), _number),
+        **dict.fromkeys(("r0_magnetising_ohm", "x0_magnetising_ohm", "from_share"), _number),
     },
-    "substations": {"bus": _identifier, "v_pu": _number, "va_deg": _number, "s_min_kva": _number, "s_max_kva": _number},
-    "loads": {"bus": _identifier, "name": str, "p_kw": _number, "q_kvar": _number},
+    "substations": {
+        "bus": _identifier,
+        **dict.fromkeys(("v_pu", "va_deg", "s_min_kva", "s_max_kva"), _number),
+        **dict.fromkeys(("r0_ohm", "x0_ohm", "r2_ohm", "x2_ohm"), _number),
+    },
+    "loads": {"bus": _identifier, "name": str, "p_kw": _number, "q_kvar": _number, **_PHASE_POWERS},
+    "generation": {"bus": _identifier, "name": str, "p_kw": _number, "q_kvar": _number, **_PHASE_POWERS},
     "case": {
         "name": str,
         "title": str,
@@ -146,12 +172,13 @@ _NEEDED = {
     "branches": ("id", "from", "to", "r_ohm", "x_ohm"),
     "substations": ("bus",),
     "loads": ("bus",),
+    "generation": ("bus",),
     "capacitors": ("bus", "steps_kvar"),
     "taps": ("branch",),
     "generators": ("id", "bus", "p_max_kw"),
     "devices": ("id", "branch"),
 }
-_LISTS = ("buses", "branches", "capacitors", "taps", "generators", "devices")
+_LISTS = ("buses", "branches", "capacitors", "taps", "generators", "devices", "generation")
 """Tables that are lists of the case file as they are."""
 REQUIRED = ("buses", "branches", "substations")
 
@@ -230,7 +257,12 @@ def _case(tables: Mapping[str, list[Row]], path: Path) -> dict[str, Any]:
     unknown = [row["bus"] for row in tables.get("loads", []) if str(row["bus"]) not in buses]
     if unknown:
         raise DataError(str(path), [f"loads.csv: bus {bus!r} is not in buses.csv" for bus in dict.fromkeys(unknown)])
+    by_phase: dict[bool, list[Row]] = {True: [], False: []}
     for row in tables.get("loads", []):
+        by_phase[any(key in _PHASE_POWERS for key in row)].append(row)
+    if by_phase[True]:
+        case["loads"] = by_phase[True]
+    for row in by_phase[False]:
         for key in ("p_kw", "q_kvar"):
             bus = buses[str(row["bus"])]
             bus[key] = bus.get(key, 0.0) + row.get(key, 0.0)
@@ -258,7 +290,8 @@ def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:
         bad.append(f"{path.name}: not a CSV table: {error}")
         return []
     header = [name.strip() for name in header]
-    bad.extend(f"{path.name}: column {name!r} is missing" for name in _NEEDED.get(table, ()) if name not in header)
+    needed = _needed(table, header)
+    bad.extend(f"{path.name}: column {name!r} is missing" for name in needed if name not in header)
     bad.extend(f"{path.name}: column {name!r} is there twice" for name, n in Counter(header).items() if n > 1 and name)
     for name in header:
         if name not in columns and (meant := near_miss(name, columns, 0.8)):
@@ -273,10 +306,16 @@ def _read_table(path: Path, table: str, bad: list[str]) -> list[Row]:
         rows.append(_read_row(header, cells, columns, f"{path.name}, line {number}", delimiter == ";", bad))
         bad.extend(
             f"{path.name}, line {number}: {name} is missing"
-            for name in _NEEDED.get(table, ())
+            for name in needed
             if name in header and name not in rows[-1] and not cells[header.index(name)].strip()
         )
     return rows
+
+
+def _needed(table: str, header: Collection[str]) -> tuple[str, ...]:
+    """Columns that a table must have; matrices stand for the impedances of a branch, row by row."""
+    needed = _NEEDED.get(table, ())
+    return tuple(name for name in needed if not name.endswith("_ohm")) if "r_matrix_ohm" in header else needed
 
 
 def _read_row(
@@ -296,7 +335,7 @@ def _read_row(
         if kind in (_identifier, str) and cell.startswith(TEXT_MARK):
             row[name] = raw.lstrip().removeprefix(TEXT_MARK)
             continue
-        if decimal_comma and kind in (_number, _numbers):
+        if decimal_comma and kind in (_number, _numbers, _matrix):
             cell = cell.replace(",", ".")
         try:
             row[name] = kind(cell)
@@ -318,7 +357,9 @@ def write_csv_folder(network: Network, path: Path) -> None:
     case = network_to_dict(network)
     general = {key: case[key] for key in ("name", "title", "source", "base_kv")} | case.get("voltage_limits", {})
     substations = [{"bus": bus} | case["substation_data"][str(bus)] for bus in case["substations"]]
-    tables = {"case": [general], "substations": substations} | {key: case[key] for key in _LISTS if key in case}
+    tables = {"case": [general], "substations": substations} | {
+        key: case[key] for key in (*_LISTS, "loads") if key in case
+    }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
@@ -347,4 +388,6 @@ def _cell(value: Any, kind: Callable[[str], Any]) -> str:
         return value if plain and value else TEXT_MARK + value
     if isinstance(value, bool):
         return str(value).lower()
+    if kind is _matrix:
+        return " | ".join(" ".join(map(str, row)) for row in value)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -82,6 +82,9 @@ class BranchPhases(BaseModel):
     ratio_a: Number | None = None
     ratio_b: Number | None = None
     ratio_c: Number | None = None
+    r0_magnetising_ohm: Number | None = None
+    x0_magnetising_ohm: Number | None = None
+    from_share: Number | None = None
 
 
 class SourcePhases(BaseModel):
@@ -175,7 +178,8 @@ def _branch(branch: Any, phases: str, kv: Mapping[Id, float], wrong: Violations)
     wrong.numbers(
         branch,
         what,
-        {"r0_ohm": at_least_zero("ohm"), "x0_ohm": at_least_zero("ohm"), "b0_us": FINITE}
+        {"b0_us": FINITE, "from_share": Rule(" from 0 to 1", 0.0, 1.0)}
+        | dict.fromkeys(("r0_ohm", "x0_ohm", "r0_magnetising_ohm", "x0_magnetising_ohm"), at_least_zero("ohm"))
         | dict.fromkeys(("ratio_a", "ratio_b", "ratio_c"), Rule(" from 0.1 to 10", 0.1, 10.0)),
     )
     ratios = [branch.ratio, *(getattr(branch, f"ratio_{p}") for p in ABC)]
@@ -196,6 +200,11 @@ def _branch(branch: Any, phases: str, kv: Mapping[Id, float], wrong: Violations)
         wrong.add(f"{what}: b_matrix_us says it all: leave out b_us and b0_us")
     if branch.connection is not None and (any(m is not None for m in matrices) or branch.b0_us is not None):
         wrong.add(f"{what}: a transformer has r_ohm, x_ohm, r0_ohm, x0_ohm, b_us and g_us, no matrices")
+    core = [
+        key for key in ("r0_magnetising_ohm", "x0_magnetising_ohm", "from_share") if getattr(branch, key) is not None
+    ]
+    if core and branch.connection is None:
+        wrong.add(f"{what}: {core[0]} belongs to a transformer: state its connection, or leave it out")
     if len(wrong.found) > before:
         return None
     if branch.connection is not None:
@@ -268,8 +277,9 @@ def _transformer(branch: Any, phases: str, what: str, wrong: Violations) -> Phas
     if extra := [p for p in ABC if p not in phases and getattr(branch, f"ratio_{p}") is not None]:
         wrong.add(f"{what}: ratio_{extra[0]} of a phase that it has not")
     ratio = tuple(common if one is None else float(one) for one in each)
-    if len(set(ratio)) > 1 and (branch.connection != "YNyn" or branch.r0_ohm is not None or branch.x0_ohm is not None):
-        wrong.add(f"{what}: ratios that differ by phase belong to grounded stars (YNyn) without r0_ohm and x0_ohm")
+    magnetising = complex(branch.r0_magnetising_ohm or 0.0, branch.x0_magnetising_ohm or 0.0)
+    if phases != ABC and (magnetising or branch.r0_ohm is not None or branch.x0_ohm is not None):
+        wrong.add(f"{what}: a transformer of phases {phases!r} has no zero sequence of its own: leave it out")
     more = [
         0.0 if zero is None else (zero - own) / 3
         for zero, own in ((branch.r0_ohm, branch.r_ohm), (branch.x0_ohm, branch.x_ohm))
@@ -281,7 +291,12 @@ def _transformer(branch: Any, phases: str, what: str, wrong: Violations) -> Phas
     if (branch.b_us or 0.0) > 0:
         wrong.add(f"{what}: b_us = {branch.b_us} of a transformer with phases must be <= 0 (its magnetising current)")
     eye = np.eye(len(phases))
-    windings = Windings(branch.connection, ratio, shift, *(3 * one for one in more))
+    share = 0.5 if branch.from_share is None else branch.from_share
+    windings = Windings(branch.connection, ratio, shift, 3 * more[0], 3 * more[1], magnetising, share)
+    if len(set(ratio)) > 1 and not windings.by_phase:
+        wrong.add(
+            f"{what}: ratios that differ by phase belong to grounded stars (YNyn) without a zero sequence of their own"
+        )
     return PhaseBranch(
         phases,
         branch.r_ohm * eye,
@@ -422,6 +437,10 @@ def _branch_keys(branch: PhaseBranch) -> dict[str, Any]:
         if windings.r0_ohm or windings.x0_ohm:
             record["r0_ohm"] = _digits(branch.r_ohm[0, 0] + windings.r0_ohm)
             record["x0_ohm"] = _digits(branch.x_ohm[0, 0] + windings.x0_ohm)
+        if windings.magnetising_ohm:
+            record["r0_magnetising_ohm"] = _digits(windings.magnetising_ohm.real)
+            record["x0_magnetising_ohm"] = _digits(windings.magnetising_ohm.imag)
+            record["from_share"] = windings.from_share
         if windings.shift_deg:
             record["shift_deg"] = windings.shift_deg
         if len(set(windings.ratio)) == 1:

@@ -42,6 +42,11 @@ class Windings:
     r0_ohm, x0_ohm
         Zero-sequence impedance beyond that of the positive sequence, as of the neutral of its grounded to side [ohm at
         the from end].
+    magnetising_ohm
+        Magnetising impedance of the zero sequence, at the point that parts the series impedance [ohm at the from end];
+        0 = it has a core for each phase, and none.
+    from_share
+        Share of the series impedance that lies between the from end and that point.
     """
 
     connection: str
@@ -49,11 +54,14 @@ class Windings:
     shift_deg: float = 0.0
     r0_ohm: float = 0.0
     x0_ohm: float = 0.0
+    magnetising_ohm: complex = 0j
+    from_share: float = 0.5
 
     @property
     def by_phase(self) -> bool:
         """Grounded stars on both sides, so that each phase is a transformer by itself."""
-        return self.connection == "YNyn" and not self.r0_ohm and not self.x0_ohm and not self.shift_deg
+        more = self.r0_ohm or self.x0_ohm or self.shift_deg or self.magnetising_ohm
+        return self.connection == "YNyn" and not more
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import pytest
 
 import learnopt
 from learnopt.errors import DataError
-from learnopt.io import load_with_source, loaded_network, network_from_dict, network_to_dict
+from learnopt.io import load_with_source, loaded_network, network_from_dict, network_to_dict, write_csv_folder
 from learnopt.network.phase_equivalent import edited_since
 
 LINE = {"r_ohm": 0.5, "x_ohm": 1.0, "r0_ohm": 1.1, "x0_ohm": 2.5}
@@ -103,6 +103,37 @@ def test_what_is_written_reads_back_as_the_same_network(tmp_path: Path):
     assert case["branches"][4]["ampacity_a"] == 90
     for field in ("r", "x", "b", "g", "p_load", "q_load", "g_shunt", "b_shunt", "p_fed", "i_max", "switchable"):
         np.testing.assert_allclose(getattr(again, field), getattr(net, field), rtol=1e-10, atol=1e-15, err_msg=field)
+
+
+def test_tables_have_the_same_words(tmp_path: Path):
+    """A folder of CSV tables reads back as the same network in phases, with decimal commas too."""
+    net = _read(CASE, tmp_path).network
+    write_csv_folder(net, tmp_path / "tables")
+    loaded = load_with_source(tmp_path / "tables")
+    assert network_to_dict(loaded.network) == network_to_dict(net)
+    assert loaded.source is not None
+    branches = tmp_path / "tables" / "branches.csv"
+    branches.write_text(branches.read_text("utf-8").replace(",", ";").replace(".", ","), encoding="utf-8")
+    assert network_to_dict(load_with_source(tmp_path / "tables").network) == network_to_dict(net)
+
+
+def test_a_row_of_loads_without_phases_adds_to_its_bus(tmp_path: Path):
+    """Tables of balanced networks mean what they meant, and unreadable cells are named."""
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    (folder / "buses.csv").write_text("id,kv,p_kw\n1,20,0\n2,20,30\n", encoding="utf-8")
+    (folder / "branches.csv").write_text("id,from,to,r_ohm,x_ohm\n1,1,2,0.1,0.1\n", encoding="utf-8")
+    (folder / "substations.csv").write_text("bus\n1\n", encoding="utf-8")
+    (folder / "loads.csv").write_text("bus,p_kw,p_a_kw\n2,60,\n", encoding="utf-8")
+    net = load_with_source(folder).network
+    assert (net.phases, net.p_load[1] * net.base.kw) == (None, pytest.approx(90))
+    (folder / "loads.csv").write_text("bus,p_kw,p_a_kw\n2,60,\n2,,12\n", encoding="utf-8")
+    net = load_with_source(folder).network
+    assert net.phases is not None
+    assert [load.kw for load in net.phases.loads] == [(30, 30, 30), (12, 0, 0)]
+    (folder / "branches.csv").write_text("id,from,to,r_matrix_ohm,x_matrix_ohm\n1,1,2,0.1 | x,0.1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"r_matrix_ohm = '0.1 \| x' is not rows of numbers"):
+        load_with_source(folder)
 
 
 def test_the_balanced_equivalent_has_the_loss_of_evenly_loaded_phases(tmp_path: Path):

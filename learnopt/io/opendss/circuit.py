@@ -3,7 +3,8 @@
 ==============  ========================================================================================
 substations     a Vsource at the bus, stiff in the positive sequence, with the impedances of the others
 lines           ``Line.NAME`` with its matrices, at the nodes of its phases
-transformers    grounded stars: a unit per phase, ``Transformer.NAME_a``; all others one unit of three phases
+transformers    grounded stars: a unit per phase, ``Transformer.NAME_a``; all others one unit of three phases, whose
+                core is a third winding in delta where the zero sequence magnetises it
 loads           one element per phase or pair of phases: models 1, 2 or 8 (ZIP)
 generation      one Generator per phase or pair of phases
 ==============  ========================================================================================
@@ -32,6 +33,8 @@ _COUPLER_OHM = 1e-6
 """Impedance of a branch that has none: OpenDSS inverts it."""
 _KVA = 1000.0
 """Rating of transformers that state none, to which their impedances refer."""
+_LEAST_PERCENT = 1e-6
+"""Reactance of a transformer at least."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
@@ -153,18 +156,18 @@ def _transformer(
     i, j = int(network.from_bus[e]), int(network.to_bus[e])
     kv = float(network.kv[i]), float(network.kv[j])
     rated = math.sqrt(3) * kv[0] * amperes if math.isfinite(amperes) else _KVA
-    base_ohm = kv[0] ** 2 / (rated / 1e3)
-    r, x = (100 * float(one[0, 0]) / base_ohm for one in (branch.r_ohm, branch.x_ohm))
-    iron, magnetising = (100e-6 * base_ohm * float(one) for one in (branch.g_us, -branch.b_us[0, 0]))
-    common = f"windings=2 %Rs=[{r / 2!r} {r / 2!r}] XHL={max(x, 1e-6)!r} "
-    common += f"%noloadloss={iron!r} %imag={max(magnetising, 0.0)!r}"
+    percent = 100 * rated / 1e3 / kv[0] ** 2
+    z = percent * complex(branch.r_ohm[0, 0], branch.x_ohm[0, 0])
+    iron, magnetising = (1e-2 / percent * float(one) for one in (branch.g_us, -branch.b_us[0, 0]))
+    shunt = f"%noloadloss={iron!r} %imag={max(magnetising, 0.0)!r}"
     if windings.by_phase:
         for p, ratio in zip(branch.phases, windings.ratio, strict=True):
             node, kva = ABC.index(p) + 1, rated / 3
             yield (
-                f"New Transformer.{name}_{p} phases=1 {common} buses=[{buses[0]}.{node}.0 {buses[1]}.{node}.0] "
+                f"New Transformer.{name}_{p} phases=1 windings=2 buses=[{buses[0]}.{node}.0 {buses[1]}.{node}.0] "
                 f"conns=[wye wye] kvs=[{kv[0] * ratio / math.sqrt(3)!r} {kv[1] / math.sqrt(3)!r}] "
-                f"kvas=[{kva!r} {kva!r}] normhkva={kva!r} ppm_antifloat=0"
+                f"kvas=[{kva!r} {kva!r}] %Rs=[{z.real / 2!r} {z.real / 2!r}] XHL={_reactance(z)!r} {shunt} "
+                f"normhkva={kva!r} ppm_antifloat=0"
             )
         return
     first = re.match("YN|Y|D", windings.connection)
@@ -174,15 +177,21 @@ def _transformer(
     lead ^= kv[0] * windings.ratio[0] < kv[1]  # OpenDSS means the side of lower voltage
     order = [(coil - turns) % 3 + 1 for coil in range(3)]
     neutral = {"d": "", "y": ".4", "yn": ".0"}
-    ends = (
+    ends = [
         f"{buses[0]}.1.2.3{neutral[sides[0]]}",
         f"{buses[1]}.{order[0]}.{order[1]}.{order[2]}{neutral[sides[1]]}",
-    )
-    conns = ["delta" if side == "d" else "wye" for side in sides]
+    ]
+    kvs, conns = [kv[0] * windings.ratio[0], kv[1]], ["delta" if side == "d" else "wye" for side in sides]
+    legs, own = [z / 2, z / 2], ""
+    if windings.magnetising_ohm:  # a delta without load, behind which only the zero sequence finds a way
+        ends, kvs, conns = [*ends, f"{name}_core"], [*kvs, kv[1]], [*conns, "delta"]
+        share = windings.from_share
+        legs = [share * z, (1 - share) * z, percent * windings.magnetising_ohm]
+        own = f"XHT={_reactance(legs[0] + legs[2])!r} XLT={_reactance(legs[1] + legs[2])!r} "
     yield (
-        f"New Transformer.{name} phases=3 {common} buses=[{ends[0]} {ends[1]}] conns=[{conns[0]} {conns[1]}] "
-        f"kvs=[{kv[0] * windings.ratio[0]!r} {kv[1]!r}] kvas=[{rated!r} {rated!r}] normhkva={rated!r} "
-        f"leadlag={'lead' if lead else 'lag'}"
+        f"New Transformer.{name} phases=3 windings={len(legs)} buses=[{' '.join(ends)}] conns=[{' '.join(conns)}] "
+        f"kvs=[{_listed(kvs)}] kvas=[{_listed([rated] * len(legs))}] %Rs=[{_listed([leg.real for leg in legs])}] "
+        f"XHL={_reactance(z)!r} {own}{shunt} normhkva={rated!r} leadlag={'lead' if lead else 'lag'}"
     )
     if windings.r0_ohm or windings.x0_ohm:  # of the neutral of the to side: three times as much in the zero sequence
         factor = (kv[1] / kv[0]) ** 2 / 3
@@ -190,6 +199,15 @@ def _transformer(
             f"Edit Transformer.{name} wdg=2 bus={ends[1].removesuffix('.0')}.4 rneut={windings.r0_ohm * factor!r} "
             f"xneut={windings.x0_ohm * factor!r}"
         )
+
+
+def _reactance(z: complex) -> float:
+    """Of a pair of windings [%], which OpenDSS must have some of."""
+    return max(z.imag, _LEAST_PERCENT)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(repr(float(value)) for value in values)
 
 
 def _rotation(sides: tuple[str, str], shift_deg: float) -> tuple[bool, int]:

@@ -35,6 +35,8 @@ class Injections:
         self.q_gen: defaultdict[Any, float] = defaultdict(float)
         self.shunt_p: defaultdict[Any, float] = defaultdict(float)
         self.shunt_q: defaultdict[Any, float] = defaultdict(float)
+        self.unequal: list[str] = []
+        """Sentences on loads and generators whose phases differ: the balanced network has their sum."""
         self._bus = tables["bus"]
         for kind, sign in (("load", 1.0), ("sgen", -1.0), ("storage", 1.0)):
             element = tables[kind]
@@ -51,13 +53,14 @@ class Injections:
             p = np.array([element.numbers(f"p_{phase}_mw", 0.0) for phase in "abc"])
             q = np.array([element.numbers(f"q_{phase}_mvar", 0.0) for phase in "abc"])
             self._add(element, p.sum(axis=0) * scale, q.sum(axis=0) * scale, sign < 0)
-            if len(element):
-                notes.append(f"{len(element)} {kind}s count with the sum of their phases, balanced")
             apart = (np.ptp(p + 1j * q, axis=0) != 0) & element.flags("in_service", True) & (scale != 0)
             if apart.any():
                 named = ", ".join(str(element.index[k]) for k in np.flatnonzero(apart)[:5])
                 more = f" and {apart.sum() - 5} more" if apart.sum() > 5 else ""
-                explained.append(f"imbalance: the phases of {kind} {named}{more} differ, their sum is what counts here")
+                self.unequal.append(
+                    f"imbalance: the phases of {kind} {named}{more} differ, their sum is what counts in the balanced "
+                    "network"
+                )
         ward = tables["ward"]
         self._add(ward, ward.numbers("ps_mw", 0.0), ward.numbers("qs_mvar", 0.0))
         self._add_shunt(ward, ward.numbers("pz_mw", 0.0), ward.numbers("qz_mvar", 0.0))

@@ -32,6 +32,7 @@ from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict
 from learnopt.io.pandapower.branches import branches
 from learnopt.io.pandapower.loads import Injections
+from learnopt.io.pandapower.phases import MissingPhasesError, with_phases
 from learnopt.io.pandapower.tables import MODELLED, Element, Tables, tables_of_json, tables_of_net
 from learnopt.io.pandapower.tool import PandapowerTool
 from learnopt.io.pandapower.trafo3w import star_point
@@ -178,7 +179,30 @@ def _case(tables: Tables) -> PandapowerCase:
     if not any(link.switchable for link in links):
         notes.append("the net has no switch: no branch can be operated")
     record = _record(tables, kv, bus_of, links, ends, voltage, injections)
-    return PandapowerCase(network_from_dict(record, tables.subject), tuple(notes), bus_of, tables, tuple(explained))
+    network = _network(record, tables, bus_of, notes, bool(injections.unequal))
+    explained += injections.unequal
+    return PandapowerCase(network, (*notes, *injections.unequal), bus_of, tables, tuple(explained))
+
+
+def _network(
+    record: dict[str, Any], tables: Tables, bus_of: Mapping[Any, Any], notes: list[str], unequal: bool
+) -> Network:
+    """The network of a record, with its phases where they differ and the net says enough of them."""
+    if unequal:
+        try:
+            network = network_from_dict(with_phases(record, tables, bus_of), tables.subject)
+        except MissingPhasesError as missing:
+            notes.append(f"read as a balanced network, not in all its phases: {missing}")
+        except DataError as error:
+            notes.append(f"read as a balanced network, not in all its phases: {error.violations[0]}")
+        else:
+            notes.append("read in all its phases: unequal loads, zero sequence of lines and transformers")
+            if network.phases is not None and not all(one.zero_ohm for one in network.phases.sources):
+                notes.append(
+                    "external grids without s_sc_max_mva hold all three sequences; pandapower itself asks for it"
+                )
+            return network
+    return network_from_dict(record, tables.subject)
 
 
 def _phasor(held: tuple[float, float]) -> str:

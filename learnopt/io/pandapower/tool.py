@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from learnopt.io.pandapower.cells import Cell, changed_cells
 from learnopt.io.pandapower.tables import MODELLED, UNLIMITED_KA, Tables
 from learnopt.io.source import SourceState
 from learnopt.network import Configuration, Network, Scenario, Settings
+from learnopt.network.unbalanced import PhaseCircuit
 
 _INJECTING = ("load", "sgen", "storage", "asymmetric_load", "asymmetric_sgen", "ward", "shunt")
 """Elements that a scenario replaces."""
@@ -32,6 +33,8 @@ _BRANCHES = ("line", "trafo", "trafo3w")
 _P_FROM, _P_TO = 13, 15
 """Columns of pandapower's internal branch table: active power into both ends."""
 _ISOLATED = 4
+_VM = ("vm_a_pu", "vm_b_pu", "vm_c_pu")
+_ROUNDING_MW = 1e-12
 
 
 class PandapowerTool:
@@ -54,8 +57,18 @@ class PandapowerTool:
         self._tables = tables
         self._bus_of = {str(bus): str(standing) for bus, standing in bus_of.items()}
 
-    def circuit(self, network: Network, scenario: Scenario | None = None) -> None:
-        """None: unbalanced tables of pandapower are not read phase by phase."""
+    def circuit(
+        self, network: Network, scenario: Scenario | None = None
+    ) -> AbstractContextManager[PhaseCircuit] | None:
+        """The net in all its phases, in OpenDSS: pandapower is what its power flow is compared with.
+
+        None where the net was read as a balanced one.
+        """
+        if network.phases is None:
+            return None
+        from learnopt.io.opendss.exported import ExportedTool
+
+        return ExportedTool(network).circuit(network, scenario)
 
     def state(
         self,
@@ -64,10 +77,10 @@ class PandapowerTool:
         settings: Settings | None = None,
         scenario: Scenario | None = None,
     ) -> SourceState:
-        """``runpp(trafo_model="t")`` of a copy of the net in this state.
+        """``runpp(trafo_model="t")`` of a copy of the net in this state; ``runpp_3ph`` where it was read with phases.
 
         A scenario's loads stand for those of the file, as constant power at the buses of the network, beside the shunts
-        that the network has.
+        that the network has. Of phases they are the difference to those of the file, in equal parts.
         """
         try:
             import pandapower
@@ -81,6 +94,12 @@ class PandapowerTool:
                 cells = changed_cells(self._tables, network, Configuration(closed), settings, out)
                 for kind, changes in cells.items():
                     _set(net[kind], changes)
+                if network.phases is not None:
+                    _all_as_loads(net)
+                    if scenario is not None:
+                        self._add_difference(net, network, scenario)
+                    pandapower.runpp_3ph(net, tolerance_mva=1e-9, max_iteration=100, numba=False)
+                    return self._result_of_phases(net, network, scenario)
                 if scenario is not None:
                     self._load(net, network, scenario)
                 pandapower.runpp(
@@ -123,6 +142,41 @@ class PandapowerTool:
             if network.g_shunt[k] or network.b_shunt[k]:
                 pandapower.create_shunt(net, bus, -mega * network.b_shunt[k], mega * network.g_shunt[k])
 
+    def _add_difference(self, net: Any, network: Network, scenario: Scenario) -> None:
+        """Balanced loads for what a scenario adds to the loads of the network, or takes away."""
+        import pandapower
+
+        index_of = {self._bus_of[str(bus)]: bus for bus in reversed(net.bus.index) if str(bus) in self._bus_of}
+        mega = network.base.kw / 1e3
+        more_p, more_q = mega * (scenario.p - network.p_load), mega * (scenario.q - network.q_load)
+        for k in np.flatnonzero((np.abs(more_p) > _ROUNDING_MW) | (np.abs(more_q) > _ROUNDING_MW)).tolist():
+            pandapower.create_load(net, index_of[str(network.bus_ids[k])], float(more_p[k]), float(more_q[k]))
+
+    def _result_of_phases(self, net: Any, network: Network, scenario: Scenario | None) -> SourceState:
+        """The solution of all phases in the ids of the network; the lowest phase of each bus."""
+        ends = {"line": ("from", "to"), "trafo": ("hv", "lv")}
+        loss, loading = 0.0, []
+        for kind, (start, end) in ends.items():
+            table = net[f"res_{kind}_3ph"]
+            columns = [f"p_{phase}_{side}_mw" for phase in "abc" for side in (start, end)]
+            loss += 1e3 * float(np.nansum(table[columns].to_numpy(float)))
+            loading += [v / 100 for v in table["loading_percent"].tolist() if np.isfinite(v) and v > 0]
+        vm: dict[str, float] = {}
+        for bus, values in zip(net.res_bus_3ph.index, net.res_bus_3ph[list(_VM)].to_numpy(float), strict=True):
+            standing = self._bus_of.get(str(bus))
+            if standing is not None and np.isfinite(values).all():
+                vm[standing] = min(vm.get(standing, np.inf), float(values.min()))
+        heads = {str(network.bus_ids[k]): 0.0 for k in network.substations}
+        grid = net.res_ext_grid_3ph
+        drawn = 1e3 * grid[["p_a_mw", "p_b_mw", "p_c_mw"]].to_numpy(float).sum(axis=1)
+        for bus, power in zip(net.ext_grid.loc[grid.index, "bus"], drawn.tolist(), strict=True):
+            if (standing := self._bus_of.get(str(bus))) in heads:
+                heads[str(standing)] += power
+        kw = network.base.kw
+        generation = kw * float(network.p_fed.sum() if scenario is None else scenario.p_gen.sum())
+        load = float(drawn.sum()) - loss + generation
+        return SourceState(self.name, True, load, generation, loss, vm, max(loading, default=None), heads)
+
     def _result(self, net: Any, network: Network) -> SourceState:
         """The solution in the ids of the network."""
         solved = net._ppc
@@ -155,6 +209,19 @@ class PandapowerTool:
         return SourceState(
             self.name, True, load, generation, loss, vm, float(loading.max()) if len(loading) else None, heads
         )
+
+
+def _all_as_loads(net: Any) -> None:
+    """What ``runpp_3ph`` passes over in silence, in a form that it reads: types other than its two, storages, wards."""
+    import pandapower
+
+    for kind in ("load", "sgen", "asymmetric_load", "asymmetric_sgen"):
+        if len(net[kind]):
+            net[kind]["type"] = net[kind]["type"].where(net[kind]["type"] == "delta", "wye")
+    for kind, p, q in (("storage", "p_mw", "q_mvar"), ("ward", "ps_mw", "qs_mvar")):
+        for _, row in net[kind].iterrows():
+            scale = row.get("scaling", 1.0)
+            pandapower.create_load(net, row["bus"], scale * row[p], scale * row[q], in_service=bool(row["in_service"]))
 
 
 def net_of_tables(tables: Tables) -> Any:

@@ -146,7 +146,7 @@ class Imported:
     def answered(self, problem: ReconfigurationProblem, result: Result, check: bool = True) -> Origin:
         """The origin with a result in the source tool; without, where there is no configuration or none is wanted."""
         if result.phases is not None:
-            return in_phases(problem, result.evaluation, result.phases)
+            return self.of_phases(problem, result.configuration, result.evaluation, result.phases, check)
         if not check or result.configuration is None or result.evaluation is None:
             return self.origin
         settings = result.settings or (None,) * len(problem.members)
@@ -157,6 +157,28 @@ class Imported:
     ) -> Origin:
         """The origin with a given configuration in the source tool."""
         return self._with(problem, configuration, (None,) * len(problem.members), found) if check else self.origin
+
+    def of_phases(
+        self,
+        problem: ReconfigurationProblem,
+        configuration: Configuration | None,
+        found: Evaluation | None,
+        phases: PhaseSummary,
+        check: bool = True,
+    ) -> Origin:
+        """The origin of an answer in all phases, with what the tool of the file says where another one judged it."""
+        tool = self.loaded.source
+        if tool is None or tool.name == phases.tool or configuration is None or found is None or not check:
+            return in_phases(problem, found, phases)
+        each = []
+        for member, state in zip(problem.members, found.situations, strict=True):
+            scenario = None if _as_in_file(member) else member.scenario
+            each.append(check_answer(tool, member.network, configuration, None, scenario, state))
+        if len(each) == 1:
+            return Origin(source=each[0])
+        named = zip(each, problem.situations, strict=True)
+        checks = tuple(replace(one, scenario=scenario.name) for one, scenario in named)
+        return Origin(source=_together(problem, found.situations, checks))
 
     def planned(
         self,
