@@ -27,6 +27,7 @@ FOUND = {
     221683: "110 kV and 0.1 micro-ohm: presolve of HiGHS cut off the optimum, a bound 153 times too high",
     248141: "a gap of 8e-11 above the one asked for, within the rounding that is stated",
     260376: "2 W of load: a singular system of the oracle",
+    303479: "110 kV and 150 MW: HiGHS took a model for infeasible that is not, a bound 5 % too high",
     1000051: "loops that stay closed and no configuration: infeasible, not refused",
 }
 

@@ -11,7 +11,7 @@ from learnopt.engines.base import PICOWATT
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import SolverRun
-from learnopt.engines.milp.relaxation import LEAST_SHARE, HighsRelaxation, light_units
+from learnopt.engines.milp.relaxation import LEAST_SHARE, HighsRelaxation, units_of_powers
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.periods import PeriodsData, build_periods
@@ -72,7 +72,7 @@ class JointModel:
         self.unproven = next((one.bounds.reason for one in data if not one.bounds.proven), "")
         size = expected_size(coupled, objective)
         model = build_periods(PeriodsData(horizon, tuple(data), coupled.tied, coupled.worst, coupled.prices))
-        units = [unit for one, block in zip(data, model.period, strict=True) for unit in light_units(one, block)]
+        units = [unit for one, block in zip(data, model.period, strict=True) for unit in units_of_powers(one, block)]
         self.compiled = highs.CompiledModel(model, size=size, units=units)
         self.parts = [
             HighsRelaxation(one, model=block, compiled=self.compiled)

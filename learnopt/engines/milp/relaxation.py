@@ -23,6 +23,8 @@ from learnopt.physics import PowerFlow
 
 LIGHT_LOAD = 1e-2
 """Feeders with less apparent load than this [pu] are solved in units of their own."""
+HEAVY_LOAD = 32.0
+"""With more than this [pu], too: squares of large currents leave no digits to absolute tolerances."""
 LIGHT_WITH_CONTROLS = 1.0
 """The same with controls: what a bank or a generator injects is a small part of the load, and so are the tolerances."""
 LEAST_SHARE = 1e-4
@@ -126,7 +128,7 @@ class HighsRelaxation:
     ) -> None:
         self.data = data
         self.pyomo_model = m = model or build_reconfiguration(data)
-        self.model = compiled or highs.CompiledModel(m, size=size, units=light_units(data, m))
+        self.model = compiled or highs.CompiledModel(m, size=size, units=units_of_powers(data, m))
         span = range(len(data.arcs))
         self._ell, self._p, self._q = (self.model.columns([v[a] for a in span]) for v in (m.ell, m.P, m.Q))
         terms = [sending_term(m, data, a) for a in span]
@@ -163,7 +165,11 @@ class HighsRelaxation:
         fixed = [float(g.available) for g in generators]
         p, q, on = (np.where(c >= 0, run.values[c], 0.0) for c in self._generators)
         on = np.where(self._generators[2] >= 0, on, fixed)
-        cuts = list(zip(*rating_tangents(self.data.problem.controls, p, q, on, unit_of_load(self.data)), strict=True))
+        cuts = list(
+            zip(
+                *rating_tangents(self.data.problem.controls, p, q, on, min(size_of_powers(self.data), 1.0)), strict=True
+            )
+        )
         for k, angle in cuts:
             columns = np.array([c[k] for c in self._generators])
             row, limit = np.array([-math.cos(angle), -math.sin(angle), generators[k].s_max]), 0.0
@@ -249,19 +255,19 @@ class HighsRelaxation:
         return self.b[inside], len(np.unique(branch[inside]))
 
 
-def unit_of_load(data: DistFlowData) -> float:
-    """All apparent load and all that controls can inject [pu], at most 1: what tolerances of powers are measured by."""
+def size_of_powers(data: DistFlowData) -> float:
+    """All apparent load and all that controls can inject [pu]; 1 where there is neither."""
     problem, controls = data.problem, data.problem.controls
     load = float(np.abs(problem.p + 1j * problem.q).sum())
     load += sum(max(map(abs, generator.reach)) for generator in controls.generators)
     load += sum(max(map(abs, bank.choices)) for bank in controls.capacitors)
-    return min(1.0, load or 1.0)
+    return load or 1.0
 
 
-def light_units(data: DistFlowData, model: Any) -> list[tuple[Any, float]]:
-    """Units of powers and squared currents where the loads are far below 1, for HiGHS's absolute tolerances."""
-    unit = unit_of_load(data)
-    if unit >= (LIGHT_WITH_CONTROLS if data.problem.controls else LIGHT_LOAD):
+def units_of_powers(data: DistFlowData, model: Any) -> list[tuple[Any, float]]:
+    """Units of powers and squared currents where the loads are far from 1, for HiGHS's absolute tolerances."""
+    unit = size_of_powers(data)
+    if (LIGHT_WITH_CONTROLS if data.problem.controls else LIGHT_LOAD) <= unit <= HEAVY_LOAD:
         return []
     powers = (model.P, model.Q, model.generator_p, model.generator_q)
     return [([v for power in powers for v in power.values()], unit), (model.ell.values(), unit**2)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.highs import Outcome, SolverRun
-from learnopt.engines.milp.relaxation import HighsRelaxation, light_units
+from learnopt.engines.milp.relaxation import HighsRelaxation, units_of_powers
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.restoration import Service, build_restoration
@@ -44,7 +44,7 @@ class RestorationModel:
         data = DistFlowData.of(problem, loss_cutoff)
         self.unproven = data.bounds.reason
         model = build_restoration(data, service)
-        compiled = highs.CompiledModel(model, size=size, units=light_units(data, model))
+        compiled = highs.CompiledModel(model, size=size, units=units_of_powers(data, model))
         self._part = HighsRelaxation(data, model=model, compiled=compiled)
         self._tangents = Tangents(data.arcs, self._part.add_tangents, self._part.cuttable)
         arc_of = {int(data.arcs.branch[a]): a for a in self._part.choice}

@@ -14,7 +14,7 @@ import numpy as np
 from learnopt.engines.base import Stopwatch, unsettled
 from learnopt.engines.exchange import LocalSearch, find_incumbent, radial_start
 from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
-from learnopt.engines.milp.relaxation import light_units
+from learnopt.engines.milp.relaxation import units_of_powers
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.cuts import add_tangents, arc_values, define_cuts, proposed_configuration, set_integrality
 from learnopt.formulations.distflow_data import DistFlowData
@@ -154,7 +154,7 @@ def _proven(problem: ReconfigurationProblem, best: _LeastViolation, time_limit: 
             tangents.at_power_flow(flow, problem.network)
 
     touch(best.configuration)
-    units = light_units(data, model)
+    units = units_of_powers(data, model)
     tolerance = CONE_TOLERANCE * min(1.0, float(np.abs(problem.p + 1j * problem.q).sum())) ** 2
 
     def solved(integral: bool, seconds: float) -> SolverRun:

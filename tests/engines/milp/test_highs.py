@@ -8,7 +8,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from learnopt.engines.milp.highs import CompiledModel, Outcome
+from learnopt.engines.milp.highs import CompiledModel, Outcome, SolverRun
 
 
 def knapsack(sense: int = 1, offset: float = 0.0) -> pyo.ConcreteModel:
@@ -213,3 +213,38 @@ def test_row_without_terms():
     assert compiled.solve_relaxation().outcome is Outcome.OPTIMAL
     compiled.add_rows(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0)), np.array([1.0]))
     assert compiled.solve_relaxation().outcome is Outcome.INFEASIBLE
+
+
+@pytest.mark.parametrize("solve", [CompiledModel.solve, CompiledModel.solve_relaxation])
+def test_no_solution_is_asked_for_twice(monkeypatch, solve):
+    """A first run that is wrong about infeasibility is overruled by the second, and the options are as before."""
+    model, run, seen = CompiledModel(fractional()), CompiledModel._run, []
+
+    def wrong_at_first(self, time_limit, cutoff=math.inf, watch=None):
+        seen.append([self._highs.getOptionValue(name)[1] for name in ("presolve", "random_seed")])
+        found = run(self, time_limit, cutoff, watch)
+        lie = SolverRun(Outcome.INFEASIBLE, math.nan, cutoff, None, nodes=3)
+        return lie if len(seen) == 1 else found
+
+    monkeypatch.setattr(CompiledModel, "_run", wrong_at_first)
+    found = solve(model)
+    truth = 5.0 if solve is CompiledModel.solve else 3.5
+    assert (found.outcome, found.objective) == (Outcome.OPTIMAL, pytest.approx(truth))
+    assert found.bound <= truth + 1e-9
+    assert solve(model).objective == pytest.approx(truth)
+    assert seen == [["off", 0], ["on", 1], ["off", 0]]
+
+
+def test_what_both_ways_find_infeasible_is_believed(monkeypatch):
+    """The verdict of the first run stands, with the nodes of both."""
+    runs, run = [], CompiledModel._run
+
+    def counted(self, *given):
+        runs.append(run(self, *given))
+        return runs[-1]
+
+    monkeypatch.setattr(CompiledModel, "_run", counted)
+    found = CompiledModel(fractional()).solve(cutoff=4.5)
+    assert (found.outcome, found.bound) == (Outcome.INFEASIBLE, 4.5)
+    assert [one.outcome for one in runs] == [Outcome.INFEASIBLE] * 2
+    assert found.nodes == sum(one.nodes for one in runs)
