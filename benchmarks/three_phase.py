@@ -13,9 +13,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -27,13 +26,12 @@ from learnopt.engines import SolveOptions
 from learnopt.engines.phases.engine import PhaseTreeEngine
 from learnopt.engines.phases.search import Choice, search
 from learnopt.engines.tree.engine import TreeSearchEngine
-from learnopt.io import load, load_with_source
-from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result
+from learnopt.generator import PhaseConfig, split_phases
+from learnopt.io import Loaded, load, load_with_source, loaded_network
+from learnopt.network import Certificate, Limits, ReconfigurationProblem, Result
 from learnopt.network.unbalanced import PhaseCircuit
 from learnopt.physics.held_currents import loop_model
 
-MUTUAL = 0.45
-"""Mutual over self impedance of the made-up lines."""
 HEAD = (
     "| feeder | switches | loops | present kW | balanced kW | here kW | bound kW | nodes | search s | in all s |",
     "|---|---|---|---|---|---|---|---|---|---|",
@@ -70,42 +68,8 @@ class Row:
         return f"| {' | '.join(cells)} |"
 
 
-def unbalanced_master(network: Network, kappa: float, rng: np.random.Generator) -> str:
-    """An OpenDSS circuit of a balanced network, its loads split among the phases; every branch is a switch.
-
-    Switches are controls, since ``switch=yes`` would give a line the impedance of one.
-    """
-    kv, kw = network.base.v_base, network.base.kw
-    ohm = network.base.v_base**2 / network.base.s_base
-    lines = ["Clear", f"New Circuit.feeder basekv={kv} pu=1.0 bus1=s{network.substations[0]} R1=0 X1=1e-6 R0=0 X0=1e-6"]
-    for k in network.substations[1:].tolist():
-        lines.append(f"New Vsource.s{k} basekv={kv} pu=1.0 bus1=s{k} R1=0 X1=1e-6 R0=0 X0=1e-6")
-    for e in range(network.n_branch):
-        matrices = []
-        for value in (network.r[e] * ohm, network.x[e] * ohm):
-            own = value / (1 - MUTUAL)
-            matrices.append(f"[{own} | {MUTUAL * own} {own} | {MUTUAL * own} {MUTUAL * own} {own}]")
-        ends = f"bus1=s{network.from_bus[e]} bus2=s{network.to_bus[e]}"
-        lines.append(
-            f"New Line.l{e} phases=3 {ends} rmatrix={matrices[0]} xmatrix={matrices[1]} cmatrix=[0 | 0 0 | 0 0 0] "
-            "length=1 units=none normamps=0"
-        )
-        state = "open" if network.normally_open[e] else "close"
-        lines.append(f"New SwtControl.s{e} SwitchedObj=Line.l{e} SwitchedTerm=1 Normal={state} State={state}")
-    for k in np.flatnonzero(network.p_load).tolist():
-        share = rng.dirichlet([kappa] * 3) if kappa else np.eye(3)[rng.integers(3)]
-        for p in range(3):
-            power = f"kw={network.p_load[k] * kw * share[p]} kvar={network.q_load[k] * kw * share[p]}"
-            lines.append(
-                f"New Load.d{k}_{p} phases=1 bus1=s{k}.{p + 1} kv={kv / np.sqrt(3)} {power} model=1 vminpu=0.3 vmaxpu=2"
-            )
-    lines += [f"Set VoltageBases=[{kv}]", "CalcVoltageBases"]
-    return "\n".join([*lines, "Solve", ""])
-
-
-def compare(name: str, path: Path) -> Row | None:
-    """Solve a master file in all phases and as its balanced equivalent."""
-    loaded = load_with_source(path)
+def compare(name: str, loaded: Loaded) -> Row | None:
+    """Solve a network in all phases and as its balanced equivalent."""
     problem = ReconfigurationProblem.of(loaded.network, limits=Limits())
     if loaded.source is None or not problem.free.any():
         return None
@@ -129,14 +93,14 @@ def _loops(circuit: PhaseCircuit, problem: ReconfigurationProblem) -> int:
     return loop_model(circuit.conductors(np.flatnonzero(problem.network.switchable))).n_loop
 
 
-def split_cases(names: list[str], kappas: list[float], seeds: int, folder: Path) -> Iterator[Row]:
+def split_cases(names: list[str], kappas: list[float], seeds: int) -> Iterator[Row]:
     for name in names:
         network = load(name)
+        everywhere = replace(network, switchable=np.ones(network.n_branch, dtype=bool))
         for kappa in kappas:
             for seed in range(seeds):
-                path = folder / f"{name}_{kappa:g}_{seed}.dss"
-                path.write_text(unbalanced_master(network, kappa, np.random.default_rng(seed)), encoding="utf-8")
-                row = compare(f"{name}, kappa {kappa:g}, seed {seed}", path)
+                made = split_phases(everywhere, np.random.default_rng(seed), PhaseConfig(kappa))
+                row = compare(f"{name}, kappa {kappa:g}, seed {seed}", loaded_network(made))
                 if row is not None:
                     yield row
 
@@ -181,16 +145,15 @@ def main() -> int:
         return 1 if random_circuits(arguments.random) else 0
     lines = list(HEAD)
     print("\n".join(lines))
-    with tempfile.TemporaryDirectory() as scratch:
-        if arguments.folder is not None:
-            masters = sorted(arguments.folder.rglob("*.dss"))
-            rows = (row for path in masters if (row := _tried(path)) is not None)
-        else:
-            kappas = [float(k) for k in arguments.kappa.split(",")]
-            rows = split_cases(arguments.cases.split(","), kappas, arguments.seeds, Path(scratch))
-        for row in rows:
-            lines.append(str(row))
-            print(row, flush=True)
+    if arguments.folder is not None:
+        masters = sorted(arguments.folder.rglob("*.dss"))
+        rows: Iterator[Row] = (row for path in masters if (row := _tried(path)) is not None)
+    else:
+        kappas = [float(k) for k in arguments.kappa.split(",")]
+        rows = split_cases(arguments.cases.split(","), kappas, arguments.seeds)
+    for row in rows:
+        lines.append(str(row))
+        print(row, flush=True)
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0
@@ -204,7 +167,7 @@ def _tried(path: Path) -> Row | None:
     if not any(word in text for word in ("new circuit", "new object=circuit", "redirect", "compile")):
         return None
     try:
-        return compare(path.stem, path)
+        return compare(path.stem, load_with_source(path))
     except LearnoptError as error:
         print(f"{path.name}: {' '.join(str(error).split())[:150]}", file=sys.stderr)
         return None
