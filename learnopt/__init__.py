@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from learnopt.api.picture import Picture
     from learnopt.api.planning import ConductorStudy, SubstationStudy, plan_conductors, plan_substations
     from learnopt.api.question import load, problem
+    from learnopt.api.replay_study import ReplayStudy, replay
     from learnopt.api.restorability import RestorabilityTable, restorability
     from learnopt.api.restoration import RestorationPlan, restore
     from learnopt.api.savings_study import SavingsStudy, savings
@@ -62,6 +63,7 @@ __all__ = [
     "Picture",
     "Progress",
     "ReconfigurationProblem",
+    "ReplayStudy",
     "RestorabilityTable",
     "RestorationPlan",
     "Result",
@@ -81,6 +83,7 @@ __all__ = [
     "plan_conductors",
     "plan_substations",
     "problem",
+    "replay",
     "restorability",
     "restore",
     "savings",
@@ -95,6 +98,7 @@ _HOME = {
     "learnopt.api.picture": ("Picture",),
     "learnopt.api.planning": ("ConductorStudy", "SubstationStudy", "plan_conductors", "plan_substations"),
     "learnopt.api.question": ("load", "problem"),
+    "learnopt.api.replay_study": ("ReplayStudy", "replay"),
     "learnopt.api.restorability": ("RestorabilityTable", "restorability"),
     "learnopt.api.restoration": ("RestorationPlan", "restore"),
     "learnopt.api.savings_study": ("SavingsStudy", "savings"),

@@ -66,6 +66,10 @@ COMMANDS = {
         "learnopt.cli.savings:savings",
         "Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.",
     ),
+    "replay": Listed(
+        "learnopt.cli.replay:replay",
+        "A recorded day through the cycle of a control room: what would have been proposed, switched and saved.",
+    ),
     "restore": Listed(
         "learnopt.cli.restore:restore",
         "Supply after a fault: isolate it, supply the most load within the limits, and say what is proven.",

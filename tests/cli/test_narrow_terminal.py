@@ -26,6 +26,7 @@ COMMANDS = {
     "risk": ["solve", "{ex}/feeder.json", "--scenario", "{ex}/several.json", "--risk", "cvar"],
     "horizon": ["horizon", "{ex}/feeder.json", "--profile", "{ex}/day.csv", "--steps", "6", "--controls", "all"],
     "savings": ["savings", "{ex}/feeder.json", "--profile", "{ex}/day.csv", "--price", "80", "--co2", "350"],
+    "replay": ["replay", "{ex}/feeder.json", "--profile", "{ex}/day.csv", "--steps", "6"],
     "conductors": ["plan", "conductors", "case16", "--mode", "odnr"],
     "substations": ["plan", "substations", "turkay"],
     "evaluate": ["evaluate", "--checkpoint", "{checkpoint}", "--data", "{data}"],
@@ -41,8 +42,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 HELP = (
-    *("cases", "example", "solve", "inspect", "convert", "check", "draw", "horizon", "savings", "generate", "label"),
-    *("train", "calibrate", "evaluate", "plan conductors", "plan substations"),
+    *("cases", "example", "solve", "inspect", "convert", "check", "draw", "horizon", "savings", "replay", "generate"),
+    *("label", "train", "calibrate", "evaluate", "plan conductors", "plan substations"),
 )
 
 

@@ -1,0 +1,1 @@
+"""Reports of operation: advice, and the replay of a recorded time."""
