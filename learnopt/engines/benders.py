@@ -158,7 +158,8 @@ class _Decomposition:
         reduced = problem
         if search.plan is not None and not problem.controls:
             with watch.stage("fix"):  # what this loses costs more than the incumbent, which it keeps
-                reduced = fix_by_bounds(problem, search.plan.configurations[0], search.objective * (1 + KEEP) / kw)
+                point, cutoff = search.plan.configurations[0], search.objective * (1 + KEEP) / kw
+                reduced = fix_by_bounds(problem, point, cutoff, goes_on=lambda: search.remaining > 0)
         with watch.stage("build"):
             size = search.objective if search.plan is not None else 0.05 * float(np.abs(problem.p).sum()) * kw
             master = _Master(DistFlowData.of(reduced, search.objective / kw), size)

@@ -17,6 +17,13 @@ from typing import Any
 from learnopt.compiling import numba_hooks
 
 Clock = Callable[[], float]
+GoesOn = Callable[[], bool]
+"""There is time, as a stage asks on its way: where it says no the stage ends with the weaker result it has by then."""
+
+
+def always() -> bool:
+    """There is time without end."""
+    return True
 
 
 class CompileTime:

@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 
+from learnopt.engines.clock import GoesOn, always
 from learnopt.engines.exchange import PENALTY, LocalSearch
 from learnopt.network import Configuration, Controls, Floats, ReconfigurationProblem, Settings
 from learnopt.physics.limits import limit_arrays, total_violation
@@ -169,9 +170,14 @@ class Dispatch:
 
 
 def settle(
-    problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None = None
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    settings: Settings | None = None,
+    goes_on: GoesOn = always,
 ) -> tuple[Configuration, Settings, float] | None:
     """Switches and controls improved in turns until neither finds more; None where the start has no power flow.
+
+    Without time (``goes_on``) that is one turn.
 
     Returns
     -------
@@ -189,10 +195,15 @@ def settle(
         if not merit < best * (1 - 1e-9):
             return configuration, settings, best
         configuration, settings, best = trial, values, merit
+        if not goes_on():
+            return configuration, settings, best
 
 
 def settle_from_each_step(
-    problem: ReconfigurationProblem, configuration: Configuration, settings: Settings | None = None
+    problem: ReconfigurationProblem,
+    configuration: Configuration,
+    settings: Settings | None = None,
+    goes_on: GoesOn = always,
 ) -> tuple[Configuration, Settings, float] | None:
     """:func:`settle` from the best of all combinations of bank steps, where they are few: one by one they get stuck.
 
@@ -200,6 +211,8 @@ def settle_from_each_step(
     ----------
     settings
         Where the other controls start; neutral where absent.
+    goes_on
+        There is time. Where there is none no further combination is tried.
     """
     controls = problem.controls
     choices = [bank.choices for bank in controls.capacitors]
@@ -207,8 +220,10 @@ def settle_from_each_step(
     start, least = (configuration, settings), np.inf
     if 1 < np.prod([len(c) for c in choices]) <= MANY_COMBINATIONS:
         for steps in product(*choices):
+            if not goes_on():
+                break
             trial = replace(settings, capacitors=steps)
             found = LocalSearch(problem.applied(trial)).improve(configuration)
             if found is not None and found[1] < least:
                 start, least = (found[0], trial), found[1]
-    return settle(problem, *start)
+    return settle(problem, *start, goes_on)

@@ -12,6 +12,7 @@ problem no switch is fixed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -221,7 +222,9 @@ class LearnedEngine:
         proven = rest
         if engine == "milp" and within and best.configuration is not None:
             with watch.stage("bounds"):
-                proven = fix_by_bounds(rest, best.configuration, best.merit * (1 + BOUND_MARGIN) / rest.network.base.kw)
+                cutoff, left = best.merit * (1 + BOUND_MARGIN) / rest.network.base.kw, task.remaining(0.5)
+                end = math.inf if left is None else watch.elapsed + left
+                proven = fix_by_bounds(rest, best.configuration, cutoff, goes_on=lambda: watch.elapsed < end)
         for chosen in ladder(decisions, p_closed):
             fixed = bool((chosen != Decision.FREE).any())
             with watch.stage("reduce"):

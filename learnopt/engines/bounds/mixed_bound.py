@@ -13,6 +13,7 @@ flow may take away is a constant, proven small where the negative injections are
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from learnopt.engines.bounds.laterals import LateralSums, strip_laterals
 from learnopt.engines.bounds.reverse_flow import ReverseFlow, least_carried, longest_walk, most_within, product
 from learnopt.engines.bounds.trunk import resistance_times
+from learnopt.engines.clock import GoesOn, always
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.bounds import block_path_weight, derive_bounds
 from learnopt.network import Floats, Ints, ReconfigurationProblem
@@ -57,12 +59,16 @@ class MixedMetric:
     value: float
 
 
+class _OutOfTimeError(Exception):
+    """No time is left for the bound under way."""
+
+
 class _Component:
     """Data of a problem in units of its largest root voltage; ``metric`` tries one direction of the power plane."""
 
-    def __init__(self, problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float) -> None:
+    def __init__(self, problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float, goes_on: GoesOn) -> None:
         net = problem.network
-        self.problem, self.flow = problem, flow
+        self.problem, self.flow, self._goes_on = problem, flow, goes_on
         self.root2 = root2 = float(net.substation_vm.max()) ** 2
         self.fed = fed = ~net.is_substation
         self.r, self.x = net.r / root2, net.x / root2
@@ -89,6 +95,11 @@ class _Component:
         grid = problem_grid(problem)
         self.known: dict[bytes, ReverseFlow] = {}
         self.adjacency = grid.start, grid.via, grid.other
+
+    def look(self) -> None:
+        """Give up where no time is left."""
+        if not self._goes_on():
+            raise _OutOfTimeError
 
     def steepest(self) -> float:
         """Largest direction (tangent) for which no branch turns the voltage the wrong way."""
@@ -124,7 +135,10 @@ class _Component:
         sources = np.flatnonzero(load < 0)
         positive = np.maximum(load, 0.0)
         graph = (*self.adjacency, self.meshed, net.is_substation, positive)
-        carried = np.stack([least_carried(*graph, int(k)) for k in sources])
+        carried = np.empty((len(sources), net.n_bus))
+        for row, source in zip(carried, sources.tolist(), strict=True):
+            self.look()
+            row[:] = least_carried(*graph, source)
         order = np.argsort(carried, axis=0, kind="stable")
         generation = np.cumsum(-load[sources][order], axis=0)
         most = np.max(generation * (1 + 1e-9) - np.take_along_axis(carried, order, axis=0), axis=0)
@@ -204,6 +218,7 @@ class _Component:
         rises, losses, slacks, others = [0.0], [0.0], [0.0], [0.0]
         most, part = self.reach(load) if (load < 0).any() else (load, np.full(len(load), -1))
         for number in range(int(part.max()) + 1):
+            self.look()
             around = part == number
             total = float(-load[around & (load < 0)].sum())
             budget = total * (1 + 1e-9)
@@ -320,7 +335,9 @@ class _Component:
         return best
 
 
-def mixed_metric(problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float) -> MixedMetric:
+def mixed_metric(
+    problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float, goes_on: GoesOn = always
+) -> MixedMetric:
     """The best bound over a few directions of the power plane, touching the tree of a power flow.
 
     Parameters
@@ -331,11 +348,23 @@ def mixed_metric(problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float
         Power flow of the reference; it decides how tight the bound is, never whether it holds.
     cutoff
         The bound holds for configurations that respect the limits in force with a loss of at most this [pu].
+    goes_on
+        There is time. Where there is none the best of the directions tried by then is returned.
     """
-    component = _Component(problem, flow, cutoff)
     best = MixedMetric(np.zeros(0), np.zeros(0), -math.inf, -math.inf)
-    if not component.proven:
+    if not goes_on():
         return best
+    component = _Component(problem, flow, cutoff, goes_on)
+    try:
+        for metric in _tried(component) if component.proven else ():
+            best = max(best, metric, key=lambda each: each.value)
+    except _OutOfTimeError:
+        pass
+    return best
+
+
+def _tried(component: _Component) -> Iterator[MixedMetric]:
+    """The bounds of a few directions, with and without column i2, and of a few reserves for each."""
     s = component.s.sum()
     most = min(component.steepest(), 1.5 * abs(s.imag / s.real) if s.real else 1.0)
     tangents = np.linspace(0.0, most, DIRECTIONS) if 0 < most < math.inf else np.zeros(1)
@@ -345,8 +374,9 @@ def mixed_metric(problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float
         for tangent in tangents:
             least, values = first, []
             for reserve in reserves[least:]:
+                component.look()
                 metric = component.metric(float(tangent), reserve, reactive_part)
-                best = max(best, metric, key=lambda each: each.value)
+                yield metric
                 values.append(metric.value)
                 if len(values) > 1 and not values[-1] > values[-2]:
                     break
@@ -354,4 +384,3 @@ def mixed_metric(problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float
             if highest > max(values):
                 break
             highest = max(values)
-    return best

@@ -11,10 +11,12 @@ situations, the bounds of the tree search on all of them together fix switches i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from learnopt.engines.base import Stopwatch
+from learnopt.engines.clock import GoesOn
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import Outcome
 from learnopt.engines.milp.relaxation import HighsRelaxation
@@ -92,7 +94,9 @@ class Ceilings:
                 if not tangents.at_values(*part.arc_values(run), tolerance) + part.cut_ratings(run):
                     break
 
-    def fixed(self, plan: Plan, cutoff: float) -> tuple[ReconfigurationProblem, ...]:
+    def fixed(
+        self, plan: Plan, cutoff: float, goes_on: GoesOn, learn: Callable[[float], None]
+    ) -> tuple[ReconfigurationProblem, ...]:
         """The periods with switches fixed whose other state is too dear; contradictory where nothing is cheap enough.
 
         Where they are tied the bounds are those of one configuration for all, else of each period alone.
@@ -103,19 +107,33 @@ class Ceilings:
             The incumbent; the bounds touch its configurations.
         cutoff
             Objective above which nothing is of interest [kWh].
+        goes_on
+            There is time. Where there is none what was fixed by then is returned.
+        learn
+            Told of lower bounds of the objective [kWh].
         """
         coupled, steps = self.coupled, self.coupled.steps
         if coupled.tied:
             total = 1.0 if coupled.worst else float(self.weights.sum())
             kw = coupled.horizon.network.base.kw
-            return self._fixed(coupled.together, plan.configurations[0], cutoff / total / kw).members
+            together, point = coupled.together, plan.configurations[0]
+            return self._fixed(
+                together, point, cutoff / total / kw, goes_on, lambda bound: learn(bound * total * kw)
+            ).members
         ceilings = self.losses_kw(cutoff) / coupled.horizon.network.base.kw
-        return tuple(map(self._fixed, steps, plan.configurations, ceilings.tolist()))
+        each = zip(steps, plan.configurations, ceilings.tolist(), strict=True)
+        return tuple(self._fixed(step, point, ceiling, goes_on) for step, point, ceiling in each)
 
     @staticmethod
-    def _fixed(problem: ReconfigurationProblem, incumbent: Configuration, ceiling: float) -> ReconfigurationProblem:
+    def _fixed(
+        problem: ReconfigurationProblem,
+        incumbent: Configuration,
+        ceiling: float,
+        goes_on: GoesOn,
+        learn: Callable[[float], None] | None = None,
+    ) -> ReconfigurationProblem:
         """One problem with switches fixed, for objectives below a ceiling [pu]."""
         # Where the incumbent is not admitted the bound would not touch where it is needed.
         if not math.isfinite(ceiling) or not problem.free.any() or not problem.admits(incumbent):
             return problem
-        return fix_by_bounds(problem, incumbent, ceiling)
+        return fix_by_bounds(problem, incumbent, ceiling, goes_on=goes_on, learn=learn)

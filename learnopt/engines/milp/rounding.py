@@ -34,10 +34,10 @@ def round_relaxation(search: Incumbent, model: SettableRelaxation, run: SolverRu
     mean = coupled.together.mean
     weight, (settings, *_) = model.closed_share(run)[0], model.proposal(run).settings
     point = Configuration(maximum_spanning_tree(mean.network, mean.usable, weight, mean.must_close))
-    while (settled := settle_from_each_step(mean, point, settings)) is not None:
+    while (settled := settle_from_each_step(mean, point, settings, lambda: search.remaining > 0)) is not None:
         before = search.objective
         search.offer(coupled.served(*settled[:2]))
-        if search.plan is None:
+        if search.plan is None or search.remaining <= 0:
             return
         plan = dispatched(search, model, search.plan, rounds)
         search.offer(plan)

@@ -38,6 +38,8 @@ from learnopt.physics import evaluate, power_flow
 
 SAMPLE_NOISE = 0.6
 """Largest random weight added to the share by which the relaxation closes a branch, where trees are sampled."""
+FIX_SHARE = 0.5
+"""Share of the time limit after which no further switch is fixed."""
 FINE_SHARE = 0.3
 """Share of the gap by which a squared current of a proposal may lie outside the cone, where no row excludes it."""
 
@@ -136,6 +138,8 @@ class Rounds:
             if (end := self._without_choice(steps)) is not None:
                 return end
             self._ceiling, steps = math.inf, self.coupled.steps
+        if over := search.over:
+            return search.stopped, over
         with watch.stage("build"):
             model = self._model(steps)
         if model.takes_tangents:
@@ -173,8 +177,9 @@ class Rounds:
                 return search.stopped, "The relaxation of the controls is met: no tangent cuts deeper."
             if late and search.plan is not None:
                 return None
-        if model.unproven:
-            return search.stopped, f"No certificate: {model.unproven}."
+        if model.unproven and not search.closed:
+            proves = "Its model proves nothing" if math.isfinite(search.bound) else "No certificate"
+            return search.stopped, f"{proves}: {model.unproven}."
         if not search.closed:
             return search.stopped, search.doubt or "The solver's tolerances leave a larger gap than asked for."
         return self._closed()
@@ -195,8 +200,12 @@ class Rounds:
         with search.watch.stage("fix"):
             if not self.coupled.tied:
                 self._bound_alone(plan)
-            self._ceiling = search.below(search.finest)
-            return self._ceilings.fixed(plan, self._ceiling)
+            self._ceiling, end = search.below(search.finest), FIX_SHARE * search.limit
+            return self._ceilings.fixed(plan, self._ceiling, lambda: search.watch.elapsed < end, self._proves)
+
+    def _proves(self, value: float) -> None:
+        """Take a bound of the tree search on all situations together."""
+        self.search.raise_bound(value - self.effort.rounding * abs(value))
 
     @property
     def _slack(self) -> float:
@@ -265,6 +274,8 @@ class Rounds:
         """Tangents at the AC points of trees of large shares in the relaxation, perturbed so that they differ."""
         first, rng = steps[0], np.random.default_rng(self.search.options.seed)
         for _ in range(self.effort.sampled_trees):
+            if self.search.remaining <= 0:
+                return
             weight = share + SAMPLE_NOISE * rng.random(len(share))
             tree = Configuration(maximum_spanning_tree(first.network, first.usable, weight, first.must_close))
             for t, step in enumerate(steps):
@@ -283,6 +294,8 @@ class Rounds:
             if not self.coupled.tied:
                 near.append(LocalSearch(applied.replace(max_operations=None)).neighbours(own, effort.neighbours))
             for configuration in near[t]:
+                if self.search.remaining <= 0:
+                    return
                 model.touch(t, power_flow(applied, configuration), applied.network, effort.spacing)
 
     def _touch(self, model: Relaxation, plan: Plan) -> tuple[int, bool]:
@@ -312,7 +325,8 @@ class Rounds:
             added = added or model.cut(run, fine)
             return added > 0 or self._go_on_without(model, proposal)
         if tied and solved:
-            improved = LocalSearch(self.coupled.together.mean).improve(proposal.configurations[0])
+            mean, seconds = self.coupled.together.mean, search.remaining
+            improved = LocalSearch(mean).improve(proposal.configurations[0], seconds=seconds)
             search.offer(None if improved is None else self.coupled.served(improved[0], None))
         # What has been judged is infeasible, or its objective is known to the incumbent; or it is not settled.
         places = list(enumerate(proposal.configurations))
@@ -330,7 +344,8 @@ class Rounds:
         if not self.coupled.tied:
             return [follow(self.coupled.horizon, plan, DEVICES)]
         found = [follow(self.coupled.horizon, plan, TIED)] if self.coupled.horizon.n_steps > 1 else []
-        settled = settle(self.coupled.together.mean, plan.configurations[0], plan.settings[0])
+        mean, goes_on = self.coupled.together.mean, lambda: self.search.remaining > 0
+        settled = settle(mean, plan.configurations[0], plan.settings[0], goes_on)
         return found if settled is None else [*found, self.coupled.served(*settled[:2])]
 
     def _go_on_without(self, model: Relaxation, proposal: Plan) -> bool:

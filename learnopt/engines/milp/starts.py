@@ -36,8 +36,9 @@ def offer_starts(search: Incumbent, start: Configuration | None, random_starts: 
     rng = np.random.default_rng(search.options.seed)
     found = find_incumbent(mean, start, rng, random_starts, search.limit, search.watch)
     settings = None
-    if mean.controls and found is not None and (settled := settle_from_each_step(mean, found)) is not None:
-        found, settings, _ = settled
+    if mean.controls and found is not None:
+        settled = settle_from_each_step(mean, found, goes_on=lambda: search.remaining > 0)
+        found, settings, _ = settled or (found, None, 0.0)
     if found is not None:
         search.offer(coupled.served(found, settings))
     if mean is not together:
@@ -61,5 +62,5 @@ def _more_starts(search: Incumbent, rng: np.random.Generator, random_starts: int
     for _ in range(random_starts):
         if search.plan is not None or search.remaining <= 0:
             return
-        if (settled := settle(mean, random_start(mean, rng))) is not None:
+        if (settled := settle(mean, random_start(mean, rng), goes_on=lambda: search.remaining > 0)) is not None:
             search.offer(search.coupled.served(*settled[:2]))

@@ -20,25 +20,33 @@ FEW_LOOPS, USEFUL_SHARE = 8, 0.8
 def prove_mixed(
     state: SearchState, whole: SearchSpace, reference: Configuration, gap: float, budget: Budget
 ) -> list[str]:
-    """Prove the AC problem; why that would be in vain, where it would be, and then the state is as before."""
+    """Prove the AC problem; why that would be in vain, where it would be, and then the state is as before.
+
+    Where the time is over meanwhile, what the first search has proven stays.
+    """
     # Where no bound is proven this one is zero: configurations are gone through, and few may be all.
     if AcProof(state, whole, budget).run(reference, gap, QUICK):
         return []
-    space = _fixed(state, whole, gap)
+    space = _fixed(state, whole, gap, budget)
     proof = AcProof(state, space, budget)
-    if obstacles := _useless(state, space, proof.relaxation(reference), state.incumbent or reference):
+    relaxation = proof.relaxation(reference)
+    if not budget.left:
+        state.stopped()
+    elif obstacles := _useless(state, space, relaxation, state.incumbent or reference):
         return obstacles
-    proof.coarse_to_fine(reference, gap)
+    else:
+        proof.coarse_to_fine(reference, gap)
     return []
 
 
-def _fixed(state: SearchState, space: SearchSpace, gap: float) -> SearchSpace:
+def _fixed(state: SearchState, space: SearchSpace, gap: float, budget: Budget) -> SearchSpace:
     """The space of the problem with the switches fixed that bounds decide, so that the next bound is tighter."""
     from learnopt.engines.tree.probing import fix_by_bounds  # loaded with mixed signs only
 
     if state.incumbent is None or len(state.problem.situations) > 1:
         return space
-    reduced = fix_by_bounds(state.problem, state.incumbent, state.objective_pu * (1 - gap), probes=False)
+    cutoff = state.objective_pu * (1 - gap)
+    reduced = fix_by_bounds(state.problem, state.incumbent, cutoff, probes=False, goes_on=lambda: budget.left)
     return space if reduced.contradictions else SearchSpace.of(reduced)
 
 

@@ -12,11 +12,11 @@ closing and of opening that are never negative, and a constant that is added in 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from learnopt.engines.clock import GoesOn, always
 from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
 from learnopt.engines.tree.currents import power_flows, tree_loss
 from learnopt.engines.tree.depth_first import DepthFirst
@@ -69,7 +69,7 @@ def priced_bound(
     gap: float = PROOF_GAP,
     metric: Relaxation | None = None,
     node_limit: int | None = None,
-    goes_on: Callable[[], bool] = lambda: True,
+    goes_on: GoesOn = always,
 ) -> PricedBound:
     """Bound loss plus prices from below, starting from a configuration that is good at these prices.
 
@@ -108,7 +108,7 @@ def _search(
     calibration: Configuration | None,
     gap: float,
     node_limit: int | None,
-    goes_on: Callable[[], bool],
+    goes_on: GoesOn,
     metric: Relaxation | None = None,
 ) -> PricedBound:
     """One search, for the AC problem or for load currents and iron losses of a configuration; prices in pu."""
@@ -130,7 +130,7 @@ def _search(
         if mixed and metric is not None and metric.cutoff >= upper:
             relaxation = metric.on(space)
         else:
-            relaxation = ac_relaxation(space, flows, upper * (1 + (MARGIN if mixed else 2 * PROOF_GAP)))
+            relaxation = ac_relaxation(space, flows, upper * (1 + (MARGIN if mixed else 2 * PROOF_GAP)), goes_on)
         metric = relaxation if mixed else None
         if not (relaxation.proves or relaxation.space.trunk.iron.any()):
             return PricedBound(-math.inf, Certificate.AC, (), 0)

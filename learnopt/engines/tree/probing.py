@@ -9,8 +9,11 @@ help.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from learnopt.engines.clock import GoesOn, always
 from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
 from learnopt.engines.tree.currents import power_flows
 from learnopt.engines.tree.depth_first import DepthFirst
@@ -33,6 +36,8 @@ def fix_by_bounds(
     incumbent: Configuration,
     cutoff_pu: float,
     probes: bool = True,
+    goes_on: GoesOn = always,
+    learn: Callable[[float], None] | None = None,
 ) -> ReconfigurationProblem:
     """The problem with further switches locked: every configuration it loses has an objective of at least the cutoff.
 
@@ -47,6 +52,10 @@ def fix_by_bounds(
         Objective that configurations of interest stay below [pu].
     probes
         Also lock switches the other way and try to refute that, one by one.
+    goes_on
+        There is time. Where there is none what was fixed by then is returned.
+    learn
+        Told of lower bounds of the objective of every configuration of the problem [pu].
     """
     if ac_obstacles(problem) or not problem.free.any():
         return problem
@@ -56,17 +65,17 @@ def fix_by_bounds(
     mixed = bool(mixed_signs(problem))
     metric: Relaxation | None = None
 
-    def refuted(candidate: ReconfigurationProblem, budget: int) -> tuple[bool, np.ndarray]:
-        """Nothing of the candidate is below the cutoff, as far as so many nodes tell; and its root decisions."""
+    def searched(candidate: ReconfigurationProblem, budget: int) -> tuple[bool, DepthFirst]:
+        """Nothing of the candidate is below the cutoff, as far as so many nodes tell; and the search."""
         space = SearchSpace.of(candidate)
         if metric is None:
-            relaxation = ac_relaxation(space, flows, cutoff_pu)
+            relaxation = ac_relaxation(space, flows, cutoff_pu, goes_on)
         else:
             relaxation = metric.on(space)
         search = DepthFirst(relaxation, cutoff_pu, 0.0)
         outcome = search.search(budget)
         nothing = search.improved is None and not np.isfinite(search.unsettled)
-        return outcome == FINISHED and nothing, search.root_decisions
+        return outcome == FINISHED and nothing, search
 
     def locked(base: ReconfigurationProblem, branch: int, state: int) -> ReconfigurationProblem:
         locks = base.locked.copy()
@@ -78,10 +87,13 @@ def fix_by_bounds(
         before = np.count_nonzero(reduced.free)
         if mixed:
             # Valid for everything that the reduced problem admits, so for every probe of it.
-            metric = ac_relaxation(SearchSpace.of(reduced), flows, cutoff_pu)
+            metric = ac_relaxation(SearchSpace.of(reduced), flows, cutoff_pu, goes_on)
             if not metric.proves:
                 return reduced
-        settled, state = refuted(reduced, 1)
+        settled, search = searched(reduced, 1)
+        state = search.root_decisions
+        if learn is not None:  # what was fixed loses configurations above the cutoff only, and so does this bound
+            learn(search.bound)
         if settled:  # nothing is below the cutoff: the incumbent is all that is left
             return problem.replace(locked=incumbent.closed.astype(np.int8))
         for i, branch in enumerate(reduced.core.branches):
@@ -93,11 +105,12 @@ def fix_by_bounds(
             continue  # a tighter bound first
         for branch in np.flatnonzero(reduced.free) if probes else ():
             for other in (0, 1):
-                if not reduced.free[branch]:
+                if not (reduced.free[branch] and goes_on()):
                     break
                 probe = locked(reduced, int(branch), other)
-                if probe.contradictions or refuted(probe, PROBE_NODES)[0]:
+                if probe.contradictions or searched(probe, PROBE_NODES)[0]:
                     reduced = locked(reduced, int(branch), 1 - other)
-        if reduced.contradictions or not reduced.free.any() or np.count_nonzero(reduced.free) == before:
+        ended = reduced.contradictions or not (reduced.free.any() and goes_on())
+        if ended or np.count_nonzero(reduced.free) == before:
             break
     return reduced

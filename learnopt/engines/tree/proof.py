@@ -197,7 +197,8 @@ class AcProof(Proof):
             self._bound = state.bound_kw / state.problem.network.base.kw
 
     def _touching(self, touched: Configuration) -> Relaxation:
-        return ac_relaxation(self.space, power_flows(self.state.problem, touched), self.state.objective_pu)
+        flows = power_flows(self.state.problem, touched)
+        return ac_relaxation(self.space, flows, self.state.objective_pu, lambda: self.budget.left)
 
     def _optimal(self, gap: float) -> str:
         return f"AC optimum within a gap of {gap + ROUNDING:g}."

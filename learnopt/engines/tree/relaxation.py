@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learnopt.engines.bounds.iron import held_iron_loss, least_iron_loss, least_sum
 from learnopt.engines.bounds.mixed_bound import mixed_metric
 from learnopt.engines.bounds.trunk import metric_b
+from learnopt.engines.clock import GoesOn, always
 from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.engines.tree.currents import load_currents, real_columns, tree_loss
 from learnopt.engines.tree.search_space import SearchSpace
@@ -104,13 +105,15 @@ def model_at(space: SearchSpace, configuration: Configuration, flows: list[Power
     return replace(relaxation, space=relaxation.space.with_gain(-1), constant=constant)
 
 
-def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> Relaxation:
+def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float, goes_on: GoesOn = always) -> Relaxation:
     """An AC bound that touches the power flows of a reference tree.
 
     With mixed signs or iron losses a bound for configurations with an objective of at most ``cutoff`` [pu]; one of no
     injections where nothing is proven. Else metric B, each scenario with its own injections and constant, in the best
     of a few directions tau (tried on the heaviest scenario; any is valid for all); metric A, valid for every tree,
     where the reference has no flow.
+
+    With mixed signs it is dear: without time (``goes_on``) it is the best one found by then, or one of no injections.
     """
     # The objective is at least w times the loss of a scenario of weight w, and at least each in the worst case.
     share = np.ones(len(flows)) if space.trunk.worst else space.trunk.weight
@@ -121,7 +124,7 @@ def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> 
         copper = max(cutoff - least_sum(space.problem, space.trunk.iron), 0.0)
         highest = np.divide(copper, share, out=np.full(len(flows), np.inf), where=share > 0)
     if mixed_signs(space.problem):
-        return replace(_mixed(space, flows, highest.tolist()), cutoff=cutoff)
+        return replace(_mixed(space, flows, highest.tolist(), goes_on), cutoff=cutoff)
     net, trunk = space.problem.network, space.trunk
     n = len(flows)
     pair = np.stack([trunk.p, trunk.q], axis=1).reshape(2 * n, -1).T * np.repeat(space.column_weight, 2)
@@ -146,7 +149,7 @@ def ac_relaxation(space: SearchSpace, flows: list[PowerFlow], cutoff: float) -> 
     return _weighted(sharpened, [(i1, i2, constant) for i1, i2, constant, _ in metrics])
 
 
-def _mixed(space: SearchSpace, flows: list[PowerFlow], highest: list[float]) -> Relaxation:
+def _mixed(space: SearchSpace, flows: list[PowerFlow], highest: list[float], goes_on: GoesOn) -> Relaxation:
     """The bound for mixed signs, for configurations with copper losses of at most so much in each scenario [pu]."""
     problem = space.problem
     n = len(flows)
@@ -154,7 +157,7 @@ def _mixed(space: SearchSpace, flows: list[PowerFlow], highest: list[float]) -> 
     nothing = Relaxation(space, np.zeros((problem.network.n_bus, 2 * n)), np.zeros(space.n_parts))
     if not all(flow.converged for flow in flows):
         return nothing
-    metrics = [mixed_metric(*each) for each in zip(problem.members, flows, highest, strict=True)]
+    metrics = [mixed_metric(*each, goes_on) for each in zip(problem.members, flows, highest, strict=True)]
     # Where nothing better is known no copper loss is negative.
     none = np.zeros(problem.network.n_bus)
     known = [(m.i1, m.i2, m.constant) if m.value > 0 else (none, none, 0.0) for m in metrics]
