@@ -138,6 +138,8 @@ class Rounds:
             if (end := self._without_choice(steps)) is not None:
                 return end
             self._ceiling, steps = math.inf, self.coupled.steps
+        if search.closed:
+            return self._closed(", by bounds alone")
         if over := search.over:
             return search.stopped, over
         with watch.stage("build"):
