@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -23,10 +24,11 @@ from learnopt.learned.choice import HorizonEngine
 from learnopt.network import Certificate, HorizonProblem, Id, Status
 from learnopt.report.horizon.text import COMPARISON_HEAD, comparison, horizon_table, horizon_to_dict, proof
 from learnopt.studies.horizon import HorizonPlan, plan_horizon
-from learnopt.studies.horizon.plan import DEFAULT_GAP, hold_limits_of_steps
+from learnopt.studies.horizon.plan import DEFAULT_GAP, hold_limits_in_phases, hold_limits_of_steps
 from learnopt.studies.horizon.run import Suggest
 from learnopt.studies.horizon.steps import horizon_steps
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.inspection.reconcile import in_phases as in_phases_of
 
 PATIENCE = Patience()
 
@@ -165,6 +167,8 @@ def horizon(
     progress: Callable[[str, int, int], None] | None = None,
     accept_differences: bool = False,
     source_check: bool = True,
+    max_unbalance: float | None = None,
+    balanced: bool = False,
 ) -> HorizonStudy:
     """Plan the configurations of a day or a week: energy lost plus switching is least, with a proven bound.
 
@@ -213,8 +217,11 @@ def horizon(
         Folder that keeps what is proven: an interrupted run goes on there.
     progress
         Called with what is being done, how many are done and how many there are.
-    accept_differences, source_check
+    accept_differences, source_check, max_unbalance
         As of :func:`solve`; the last step is computed in the tool of the file.
+    balanced
+        Plan for the balanced equivalent of an unbalanced file, not in all its phases. So do controls, ``milp`` and
+        ``learned``, and the study says it.
 
     Raises
     ------
@@ -233,7 +240,7 @@ def horizon(
     check_folder(folder)
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, controls=controls, charging=charging,
-        remote_only=remote_only,
+        remote_only=remote_only, max_unbalance=max_unbalance,
     )  # fmt: skip
     question = rules.question(network, accept_differences)
     base = question.problem
@@ -258,22 +265,27 @@ def horizon(
         tap_hours,
         control_cost,
     )
-    warm("tree", Certificate.AC)
-    if not strict_limits:
-        asked = hold_limits_of_steps(asked)
-    plan = plan_horizon(
-        asked,
-        window=window,
-        gap=DEFAULT_GAP if gap is None else gap,
-        time_limit=time_limit,
-        node_limit=node_limit,
-        k_best=k_best,
-        out=folder,
-        milp=kind is HorizonEngine.MILP,
-        suggest=_suggestions(checkpoint, seed) if kind is HorizonEngine.LEARNED else None,
-        progress=progress,
-        patience=PATIENCE if gap is None and time_limit is None and node_limit is None else None,
-    )
+    in_phases = not balanced and kind in (HorizonEngine.AUTO, HorizonEngine.TREE)
+    with question.imported.circuits(asked.together) if in_phases else nullcontext(()) as circuits:
+        if not circuits:
+            question.refuse_unseen_phases()
+            warm("tree", Certificate.AC)
+        if not strict_limits:
+            asked = hold_limits_in_phases(asked, circuits) if circuits else hold_limits_of_steps(asked)
+        plan = plan_horizon(
+            asked,
+            window=window,
+            gap=DEFAULT_GAP if gap is None else gap,
+            time_limit=time_limit,
+            node_limit=node_limit,
+            k_best=k_best,
+            out=folder,
+            milp=kind is HorizonEngine.MILP,
+            suggest=_suggestions(checkpoint, seed) if kind is HorizonEngine.LEARNED else None,
+            progress=progress,
+            patience=PATIENCE if gap is None and time_limit is None and node_limit is None else None,
+            circuits=circuits,
+        )
     study = HorizonStudy(asked, plan, times, profiles.notes, _origin(question, asked, plan, source_check))
     if folder is not None:
         from learnopt.studies.horizon.store import write_plan
@@ -295,6 +307,8 @@ def _suggestions(checkpoint: str | Path | None, seed: int) -> Suggest:
 
 def _origin(question: Question, asked: HorizonProblem, plan: HorizonPlan, source_check: bool) -> Origin:
     """What is said of the file, with the last step of the plan in its tool."""
+    if plan.phases:
+        return in_phases_of(asked.steps[-1], plan.evaluations[-1], plan.phases[-1])
     if not plan.configurations:
         return question.origin
     settings = plan.settings[-1] if plan.settings else None

@@ -10,10 +10,12 @@ from rich.markup import escape
 
 from learnopt.cli.options import (
     AcceptOption,
+    BalancedOption,
     CaseArgument,
     ControlsOption,
     HeldScenarioOption,
     JsonOption,
+    MaxUnbalanceOption,
     NoChargingOption,
     NoLimitsOption,
     NoSourceCheckOption,
@@ -85,6 +87,8 @@ def horizon(
     ] = None,
     accept_differences: AcceptOption = False,
     no_source_check: NoSourceCheckOption = False,
+    max_unbalance: MaxUnbalanceOption = None,
+    balanced: BalancedOption = False,
     json_output: JsonOption = False,
     report: ReportOption = None,
 ) -> int:
@@ -119,7 +123,8 @@ def horizon(
             scenario=scenario, limits=enforced(no_limits), vmin=vmin, vmax=vmax, strict_limits=strict_limits,
             charging=not no_charging, remote_only=remote_only, out=out,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
-            accept_differences=accept_differences, source_check=not no_source_check,
+            accept_differences=accept_differences, source_check=not no_source_check, max_unbalance=max_unbalance,
+            balanced=balanced,
         )  # fmt: skip
     tell(profile or case, study.notes)
     return show(study, json_output, report)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from learnopt.network.aliases import Bools, Floats, Ints
+from learnopt.network.situations import Scenario
 
 Complex = NDArray[np.complex128]
 
@@ -98,6 +99,10 @@ class PhaseCircuit(Protocol):
 
     def conductors(self, switches: Ints) -> ConductorCircuit:
         """What lies in loops when all is closed, with these branches of the network as switches."""
+        ...
+
+    def set_loads(self, scenario: Scenario | None) -> None:
+        """Set the loads of another situation; None = those of the file."""
         ...
 
     def solve(self, closed: Bools) -> bool:

@@ -95,6 +95,15 @@ def _sentence(problem: ReconfigurationProblem, state: PhaseState, broken: HeldLi
     return f"substation {where}: {kw * broken.value:.6g} kVA, {side} {kw * broken.limit:.6g} kVA"
 
 
+def unfed_bus(network: Network, state: PhaseState, fed: PhaseState) -> str:
+    """A bus that has lost a phase which another state feeds, in a sentence; "" where none has."""
+    dead = np.flatnonzero(state.live < fed.live)
+    if not len(dead):
+        return ""
+    more = f" and {len(dead) - 1} more" if len(dead) > 1 else ""
+    return f"{bus_quoted(network, dead[0])}{more} would be without one of their phases"
+
+
 def judge_in_phases(circuits: Sequence[PhaseCircuit]) -> Callable[[ReconfigurationProblem, Configuration], Evaluation]:
     """A judge of states by the power flow of open circuits, one per load situation; without any it knows nothing."""
 

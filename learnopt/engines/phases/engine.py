@@ -25,10 +25,9 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.limits import HeldLimit, LimitKind
-from learnopt.network.names import bus_quoted
 from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
 from learnopt.physics.held_currents import joins_phases, loop_model
-from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of
+from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of, unfed_bus
 
 ROUNDS = 12
 """Times the currents are held anew; two or three are enough where the circuit is not near collapse."""
@@ -358,12 +357,8 @@ class _Run:
 
     def _unfed(self, states: Sequence[PhaseState]) -> str:
         """A bus that has lost a phase which is to be fed; "" where none has."""
-        for state, fed in zip(states, self.fed, strict=len(self.fed) > 0):
-            dead = np.flatnonzero(state.live < fed.live)
-            if len(dead):
-                more = f" and {len(dead) - 1} more" if len(dead) > 1 else ""
-                return f"{bus_quoted(self.problem.network, dead[0])}{more} would be without one of their phases"
-        return ""
+        pairs = zip(states, self.fed, strict=len(self.fed) > 0)
+        return next(filter(None, (unfed_bus(self.problem.network, *pair) for pair in pairs)), "")
 
     @property
     def best_opened(self) -> Bools | None:

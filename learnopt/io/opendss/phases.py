@@ -40,6 +40,7 @@ class OpenDSSCircuit:
     def __init__(self, dss: Any, read: Callable[[], AbstractContextManager[Any]], network: Network) -> None:
         self._dss, self._read, self._network = dss, read, network
         self._conductors: Conductors | None = None
+        self._loads: CircuitLoads | None = None
         self._lossy_shunts = [
             full
             for full in dss.Circuit.AllElementNames()
@@ -56,6 +57,12 @@ class OpenDSSCircuit:
             dss.Solution.BuildYMatrix(0, 0)  # to be read only
             self._conductors = conductors(dss, names)
         return self._conductors.circuit
+
+    def set_loads(self, scenario: Scenario | None) -> None:
+        """Set the loads of another situation; None = those of the file."""
+        if self._loads is None:
+            self._loads = CircuitLoads(self._dss, self._network)
+        self._loads.set(scenario)
 
     def solve(self, closed: Bools) -> bool:
         """Set every switch and solve, from the solution before or else from loads as impedances.
@@ -195,10 +202,10 @@ def opened(
     """
     with read() as dss:
         dss.Solution.ControlMode(HELD)
-        if scenario is not None:
-            CircuitLoads(dss, network).set(scenario)
         with ExitStack() as stack:
             circuit = OpenDSSCircuit(dss, read, network)
+            if scenario is not None:
+                circuit.set_loads(scenario)
             own = circuit.tolerance, dss.Solution.MaxIterations()
             stack.enter_context(circuit.closely(_TOLERANCE))
             if not circuit.solve(network.normal_configuration.closed):

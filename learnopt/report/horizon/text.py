@@ -89,6 +89,8 @@ def _step(problem: HorizonProblem, plan: HorizonPlan, times: Times, t: int) -> d
         "min_voltage_pu": evaluation.min_voltage_pu,
         "max_loading": evaluation.max_loading if np.isfinite(net.i_max).any() else None,
     }
+    if plan.phases:
+        step["max_unbalance"] = finite(plan.phases[t].unbalance)
     if plan.settings:
         step |= {"control_changes": plan.changes[t], **settings_to_dict(problem.together, plan.settings[t])}
     return step

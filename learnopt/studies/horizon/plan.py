@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,15 +12,21 @@ from learnopt.engines import Patience
 from learnopt.errors import DataError
 from learnopt.network import Configuration, HorizonProblem
 from learnopt.network.held import held_in_words
+from learnopt.network.unbalanced import PhaseCircuit
 from learnopt.studies.configuration.held import held_in_situations
 from learnopt.studies.configuration.order_check import unsafe_moves
 from learnopt.studies.horizon.by_tree import TreeProofs
+from learnopt.studies.horizon.phase_flows import PhaseFlows
 from learnopt.studies.horizon.problem import HorizonPlan
 from learnopt.studies.horizon.run import Proofs, Run, Suggest
 from learnopt.studies.horizon.store import HorizonFolder
 from learnopt.studies.horizon.work import Progress, Work
 
 DEFAULT_GAP = 1e-3
+IN_PHASES = (
+    "Planned in all phases, since the file is unbalanced. The bound is the sum of those of the steps: what switching "
+    "costs is in the plan, not in the bound."
+)
 
 
 def plan_horizon(
@@ -35,6 +42,7 @@ def plan_horizon(
     suggest: Suggest | None = None,
     progress: Progress | None = None,
     patience: Patience | None = None,
+    circuits: Sequence[PhaseCircuit] = (),
 ) -> HorizonPlan:
     """Plan a horizon.
 
@@ -65,6 +73,9 @@ def plan_horizon(
         Solve the steps, of each window where there is one, as one mixed-integer model too
         (:mod:`learnopt.engines.milp.rounds`): its plans are candidates, its bound counts. For short horizons or
         windows.
+    circuits
+        Of an unbalanced file in all its phases, one per step: everything is searched and judged there, without ``milp``
+        and ``suggest``. The bound is the sum of those of the steps; there are no rounds.
     suggest
         Gives configurations worth trying for the problem of a step, the best first: starts and candidates.
     patience
@@ -90,7 +101,7 @@ def plan_horizon(
         bad.append(f"k_best = {k_best} must be >= 1")
     if bad:
         raise DataError("horizon", bad)
-    kept = None if out is None else HorizonFolder(out, problem, k_best)
+    kept = None if out is None else HorizonFolder(out, problem, k_best, circuits[0].tool if circuits else "")
     limit = math.inf if time_limit is None else time_limit
     work = Work(limit, node_limit=node_limit, patience=patience)
     if progress is not None:
@@ -101,9 +112,14 @@ def plan_horizon(
         from learnopt.studies.horizon.by_milp import MilpProofs  # loads Pyomo and HiGHS: only where they are needed
 
         proofs = MilpProofs(problem, work, gap)
-    plan = Run(problem, work, proofs, gap, kept, milp, suggest).plan(window)
+    phases = None
+    if circuits:
+        from learnopt.studies.horizon.by_phases import PhaseProofs  # nothing of it where a file is balanced
+
+        proofs, phases = PhaseProofs(problem, work, circuits, k_best), PhaseFlows(problem, circuits)
+    plan = Run(problem, work, proofs, gap, kept, milp, suggest, phases).plan(window)
     _refuse_unsafe(problem, plan)
-    said = filter(None, (plan.message, held_in_words(problem.network, problem.limits)))
+    said = filter(None, (IN_PHASES if circuits else "", plan.message, held_in_words(problem.network, problem.limits)))
     return replace(plan, message=" ".join(said))
 
 
@@ -123,6 +139,21 @@ def _refuse_unsafe(problem: HorizonProblem, plan: HorizonPlan) -> None:
     ]
     if unsafe:
         raise DataError("horizon plan: not safe", unsafe)
+
+
+def hold_limits_in_phases(problem: HorizonProblem, circuits: Sequence[PhaseCircuit]) -> HorizonProblem:
+    """The same of all phases: limits that the present state breaks in a step, and every state that was found there.
+
+    Parameters
+    ----------
+    circuits
+        One per step.
+    """
+    from learnopt.studies.horizon.by_phases import stubborn_limits  # nothing of it where a file is balanced
+
+    present = PhaseFlows(problem, circuits).present()
+    held = stubborn_limits(problem, circuits, [t for t, state in enumerate(present) if not state.feasible])
+    return replace(problem, limits=replace(problem.limits, held=(*problem.limits.held, *held))) if held else problem
 
 
 def hold_limits_of_steps(problem: HorizonProblem) -> HorizonProblem:

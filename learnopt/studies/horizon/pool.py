@@ -10,6 +10,7 @@ from learnopt.network import Bools, Configuration, Floats, HorizonProblem, Ints,
 from learnopt.studies.horizon.devices import Candidate, Devices
 from learnopt.studies.horizon.labels import ruled_path
 from learnopt.studies.horizon.path import cheapest_path, operations_of
+from learnopt.studies.horizon.phase_flows import PhaseFlows
 
 
 class Pool:
@@ -21,6 +22,8 @@ class Pool:
         The horizon.
     alone
         Settings of the controls in each step where it is solved alone, length n_step; empty without controls.
+    phases
+        Power flows of an unbalanced file in all its phases; None = those of the network.
 
     Attributes
     ----------
@@ -40,8 +43,10 @@ class Pool:
         Operations between candidates, shape (n, n).
     """
 
-    def __init__(self, problem: HorizonProblem, alone: Sequence[Settings] = ()) -> None:
-        self.problem = problem
+    def __init__(
+        self, problem: HorizonProblem, alone: Sequence[Settings] = (), phases: PhaseFlows | None = None
+    ) -> None:
+        self.problem, self.phases = problem, phases
         self._devices = Devices(problem, alone)
         self._index: dict[Candidate, int] = {}
         self._settings: list[tuple[Settings, ...]] = []  # of each candidate, in each step
@@ -61,9 +66,9 @@ class Pool:
             if candidate in self._index:
                 place = self._index[candidate]
                 self.known[place] = min(self.known[place], known)
-            elif problem.steps[-1].admits(candidate.configuration):
-                fresh.append(candidate)
-        losses, settings = self._devices.settled(fresh)
+            elif self.phases is not None or problem.steps[-1].admits(candidate.configuration):
+                fresh.append(candidate)  # the search in phases has admitted it
+        losses, settings = self._settled(fresh)
         kept = np.flatnonzero(np.isfinite(losses).any(axis=1))
         for k in kept:
             self._index[fresh[k]] = len(self.configurations)
@@ -76,6 +81,12 @@ class Pool:
             self.energy_kwh = np.concatenate([self.energy_kwh, losses[kept].T * problem.hours[:, None]], axis=1)
             self._count_operations()
         return len(kept)
+
+    def _settled(self, fresh: Sequence[Candidate]) -> tuple[Floats, list[tuple[Settings, ...]]]:
+        """Losses of candidates in each step [kW], shape (n, n_step), and their settings."""
+        if self.phases is None:
+            return self._devices.settled(fresh)
+        return self.phases.losses([candidate.configuration for candidate in fresh]), [()] * len(fresh)
 
     def _count_operations(self) -> None:
         states = self.closed[:, self.problem.counted].astype(np.int32)

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learnopt.network import Certificate, Configuration, Evaluation, Floats, HorizonProblem, Settings, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Evaluation,
+    Floats,
+    HorizonProblem,
+    PhaseSummary,
+    Settings,
+    Status,
+)
 
 __all__ = ["HorizonPlan", "HorizonProblem"]
 
@@ -37,6 +46,8 @@ class HorizonPlan:
         the certificate names is ``dual_bound_kwh``. None where not known.
     step_bound_kw
         Proven lower bound of the loss of each step [kW], shape (n_step,), NaN where there is none.
+    phases
+        Of a plan in all phases of an unbalanced file, what its power flow says of each step; else empty.
     normal_kwh
         Energy that the normal configuration loses without any switching [kWh]; None where it has no power flow or
         violates a limit in some step (``normal_violations`` says how many steps).
@@ -70,6 +81,7 @@ class HorizonPlan:
     ac_bound_kwh: float | None = None
     model_bound_kwh: float | None = None
     step_bound_kw: Floats = field(default_factory=lambda: np.zeros(0))
+    phases: tuple[PhaseSummary, ...] = ()
     normal_kwh: float | None = None
     normal_violations: int = 0
     static: Configuration | None = None

@@ -22,6 +22,7 @@ from learnopt.network import (
 )
 from learnopt.network.horizon import SAME
 from learnopt.studies.horizon.devices import Candidate, first_candidates
+from learnopt.studies.horizon.phase_flows import PhaseFlows
 from learnopt.studies.horizon.pool import Pool
 from learnopt.studies.horizon.problem import HorizonPlan
 from learnopt.studies.horizon.proven import Proven
@@ -81,10 +82,12 @@ class Run:
         folder: HorizonFolder | None,
         milp: bool,
         suggest: Suggest | None,
+        phases: PhaseFlows | None = None,
     ) -> None:
         self.problem, self.work, self.proofs, self.gap = problem, work, proofs, gap
         self.folder, self.milp, self.suggest = folder, milp, suggest
-        self.pool = Pool(problem)
+        self.phases = phases
+        self.pool = Pool(problem, phases=phases)
         self.proven = Proven()
         self._suggested: list[tuple[Candidate, int]] = []
 
@@ -154,7 +157,7 @@ class Run:
 
     def _candidates(self, records: list[StepRecord]) -> None:
         """The pool, once all steps are known alone."""
-        self.pool = Pool(self.problem, [record.settings[0] for record in records if record.settings])
+        self.pool = Pool(self.problem, [record.settings[0] for record in records if record.settings], self.phases)
         first = first_candidates(self.problem, records, self._suggested)
         done, total = 0, sum(map(len, first.values()))
         for known, candidates in first.items():

@@ -71,6 +71,8 @@ class HorizonFolder:
         Made where it does not exist.
     problem, k_best
         What the records are of.
+    tool
+        Of records in all phases, the tool that judges; "" = the network's own power flow.
 
     Raises
     ------
@@ -78,11 +80,13 @@ class HorizonFolder:
         If the folder holds another horizon.
     """
 
-    def __init__(self, directory: Path, problem: HorizonProblem, k_best: int) -> None:
+    def __init__(self, directory: Path, problem: HorizonProblem, k_best: int, tool: str = "") -> None:
         self.directory = directory
         self.problem = problem
         (directory / "steps").mkdir(parents=True, exist_ok=True)
         identity = {"fingerprint": _fingerprint(problem, k_best), "n_steps": problem.n_steps}
+        if tool:
+            identity["phases"] = tool
         manifest = directory / "horizon.json"
         if not manifest.exists():
             _write(manifest, identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -77,7 +78,11 @@ class Verdict:
         problem, pool = self.problem, self.pool
         configurations, settings = pool.along(path), pool.settings(path)
         steps = [step.applied(settings[t]) if settings else step for t, step in enumerate(problem.steps)]
-        evaluations = tuple(evaluate(step, c) for step, c in zip(steps, configurations, strict=True))
+        phases, pairs = pool.phases, list(zip(steps, configurations, strict=True))
+        if phases is None:
+            evaluations = tuple(evaluate(step, c) for step, c in pairs)
+        else:
+            evaluations = tuple(phases.judged(step, t, c) for t, (step, c) in enumerate(pairs))
         refused = [t for t, e in enumerate(evaluations) if not e.feasible]
         if refused:
             reasons = "; ".join(evaluations[refused[0]].violations[:3])
@@ -86,8 +91,11 @@ class Verdict:
         energy = float(problem.hours @ np.array([e.loss_kw for e in evaluations]))
         operations = tuple(int(n) for n in pool.operations(path))
         changes = tuple(problem.device_changes(settings)) if settings else ()
+        doubt = self._doubt(steps, configurations, evaluations) if phases is None else ""
+        summaries = () if phases is None else (phases.summary(t, c) for t, c in enumerate(configurations))
         return replace(
-            self.without_plan(Status.FEASIBLE, self._doubt(steps, configurations, evaluations)),
+            self.without_plan(Status.FEASIBLE, doubt),
+            phases=tuple(summary for summary in summaries if summary is not None),
             configurations=configurations,
             evaluations=evaluations,
             settings=settings,
@@ -135,12 +143,10 @@ class Verdict:
     def _beside(self, plan: HorizonPlan, static: Result | None) -> HorizonPlan:
         """A plan with what it is compared to: no switching at all, and one configuration for all steps."""
         hours = float(self.problem.hours.sum())
-        normal = evaluate_as_it_is(self.problem.together.replace(max_operations=None), self.problem.initial)
-        plan = replace(
-            plan,
-            normal_kwh=normal.loss_kw * hours if normal.feasible else None,
-            normal_violations=sum(not e.feasible for e in normal.situations),
-        )
+        normal = self._normal()
+        broken = sum(not e.feasible for e in normal)
+        energy = float(self.problem.hours @ np.array([e.loss_kw for e in normal]))
+        plan = replace(plan, normal_kwh=None if broken else energy, normal_violations=broken)
         if static is None:
             return plan
         counts = plan.certificate is not Certificate.AC or static.certificate is Certificate.AC
@@ -155,6 +161,13 @@ class Verdict:
             static_objective_kwh=kwh(static.objective_kw),
             static_bound_kwh=kwh(static.dual_bound_kw) if counts else None,
         )
+
+    def _normal(self) -> Sequence[Evaluation]:
+        """The state before the first step in each step."""
+        if self.pool.phases is not None:
+            return self.pool.phases.present()
+        alone = self.problem.together.replace(max_operations=None)
+        return evaluate_as_it_is(alone, self.problem.initial).situations
 
     def without_plan(self, status: Status, message: str) -> HorizonPlan:
         """The answer where there is no plan."""

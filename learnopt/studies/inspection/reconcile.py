@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,6 +33,7 @@ from learnopt.network.topology import DisjointSets
 from learnopt.network.unbalanced import PhaseCircuit
 from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.judge import branch_loss_kw
+from learnopt.physics.situation_circuits import situations_of
 
 LOAD_TOLERANCE = 1e-3
 """Share of the load by which loads may differ."""
@@ -134,14 +135,16 @@ class Imported:
         None too with controls, and where the tool of the file has no phases.
         """
         tool = self.loaded.source
-        with ExitStack() as stack:
-            found = []
-            if tool is not None and self.origin.equivalent and not problem.controls:
-                for member in problem.members:
-                    circuit = tool.circuit(problem.network, None if _as_in_file(member) else member.scenario)
-                    if circuit is not None:
-                        found.append(stack.enter_context(circuit))
-            yield tuple(found)
+        members = problem.members
+        only = members[0].scenario if len(members) == 1 and not _as_in_file(members[0]) else None
+        circuit = None
+        if tool is not None and self.origin.equivalent and not problem.controls:
+            circuit = tool.circuit(problem.network, only)
+        if circuit is None:
+            yield ()
+            return
+        with circuit as opened:
+            yield (opened,) if len(members) == 1 else situations_of(opened, [one.scenario for one in members])
 
     def answered(self, problem: ReconfigurationProblem, result: Result, check: bool = True) -> Origin:
         """The origin with a result in the source tool; without, where there is no configuration or none is wanted."""
@@ -220,7 +223,7 @@ def in_phases(problem: ReconfigurationProblem, found: Evaluation | None, phases:
     """Of an answer that the tool itself has judged: it is about the file, not about its balanced equivalent."""
     if found is None:
         return Origin()
-    loading = found.max_loading if np.isfinite(problem.network.i_max).any() else None
+    loading = found.max_loading if np.isfinite(problem.i_max).any() else None
     return Origin(source=SourceCheck(phases.tool, found.loss_kw, found.min_voltage_pu, loading, 0.0))
 
 
