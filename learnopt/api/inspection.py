@@ -20,6 +20,7 @@ from learnopt.studies.configuration.check import Check, check_configuration, sta
 from learnopt.studies.configuration.held import hold_limits
 from learnopt.studies.configuration.in_phases import check_in_phases
 from learnopt.studies.inspection.inspection import Finding, Inspection, Severity, inspect_network
+from learnopt.studies.inspection.phases import inspect_phases
 from learnopt.studies.inspection.reconcile import Origin
 
 
@@ -134,7 +135,8 @@ def inspect(
         imported = as_read(network)
     else:
         imported = read_file(network, accept_differences, hour)
-    return NetworkInspection(inspect_network(imported.network, imported.notes), imported.origin)
+    found = inspect_network(imported.network, imported.notes, inspect_phases(imported))
+    return NetworkInspection(found, imported.origin)
 
 
 @dataclass(frozen=True, eq=False)

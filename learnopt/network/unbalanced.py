@@ -68,6 +68,8 @@ class PhaseState:
         (n_branch,).
     head_kva
         Apparent power drawn at each substation [kVA], shape (n_substation,).
+    voltage
+        Of each phase a b c of each bus [pu], NaN where it has none, shape (n_bus, 3).
     """
 
     loss_kw: float
@@ -78,6 +80,29 @@ class PhaseState:
     current_a: Floats
     loading: Floats
     head_kva: Floats
+    voltage: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseFlow:
+    """Currents and powers of one solution, phase by phase.
+
+    Parameters
+    ----------
+    phase_a
+        Current of each phase of each branch [A], NaN where it has none, shape (n_branch, 3).
+    return_a
+        Current that the phases of each branch do not return, so that neutral or earth does [A], shape (n_branch,).
+    from_kw
+        Active power into each phase of each branch at its first end [kW], NaN where it has none, shape (n_branch, 3).
+    head_kw
+        Active power drawn in each phase at each substation [kW], shape (n_substation, 3).
+    """
+
+    phase_a: Floats
+    return_a: Floats
+    from_kw: Floats
+    head_kw: Floats
 
 
 class PhaseCircuit(Protocol):
@@ -119,5 +144,9 @@ class PhaseCircuit(Protocol):
         ...
 
     def state(self) -> PhaseState:
-        """All of the last solution."""
+        """What the last solution is judged by."""
+        ...
+
+    def flow(self) -> PhaseFlow:
+        """Currents and powers of the last solution."""
         ...

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from learnopt.network import Bools, Ints, Scenario
-from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseCircuit, PhaseState
+from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseCircuit, PhaseFlow, PhaseState
 
 
 class SituationCircuit:
@@ -69,9 +69,14 @@ class SituationCircuit:
         return self._shared.circuit.currents()
 
     def state(self) -> PhaseState:
-        """All of the last solution of this situation."""
+        """What the last solution of this situation is judged by."""
         self._again()
         return self._shared.circuit.state()
+
+    def flow(self) -> PhaseFlow:
+        """Currents and powers of the last solution of this situation."""
+        self._again()
+        return self._shared.circuit.flow()
 
     def _again(self) -> None:
         assert self._closed is not None, "solve first"

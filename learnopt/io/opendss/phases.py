@@ -12,13 +12,13 @@ import numpy as np
 from learnopt.io.opendss.branches import UNSTATED_AMPERES
 from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.conductors import Conductors, conductors
-from learnopt.io.opendss.engine import HELD, each
+from learnopt.io.opendss.engine import HELD, each, terminals
 from learnopt.io.opendss.loads import is_shunt
 from learnopt.io.opendss.scenarios import CircuitLoads
 from learnopt.io.opendss.setting import set_switches
 from learnopt.io.stations import equipment
 from learnopt.network import Bools, Floats, Ints, Network, Scenario
-from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseState
+from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseFlow, PhaseState
 
 _LIVE = 1e-3
 """Voltage below which a node is fed by nothing [pu]."""
@@ -114,7 +114,8 @@ class OpenDSSCircuit:
 
     def state(self) -> PhaseState:
         """All of the last solution."""
-        lowest, highest, live, unbalance = self._voltages()
+        voltage, unbalance = self._voltages()
+        lowest, highest = self._extremes(voltage)
         current, loading = self._loading()
         heads = {f"vsource.{name}": _kva(self._dss) for name in each(self._dss.Vsources)}
         ids = [str(self._network.bus_ids[k]) for k in self._network.substations]
@@ -122,15 +123,32 @@ class OpenDSSCircuit:
             self.loss_kw,
             lowest,
             highest,
-            live,
+            np.count_nonzero(~np.isnan(voltage), axis=1),
             unbalance,
             current,
             loading,
             np.array([heads.get(bus, 0.0) for bus in ids]),
+            voltage,
         )
 
-    def _voltages(self) -> tuple[Floats, Floats, Ints, Floats]:
-        """Lowest and highest phase of each bus [pu], how many have a voltage, and its unbalance."""
+    def flow(self) -> PhaseFlow:
+        """Currents and powers of the last solution."""
+        dss, net = self._dss, self._network
+        amperes, power = (np.full((net.n_branch, 3), np.nan, dtype=complex) for _ in range(2))
+        for e, branch in enumerate(net.branch_ids):
+            for name in equipment(str(branch)):
+                if dss.Circuit.SetActiveElement(name) < 0 or not dss.CktElement.Enabled():
+                    continue
+                for total, own in zip((amperes, power), _into_phases(dss), strict=True):
+                    here = ~np.isnan(own)
+                    total[e, here] = np.nan_to_num(total[e, here]) + own[here]
+        heads = {f"vsource.{name}": -_into_phases(dss)[1].real for name in each(dss.Vsources)}
+        ids = [str(net.bus_ids[k]) for k in net.substations]
+        drawn = np.array([heads.get(bus, np.zeros(3)) for bus in ids])
+        return PhaseFlow(np.abs(amperes), np.abs(np.nansum(amperes, axis=1)), power.real, drawn)
+
+    def _voltages(self) -> tuple[Floats, Floats]:
+        """Voltage of each phase of each bus [pu], NaN where it has none, shape (n_bus, 3), and its unbalance."""
         net = self._network
         flat = np.array(self._dss.Circuit.AllBusVolts())
         at: dict[str, dict[int, complex]] = {}
@@ -138,19 +156,25 @@ class OpenDSSCircuit:
             bus, _, node = name.lower().rpartition(".")
             if node in ("1", "2", "3"):
                 at.setdefault(bus, {})[int(node)] = complex(volts)
-        lowest, highest, unbalance = (np.full(net.n_bus, np.nan) for _ in range(3))
-        count = np.zeros(net.n_bus, dtype=np.int64)
+        voltage, unbalance = np.full((net.n_bus, 3), np.nan), np.full(net.n_bus, np.nan)
         for k, bus in enumerate(net.bus_ids):
             phasors = at.get(str(bus), {})
             unit = 1e3 * float(net.kv[k]) / math.sqrt(3)
-            live = [pu for volts in phasors.values() if (pu := abs(volts) / unit) > _LIVE]
-            count[k] = len(live)
-            if live:
-                lowest[k], highest[k] = min(live), max(live)
-            if len(live) == 3:
+            for node, volts in phasors.items():
+                if abs(volts) > _LIVE * unit:
+                    voltage[k, node - 1] = abs(volts) / unit
+            if not np.isnan(voltage[k]).any():
                 a, b, c = (phasors[node] for node in (1, 2, 3))
                 positive, negative = a + _A * b + _A**2 * c, a + _A**2 * b + _A * c
                 unbalance[k] = abs(negative) / max(abs(positive), 1e-12)
+        return voltage, unbalance
+
+    def _extremes(self, voltage: Floats) -> tuple[Floats, Floats]:
+        """Lowest and highest phase of each bus [pu]."""
+        net = self._network
+        lowest = np.where(np.isnan(voltage), np.inf, voltage).min(axis=1)
+        highest = np.where(np.isnan(voltage), -np.inf, voltage).max(axis=1)
+        lowest[np.isinf(lowest)] = highest[np.isinf(highest)] = np.nan
         for k, vm in zip(net.substations, net.substation_vm, strict=True):
             if np.isnan(lowest[k]):
                 lowest[k] = highest[k] = vm
@@ -163,7 +187,7 @@ class OpenDSSCircuit:
                     values[np.isnan(values)] = 0.0
                 values[net.from_bus[from_head]] = head[from_head]
                 values[net.to_bus[from_tail]] = tail[from_tail]
-        return lowest, highest, count, unbalance
+        return lowest, highest
 
     def _loading(self) -> tuple[Floats, Floats]:
         """Current of the most loaded phase of each branch [A], and over its rating."""
@@ -182,6 +206,17 @@ class OpenDSSCircuit:
                 elif name.startswith("transformer.") and rated > 0:
                     loading[e] = max(loading[e], float(amperes[0, : dss.CktElement.NumPhases()].max()) / rated)
         return current, loading
+
+
+def _into_phases(dss: Any) -> tuple[Complex, Complex]:
+    """Current [A] and power [kVA] into the phases a b c of the active element at its first terminal, NaN without."""
+    amperes, power = np.full(3, np.nan, dtype=complex), np.full(3, np.nan, dtype=complex)
+    nodes, into, kva = terminals(dss)[0][1], np.array(dss.CktElement.Currents()), np.array(dss.CktElement.Powers())
+    for k, node in enumerate(nodes[: dss.CktElement.NumConductors()]):
+        if 1 <= node <= 3:
+            amperes[node - 1] = complex(into[2 * k], into[2 * k + 1])
+            power[node - 1] = complex(kva[2 * k], kva[2 * k + 1])
+    return amperes, power
 
 
 @contextmanager

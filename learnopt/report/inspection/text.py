@@ -8,10 +8,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from learnopt.network import Network
+from learnopt.network.names import bus_label
 from learnopt.report.kit.numbers import number
-from learnopt.report.kit.origin import with_origin
+from learnopt.report.kit.origin import EQUIVALENT, with_origin
 from learnopt.report.kit.terminal import Cell, Listing, Paragraph
 from learnopt.studies.inspection.inspection import Inspection, Severity
+from learnopt.studies.inspection.phases import PhaseFacts
 from learnopt.studies.inspection.reconcile import Origin
 
 NOTHING_WRONG = "Nothing looks wrong."
@@ -75,7 +78,35 @@ def fact_rows(found: Inspection) -> list[tuple[str, str]]:
         "controls": ", ".join(f"{count} {kind}" for kind, count in facts["controls"].items() if count) or "none",
         "present state": _state(facts),
     }
+    if found.phases is not None:
+        rows["present state"] += f" ({EQUIVALENT})"
+        rows |= _in_phases(found.network, found.phases)
     return list(rows.items())
+
+
+def _in_phases(net: Network, facts: PhaseFacts) -> dict[str, str]:
+    """What the present state is in all phases, in words."""
+    where = [
+        bus_label(net, net.bus_index[str(bus)])
+        for bus in (facts.summary.lowest_bus, facts.summary.highest_bus, facts.summary.unbalance_bus)
+    ]
+    some = facts.buses[0] + facts.buses[1]
+    rows = {
+        f"in all phases ({facts.summary.tool})": f"{number(facts.loss_kw)} kW lost, phases {facts.lowest_pu:.4f} (bus "
+        f"{where[0]}) to {facts.summary.highest_pu:.4f} pu (bus {where[1]}); voltage unbalance up to "
+        f"{100 * facts.summary.unbalance:.2f} % (bus {where[2]})",
+        "phases missing": f"{some} of {sum(facts.buses)} buses: {facts.buses[0]} with one phase, {facts.buses[1]} with "
+        "two"
+        if some
+        else "none",
+        "neutral and earth": f"return up to {number(facts.return_a)} A (branch {facts.return_branch})",
+    }
+    for head in facts.heads:
+        kw = ", ".join(f"{name} {number(power)}" for name, power in zip("abc", head.kw, strict=True) if power == power)
+        returned = "" if head.return_a is None else f"; {number(head.return_a)} A return in neutral and earth"
+        apart = "" if head.imbalance is None else f", up to {100 * head.imbalance:.1f} % from their mean"
+        rows[head.name] = f"{kw} kW{apart}{returned}"
+    return rows
 
 
 def _decision(size: dict[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ from learnopt.studies.inspection.reconcile import Origin, SourceCheck
 
 EQUIVALENT = "the balanced equivalent of this feeder"
 """What proofs speak of where the file is unbalanced."""
-OF_EQUIVALENT = f"all figures and proofs are those of {EQUIVALENT}: the file is unbalanced."
+OF_EQUIVALENT = f"figures and proofs are those of {EQUIVALENT}, but where phases are named: the file is unbalanced."
 """On top of every answer that is not in phases."""
 AS_HERE = 1e-6
 """Relative difference of the losses that two power flows have by their tolerances."""

@@ -17,6 +17,7 @@ from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.network.totals import totals
 from learnopt.physics import evaluate_as_it_is
 from learnopt.studies.inspection.decision_size import decision_size
+from learnopt.studies.inspection.phases import PhaseFacts
 
 ODD_RX = (0.05, 20.0)
 """r/x of lines and cables of every kind lies well inside."""
@@ -73,12 +74,15 @@ class Inspection:
         Counts, totals and the present state; values are JSON.
     evaluation
         AC power flow of the present state, its loops closed; None where it does not feed every bus.
+    phases
+        The present state in all phases, of an unbalanced file.
     """
 
     network: Network
     facts: dict[str, Any]
     findings: tuple[Finding, ...]
     evaluation: Evaluation | None
+    phases: PhaseFacts | None = None
 
     def __repr__(self) -> str:
         return f"Inspection({self.network.name!r}: {len(self.findings)} findings)"
@@ -93,13 +97,15 @@ class Inspection:
         return bool(self.facts["radial"]) and self.evaluation is not None and self.evaluation.converged
 
 
-def inspect_network(network: Network, notes: Iterable[str] = ()) -> Inspection:
+def inspect_network(network: Network, notes: Iterable[str] = (), phases: PhaseFacts | None = None) -> Inspection:
     """Look at a network and at the AC power flow of its present state.
 
     Parameters
     ----------
     notes
         What the importer assumed, merged or left out; they become findings.
+    phases
+        The present state in all phases, of an unbalanced file.
     """
     problem = ReconfigurationProblem.of(network)
     closed = network.normal_configuration.closed
@@ -117,7 +123,10 @@ def inspect_network(network: Network, notes: Iterable[str] = ()) -> Inspection:
     ]
     order = list(Severity)
     findings.sort(key=lambda finding: order.index(finding.severity))
-    return Inspection(network, _facts(problem, state, not faults), tuple(findings), state)
+    facts = _facts(problem, state, not faults)
+    if phases is not None:
+        facts["phases"] = phases.to_dict()
+    return Inspection(network, facts, tuple(findings), state, phases)
 
 
 def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bool) -> dict[str, Any]:
