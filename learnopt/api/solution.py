@@ -157,7 +157,7 @@ class Solution(Answer):
         ----------
         kind
             ``diagram``: one-line diagram, changed switches marked; ``voltages``: voltages along the feeders, before
-            and after.
+            and after; of an answer in all phases those of each phase.
 
         Raises
         ------
@@ -173,8 +173,13 @@ class Solution(Answer):
 
             return Picture(one_line_figure(problem, self.result.configuration, self.result.evaluation, present))
         if kind == "voltages":
-            from learnopt.report.drawing.profile import profile_figure, voltage_profile
+            from learnopt.report.drawing.profile import phase_figure, phase_profiles, profile_figure, voltage_profile
 
+            summary = self.result.phases
+            if summary is not None and summary.voltage is not None:
+                found = self.result.configuration, self.result.evaluation
+                if profiles := phase_profiles(problem, *found, summary.voltage):
+                    return Picture(phase_figure(problem, profiles))
             before = voltage_profile(problem, present, self.initial)
             after = voltage_profile(problem, self.result.configuration, self.result.evaluation)
             return Picture(profile_figure(problem, before, after))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,14 +32,18 @@ from learnopt.cli.options import (
 )
 from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.errors import DataError
-from learnopt.io import case_index, load
+from learnopt.io import case_index
 from learnopt.io.files import check_writable
 from learnopt.network import Configuration, ReconfigurationProblem
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
+from learnopt.report.kit.origin import EQUIVALENT
 from learnopt.report.kit.terminal import Listing, Paragraph
 from learnopt.studies.configuration.check import state_of
 from learnopt.studies.configuration.switching_order import normal_state
+
+if TYPE_CHECKING:
+    from learnopt.api.question import Question
 
 OpenOption = Annotated[
     str | None,
@@ -120,10 +124,14 @@ def draw(
     open_ids: OpenOption = None,
     scenario: ScenarioOption = None,
 ) -> None:
-    """Draw a configuration; with --open, profile and loadings show the normal one beside it."""
+    """Draw a configuration; with --open, profile and loadings show the normal one beside it.
+
+    Of an unbalanced OpenDSS file the profile is that of its three phases; the other pictures show its balanced
+    equivalent.
+    """
     from learnopt.api.question import Rules
 
-    question = Rules(scenario=scenario).question(load(case))
+    question = Rules(scenario=scenario).question(case, accept_differences=True)
     tell(scenario, question.notes)
     problem = question.problem
     configuration = state_of(problem, _ids(open_ids))
@@ -131,8 +139,28 @@ def draw(
     if faults:
         raise DataError(f"{problem.network.name}: configuration to draw", faults)
     reference = None if open_ids is None else normal_state(problem)
+    if what is Picture.PROFILE and _draw_phases(out, question, configuration):
+        said(f"Drawing of all phases written to {out}")
+        return
+    if question.origin.equivalent:
+        said(f"Drawn is {EQUIVALENT}: the file is unbalanced")
     _draw(what, out, problem, configuration, reference)
     said(f"Drawing written to {out}")
+
+
+def _draw_phases(out: Path, question: Question, configuration: Configuration) -> bool:
+    """Draw the voltage profile of three phases; False where the file is balanced or there is no power flow."""
+    from learnopt.studies.configuration.in_phases import check_in_phases
+
+    found = check_in_phases(question.imported, question.problem, configuration)
+    if found is None or found.phases is None or found.phases.voltage is None:
+        return False
+    from learnopt.report.drawing.profile import phase_figure, phase_profiles
+    from learnopt.report.kit.files import write_figure
+
+    profiles = phase_profiles(found.problem, configuration, found.evaluation, found.phases.voltage)
+    write_figure(out, phase_figure(found.problem, profiles))
+    return True
 
 
 def _draw(

@@ -175,6 +175,8 @@ class PhaseSummary:
         Where the lowest phase is (its voltage is ``evaluation.min_voltage_pu``).
     unbalance, unbalance_bus
         Largest negative- over positive-sequence voltage, and where.
+    voltage
+        Of each phase a b c of each bus [pu], NaN where it has none, shape (n_bus, 3); the lowest of several situations.
     """
 
     tool: str
@@ -184,6 +186,7 @@ class PhaseSummary:
     lowest_bus: Id
     unbalance: float
     unbalance_bus: Id
+    voltage: Floats | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

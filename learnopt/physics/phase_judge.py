@@ -142,4 +142,6 @@ def summary_of(tool: str, network: Network, states: Sequence[PhaseState], presen
     unbalance = np.max([np.nan_to_num(state.unbalance) for state in states], axis=0)
     low, high, worst = int(lowest.argmin()), int(highest.argmax()), int(unbalance.argmax())
     ids = network.bus_ids
-    return PhaseSummary(tool, present, float(highest[high]), ids[high], ids[low], float(unbalance[worst]), ids[worst])
+    voltage = np.fmin.reduce([state.voltage for state in states])
+    most = float(unbalance[worst])
+    return PhaseSummary(tool, present, float(highest[high]), ids[high], ids[low], most, ids[worst], voltage)

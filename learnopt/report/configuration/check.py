@@ -98,7 +98,7 @@ def write_check_report(path: Path, check: Check, origin: Origin) -> None:
     """Write the check as one self-contained HTML file, with a diagram and voltages where there is a power flow."""
     from learnopt.report.drawing.diagram_html import one_line_html
     from learnopt.report.drawing.one_line import one_line
-    from learnopt.report.drawing.profile import profile_chart, voltage_profile
+    from learnopt.report.drawing.profile import phase_chart, phase_profiles, profile_chart, voltage_profile
     from learnopt.report.kit.chart import chart_html
     from learnopt.report.kit.page import page, table
 
@@ -118,7 +118,11 @@ def write_check_report(path: Path, check: Check, origin: Origin) -> None:
         scene = one_line(problem, check.configuration, check.evaluation, net.normal_configuration)
         sections.append(f"<section><h2>One-line diagram</h2>{one_line_html([scene])}</section>")
         profile = voltage_profile(problem, check.configuration, check.evaluation)
+        by_phase = None if check.phases is None else check.phases.voltage
         if profile is not None:
-            voltages = chart_html(profile_chart(problem, None, profile))
+            chart = profile_chart(problem, None, profile)
+            if by_phase is not None:
+                chart = phase_chart(problem, phase_profiles(problem, check.configuration, check.evaluation, by_phase))
+            voltages = chart_html(chart)
             sections.append(f"<section><h2>Voltage profile</h2>{voltages}</section>")
     write_text(path, page(title, sections))

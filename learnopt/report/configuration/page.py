@@ -37,7 +37,7 @@ from learnopt.report.drawing.colours import feeder_colours
 from learnopt.report.drawing.diagram_html import one_line_html
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.report.drawing.one_line import OneLine, Scale, one_line, why_unsolved
-from learnopt.report.drawing.profile import profile_chart, voltage_profile
+from learnopt.report.drawing.profile import phase_chart, phase_profiles, profile_chart, voltage_profile
 from learnopt.report.kit.chart import chart_html
 from learnopt.report.kit.numbers import escaped, number, percent
 from learnopt.report.kit.origin import warnings_html
@@ -190,7 +190,13 @@ def _profile(story: Story) -> str:
     after = None if target is None else voltage_profile(problem, target, story.result.evaluation)
     if before is None and after is None:
         return ""
-    return f"<section><h2>Voltage profile</h2>{chart_html(profile_chart(problem, before, after))}</section>"
+    chart = chart_html(profile_chart(problem, before, after))
+    voltage = None if story.result.phases is None else story.result.phases.voltage
+    if voltage is not None and target is not None and after is not None:
+        phases = phase_profiles(problem, target, story.result.evaluation, voltage)
+        chart += "<p>Lowest phase of each bus above; below the phases of the answer.</p>"
+        chart += chart_html(phase_chart(problem, phases))
+    return f"<section><h2>Voltage profile</h2>{chart}</section>"
 
 
 def _violations(story: Story) -> str:

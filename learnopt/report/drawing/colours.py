@@ -13,6 +13,8 @@ from learnopt.physics.balance import UPSTREAM, fed_by
 CLOSE, OPEN, VIOLATED = "#0072B2", "#D55E00", "#B0127B"
 INK, LINE, TIE, PALE = "#1B2631", "#44525F", "#8A97A3", "#E3E8EC"
 BUS_NAME = "#7B8794"
+PHASES = ("#0072B2", "#D55E00", "#332288")
+"""Of phases a b c."""
 FEEDERS = ("#009E73", "#E69F00", "#332288", "#56B4E9", "#CC79A7", "#7A5230")
 """Apart from each other and from the colours of switching, under red, green and blue blindness."""
 

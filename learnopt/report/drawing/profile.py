@@ -6,7 +6,8 @@ what makes losses. Where every resistance is zero it is the number of branches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -17,7 +18,7 @@ from learnopt.network import Configuration, Evaluation, Floats, Ints, Reconfigur
 from learnopt.network.names import bus_label
 from learnopt.physics.rooted_tree import rooted
 from learnopt.report.drawing.axes import paper, quiet
-from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, VIOLATED
+from learnopt.report.drawing.colours import CLOSE, INK, LINE, OPEN, PHASES, VIOLATED
 from learnopt.report.kit.chart import Chart, Series
 
 BEFORE, AFTER = OPEN, CLOSE
@@ -72,6 +73,20 @@ def voltage_profile(
     return VoltageProfile(distance, evaluation.vm, paths)
 
 
+def phase_profiles(
+    problem: ReconfigurationProblem, configuration: Configuration, evaluation: Evaluation | None, voltage: Floats
+) -> list[VoltageProfile]:
+    """Voltage profile of each phase a b c, NaN where a bus has not the phase; empty as :func:`voltage_profile`.
+
+    Parameters
+    ----------
+    voltage
+        Of each phase of each bus [pu], shape (n_bus, 3).
+    """
+    profile = voltage_profile(problem, configuration, evaluation)
+    return [] if profile is None else [replace(profile, vm=values) for values in voltage.T]
+
+
 def distance_label(problem: ReconfigurationProblem) -> str:
     """What the horizontal axis shows."""
     if np.any(problem.network.r > 0):
@@ -104,7 +119,7 @@ class _LimitLine:
 def _limit_lines(problem: ReconfigurationProblem, *profiles: VoltageProfile | None) -> tuple[list[_LimitLine], str]:
     """Limits near the voltages, to be drawn, and a remark about the others: they would flatten the picture."""
     vm = np.concatenate([profile.vm for profile in profiles if profile is not None])
-    low, high = float(vm.min()), float(vm.max())
+    low, high = float(np.nanmin(vm)), float(np.nanmax(vm))
     reach = 0.6 * max(high - low, 0.005)
     near: list[_LimitLine] = []
     far: list[str] = []
@@ -175,6 +190,54 @@ def profile_figure(
     if keys:
         axes.legend(handles=keys, frameon=False, labelcolor=INK, loc="best")
     return figure
+
+
+def phase_figure(problem: ReconfigurationProblem, profiles: Sequence[VoltageProfile]) -> Figure:
+    """Voltage profiles of three phases for paper."""
+    figure = paper(10.0, 4.2)
+    axes = figure.add_subplot()
+    fine = problem.network.n_bus > 300
+    keys = []
+    for phase, colour, marker, profile in zip("abc", PHASES, "os^", profiles, strict=True):
+        lines = [np.column_stack([profile.distance[path], profile.vm[path]]) for path in profile.paths]
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.6 if fine else 1.1, alpha=0.85))
+        axes.scatter(profile.distance, profile.vm, s=3 if fine else 12, marker=marker, color=colour, linewidths=0)
+        label = _phase_label(phase, profile)
+        keys.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
+    near, far = _limit_lines(problem, *profiles)
+    for line in near:
+        axes.scatter(profiles[0].distance, line.each, s=12, marker="_", color=VIOLATED, linewidths=1, zorder=1)
+        keys.append(Line2D([], [], color=VIOLATED, marker="_", linestyle="", label=line.label))
+    axes.set_title(far, fontsize=8, loc="right", color=VIOLATED)
+    axes.set_xlabel(distance_label(problem), color=LINE)
+    axes.set_ylabel("voltage of a phase [pu]", color=LINE)
+    axes.margins(x=0.02, y=0.06)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    quiet(axes)
+    axes.legend(handles=keys, frameon=False, labelcolor=INK, loc="best")
+    return figure
+
+
+def phase_chart(problem: ReconfigurationProblem, profiles: Sequence[VoltageProfile]) -> Chart:
+    """Voltage profiles of three phases for a page."""
+    names = [f"bus {bus_label(problem.network, k)}" for k in range(problem.network.n_bus)]
+    series = []
+    for phase, colour, profile in zip("abc", PHASES, profiles, strict=True):
+        order = np.concatenate([np.append(path, -1) for path in profile.paths]).astype(np.int64)
+        x, y = (np.where(order < 0, np.nan, values[order]) for values in (profile.distance, profile.vm))
+        texts = ["" if k < 0 else f"{names[k]}, phase {phase}: {profile.vm[k]:.4f} pu" for k in order.tolist()]
+        label = _phase_label(phase, profile)
+        series.append(Series(label, np.nan_to_num(x), y, colour, texts=texts, marker="round"))
+    near, far = _limit_lines(problem, *profiles)
+    series += [Series(line.label, profiles[0].distance, line.each, VIOLATED, "tick") for line in near]
+    notes = [far] if far else []
+    return Chart(distance_label(problem), "voltage of a phase [pu]", series, notes=notes, height=400)
+
+
+def _phase_label(phase: str, profile: VoltageProfile) -> str:
+    if np.isnan(profile.vm).all():
+        return f"phase {phase}: nowhere"
+    return f"phase {phase}: lowest {np.nanmin(profile.vm):.4f} pu"
 
 
 def profile_chart(
