@@ -28,7 +28,6 @@ from learnopt.studies.horizon.plan import DEFAULT_GAP, hold_limits_in_phases, ho
 from learnopt.studies.horizon.run import Suggest
 from learnopt.studies.horizon.steps import horizon_steps
 from learnopt.studies.inspection.reconcile import Origin
-from learnopt.studies.inspection.reconcile import in_phases as in_phases_of
 
 PATIENCE = Patience()
 
@@ -308,7 +307,8 @@ def _suggestions(checkpoint: str | Path | None, seed: int) -> Suggest:
 def _origin(question: Question, asked: HorizonProblem, plan: HorizonPlan, source_check: bool) -> Origin:
     """What is said of the file, with the last step of the plan in its tool."""
     if plan.phases:
-        return in_phases_of(asked.steps[-1], plan.evaluations[-1], plan.phases[-1])
+        last = asked.steps[-1], plan.configurations[-1], plan.evaluations[-1], plan.phases[-1]
+        return question.imported.of_phases(*last, check=source_check)
     if not plan.configurations:
         return question.origin
     settings = plan.settings[-1] if plan.settings else None
