@@ -1,9 +1,9 @@
-"""Sixty commands as a new user types them: those of README.md and the pages, and what the pages have no room for.
+"""Eighty commands as a new user types them: those of README.md and the pages, and what the pages have no room for.
 
 ``python benchmarks/walk.py`` runs them one by one in a folder of their own, each as a process, and prints how each
-ended and how long it took. ``--fresh`` runs a clone of the last commit with nothing compiled: what somebody meets who
-has just installed. ``--only WORD`` runs those that name it, ``--short`` leaves out those marked long. The exit code is
-1 where a command ended otherwise than it should, showed a traceback, or warned.
+ended and how long it took, by the clock and on the processor. ``--fresh`` runs a clone of the last commit with nothing
+compiled: what somebody meets who has just installed. ``--only WORD`` runs those that name it, ``--short`` leaves out
+the long ones. The exit code is 1 where a command ended otherwise than it should, showed a traceback, or warned.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ sys.path.insert(0, str(ROOT / "docs"))
 import shown  # noqa: E402
 
 LONG = "# long"
+LONG_PAGES = ("plan conductors", " own", "tuned", "year.csv")
+"""Words of the commands of pages that are long, or need what a long one made."""
 FURTHER = """
 learnopt --help
 learnopt --version
@@ -80,8 +83,8 @@ class Step:
     ----------
     line, page
         What was typed, and where it stands.
-    seconds
-        Wall time.
+    seconds, processor
+        Wall time, and time of the processor in all threads and processes of the command.
     faults
         What was not as it should be.
     """
@@ -89,7 +92,13 @@ class Step:
     line: str
     page: str
     seconds: float
+    processor: float
     faults: tuple[str, ...]
+
+
+def is_long(line: str) -> bool:
+    """Takes longer than half a minute, or needs what such a command made."""
+    return LONG in line or any(word in line for word in LONG_PAGES)
 
 
 def lines() -> list[tuple[str, str]]:
@@ -105,7 +114,7 @@ def lines() -> list[tuple[str, str]]:
 def further(short: bool = False) -> list[str]:
     """Commands that no page shows; the short ones only."""
     typed = FURTHER.strip().replace("CONFIGS", str(ROOT / "training" / "configs")).splitlines()
-    return [line for line in typed if not (short and LONG in line)]
+    return [line for line in typed if not (short and is_long(line))]
 
 
 def files() -> dict[str, str]:
@@ -125,7 +134,7 @@ def walked(line: str, page: str, folder: Path, source: Path, compiled: Path | No
     """
     given, expected = shown.arguments(line)
     more = {"PYTHONPATH": str(source), "COLUMNS": "80"} | ({"NUMBA_CACHE_DIR": str(compiled)} if compiled else {})
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), _processor()
     command = [sys.executable, "-m", "learnopt", *given]
     done = subprocess.run(
         command,
@@ -136,19 +145,27 @@ def walked(line: str, page: str, folder: Path, source: Path, compiled: Path | No
         text=True,
         check=False,
     )
-    seconds = time.perf_counter() - started
+    seconds, processor = time.perf_counter() - started, _processor() - worked
     faults = [f"exit code {done.returncode}, {expected} expected"] if done.returncode != expected else []
     faults += [text.strip() for text in (done.stdout + done.stderr).splitlines() if _TROUBLE.search(text)][:2]
     faults += [] if done.stdout or done.stderr else ["said nothing"]
-    return Step(line, page, seconds, tuple(faults))
+    return Step(line, page, seconds, processor, tuple(faults))
+
+
+def _processor() -> float:
+    """Time on the processor of all commands that have ended [s]."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def table(steps: list[Step]) -> Table:
     """How each command ended."""
-    found = Table("", "", Column("s", justify="right"), Column("command", overflow="fold"), "page", show_edge=False)
+    times = (Column("s", justify="right"), Column("processor s", justify="right"))
+    found = Table("", "", *times, Column("command", overflow="fold"), "page", show_edge=False)
     for number, step in enumerate(steps, 1):
         told = "\n".join((step.line, *step.faults))
-        found.add_row(str(number), "✗" if step.faults else "✓", f"{step.seconds:.1f}", told, step.page)
+        times_told = f"{step.seconds:.1f}", f"{step.processor:.1f}"
+        found.add_row(str(number), "✗" if step.faults else "✓", *times_told, told, step.page)
     return found
 
 
@@ -159,7 +176,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="without the long ones")
     parser.add_argument("--only", default="", help="commands that name this word")
     wanted = parser.parse_args()
-    chosen = [(line, page) for line, page in lines() if wanted.only in line and not (wanted.short and LONG in line)]
+    chosen = [(line, page) for line, page in lines() if wanted.only in line and not (wanted.short and is_long(line))]
     console = Console(width=max(Console().width, 120), highlight=False)
     with tempfile.TemporaryDirectory() as name:
         folder, source, compiled = Path(name) / "walk", ROOT, None
@@ -176,7 +193,8 @@ def main() -> int:
             Console(stderr=True).print(f"{len(steps)} of {len(chosen)}: {line}: {told}", highlight=False, markup=False)
     console.print(table(steps))
     wrong = sum(bool(step.faults) for step in steps)
-    console.print(f"{len(steps)} commands, {wrong} not clean, {sum(step.seconds for step in steps):.0f} s")
+    clock, worked = (sum(times) for times in zip(*((step.seconds, step.processor) for step in steps), strict=True))
+    console.print(f"{len(steps)} commands, {wrong} not clean, {clock:.0f} s, {worked:.0f} s of the processor")
     return 1 if wrong else 0
 
 

@@ -42,13 +42,13 @@ def train(
     With --from, go on from a checkpoint on the snapshots of one feeder (generate --case --profile); --config is then
     optional.
     """
+    if config is None and start is None:
+        raise DataError("options", ["say how to train with --config FILE.toml, or what to tune with --from CHECKPOINT"])
     from learnopt.learned.own_feeder import TUNING, tune
     from learnopt.learned.training import train as run_train
     from learnopt.learning.config import TrainingConfig
     from learnopt.tracking import loss_figure, reliability_figure, track_run
 
-    if config is None and start is None:
-        raise DataError("options", ["say how to train with --config FILE.toml, or what to tune with --from CHECKPOINT"])
     wanted = TUNING if config is None else TrainingConfig.load(config)
     named = (wanted.data,) if isinstance(wanted.data, str) else wanted.data
     datasets = [data] if data else [Path(folder) for folder in named if folder]
@@ -146,18 +146,20 @@ def evaluate(
     """
     from learnopt.dataset.manifest import read_manifest
     from learnopt.dataset.snapshots import is_snapshots
+    from learnopt.learning.checkpoint import REFERENCE, load_card
+
+    source = checkpoint or REFERENCE
+    load_card(source)  # a folder without a checkpoint is told before one without data
+    of_one = is_snapshots(read_manifest(data))
+    # What takes long to load comes after what may be wrong in the command.
     from learnopt.learned.compare import check_comparable, put_on_card
     from learnopt.learned.evaluate import evaluate as run_evaluate
     from learnopt.learned.own_feeder import evaluate_snapshots
-    from learnopt.learning.checkpoint import REFERENCE, load_card
     from learnopt.learning.rival import load_rival
 
     if card:
         check_comparable(data)
     rivals = [load_rival(source) for source in rival or ()]
-    source = checkpoint or REFERENCE
-    load_card(source)  # a folder without a checkpoint is told before one without data
-    of_one = is_snapshots(read_manifest(data))
     measured = (evaluate_snapshots if of_one else run_evaluate)(source, data, baselines, rivals)
     metrics = measured.methods
     if card:
