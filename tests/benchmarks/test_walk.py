@@ -23,6 +23,9 @@ def test_the_walk_has_sixty_commands() -> None:
     from learnopt.cli.app import COMMANDS
 
     assert {line.split()[1] for line in found} >= COMMANDS.keys() - {"calibrate"}
+    short = [line for line in found if not walk.is_long(line)]
+    assert len(short) >= 60
+    assert not any("train --" in line or "warmup" in line for line in short)
 
 
 def test_short_commands_end_as_they_should(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +50,4 @@ def test_the_walk_is_printed_and_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "1 commands, 0 not clean" in done.stdout
     step = walk.walked("learnopt solve nothing.json", "", tmp_path, ROOT)
     assert step.faults == ("exit code 2, 0 expected",)
+    assert step.processor > 0.0
