@@ -90,7 +90,8 @@ def train(
         highlight=False,
         markup=False,
     )
-    stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False)
+    # Not broken into lines: it is there to be copied.
+    stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False, soft_wrap=True)
 
 
 def calibrate(
