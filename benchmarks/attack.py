@@ -2,6 +2,7 @@
 
     python benchmarks/attack.py [--problems 1000] [--first 0] [--jobs 2] [--markdown FILE]
     python benchmarks/attack.py --one 4711           # what each engine says of one problem, and of each fault why
+    python benchmarks/attack.py --only milp,horizon  # the answers of some, of the problems that they get
 
 Problem number k is drawn from the seed k alone, so a fault is reproduced by its number. See README.md beside this file
 for what is drawn and checked. Exit code 1 where a claim broke.
@@ -16,6 +17,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, product
 from multiprocessing import get_context
 from pathlib import Path
@@ -423,9 +425,12 @@ def close(a: float | None, b: float) -> bool:
 # --- the attack -------------------------------------------------------------------------------------------------------
 
 
-def attack(seed: int, verbose: bool = False) -> Report:
-    """Every check of one problem; a crash is a fault."""
+def attack(seed: int, verbose: bool = False, only: str = "") -> Report:
+    """Every check of one problem, or of some engines on it; a crash is a fault."""
     check = Judge(seed, verbose)
+    chosen = only.split(",")
+    if not any(name in who for who, _ in engines(seed, np.random.default_rng()) for name in chosen):
+        return check.report
     try:
         problem, closed, rng = draw(seed)
         truth = truth_of(problem, closed)
@@ -434,6 +439,8 @@ def attack(seed: int, verbose: bool = False) -> Report:
         for row in rng.choice(len(closed), min(3, len(closed)), replace=False) if len(closed) else ():
             check.evaluation(truth, int(row), evaluate(problem, Configuration(closed[row])))
         for who, run in engines(seed, rng):
+            if not any(name in who for name in chosen):
+                continue
             guarded(check, who, truth.looped, lambda run=run: run(check, truth))
     except Exception:
         check.fault("attack", traceback.format_exc(limit=-4))
@@ -670,10 +677,10 @@ def least_sequence(task: HorizonProblem, steps: list[Truth]) -> float:
 # --- running it -------------------------------------------------------------------------------------------------------
 
 
-def batch(seeds: list[int]) -> Report:
+def batch(seeds: list[int], only: str = "") -> Report:
     report = Report()
     for seed in seeds:
-        report.add(attack(seed))
+        report.add(attack(seed, only=only))
     return report
 
 
@@ -683,16 +690,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="seed of the first problem")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--one", type=int, help="this problem alone, told at length")
+    parser.add_argument("--only", default="", help="answers of these alone, as milp,horizon")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     if arguments.one is not None:
-        report = attack(arguments.one, verbose=True)
+        report = attack(arguments.one, verbose=True, only=arguments.only)
     else:
         seeds = iter(range(arguments.first, arguments.first + arguments.problems))
         batches = list(iter(lambda: list(islice(seeds, 50)), []))
         report, done = Report(), 0
         with get_context("spawn").Pool(arguments.jobs) as pool:
-            for part in pool.imap_unordered(batch, batches):
+            for part in pool.imap_unordered(partial(batch, only=arguments.only), batches):
                 report.add(part)
                 done += 1
                 for seed, who, sentence in part.faults:
