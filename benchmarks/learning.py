@@ -42,10 +42,10 @@ from learnopt.learning.baselines import BoostedTrees, OpeningCostTree
 from learnopt.learning.checkpoint import REFERENCE, load_checkpoint
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.predict import Prediction, Predictor
-from learnopt.learning.provenance import git_commit, library_versions
 from learnopt.learning.spanning_tree import SpanningTrees
 from learnopt.network import Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
+from learnopt.tracking.provenance import git_commit, library_versions
 
 SEED = 77_000
 """Seed of synthetic feeders and scenarios here; datasets use others."""

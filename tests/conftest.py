@@ -152,3 +152,12 @@ def tiny_checkpoint(labelled_dataset: Path, tmp_path_factory: pytest.TempPathFac
     )
     train(config, labelled_dataset, folder)
     return folder
+
+
+@pytest.fixture
+def user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Cache and state of the user in a folder of the test, and no MLflow store in the environment."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user" / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user" / "state"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "user"

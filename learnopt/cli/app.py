@@ -98,6 +98,10 @@ COMMANDS = {
         "learnopt.cli.learn:evaluate",
         "Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence.",
     ),
+    "promote": Listed(
+        "learnopt.cli.promote:promote",
+        "Let the alias champion name another version of a model, if that is better and keeps the risk it states.",
+    ),
     "plan": Listed(
         "learnopt.cli.plan:plan_app",
         "Planning: substations and routes, conductors.",

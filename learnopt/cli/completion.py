@@ -17,8 +17,8 @@ def cases_and_files(incomplete: str) -> list[str]:
 
 
 def checkpoints(incomplete: str) -> list[str]:
-    """The reference checkpoint where its name begins so; folders are the shell's."""
-    return [name for name in ("reference",) if incomplete and name.startswith(incomplete)]
+    """The reference checkpoint and the champion where their names begin so; folders are the shell's."""
+    return [name for name in ("reference", "models:/learnopt@champion") if incomplete and name.startswith(incomplete)]
 
 
 def exact_engines(incomplete: str) -> list[str]:

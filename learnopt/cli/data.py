@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from learnopt.cli.completion import cases_and_files, exact_engines
-from learnopt.cli.options import JsonOption, progress_bar, stderr, stdout
+from learnopt.cli.options import JsonOption, SchedulerOption, progress_bar, stderr, stdout
+from learnopt.cli.unused import tell_unused
 from learnopt.errors import DataError
 from learnopt.io import load, read_profiles
 
@@ -34,13 +35,23 @@ def generate(
         typer.Option(metavar="FILE", help="Its load profiles (.csv, .parquet, simbench:CODE): a scenario per time."),
     ] = None,
     limits: Annotated[bool, typer.Option(help="With --case: label within the limits of the case.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 = one per core.")] = 1,
+    scheduler: SchedulerOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes."""
     from learnopt.dataset.generate import GenerateConfig
     from learnopt.dataset.generate import generate as run_generate
     from learnopt.dataset.snapshots import generate_snapshots
+    from learnopt.parallel import Workers
 
+    tell_unused(
+        [
+            (config is None and workers != 1, "--workers", "snapshots of one feeder are written by one process"),
+            (config is None and scheduler is not None, "--scheduler", "snapshots of one feeder are written here"),
+            (scheduler is not None and workers != 1, "--workers", "the scheduler has its own"),
+        ]
+    )
     own = case is not None and profile is not None
     if own == (config is not None) or (case is None) != (profile is None) or (limits and not own):
         raise DataError("options", ["give either --config, or --case and --profile (with them perhaps --limits)"])
@@ -51,7 +62,9 @@ def generate(
             bar.update(task, completed=done, total=total)
 
         if config is not None:
-            manifest = run_generate(GenerateConfig.from_toml(config), out, progress=progress)
+            processes = workers or os.cpu_count() or 1
+            who = Workers(0 if processes == 1 else processes, scheduler)
+            manifest = run_generate(GenerateConfig.from_toml(config), out, progress=progress, workers=who)
         else:
             assert case is not None
             assert profile is not None
@@ -74,6 +87,7 @@ def label(
         str, typer.Option(autocompletion=exact_engines, help="Exact engine: tree, milp or enumerate.")
     ] = "tree",
     workers: Annotated[int, typer.Option(help="Processes; 0 = one per core.")] = 0,
+    scheduler: SchedulerOption = None,
     node_limit: Annotated[
         int | None, typer.Option(help="Nodes per instance; what is not proven by then keeps its gap.")
     ] = None,
@@ -100,6 +114,7 @@ def label(
             options,
             workers or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            scheduler=scheduler,
         )
     statistics = {} if manifest.labels is None else asdict(manifest.labels)
     if json_output:

@@ -12,6 +12,7 @@ from learnopt.cli.options import (
     AcceptOption,
     BalancedOption,
     CaseArgument,
+    CheckpointOption,
     ControlsOption,
     HeldScenarioOption,
     JsonOption,
@@ -63,9 +64,7 @@ def horizon(
             help="auto, tree (candidates by search), milp (all steps as one besides) or learned (starts).",
         ),
     ] = HorizonEngine.AUTO,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
     gap: Annotated[
         float | None,
         typer.Option(help="Relative gap to stop at; 0.001 if absent, and without a limit 0.005 after a minute."),

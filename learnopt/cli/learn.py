@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from learnopt.cli.completion import checkpoints
-from learnopt.cli.options import JsonOption, stderr, stdout
+from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout
+from learnopt.cli.tracked import data_input, log_card, log_methods, tracked, version_tags
 from learnopt.cli.unused import tell_unused
 from learnopt.errors import DataError
 from learnopt.report.kit.terminal import Listing, Paragraph
@@ -30,7 +31,10 @@ def train(
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Labelled dataset, instead of the file's.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Checkpoint folder, instead of the file's.")] = None,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the MLflow store.")] = Path("mlruns"),
+    store: StoreOption = None,
+    system_metrics: Annotated[
+        bool, typer.Option("--system-metrics", help="Record processor, memory and GPU use in the run.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from an interrupted training, if there is one.")
     ] = False,
@@ -47,7 +51,8 @@ def train(
     from learnopt.learned.own_feeder import TUNING, tune
     from learnopt.learned.training import train as run_train
     from learnopt.learning.config import TrainingConfig
-    from learnopt.tracking import loss_figure, reliability_figure, track_run
+    from learnopt.learning.figures import loss_figure, reliability_figure
+    from learnopt.tracking import track_run
 
     wanted = TUNING if config is None else TrainingConfig.load(config)
     named = (wanted.data,) if isinstance(wanted.data, str) else wanted.data
@@ -65,20 +70,23 @@ def train(
     tell_unused(
         [(start is not None and workers > 1, "--workers", "features of one feeder are computed in one process")]
     )
-    with track_run(store, "learnopt", wanted.name) as run:
+    inputs = [data_input(folder) for folder in datasets]
+    told = f"`{wanted.name}`: trained on {', '.join(each.name for each in inputs)}"
+    told += "." if start is None else f", tuned from `{start}`."
+    with track_run(store, "learnopt", wanted.name, told, system_metrics=system_metrics) as run:
         run.log_parameters(wanted.as_dict())
+        run.log_datasets(inputs)
         how: dict[str, Any] = {"logger": run.lightning_logger(), "progress": not json_output, "resume": resume}
         if start is None:
             outcome = run_train(wanted, datasets, checkpoint, workers=workers, **how)
         else:
             outcome = tune(start, datasets[0], checkpoint, wanted, **how)
-        run.log_manifest(outcome.card.data)
-        run.log_metrics(outcome.card.metrics)
-        run.log_metrics(outcome.card.calibration, prefix="calibration.")
+        run.log_json(outcome.card.data, "dataset_manifest.json")
+        log_card(run, outcome.card)
         run.log_figure(loss_figure(outcome.history), "loss")
         run.log_figure(reliability_figure(outcome.reliability), "reliability")
         run.log_checkpoint(checkpoint)
-        run.log_model(checkpoint)
+        run.log_model(checkpoint, version_tags(inputs))
     test = outcome.card.metrics["test"]
     if json_output:
         answer = {"checkpoint": str(checkpoint), "run_id": run.run_id, "metrics": outcome.card.metrics}
@@ -98,21 +106,28 @@ def calibrate(
     data: Annotated[
         list[Path], typer.Option(metavar="DIR", help="Labelled dataset that the model was not trained on; repeatable.")
     ],
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Checkpoint to calibrate; the reference one if absent.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, if another one.")] = None,
+    track: TrackOption = False,
+    store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics."""
     from learnopt.learned.recalibrate import recalibrate
-    from learnopt.learning.checkpoint import REFERENCE
+    from learnopt.learning.checkpoint import REFERENCE, directory_of
+    from learnopt.tracking import is_address
 
-    if checkpoint is None and out is None:
-        raise DataError("options", ["say where the calibrated reference checkpoint goes: --out DIR"])
-    target = out or checkpoint
-    assert target is not None
-    card = recalibrate(checkpoint or REFERENCE, data, target)
+    elsewhere = checkpoint in (None, REFERENCE) or is_address(checkpoint)
+    if elsewhere and out is None:
+        raise DataError("options", [f"say where the calibrated checkpoint {checkpoint or REFERENCE} goes: --out DIR"])
+    source = directory_of(checkpoint or REFERENCE)
+    target = out or source
+    with tracked(track, store, "calibrate", source, data) as run:
+        card = recalibrate(source, data, target)
+        if run is not None:
+            log_card(run, card)
+            run.log_checkpoint(target)
+            run.log_model(target, version_tags([data_input(folder) for folder in data]))
     if json_output:
         answer = {"checkpoint": str(target), "calibration": card.calibration, "metrics": card.metrics}
         typer.echo(json.dumps(answer, default=str))
@@ -128,9 +143,7 @@ def calibrate(
 
 def evaluate(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset.")],
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Checkpoint; the reference one if absent.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
     baselines: Annotated[bool, typer.Option(help="Measure the usual rivals too.")] = True,
     rival: Annotated[
         list[str] | None,
@@ -139,6 +152,8 @@ def evaluate(
     card: Annotated[
         bool, typer.Option("--card", help="Put the comparison on the card of the checkpoint (its README.md).")
     ] = False,
+    track: TrackOption = False,
+    store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence.
@@ -147,9 +162,14 @@ def evaluate(
     """
     from learnopt.dataset.manifest import read_manifest
     from learnopt.dataset.snapshots import is_snapshots
-    from learnopt.learning.checkpoint import REFERENCE, load_card
+    from learnopt.learning.checkpoint import REFERENCE, directory_of, load_card
+    from learnopt.tracking import is_address
 
     source = checkpoint or REFERENCE
+    if is_address(source):
+        if card:
+            raise DataError("options", [f"--card writes into a folder, not into {source}"])
+        source = str(directory_of(source))
     load_card(source)  # a folder without a checkpoint is told before one without data
     of_one = is_snapshots(read_manifest(data))
     # What takes long to load comes after what may be wrong in the command.
@@ -161,7 +181,10 @@ def evaluate(
     if card:
         check_comparable(data)
     rivals = [load_rival(source) for source in rival or ()]
-    measured = (evaluate_snapshots if of_one else run_evaluate)(source, data, baselines, rivals)
+    with tracked(track, store, "evaluate", directory_of(source), [data]) as run:
+        measured = (evaluate_snapshots if of_one else run_evaluate)(source, data, baselines, rivals)
+        if run is not None:
+            log_methods(run, measured.methods)
     metrics = measured.methods
     if card:
         put_on_card(source, data, measured)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learnopt.api.answer import Answer
-from learnopt.cli.completion import cases_and_files
+from learnopt.cli.completion import cases_and_files, checkpoints
 from learnopt.compiling import announcements
 from learnopt.errors import alternatives
 
@@ -36,6 +36,28 @@ HourOption: TypeAlias = Annotated[
     typer.Option(metavar="H", help="Of an OpenDSS file: loads at this hour of its load shapes, not the snapshot."),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+SchedulerOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler whose workers take the place of processes."),
+]
+StoreOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR_OR_URI",
+        help="MLflow store: a folder, or a URI such as http://host:5000. If absent, MLFLOW_TRACKING_URI or mlruns.",
+    ),
+]
+TrackOption: TypeAlias = Annotated[
+    bool, typer.Option("--track", help="Record it as a run in the MLflow store, below the run of the checkpoint.")
+]
+CheckpointOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHECKPOINT",
+        autocompletion=checkpoints,
+        help="Folder, reference (the usual one), or in MLflow models:/learnopt@champion or runs:/ID/model.",
+    ),
+]
 ReportOption: TypeAlias = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")]
 ScenarioOption: TypeAlias = Annotated[
     Path | None,

@@ -17,6 +17,7 @@ from learnopt.cli.options import (
     NoLimitsOption,
     RemoteOnlyOption,
     ScenarioOption,
+    SchedulerOption,
     VmaxOption,
     VminOption,
     enforced,
@@ -48,6 +49,7 @@ def restorability(
     remote_only: RemoteOnlyOption = False,
     time_limit: Annotated[float | None, typer.Option(help="Seconds for each fault.")] = None,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    scheduler: SchedulerOption = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the rows there; an interrupted table goes on.")
     ] = None,
@@ -78,6 +80,7 @@ def restorability(
             remote_only=remote_only,
             time_limit=time_limit,
             jobs=jobs,
+            scheduler=scheduler,
             resume=resume,
             progress=lambda done, total: live.update(escape(f"Faults of {case}: {done} of {total}")),
             hour=hour,

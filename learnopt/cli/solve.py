@@ -15,6 +15,7 @@ from learnopt.cli.options import (
     AcceptOption,
     BalancedOption,
     CaseArgument,
+    CheckpointOption,
     ControlsOption,
     HourOption,
     JsonOption,
@@ -72,9 +73,7 @@ def solve(
     threads: Annotated[
         int | None, typer.Option(help="Threads of the tree search, all cores if absent; the answer is the same.")
     ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the learned engine; the reference one if absent.")
-    ] = None,
+    checkpoint: CheckpointOption = None,
     vmin: VminOption = None,
     vmax: VmaxOption = None,
     max_unbalance: MaxUnbalanceOption = None,

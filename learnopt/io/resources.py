@@ -1,7 +1,9 @@
-"""Where the files that travel with learnopt lie: the source tree where there is one, else inside the wheel."""
+"""Where files lie: those that travel with learnopt, and what it keeps for a user."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -34,3 +36,18 @@ def data_root(kind: Literal["cases", "planning", "conductors", "checkpoints"]) -
     if not installed.is_dir():
         raise DataError(f"the {kind} of learnopt", [f"neither {source} nor {installed} exists: install learnopt again"])
     return installed
+
+
+def user_folder(kind: Literal["cache", "state"]) -> Path:
+    """Folder of this user for what can be fetched again (``cache``) or must not be lost (``state``); not made yet.
+
+    As the system has it: ``XDG_CACHE_HOME`` and ``XDG_STATE_HOME`` or their usual places, ``~/Library`` on macOS,
+    ``LOCALAPPDATA`` on Windows.
+    """
+    if sys.platform == "win32":
+        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return root / "learnopt" / kind
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / {"cache": "Caches", "state": "Application Support"}[kind] / "learnopt"
+    usual = {"cache": Path(".cache"), "state": Path(".local") / "state"}[kind]
+    return Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or Path.home() / usual) / "learnopt"

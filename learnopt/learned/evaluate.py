@@ -17,7 +17,7 @@ from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
 from learnopt.learned.training import proven_pairs
 from learnopt.learned.unseen import Unseen, unseen
 from learnopt.learning.baselines import Baseline, all_baselines
-from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.learning.checkpoint import directory_of, load_card, load_checkpoint
 from learnopt.learning.evaluation import Metrics, evaluate_predictions
 from learnopt.learning.predict import Predictor
 from learnopt.learning.rival import OwnModel
@@ -72,8 +72,9 @@ def evaluate(
     DataError
         If no feeder is left to measure on (:func:`learnopt.learned.unseen.unseen`) or has a proven label.
     """
+    checkpoint = directory_of(checkpoint)
     sides = unseen(load_card(checkpoint), data)
-    pairs, feeders = _proven(data, sides.measured)
+    pairs, feeders = proven_of(data, sides.measured)
     if not pairs:
         problem = f"no proven labels among the {len(sides.measured)} feeders to measure on"
         raise DataError(str(data), [f"{problem}: run `learnopt label` on the folder with more time"])
@@ -81,7 +82,7 @@ def evaluate(
     learning: list[Baseline] = [*rivals, *(all_baselines(seed) if baselines else [])]
     fitted: list[Pair] = []
     if any(not isinstance(each, OwnModel) or each.learns for each in learning):
-        fitted = _proven(data, sides.learned)[0] if sides.learned else []
+        fitted = proven_of(data, sides.learned)[0] if sides.learned else []
         if not fitted and len(set(feeders)) > 1:
             on = split_by_feeder(feeders, [0.5], np.random.default_rng(seed))
             fitted, pairs = ([pairs[i] for i in side] for side in on)
@@ -113,7 +114,7 @@ def told_apart(names: Iterable[str]) -> None:
         raise DataError("rivals", [f"two methods are called {name!r}: give yours another name" for name in twice])
 
 
-def _proven(data: Path, feeders: Collection[int]) -> tuple[list[Pair], list[str]]:
+def proven_of(data: Path, feeders: Collection[int]) -> tuple[list[Pair], list[str]]:
     """Pairs with a proven label of some feeders, and the feeder of each."""
     pairs, owners, _ = proven_pairs(read_labels(data, feeders))
     return pairs, owners

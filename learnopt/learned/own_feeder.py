@@ -32,7 +32,7 @@ from learnopt.learned.unseen import LEARNED_UNTIL, SIDES, TRAINING, learned_unti
 from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
 from learnopt.learning.calibration import calibrate, reliability
 from learnopt.learning.card import LIMITS_OF_USE, ModelCard
-from learnopt.learning.checkpoint import REFERENCE, load_card, load_checkpoint, save_checkpoint
+from learnopt.learning.checkpoint import REFERENCE, directory_of, load_card, load_checkpoint, save_checkpoint
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.evaluation import Metrics, evaluate_predictions
 from learnopt.learning.predict import Predictor
@@ -109,6 +109,7 @@ def tune(
     shares = [config.validation_share, config.calibration_share, config.test_share]
     sides = split_days(times, shares)
     training, validation, thresholds, test = ([pairs[i] for i in side] for side in sides)
+    start = directory_of(start)
     before, origin = load_checkpoint(start), load_card(start)
     unfinished = checkpoint / UNFINISHED
     model = fit(config, training, validation, logger, callbacks, progress, before.model, unfinished, resume)

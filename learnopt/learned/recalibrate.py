@@ -19,7 +19,7 @@ from learnopt.learned.training import AC_LABELS, manifests_of, measure, of_ac, p
 from learnopt.learned.unseen import CALIBRATION, TRAINING, entries, sides_seen, training_seeds
 from learnopt.learning.calibration import calibrate
 from learnopt.learning.card import ModelCard
-from learnopt.learning.checkpoint import load_card, load_weights, save_checkpoint
+from learnopt.learning.checkpoint import directory_of, load_card, load_weights, save_checkpoint
 from learnopt.learning.coverage import CALIBRATED_ON
 from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair
@@ -47,6 +47,7 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
         three sides.
     """
     folders = [data] if isinstance(data, Path) else list(data)
+    source = directory_of(source)
     card, manifests = load_card(source), manifests_of(folders)
     taken = dict.fromkeys(training_seeds(card), "the training data")
     for folder in folders:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from learnopt.engines import SolveOptions
@@ -16,6 +18,7 @@ from learnopt.learned.engine import LearnedEngine
 from learnopt.network import Limits, ReconfigurationProblem
 from learnopt.studies.configuration.held import solve_holding
 from learnopt.studies.configuration.solve import MANY_LOOPS, warm_up
+from learnopt.tracking.served import Answers, serve
 
 
 def answer(engine: LearnedEngine, feeder: str, scenario: str | None = None) -> dict[str, Any]:
@@ -86,6 +89,18 @@ def get_ready(engine: LearnedEngine, feeder: str) -> None:
     for scenario in (None, json.dumps(generation)):
         answer(engine, feeder, scenario)
     warm_up(engine, SolveOptions(), MANY_LOOPS + 1)
+
+
+def serve_checkpoint() -> None:
+    """Declare to MLflow, which is loading a model, what answers: the learned engine around the model's checkpoint."""
+
+    def load(checkpoint: Path, ready_with: str | None) -> Answers:
+        engine = LearnedEngine(checkpoint)
+        if ready_with is not None:
+            get_ready(engine, ready_with)
+        return partial(answers, engine)
+
+    serve(load)
 
 
 def _parsed(text: str, subject: str) -> Any:

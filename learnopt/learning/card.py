@@ -14,8 +14,8 @@ from learnopt.learning.confidence import FIXING_RULE
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.features import FEATURE_SCHEMA
 from learnopt.learning.model import ModelConfig
-from learnopt.learning.provenance import git_commit
 from learnopt.learning.reliability_svg import reliability_svg
+from learnopt.tracking.provenance import git_commit
 
 PICTURE = "reliability.svg"
 _WHAT = (

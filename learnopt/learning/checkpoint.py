@@ -19,6 +19,7 @@ from learnopt.learning.coverage import Coverage
 from learnopt.learning.features import FEATURE_SCHEMA
 from learnopt.learning.model import SwitchModel, build_model
 from learnopt.learning.predict import Predictor
+from learnopt.tracking.registry import checkpoint_folder, is_address
 
 REFERENCE = "reference"
 """Name of the checkpoint that travels with learnopt."""
@@ -74,7 +75,7 @@ def _comparison(path: Path, card: ModelCard) -> Comparison | None:
 
 
 def load_card(source: Path | str) -> ModelCard:
-    """Card of a checkpoint given by folder or by name (``reference``), without its weights.
+    """Card of a checkpoint, which is given as :func:`directory_of` takes it, without its weights.
 
     Raises
     ------
@@ -102,13 +103,14 @@ def load_card(source: Path | str) -> ModelCard:
 
 
 def load_checkpoint(source: Path | str = REFERENCE) -> Predictor:
-    """A predictor from a checkpoint given by folder or by name (``reference``).
+    """A predictor from a checkpoint, which is given as :func:`directory_of` takes it.
 
     Raises
     ------
     CheckpointError
         If it is missing, damaged, made for other features or calibrated for another rule of fixing.
     """
+    source = directory_of(source)
     card = load_card(source)
     if card.fixing_rule != FIXING_RULE:
         raise CheckpointError(
@@ -144,7 +146,17 @@ def load_weights(source: Path | str, card: ModelCard) -> SwitchModel:
 
 
 def directory_of(source: Path | str) -> Path:
-    """Folder of a checkpoint given by folder or by name."""
+    """Folder of a checkpoint: itself, by name (``reference``), or by address in MLflow (``models:/learnopt@champion``).
+
+    An alias may move: who takes several things from one checkpoint asks once.
+
+    Raises
+    ------
+    CheckpointError
+        If the name is not installed, or nothing is behind the address.
+    """
+    if is_address(source):
+        return checkpoint_folder(str(source))
     if str(source) != REFERENCE:
         return Path(source)
     try:

@@ -15,10 +15,20 @@ from learnopt.errors import LEARNING, PROFILES
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {"power_grid_model": "power-grid-model"}
 """Where the name of an import is not that of its package."""
-OPTIONAL = {"casadi", "gurobipy", "opendssdirect", "pandapower", "simbench", "lxml", "networkx", "pandas"}
+OPTIONAL = {
+    "casadi",
+    "distributed",
+    "gurobipy",
+    "opendssdirect",
+    "pandapower",
+    "simbench",
+    "lxml",
+    "networkx",
+    "pandas",
+}
 """Extras, and pandas that comes with pandapower, looked for when they are asked for."""
 BEYOND = (*LEARNING, *PROFILES)
-LEARNS = ("learnopt/learning/", "learnopt/learned/", "learnopt/tracking.py")
+LEARNS = ("learnopt/learning/", "learnopt/learned/", "learnopt/tracking/")
 BARE = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -67,7 +77,7 @@ def test_core_requirements_are_what_is_imported() -> None:
     assert core == {name: tested[name] for name in core}
 
 
-@pytest.mark.parametrize(("refused", "room"), [(LEARNING, ()), (BEYOND, ("learnopt/dataset/",))])
+@pytest.mark.parametrize(("refused", "room"), [(LEARNING, ()), (BEYOND, ("learnopt/dataset/", "learnopt/datasets.py"))])
 def test_every_module_but_those_of_learning_is_imported_without_its_packages(
     refused: tuple[str, ...], room: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -15,8 +15,11 @@ from learnopt.io.case_json import network_to_dict
 from learnopt.learned import serve
 from learnopt.learned.engine import LearnedEngine
 from learnopt.learning.calibration import Reliability
+from learnopt.learning.figures import loss_figure, reliability_figure
 from learnopt.network import Network
-from learnopt.tracking import REGISTERED, loss_figure, reliability_figure, track_run
+from learnopt.tracking import REGISTERED, DataInput, track_run
+
+pytestmark = pytest.mark.usefixtures("user_folders")
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +29,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint = folder / "weights"
     checkpoint.mkdir()
     (checkpoint / "card.json").write_text("{}")
-    with track_run(folder, "test", "good") as run:
+    with track_run(folder, "test", "good", "What it is *for*.", parent="0123") as run:
         run.log_parameters({"seed": 3, "model": {"hidden": 16}})
         run.log_metrics({"tree_rate": 0.5, "fixing": {"0.1": {"tau": None, "coverage": 0.25}}}, prefix="test.")
-        run.log_manifest({"feeders": 7})
+        run.log_json({"feeders": 7}, "dataset_manifest.json")
+        run.log_datasets([DataInput("small", "c0ffee" * 10, "s3://data/small", {"feeders": 7})])
+        run.log_all_metrics({"tree_rate": 0.5, "fixing": {"0.1": {"tau": None, "coverage": 0.25}}})
         history = [{"train_loss": 1.0, "validation_loss": 1.2}, {"train_loss": 0.8, "validation_loss": 1.0}]
         run.log_figure(loss_figure(history), "loss")
         run.log_figure(reliability_figure(Reliability(np.ones(1), np.ones(1), np.ones(1))), "reliability")
@@ -61,6 +66,29 @@ def test_parameters_metrics_and_provenance(store: Path) -> None:
     assert data.metrics == {"test.tree_rate": 0.5, "test.fixing.0.1.coverage": 0.25, "train_loss": 0.8}
     assert data.tags["version.torch"]
     assert data.tags["mlflow.source.git.commit"]
+    assert data.tags["mlflow.user"]
+    assert data.tags["mlflow.source.type"] == "LOCAL"
+    assert data.tags["mlflow.note.content"] == "What it is *for*."
+    assert data.tags["mlflow.parentRunId"] == "0123"
+    assert data.tags["data"] == "small c0ffeec0ffee"
+
+
+def test_data_is_an_input_of_the_run(store: Path) -> None:
+    """The dataset has a name, a checksum, where it lies, and what it was used for."""
+    (entry,) = runs(store)["good"].inputs.dataset_inputs  # type: ignore[attr-defined]
+    assert (entry.dataset.name, entry.dataset.digest[:6]) == ("small", "c0ffee")
+    assert json.loads(entry.dataset.source) == {"uri": "s3://data/small"}
+    assert json.loads(entry.dataset.profile) == {"feeders": 7}
+    assert [(tag.key, tag.value) for tag in entry.tags] == [("mlflow.data.context", "training")]
+
+
+def test_every_number_is_in_a_table(store: Path) -> None:
+    """As MLflow's pages read tables: columns and rows, and a tag that names the file."""
+    (file,) = (store / "artifacts").rglob("metrics.json")
+    rows = [["tree_rate", 0.5], ["fixing.0.1.coverage", 0.25]]
+    assert json.loads(file.read_text()) == {"columns": ["metric", "value"], "data": rows}
+    tags = runs(store)["good"].data.tags  # type: ignore[attr-defined]
+    assert json.loads(tags["mlflow.loggedArtifacts"]) == [{"path": "metrics.json", "type": "table"}]
 
 
 def test_status_of_runs(store: Path) -> None:
@@ -74,7 +102,7 @@ def test_status_of_runs(store: Path) -> None:
 def test_artifacts_are_files_of_the_store(store: Path) -> None:
     """Manifest, pictures and checkpoint lie under ``artifacts``."""
     files = {p.name: p for p in (store / "artifacts").rglob("*") if p.is_file()}
-    assert set(files) == {"dataset_manifest.json", "loss.png", "reliability.png", "card.json"}
+    assert set(files) == {"dataset_manifest.json", "loss.png", "reliability.png", "card.json", "metrics.json"}
     assert files["loss.png"].read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,0 +1,98 @@
+"""What the commands of learning record in MLflow: headline numbers, every number in a table, and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnopt.cli.options import stderr
+
+if TYPE_CHECKING:
+    from learnopt.learning.card import ModelCard
+    from learnopt.learning.evaluation import Metrics
+    from learnopt.tracking import DataInput, TrackedRun
+
+HEADLINE_RISK = 0.01
+"""Of the stated risks the one among the headlines."""
+
+
+def headlines(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """The few numbers of a model that a list of runs shows, from metrics as plain values."""
+    fixing = metrics["fixing"].get(f"{HEADLINE_RISK:g}", {})
+    return {
+        "test_exact_tree": metrics["tree_rate"],
+        "test_mean_regret_percent": metrics["mean_regret_percent"],
+        f"test_fixed_at_risk_{HEADLINE_RISK:g}": fixing.get("coverage"),
+        f"test_failures_at_risk_{HEADLINE_RISK:g}": fixing.get("failure_rate"),
+    }
+
+
+def data_input(folder: Path, context: str = "training") -> DataInput:
+    """A dataset, for a run that takes it."""
+    from learnopt.dataset.identity import data_checksum
+    from learnopt.dataset.manifest import read_manifest
+    from learnopt.tracking import DataInput
+
+    manifest = read_manifest(folder)
+    profile = {
+        "feeders": manifest.n_feeders,
+        "instances": manifest.n_instances,
+        "seed": manifest.seed,
+        "labels": None if manifest.labels is None else asdict(manifest.labels),
+    }
+    return DataInput(folder.resolve().name, data_checksum(manifest), folder.resolve().as_uri(), profile, context)
+
+
+def version_tags(inputs: Sequence[DataInput]) -> dict[str, str]:
+    """What a version in the registry says of its origin."""
+    from learnopt._version import __version__
+    from learnopt.tracking.provenance import git_commit
+
+    data = ", ".join(f"{each.name} {each.digest[:12]}" for each in inputs)
+    return {"commit": git_commit() or "none", "data": data, "learnopt": __version__}
+
+
+def log_card(run: TrackedRun, card: ModelCard) -> None:
+    """The numbers of a card: four as metrics beside the four curves of the training, all of them in a table."""
+    run.log_metrics(headlines(card.metrics["test"]))
+    run.log_all_metrics({**card.metrics, "calibration": card.calibration})
+
+
+def log_methods(run: TrackedRun, methods: Mapping[str, Metrics]) -> None:
+    """An evaluation: the headlines of the model, and a table with a row for each method."""
+    run.log_metrics(headlines(methods["model"].as_dict()))
+    rows = [{"method": name, **values.as_dict()} for name, values in methods.items()]
+    columns = [key for key in rows[0] if key != "fixing"]
+    run.log_table(columns, [[row[key] for key in columns] for row in rows], "methods.json")
+    run.log_all_metrics({name: values.as_dict() for name, values in methods.items()})
+
+
+@contextmanager
+def tracked(
+    track: bool, store: str | None, what: str, checkpoint: Path, data: Sequence[Path]
+) -> Iterator[TrackedRun | None]:
+    """A run below the one that the checkpoint is from, if that is known; None where nothing is to be recorded.
+
+    Parameters
+    ----------
+    track, store
+        As the options are given: naming a store asks for a record too.
+    """
+    if not track and store is None:
+        yield None
+        return
+    from learnopt.learning.checkpoint import load_card
+    from learnopt.tracking import Store, track_run
+    from learnopt.tracking.registry import origin_of
+
+    place, card = Store.of(store), load_card(checkpoint)
+    inputs = [data_input(folder, what) for folder in data]
+    told = f"{what} `{card.name}` on {', '.join(each.name for each in inputs)}."
+    with track_run(place, "learnopt", f"{what} {card.name}", told, origin_of(checkpoint, place)) as run:
+        run.log_parameters({"checkpoint": str(checkpoint), "weights_sha256": card.weights_sha256})
+        run.log_datasets(inputs)
+        yield run
+    stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False)

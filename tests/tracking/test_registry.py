@@ -1,0 +1,112 @@
+"""A checkpoint by its address in MLflow: found, cached, usable offline; told what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from learnopt.errors import CheckpointError, DataError
+from learnopt.learned.choice import engine_of
+from learnopt.learning.checkpoint import load_card, load_checkpoint
+from learnopt.tracking import CHAMPION, Store, checkpoint_folder, is_address, registry, track_run
+from learnopt.tracking.registry import Version, find_version, move_alias, origin_of
+
+pytestmark = pytest.mark.usefixtures("user_folders")
+
+
+@pytest.fixture(scope="module")
+def models(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A store with two versions of a model, the first of them champion; and the run that logged them."""
+    folder = tmp_path_factory.mktemp("models")
+    copy = shutil.copytree(tiny_checkpoint, folder / "checkpoint")
+    with track_run(folder, "test", "trained") as run:
+        run.log_checkpoint(copy)
+        run.log_model(copy, {"data": "small"})
+        run.log_model(copy)
+    move_alias(Store.of(folder), Version("learnopt", "1"), CHAMPION, {"champion.because": "It is the first."})
+    return folder, run.run_id
+
+
+def test_every_address_leads_to_the_checkpoint(
+    models: tuple[Path, str], tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alias, version, the newest, a model of a run and a folder of a run, wherever a checkpoint is taken."""
+    folder, run_id = models
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", Store.of(folder).uri)
+    card = load_card(tiny_checkpoint)
+    for address in (
+        "models:/learnopt@champion",
+        "models:/learnopt/2",
+        "models:/learnopt/latest",
+        f"runs:/{run_id}/model",
+        f"runs:/{run_id}/checkpoint",
+    ):
+        assert is_address(address)
+        found = checkpoint_folder(address)
+        assert load_card(found) == card
+        assert origin_of(found, Store.of(folder)) == run_id
+    assert load_checkpoint("models:/learnopt@champion").name == "tiny"
+    assert engine_of("learned", "models:/learnopt@champion").predictor.name == "tiny"  # type: ignore[union-attr]
+    assert engine_of("learned", Path("models:/learnopt@champion")).predictor.name == "tiny"  # type: ignore[union-attr]
+
+
+def test_an_alias_is_asked_for_and_a_version_is_not(models: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version stays what it is; an alias leads elsewhere as soon as it is moved."""
+    store = Store.of(models[0])
+    first = checkpoint_folder("models:/learnopt@champion", store)
+    move_alias(store, Version("learnopt", "2"), "other", {})
+    second = checkpoint_folder("models:/learnopt@other", store)
+    assert first != second
+    move_alias(store, Version("learnopt", "1"), "other", {})
+    assert checkpoint_folder("models:/learnopt@other", store) == first
+    monkeypatch.setattr(Store, "client", None)
+    assert checkpoint_folder("models:/learnopt/2", store) == second
+
+
+def test_offline_the_last_known_version_is_used_and_said(
+    models: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store is away: what the alias named last is taken from the cache; what was never fetched is an error."""
+    store = Store.of(models[0])
+    folder = checkpoint_folder("models:/learnopt@champion", store)
+
+    def away(*_: object) -> None:
+        raise DataError("MLflow store", ["cannot be used"])
+
+    monkeypatch.setattr(registry, "find_version", away)
+    assert checkpoint_folder("models:/learnopt@champion", store) == folder
+    assert "does not answer: models:/learnopt@champion is version 1, the last known" in caplog.text
+    with pytest.raises(CheckpointError, match="no version of it is cached here"):
+        checkpoint_folder("models:/learnopt@unheard", store)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("models:/learnopt", "names no checkpoint in MLflow: write models:/NAME@ALIAS"),
+        ("models:/learnopt@nobody", "no model 'learnopt' with alias 'nobody'"),
+        ("models:/absent/latest", "no model 'absent'"),
+        ("models:/learnopt/77", "cannot be fetched from MLflow store"),
+        ("runs:/0123/model", "cannot be fetched from MLflow store"),
+    ],
+)
+def test_what_is_not_there_is_told(models: tuple[Path, str], address: str, told: str) -> None:
+    """Each address that leads nowhere has a sentence of its own."""
+    with pytest.raises(CheckpointError, match=told):
+        checkpoint_folder(address, Store.of(models[0]))
+
+
+def test_no_store_is_made_by_asking(tmp_path: Path) -> None:
+    """A folder without a store is told and left as it is."""
+    with pytest.raises(CheckpointError, match=r"there is no MLflow store in .*set MLFLOW_TRACKING_URI"):
+        checkpoint_folder("models:/learnopt@champion", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_versions_by_number_alias_and_age(models: tuple[Path, str]) -> None:
+    """None where there is no such version."""
+    store = Store.of(models[0])
+    found = [find_version(store, "learnopt", which) for which in ("1", CHAMPION, "latest", "9", "nobody")]
+    assert [each and each.number for each in found] == ["1", "1", "2", None, None]
