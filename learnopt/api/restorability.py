@@ -103,6 +103,7 @@ def restorability(
     hour: float | None = None,
     accept_differences: bool = False,
     balanced: bool = False,
+    scheduler: str | None = None,
 ) -> RestorabilityTable:
     """Restorable load, operations and loss after every single fault.
 
@@ -120,6 +121,8 @@ def restorability(
         Folder that keeps the rows: an interrupted table goes on there.
     progress
         Called with the number of faults that are done, and of all.
+    scheduler
+        Address of a Dask scheduler (``tcp://host:8786``) whose workers take the place of processes.
 
     Raises
     ------
@@ -138,5 +141,7 @@ def restorability(
     worth = priorities(question.problem, priority)
     kind, second = chosen(Faults, "faults", faults), chosen(Second, "then", then)
     warm(AUTO)
-    result = study_restorability(question.problem, kind, worth, second, time_limit, jobs, directory, progress)
+    result = study_restorability(
+        question.problem, kind, worth, second, time_limit, jobs, directory, progress, scheduler
+    )
     return RestorabilityTable(result, question.notes, question.origin)

@@ -14,13 +14,14 @@ import numpy as np
 
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import Instance
-from learnopt.dataset.store import create_dataset, missing_shards, write_instances
+from learnopt.dataset.store import create_dataset, missing_shards, name_files, write_shard
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig, ScenarioConfig, config_from_table, random_feeder, random_scenario
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.io.case_json import network_to_dict
 from learnopt.io.cases import load_case
 from learnopt.network import Limits, Network, ReconfigurationProblem, Situations
+from learnopt.parallel import HERE, Workers, run_tasks
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def generate(
     networks: Sequence[Network] | None = None,
     progress: Callable[[int, int], None] | None = None,
     shards: Collection[int] | None = None,
+    workers: Workers = HERE,
 ) -> Manifest:
     """Write the instances of a dataset, or those that an interrupted run left out; returns the manifest.
 
@@ -127,6 +129,8 @@ def generate(
         Called with the number of instances on disk and in total, after every shard.
     shards
         Only these, for a large dataset that is made piece by piece; all where absent.
+    workers
+        Each makes a shard at a time; the bytes do not depend on them.
 
     Raises
     ------
@@ -156,17 +160,35 @@ def generate(
     )
     missing = missing_shards(directory)
     done = manifest.n_instances - sum(len(manifest.places(shard)) for shard in missing)
-    feeders: dict[int, Network] = dict(enumerate(networks))
-    for shard in missing if shards is None else [k for k in missing if k in shards]:
-        places = manifest.places(shard)
-        if not networks:
-            wanted = dict.fromkeys(feeder for feeder, _ in places)
-            feeders = {k: feeders[k] if k in feeders else drawn_feeder(config.seed, config.feeder, k) for k in wanted}
-        write_instances(directory, shard, [_instance(config, feeders[f], f, s) for f, s in places])
-        done += len(places)
+
+    def take(place: int, files: dict[str, str]) -> None:
+        nonlocal done
+        name_files(directory, files)
+        done += len(manifest.places(wanted[place]))
         if progress is not None:
             progress(done, manifest.n_instances)
+
+    wanted = missing if shards is None else [shard for shard in missing if shard in shards]
+    run_tasks(_Making(config, directory.absolute(), tuple(networks)).shard, wanted, workers, take=take)
     return read_manifest(directory)
+
+
+@dataclass(frozen=True, eq=False)
+class _Making:
+    """What the shards of a dataset are made from, for any process."""
+
+    config: GenerateConfig
+    directory: Path
+    networks: tuple[Network, ...]
+
+    def shard(self, shard: int) -> dict[str, str]:
+        """Write one shard; returns the checksums of its files."""
+        config = self.config
+        places = read_manifest(self.directory).places(shard)
+        feeders = dict(enumerate(self.networks)) or {
+            k: drawn_feeder(config.seed, config.feeder, k) for k in dict.fromkeys(feeder for feeder, _ in places)
+        }
+        return write_shard(self.directory, shard, [_instance(config, feeders[f], f, s) for f, s in places])
 
 
 def _creation_config(config: GenerateConfig) -> dict[str, Any]:

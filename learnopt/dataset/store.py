@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -114,7 +114,12 @@ def missing_shards(directory: Path) -> list[int]:
 
 
 def write_instances(directory: Path, shard: int, instances: Sequence[Instance]) -> None:
-    """Write the instances of one shard, in the order of :meth:`Manifest.places`."""
+    """Write the instances of one shard, in the order of :meth:`Manifest.places`, and name them in the manifest."""
+    name_files(directory, write_shard(directory, shard, instances))
+
+
+def write_shard(directory: Path, shard: int, instances: Sequence[Instance]) -> dict[str, str]:
+    """The same without the manifest, as processes do that write different shards at once; returns checksums by file."""
     manifest = read_manifest(directory)
     _check_places(directory, manifest, shard, [(i.feeder_index, i.scenario_index) for i in instances])
     feeders = {i.feeder_index: i.problem.network for i in instances}
@@ -124,7 +129,12 @@ def write_instances(directory: Path, shard: int, instances: Sequence[Instance]) 
     ]
     _write(_feeders(directory, shard), rows, FEEDER_SCHEMA)
     _write(_scenarios(directory, shard), [_scenario_row(i) for i in instances], SCENARIO_SCHEMA)
-    files = {path.name: sha256(path) for path in (_feeders(directory, shard), _scenarios(directory, shard))}
+    return {path.name: sha256(path) for path in (_feeders(directory, shard), _scenarios(directory, shard))}
+
+
+def name_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Name the files of a shard in the manifest: from then on the shard counts as written. One process at a time."""
+    manifest = read_manifest(directory)
     replace(manifest, files=dict(sorted({**manifest.files, **files}.items()))).write(directory)
 
 
@@ -223,12 +233,43 @@ def read_labels(directory: Path, feeders: Collection[int] | None = None) -> Iter
     """
     manifest = read_manifest(directory)
     for shard in labelled_shards(directory):
-        if feeders is not None and not any(feeder in feeders for feeder, _ in manifest.places(shard)):
-            continue
-        rows = _read(_labels(directory, shard), manifest, LABEL_SCHEMA)
-        _check_places(directory, manifest, shard, [(r["feeder_index"], r["scenario_index"]) for r in rows])
-        for instance, row in zip(read_instances(directory, shard, feeders), _of(feeders, rows), strict=True):
-            yield _label(instance, row)
+        if feeders is None or any(feeder in feeders for feeder, _ in manifest.places(shard)):
+            yield from read_shard_labels(directory, shard, feeders)
+
+
+def read_shard_labels(directory: Path, shard: int, feeders: Collection[int] | None = None) -> Iterator[LabelRecord]:
+    """Labels of one shard with their problems, in order; parameters and errors as of :func:`read_labels`."""
+    manifest = read_manifest(directory)
+    rows = _read(_labels(directory, shard), manifest, LABEL_SCHEMA)
+    _check_places(directory, manifest, shard, [(r["feeder_index"], r["scenario_index"]) for r in rows])
+    for instance, row in zip(read_instances(directory, shard, feeders), _of(feeders, rows), strict=True):
+        yield _label(instance, row)
+
+
+def read_status(directory: Path, shard: int) -> list[tuple[Status, bool]]:
+    """Status of each label of a shard, and whether it has a configuration; errors as of :func:`read_labels`."""
+    rows = _read(_labels(directory, shard), read_manifest(directory), LABEL_SCHEMA)
+    return [(Status(row["status"]), row["open_branches"] is not None) for row in rows]
+
+
+def table(directory: Path | str, kind: Literal["labels", "scenarios", "feeders"] = "labels") -> pa.Table:
+    """All rows of one kind of a dataset, as Arrow has them: ``.to_pandas()``, or ``polars.from_arrow(...)``.
+
+    What the columns mean is on the data card (:data:`learnopt.dataset.card.MEANING`).
+
+    Raises
+    ------
+    DataError
+        If there is no such kind or dataset, or a file is missing, damaged or does not match its checksum.
+    """
+    schemas = {"labels": LABEL_SCHEMA, "scenarios": SCENARIO_SCHEMA, "feeders": FEEDER_SCHEMA}
+    if kind not in schemas:
+        raise DataError("kind", [f"{kind!r} is none: use one of {', '.join(schemas)}"])
+    folder = Path(directory)
+    manifest = read_manifest(folder)
+    shards = labelled_shards(folder) if kind == "labels" else range(manifest.n_shards)
+    parts = [_table(folder / f"{kind}-{shard:05d}.parquet", manifest, schemas[kind]) for shard in shards]
+    return pa.concat_tables(parts) if parts else schemas[kind].empty_table()
 
 
 def finish_labels(directory: Path) -> Manifest:
@@ -297,7 +338,13 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
 
 
 def _read(path: Path, manifest: Manifest | None, schema: pa.Schema) -> list[dict[str, Any]]:
-    """Rows of a shard file, checked against the manifest where that lists it."""
+    """Rows of a shard file, checked as in :func:`_table`."""
+    rows: list[dict[str, Any]] = _table(path, manifest, schema).to_pylist()
+    return rows
+
+
+def _table(path: Path, manifest: Manifest | None, schema: pa.Schema) -> pa.Table:
+    """A shard file, checked against the manifest where that lists it."""
     if not path.exists():
         raise DataError(str(path), ["is missing: copy it back, or make the dataset again in another folder"])
     digest = manifest.files.get(path.name) if manifest else None
@@ -308,13 +355,12 @@ def _read(path: Path, manifest: Manifest | None, schema: pa.Schema) -> list[dict
         )
     try:
         # ParquetFile, not read_table: the latter would look for partitions in folder names.
-        table = pq.ParquetFile(path).read()
+        found = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(str(path), [f"is not a Parquet file that can be read: {error}"]) from None
-    if table.schema != schema:
-        raise DataError(str(path), [f"has columns {table.schema.names}, expected {schema.names}"])
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    if found.schema != schema:
+        raise DataError(str(path), [f"has columns {found.schema.names}, expected {schema.names}"])
+    return found
 
 
 def _scenario_row(instance: Instance) -> dict[str, Any]:

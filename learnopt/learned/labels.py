@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from learnopt.dataset.card import describe
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, write_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.tree.coverage import mixed_signs
 from learnopt.network import Certificate, Result, Status
+from learnopt.parallel import Workers, run_tasks
 from learnopt.studies.configuration.solve import warm_up
 
 LABEL_NODES = 20_000
@@ -31,6 +30,7 @@ def label_dataset(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     shards: Collection[int] | None = None,
+    scheduler: str | None = None,
 ) -> Manifest:
     """Solve every instance of a dataset that has no label yet.
 
@@ -45,59 +45,24 @@ def label_dataset(
         Called with the number of labelled shards and of all shards.
     shards
         Only these, for a large dataset that is made piece by piece; all where absent.
+    scheduler
+        Address of a Dask scheduler whose workers see the folder; they write the shards themselves.
     """
     load_engine(engine)
-    total = read_manifest(directory).n_shards
     done = labelled_shards(directory)
-    missing = [shard for shard in (range(total) if shards is None else sorted(shards)) if shard not in done]
-    finished = len(done)
-    if progress is not None:
-        progress(finished, total)
-    # One thread each: the processes are the parallelism. Spawned, since compiled code and solvers do not fork well.
-    others = set(multiprocessing.active_children())
-    previous = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            max(1, workers), mp_context=context, initializer=_start_worker, initargs=(engine, options)
-        ) as pool:
-            tasks = [pool.submit(_label_shard, directory, shard, engine, options) for shard in missing]
-            try:
-                for task in as_completed(tasks):
-                    task.result()
-                    finished += 1
-                    if progress is not None:
-                        progress(finished, total)
-            except BaseException:
-                # Shards appear whole or not at all, so stopping at once loses nothing but the work on these.
-                for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
-                raise
-    finally:
-        if previous is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = previous
-    return finish_labels(directory)
-
-
-def _start_worker(engine: str, options: SolveOptions) -> None:
-    """Compile before the first label is timed."""
-    end_with_parent()
-    warm_up(engine, replace(options, time_limit=None, node_limit=None))
-
-
-def end_with_parent() -> None:
-    """End this process when its parent ends, however that happens: a killed run leaves no workers behind."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def wait() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=wait, daemon=True).start()
+    total = range(read_manifest(directory).n_shards) if shards is None else sorted(shards)
+    missing = [shard for shard in total if shard not in done]
+    run_tasks(
+        partial(_label_shard, directory.absolute(), engine=engine, options=options),
+        missing,
+        Workers(workers, scheduler),
+        prepare=(warm_up, (engine, replace(options, time_limit=None, node_limit=None))),  # before a label is timed
+        progress=progress,
+        done=len(done),
+    )
+    manifest = finish_labels(directory)
+    describe(directory)
+    return manifest
 
 
 def _label_shard(directory: Path, shard: int, engine: str, options: SolveOptions) -> None:

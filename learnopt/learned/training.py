@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import labelled_feeders, read_labels
 from learnopt.errors import DataError
-from learnopt.learned.labels import end_with_parent
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.unseen import SIDES, TRAINING, Side, entries
 from learnopt.learning.calibration import Reliability, calibrate, reliability
@@ -31,6 +28,7 @@ from learnopt.learning.packed import PackedFeeders
 from learnopt.learning.predict import Predictor
 from learnopt.learning.training import Pair, fit, split_by_feeder, training_data
 from learnopt.network import Certificate, Status
+from learnopt.parallel import Workers, run_tasks
 
 AC_LABELS = "test_ac_labels"
 """Key of the metrics on labels that are proven in AC."""
@@ -137,12 +135,7 @@ def _training_features(side: Side, config: TrainingConfig, workers: int) -> tupl
             shards[folder, feeder * manifest.scenarios_per_feeder // manifest.shard_size].add(feeder)
     ordered = [(folder, frozenset(shards[folder, shard])) for folder, shard in sorted(shards)]
     pieces = [_Piece(folder, feeders, config, k) for k, (folder, feeders) in enumerate(ordered)]
-    if workers == 1:
-        found = [piece.features() for piece in pieces]
-    else:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
-            found = list(pool.map(_Piece.features, pieces))
+    found = run_tasks(_Piece.features, pieces, Workers(0 if workers == 1 else workers))
     parts = [features for features, _ in found if features is not None]
     if not parts:
         raise DataError("training pairs", ["no training pair has a switch to decide"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oracles import enumerated
@@ -19,6 +18,7 @@ from learnopt.learned import labels as label
 from learnopt.learned.labels import LABEL_OPTIONS, label_dataset
 from learnopt.learned.training import proven_pairs
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result, Status
+from learnopt.parallel import Workers, pool, run_tasks
 
 
 class Stub:
@@ -87,7 +87,7 @@ def test_second_run_solves_nothing(labelled_dataset: Path, monkeypatch: pytest.M
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(label.ProcessPoolExecutor, "submit", never)
+    monkeypatch.setattr(pool.ProcessPoolExecutor, "submit", never)
     progress = []
     assert label_dataset(labelled_dataset, progress=lambda *counts: progress.append(counts)) == before
     assert [path.stat().st_mtime_ns for path in files] == times
@@ -99,25 +99,11 @@ def test_only_missing_shards_are_solved(unlabelled: Path, monkeypatch: pytest.Mo
     label._label_shard(unlabelled, 0, "tree", LABEL_OPTIONS)
     asked = []
 
-    class Here:
-        """A pool of no processes."""
+    def here(function: Any, shards: list[int], workers: Workers, **rest: Any) -> list[Any]:
+        asked.extend(shards)
+        return run_tasks(function, shards, Workers(0), **rest)
 
-        def __init__(self, *_: object, **__: object) -> None: ...
-
-        def __enter__(self) -> Here:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def submit(self, work: object, directory: Path, shard: int, *_: object) -> Here:
-            asked.append(shard)
-            label._label_shard(directory, shard, "tree", LABEL_OPTIONS)
-            return self
-
-        def result(self) -> None: ...
-
-    monkeypatch.setattr(label, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(label, "as_completed", list)
+    monkeypatch.setattr(label, "run_tasks", here)
     progress = []
     manifest = label_dataset(unlabelled, progress=lambda *counts: progress.append(counts))
     assert asked == [1]
@@ -169,29 +155,6 @@ def test_bad_calls(unlabelled: Path, tmp_path: Path) -> None:
         label_dataset(unlabelled, "magic")
     with pytest.raises(DataError, match="learnopt generate"):
         label_dataset(tmp_path)
-
-
-def test_worker_ends_with_a_killed_parent(tmp_path: Path) -> None:
-    """SIGKILL leaves the parent no time to stop its workers; they notice and end."""
-    script = tmp_path / "parent.py"
-    script.write_text(
-        "import multiprocessing, time\n"
-        "from learnopt.learned.labels import end_with_parent\n"
-        "def work():\n"
-        "    end_with_parent()\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
-        "if __name__ == '__main__':\n"
-        "    worker = multiprocessing.get_context('spawn').Process(target=work)\n"
-        "    worker.start()\n"
-        "    worker.join()\n"
-    )
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == "ready\n"
-    parent.kill()
-    parent.wait()
-    assert parent.stdout.read() == ""  # the pipe closes once the worker has ended too
 
 
 @pytest.mark.parametrize(

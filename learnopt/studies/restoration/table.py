@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.files import write_text
 from learnopt.network import Floats, Id, ReconfigurationProblem
+from learnopt.parallel import Workers, run_tasks
 from learnopt.studies.configuration.isolation import dead_zone
 from learnopt.studies.restoration.fault import Fault
 from learnopt.studies.restoration.search import Second
@@ -171,10 +170,6 @@ class _Task:
         return row_of(found, kind, index)
 
 
-def _carry_out(task: _Task) -> Row:
-    return task()
-
-
 def restorability(
     problem: ReconfigurationProblem,
     kind: Faults = Faults.BRANCHES,
@@ -184,6 +179,7 @@ def restorability(
     jobs: int = 1,
     directory: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    scheduler: str | None = None,
 ) -> Restorability:
     """The table of all single faults.
 
@@ -199,6 +195,8 @@ def restorability(
         Folder that keeps the rows: an interrupted table goes on there.
     progress
         Called with the number of rows that are done, and of all.
+    scheduler
+        Address of a Dask scheduler that takes the place of processes.
 
     Raises
     ------
@@ -210,27 +208,21 @@ def restorability(
     faults = faults_of(problem, kind)
     kept = _Kept.open(directory, problem, kind, worth, second, time_limit)
     rows: dict[int, Row] = dict(kept.rows)
-    tasks = {k: _Task(problem, fault, worth, second, time_limit) for k, fault in enumerate(faults) if k not in rows}
-    for k, row in _each(tasks, jobs):
-        rows[k] = row
-        kept.keep(k, row)
-        if progress is not None:
-            progress(len(rows), len(faults))
+    missing = [k for k in range(len(faults)) if k not in rows]
+
+    def take(place: int, row: Row) -> None:
+        rows[missing[place]] = row
+        kept.keep(missing[place], row)
+
+    run_tasks(
+        _Task.__call__,
+        [_Task(problem, faults[k], worth, second, time_limit) for k in missing],
+        Workers(0 if jobs == 1 else jobs, scheduler),
+        take=take,
+        progress=progress,
+        done=len(rows),
+    )
     return Restorability(problem, tuple(rows[k] for k in range(len(faults))))
-
-
-def _each(tasks: dict[int, _Task], jobs: int) -> Iterable[tuple[int, Row]]:
-    """Rows as they are done."""
-    if jobs == 1:
-        for k, task in tasks.items():
-            yield k, task()
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_carry_out, task): k for k, task in tasks.items()}
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield waiting.pop(future), future.result()
 
 
 @dataclass(eq=False)

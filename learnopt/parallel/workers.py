@@ -1,0 +1,48 @@
+"""Who does the work of a map, and what happens when they end in the middle of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from learnopt.errors import DataError, LearnoptError
+
+Prepare = tuple[Callable[..., object], tuple[Any, ...]]
+"""A function and its arguments, called once in every worker before its first task."""
+
+
+class WorkersLostError(LearnoptError):
+    """Workers ended again and again in the middle of their tasks: killed, or out of memory."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Parameters
+    ----------
+    processes
+        Of this machine; 0 = this process itself. Not used where there is a scheduler.
+    scheduler
+        Address of a Dask scheduler (``tcp://host:8786``). Its workers have this version of learnopt, one thread each,
+        and see the folders that tasks name.
+    retries
+        How often a task is given to another worker when its own has ended in the middle of it. An exception of a task
+        is none of these: it would come again.
+    """
+
+    processes: int = 1
+    scheduler: str | None = None
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        problems = [f"{name} = {n} must be >= 0" for name, n in vars(self).items() if name != "scheduler" and n < 0]
+        if self.scheduler is not None and "://" not in self.scheduler:
+            problems.append(f"scheduler {self.scheduler!r} is no address: write it as tcp://host:8786")
+        if problems:
+            raise DataError("workers", problems)
+
+
+HERE = Workers(0)
+"""This process itself."""
