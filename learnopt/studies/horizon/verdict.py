@@ -145,8 +145,8 @@ class Verdict:
         hours = float(self.problem.hours.sum())
         normal = self._normal()
         broken = sum(not e.feasible for e in normal)
-        energy = float(self.problem.hours @ np.array([e.loss_kw for e in normal]))
-        plan = replace(plan, normal_kwh=None if broken else energy, normal_violations=broken)
+        energy = None if broken else float(self.problem.hours @ np.array([e.loss_kw for e in normal]))
+        plan = replace(plan, normal_kwh=energy, normal_violations=broken)
         if static is None:
             return plan
         counts = plan.certificate is not Certificate.AC or static.certificate is Certificate.AC
