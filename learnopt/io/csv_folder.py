@@ -63,6 +63,8 @@ _PHASE_POWERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("p_a_kw", "p_b_kw", "p_c_kw", "q_a_kvar", "q_b_kvar", "q_c_kvar"), _number),
     "current_percent": _number,
     "impedance_percent": _number,
+    "vm_min_pu": _number,
+    "vm_max_pu": _number,
 }
 """Columns of loads that speak of phases: rows with one of them are loads of their own, others add to their bus."""
 

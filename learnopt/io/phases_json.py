@@ -17,6 +17,8 @@ from learnopt.io.violations import FINITE, Rule, Violations, at_least_zero
 from learnopt.network import Floats, Id, Network
 from learnopt.network.phase_data import (
     ABC,
+    LEAST_VOLTAGE,
+    MOST_VOLTAGE,
     PhaseBranch,
     PhaseData,
     PhaseLoad,
@@ -33,6 +35,7 @@ Matrix = list[list[Number]]
 _STEPS = {"YNyn": (0.0,), "Dd": (0.0,), "Dyn": (30.0, -30.0), "Dy": (30.0, -30.0), "Yd": (30.0, -30.0),
           "YNd": (30.0, -30.0)}  # fmt: skip
 """Connections of transformers, and the shifts that they have but for whole thirds of a turn [degree]."""
+_AT_LEAST_ONE = Rule(" from 1 to 10 [pu]", 1.0, 10.0)
 _PERCENT = Rule(" from 0 to 100", 0.0, 100.0)
 
 
@@ -54,6 +57,8 @@ class PhaseLoadRecord(BaseModel):
     q_c_kvar: Number | None = None
     current_percent: Number = 0.0
     impedance_percent: Number = 0.0
+    vm_min_pu: Number = LEAST_VOLTAGE
+    vm_max_pu: Number = MOST_VOLTAGE
 
 
 class _Bus(Protocol):
@@ -224,7 +229,8 @@ def _branch(branch: Any, phases: str, kv: Mapping[Id, float], wrong: Violations)
                 "value larger than the own ones"
             )
     found = PhaseBranch(phases, r, x, b, switchable=branch.switchable is not False)
-    if found.equivalent_ohm.imag < 0 or (np.diag(x) < 0).any():
+    allowed = -1e-6 * float(np.abs(r).max() + np.abs(x).max())  # rounding, of switches that have next to none
+    if found.equivalent_ohm.imag < allowed or (np.diag(x) < allowed).any():
         wrong.add(f"{what}: its reactance is below 0 (series capacitors are not modelled)")
     return found
 
@@ -315,6 +321,7 @@ def _load(
     delta = record.connection == "delta"
     there = [p for k, p in enumerate(ABC) if p in phases and (not delta or ABC[(k + 1) % 3] in phases)]
     wrong.numbers(record, what, dict.fromkeys(("current_percent", "impedance_percent"), _PERCENT))
+    wrong.numbers(record, what, {"vm_min_pu": Rule(" from 0.1 to 1 [pu]", 0.1, 1.0), "vm_max_pu": _AT_LEAST_ONE})
     if record.current_percent + record.impedance_percent > 100:
         wrong.add(f"{what}: current_percent and impedance_percent add up to more than 100")
     if feeds and (record.current_percent or record.impedance_percent):
@@ -345,7 +352,8 @@ def _load(
             f"{what}: an active power below 0 must be constant power: leave out its shares, or list it as generation"
         )
     shares = (record.current_percent / 100, record.impedance_percent / 100)
-    return PhaseLoad(buses[str(record.bus)], power[0], power[1], delta, *shares, feeds, record.name)
+    within = (record.vm_min_pu, record.vm_max_pu)
+    return PhaseLoad(buses[str(record.bus)], power[0], power[1], delta, *shares, feeds, record.name, *within)
 
 
 def _of_bus(bus: _Bus, k: int, phases: str) -> list[PhaseLoad]:
@@ -478,6 +486,10 @@ def load_keys(network: Network) -> dict[str, list[dict[str, Any]]]:
             record["current_percent"] = 100 * load.current
         if load.impedance:
             record["impedance_percent"] = 100 * load.impedance
+        if load.vm_min != LEAST_VOLTAGE:
+            record["vm_min_pu"] = load.vm_min
+        if load.vm_max != MOST_VOLTAGE:
+            record["vm_max_pu"] = load.vm_max
         found["generation" if load.feeds else "loads"].append(record)
     return {key: records for key, records in found.items() if records}
 

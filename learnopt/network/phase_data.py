@@ -24,6 +24,8 @@ _W = np.exp(-2j * np.pi / 3 * np.arange(3))
 _SAME = 1e-9
 """Relative difference of phases that counts as none."""
 
+LEAST_VOLTAGE, MOST_VOLTAGE = 0.3, 2.0
+"""Within which a load keeps its model where its file says nothing [pu]."""
 Triple = tuple[float, float, float]
 
 
@@ -145,6 +147,8 @@ class PhaseLoad:
         It is a generator.
     name
         For people.
+    vm_min, vm_max
+        Voltage within which it is what it is [pu]; beyond, OpenDSS makes an impedance of it.
     """
 
     bus: int
@@ -155,6 +159,8 @@ class PhaseLoad:
     impedance: float = 0.0
     feeds: bool = False
     name: str = ""
+    vm_min: float = LEAST_VOLTAGE
+    vm_max: float = MOST_VOLTAGE
 
     @property
     def balanced(self) -> bool:

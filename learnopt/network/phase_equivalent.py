@@ -38,8 +38,8 @@ def equivalents(network: Network, phases: PhaseData) -> dict[str, Any]:
     whole = np.array([one.phases == ABC for one in phases.branches], dtype=bool)
     of_file = np.array([one.switchable for one in phases.branches], dtype=bool)
     return {
-        "r": ohm.real,
-        "x": ohm.imag,
+        "r": np.maximum(ohm.real, 0.0),  # rounding may take switches below
+        "x": np.maximum(ohm.imag, 0.0),
         "b": us.imag,
         "g": us.real,
         "ratio": np.array([one.equivalent_ratio for one in phases.branches], dtype=float),

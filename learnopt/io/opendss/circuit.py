@@ -241,7 +241,8 @@ def _load(network: Network, load: PhaseLoad, name: str, buses: Sequence[str]) ->
             model = f"model=8 zipv=[{shares} {shares} 0]"
         yield (
             f"New {kind}.{name}_{p} phases=1 bus1={buses[load.bus]}.{nodes} conn={'delta' if load.delta else 'wye'} "
-            f"kv={rated!r} kw={kw!r} kvar={kvar!r} {model} vminpu=0.3 vmaxpu=2" + ("" if load.feeds else " vlowpu=0.2")
+            f"kv={rated!r} kw={kw!r} kvar={kvar!r} {model} vminpu={load.vm_min!r} vmaxpu={load.vm_max!r}"
+            + ("" if load.feeds else " vlowpu=0.2")
         )
 
 

@@ -119,6 +119,18 @@ def rated_power(dss: Any) -> tuple[float, float]:
     return power.real, power.imag
 
 
+def voltage_shares(dss: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]] | None:
+    """Shares of constant power, current and impedance of the active load, of p and of q; None of other laws."""
+    model = int(dss.Loads.Model())
+    power, current, impedance = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    if model == 8:
+        zip_v = dss.Loads.ZipV()
+        return (zip_v[2], zip_v[1], zip_v[0]), (zip_v[5], zip_v[4], zip_v[3])
+    known = {1: (power, power), 2: (impedance, impedance), 3: (power, impedance), 5: (current, current)}
+    known |= {6: (power, power), 7: (power, impedance)}
+    return known.get(model)
+
+
 def _loads(dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[str]) -> list[Injection]:
     """Loads at the power that OpenDSS gives them at rated voltage."""
     result, impedance, current = [], 0, 0
