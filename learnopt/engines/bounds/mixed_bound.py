@@ -66,7 +66,9 @@ class _OutOfTimeError(Exception):
 class _Component:
     """Data of a problem in units of its largest root voltage; ``metric`` tries one direction of the power plane."""
 
-    def __init__(self, problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float, goes_on: GoesOn) -> None:
+    def __init__(
+        self, problem: ReconfigurationProblem, flow: PowerFlow, cutoff: float, goes_on: GoesOn = always
+    ) -> None:
         net = problem.network
         self.problem, self.flow, self._goes_on = problem, flow, goes_on
         self.root2 = root2 = float(net.substation_vm.max()) ** 2
