@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from learnopt.wording import counted
+
 Wording = Callable[[str, object], str]
 """How an option is written: its name, and its value, None = the option alone; of a tuple of values any will do."""
 
@@ -103,7 +105,7 @@ class DataError(LearnoptError):
     def told(self, wording: Wording = in_python) -> str:
         """The subject, and a line for each violation and for what helps."""
         count = len(self.violations)
-        problems = "1 problem" if count == 1 else f"{count} problems"
+        problems = counted(count, "problem")
         return "\n".join([f"{self.subject}: {problems}", *(f"  - {line}" for line in self._lines(wording))])
 
     def sentences(self, wording: Wording = in_python) -> list[str]:

@@ -8,9 +8,19 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from learnopt.api.unused import Unused, told
+
 
 class Answer(ABC):
-    """An answer together with its question: as plain values, for the terminal, in a notebook and as a page."""
+    """An answer together with its question: as plain values, for the terminal, in a notebook and as a page.
+
+    Parameters
+    ----------
+    unused
+        Options that were given and had no effect.
+    """
+
+    unused: tuple[Unused, ...] = ()
 
     @property
     @abstractmethod
@@ -33,6 +43,14 @@ class Answer(ABC):
     def _repr_html_(self) -> str:
         """What a notebook shows."""
 
+    @property
+    def without_effect(self) -> list[str]:
+        """A sentence for each option that was given and had no effect."""
+        return told(self.unused)
+
     def table(self) -> None:
         """Print what the command of the same name prints."""
-        Console().print(self.rendered())
+        console = Console()
+        for sentence in self.without_effect:
+            console.print(f"Warning: {sentence}", style="yellow", highlight=False, markup=False)
+        console.print(self.rendered())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from learnopt.api.question import Enforced, Question, Rules, Situation, Source, State, chosen, optional, warm
 from learnopt.api.solution import EXPLANATION_S, ParetoFront, Solution
+from learnopt.api.unused import of_balanced, of_solve
 from learnopt.engines import Patience, Progress, SolveOptions
 from learnopt.learned.choice import engine_of
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
@@ -19,6 +20,7 @@ from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import Paralleling
 from learnopt.studies.configuration.wish import Wish, fulfil, fulfil_front
 
+RISK_LEVEL = 0.9
 PATIENCE = Patience()
 """Of whoever asks ``auto`` or ``tree`` for one configuration of least loss and sets neither a gap nor a limit."""
 
@@ -32,14 +34,14 @@ def solve(
     gap: float | None = None,
     time_limit: float | None = None,
     node_limit: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     seed: int = 0,
     start: State = None,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
     k_best: int = 1,
     risk: Risk | str | None = None,
-    risk_level: float = 0.9,
+    risk_level: float | None = None,
     balance_weight: float | None = None,
     limits: Enforced = "file",
     vmin: float | None = None,
@@ -81,7 +83,7 @@ def solve(
     node_limit
         Nodes of branch and bound after which the same happens, with the same answer on every machine.
     threads
-        Of the tree search; the answer and its proof are the same for any number.
+        Of the tree search, one where absent; the answer and its proof are the same for any number.
     seed
         For engines that randomise: the same seed, the same answer.
     start
@@ -94,8 +96,8 @@ def solve(
     k_best
         More than one: prove that many best configurations (``result.alternatives``).
     risk, risk_level
-        Of several scenarios: least ``expected`` loss, ``cvar`` at this level (0.9 is the mean of the worst tenth) or
-        ``worst`` case, and its price (``result.risk``).
+        Of several scenarios: least ``expected`` loss, ``cvar`` at this level (0.9 where absent: the mean of the worst
+        tenth) or ``worst`` case, and its price (``result.risk``).
     balance_weight
         Price of the balance index of the feeders [kW]: least loss + price * index.
     strict_limits
@@ -128,10 +130,15 @@ def solve(
     """
     order = chosen(Paralleling, "paralleling", paralleling), Head(author, checked_by, data_time)
     options = SolveOptions(
-        optional(Certificate, "certify", certify), gap, time_limit, node_limit, seed, threads, progress=progress
+        optional(Certificate, "certify", certify), gap, time_limit, node_limit, seed, threads or 1, progress=progress
     )
-    wish = Wish(k_best, optional(Risk, "risk", risk), risk_level, balance_weight, strict_limits)
-    if wish == Wish(strict_limits=strict_limits) and engine in (AUTO, TREE) and options.unlimited:
+    level = RISK_LEVEL if risk_level is None else risk_level
+    wish = Wish(k_best, optional(Risk, "risk", risk), level, balance_weight, strict_limits)
+    unused = of_solve(
+        engine=engine, certify=certify, gap=gap, node_limit=node_limit, threads=threads, checkpoint=checkpoint,
+        risk=risk, risk_level=risk_level, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax,
+    )  # fmt: skip
+    if wish == Wish(risk_level=level, strict_limits=strict_limits) and engine in (AUTO, TREE) and options.unlimited:
         options = replace(options, patience=PATIENCE)
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, controls=controls, charging=charging,
@@ -150,7 +157,8 @@ def solve(
         question.refuse_unseen_phases()
         warm(engine, options.certify, checkpoint)
         asked, result = fulfil(asked, engine_of(engine, checkpoint), options, wish, begin)
-    return _solution(question, asked, result, order, time_limit, source_check)
+    unused += of_balanced(balanced, question.origin.equivalent)
+    return replace(_solution(question, asked, result, order, time_limit, source_check), unused=unused)
 
 
 def pareto(
@@ -162,7 +170,7 @@ def pareto(
     gap: float | None = None,
     time_limit: float | None = None,
     node_limit: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     start: State = None,
     progress: Callable[[Progress], None] | None = None,
     k_best: int = 1,
@@ -209,7 +217,7 @@ def pareto(
     """
     order = chosen(Paralleling, "paralleling", paralleling), Head(author, checked_by, data_time)
     options = SolveOptions(
-        optional(Certificate, "certify", certify), gap, time_limit, node_limit, threads=threads, progress=progress
+        optional(Certificate, "certify", certify), gap, time_limit, node_limit, threads=threads or 1, progress=progress
     )
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, charging=charging, max_operations=max_operations,
@@ -227,7 +235,15 @@ def pareto(
         wish = Wish(k_best, strict_limits=strict_limits)
         found = fulfil_front(question.problem, engine_of(engine), options, wish, begin)
     asked, result, points = found
-    return ParetoFront(_solution(question, asked, result, order, time_limit, source_check), points)
+    unused = of_solve(
+        engine=engine, certify=certify, gap=gap, node_limit=node_limit, threads=threads, checkpoint=None, risk=None,
+        risk_level=None, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax,
+    )  # fmt: skip
+    return ParetoFront(
+        _solution(question, asked, result, order, time_limit, source_check),
+        points,
+        unused + of_balanced(balanced, question.origin.equivalent),
+    )
 
 
 def _begin(problem: ReconfigurationProblem, start: State) -> Configuration | None:

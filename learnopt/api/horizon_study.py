@@ -15,10 +15,22 @@ from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
-from learnopt.api.question import Enforced, Question, Rules, Situation, Source, chosen, profile_source, warm
+from learnopt.api.question import (
+    Enforced,
+    Question,
+    Rules,
+    Situation,
+    Source,
+    chosen,
+    made_up,
+    profile_source,
+    read_profile,
+    warm,
+)
+from learnopt.api.unused import Unused, of_horizon
 from learnopt.engines import Patience
 from learnopt.errors import DataError, UnsupportedError, without_learning
-from learnopt.io import Profiles, read_profiles
+from learnopt.io import Profiles
 from learnopt.io.files import check_folder
 from learnopt.learned.choice import HorizonEngine
 from learnopt.network import Certificate, HorizonProblem, Id, Status
@@ -28,8 +40,11 @@ from learnopt.studies.horizon.plan import DEFAULT_GAP, hold_limits_in_phases, ho
 from learnopt.studies.horizon.run import Suggest
 from learnopt.studies.horizon.steps import horizon_steps
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 PATIENCE = Patience()
+DAY_STEPS = 24
+"""Hours of the day that is planned of a made-up year where nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +63,8 @@ class HorizonStudy(Answer):
         What was assumed or repaired while the profile was read, one sentence each.
     origin
         Differences of the file to its own tool, and the last step in it (``origin.source``).
+    unused
+        Options that were given and had no effect.
     """
 
     problem: HorizonProblem
@@ -55,6 +72,7 @@ class HorizonStudy(Answer):
     times: NDArray[np.datetime64]
     notes: tuple[str, ...]
     origin: Origin
+    unused: tuple[Unused, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -120,14 +138,20 @@ class HorizonStudy(Answer):
         if result.energy_kwh is None:
             return f"HorizonStudy({name!r}: {result.status.value}; {result.message})"
         gap = "" if self.gap is None else f", gap {self.gap:.2g}"
-        energy = f"{result.energy_kwh:.5g} kWh in {self.problem.n_steps} steps, {sum(result.operations)} operations"
+        energy = f"{result.energy_kwh:.5g} kWh in {counted(self.problem.n_steps, 'step')}, "
+        energy += f"{counted(sum(result.operations), 'operation')}"
         return f"HorizonStudy({name!r}: {result.status.value}, certificate {result.certificate.value}{gap}; {energy})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from learnopt.report.kit.page import table
 
-        said = [*self.origin.warnings, proof(self.result, self.origin), *filter(None, (self.result.message,))]
+        said = [
+            *self.origin.warnings,
+            *self.without_effect,
+            proof(self.result, self.origin),
+            *filter(None, (self.result.message,)),
+        ]
         rows = comparison(self.problem, self.result)
         return table(COMPARISON_HEAD, rows, (1, 2, 3)) + "".join(f"<p>{escape(s)}</p>" for s in (*said, *self.notes))
 
@@ -177,10 +201,11 @@ def horizon(
         A network, what :func:`learnopt.load` takes, or a problem, whose limits, controls and locks then hold in every
         step.
     profile
-        Loads over time: a record, a file or ``simbench:CODE``. None = those of the SimBench grid.
+        Loads over time: a record, a file, ``simbench:CODE``, or ``synthetic`` for a made-up year (``synthetic:7`` for
+        that of another seed). None = those of the SimBench grid.
     start, steps, step_hours
         First instant, number of steps, and hours per step over which loads are averaged; all of the profile where
-        absent.
+        absent, and the first day of a made-up year.
     window
         Steps known ahead when each step is decided; all of them where absent.
     switching_cost
@@ -232,8 +257,6 @@ def horizon(
         If there is no such checkpoint.
     """
     kind = chosen(HorizonEngine, "engine", engine)
-    if checkpoint is not None and kind is not HorizonEngine.LEARNED:
-        raise UnsupportedError("a checkpoint is for the learned engine", {"engine": HorizonEngine.LEARNED.value})
     source = profile_source(profile, network)
     folder = None if out is None else Path(out)
     check_folder(folder)
@@ -245,9 +268,18 @@ def horizon(
     base = question.problem
     if controls != "none" and not base.controls:
         raise UnsupportedError(f"the case has no controls of the kinds {controls}", {"controls": None})
+    unused = of_horizon(
+        engine=kind.value, checkpoint=checkpoint, controls="all" if base.controls else "none",
+        capacitor_hours=capacitor_hours, tap_hours=tap_hours, control_cost=control_cost, strict_limits=strict_limits,
+        limits=limits, vmin=vmin, vmax=vmax,
+    )  # fmt: skip
+    if not base.controls:
+        capacitor_hours = tap_hours = control_cost = 0.0
     if kind is HorizonEngine.TREE and base.controls:
         raise UnsupportedError("engine 'tree' sets switches only, controls are given", {"engine": ("auto", "milp")})
-    profiles = source if isinstance(source, Profiles) else read_profiles(source, base.network)
+    profiles = read_profile(source, base.network)
+    if made_up(source) and steps is None:
+        steps = DAY_STEPS if step_hours is None else max(1, round(DAY_STEPS / step_hours))
     times, scenarios, hours = horizon_steps(profiles, start, steps, step_hours)
     asked = HorizonProblem(
         base.network,
@@ -285,7 +317,8 @@ def horizon(
             patience=PATIENCE if gap is None and time_limit is None and node_limit is None else None,
             circuits=circuits,
         )
-    study = HorizonStudy(asked, plan, times, profiles.notes, _origin(question, asked, plan, source_check))
+    notes = (*question.notes, *profiles.notes)
+    study = HorizonStudy(asked, plan, times, notes, _origin(question, asked, plan, source_check), unused)
     if folder is not None:
         from learnopt.studies.horizon.store import write_plan
 

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
 from learnopt.api.question import Enforced, Question, Rules, Situation, Source, State, as_read, read_file
+from learnopt.api.unused import Unused, of_balanced, of_strict_limits, unused
 from learnopt.errors import DataError
 from learnopt.network import Id, Network, ReconfigurationProblem
 from learnopt.report.configuration.check import check_rows, check_sentences, check_table, check_to_dict
@@ -22,6 +23,7 @@ from learnopt.studies.configuration.in_phases import check_in_phases
 from learnopt.studies.inspection.inspection import Finding, Inspection, Severity, inspect_network
 from learnopt.studies.inspection.phases import inspect_phases
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +101,8 @@ class NetworkInspection(Answer):
 
     def __repr__(self) -> str:
         facts = self.facts
-        counts = ", ".join(f"{len(self.result.of(kind))} {kind.value}s" for kind in Severity)
-        size = f"{facts['buses']} buses, {facts['branches']} branches, {facts['loops']} loops"
+        counts = ", ".join(counted(len(self.result.of(kind)), kind.value) for kind in Severity)
+        size = f"{self.result.network.size_text}, {counted(facts['loops'], 'loop')}"
         return f"NetworkInspection({facts['case']!r}: {size}; {counts})"
 
     def _repr_html_(self) -> str:
@@ -151,11 +153,14 @@ class ConfigurationCheck(Answer):
         The complete answer.
     origin
         Differences of the file to its own tool, and this configuration in it (``origin.source``).
+    unused
+        Options that were given and had no effect.
     """
 
     question: Question
     result: Check
     origin: Origin
+    unused: tuple[Unused, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -202,13 +207,13 @@ class ConfigurationCheck(Answer):
         name = self.result.problem.network.name
         loss = "no power flow" if self.loss_kw is None else f"{self.loss_kw:.3f} kW"
         shape = "radial" if not self.result.faults else "not radial"
-        return f"ConfigurationCheck({name!r}: {shape}; {loss}; {len(self.violations)} violations)"
+        return f"ConfigurationCheck({name!r}: {shape}; {loss}; {counted(len(self.violations), 'violation')})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from learnopt.report.kit.page import table
 
-        said = [*self.origin.warnings, *check_sentences(self.result), *self.notes]
+        said = [*self.origin.warnings, *self.without_effect, *check_sentences(self.result), *self.notes]
         return table((), check_rows(self.result)) + "".join(f"<p>{escape(s)}</p>" for s in said)
 
 
@@ -267,4 +272,5 @@ def check(
         origin = Origin()
     else:
         origin = question.imported.of_phases(asked, state, result.evaluation, result.phases, check=source_check)
-    return ConfigurationCheck(question, result, origin)
+    told = unused([of_strict_limits(strict_limits, limits, vmin, vmax)])
+    return ConfigurationCheck(question, result, origin, told + of_balanced(balanced, question.origin.equivalent))

@@ -36,6 +36,7 @@ from learnopt.studies.conductors.substitution import substitute
 from learnopt.studies.substations import engine as substation_engine
 from learnopt.studies.substations.engine import PlanOptions, Treatment
 from learnopt.studies.substations.plan import ExpansionResult
+from learnopt.wording import counted
 
 ALL_MODES = "all"
 """Every scenario of the conductor study."""
@@ -248,7 +249,7 @@ class SubstationStudy(Answer):
         if plan is None or self.total_cost is None:
             return f"SubstationStudy({name!r}: {self.status.value}; {self.result.message})"
         gap = "" if self.gap is None else f", gap {self.gap:.2g}"
-        size = f"{len(plan.substations)} substations, {len(plan.lines)} lines"
+        size = f"{counted(len(plan.substations), 'substation')}, {counted(len(plan.lines), 'line')}"
         cost = f"{self.total_cost:,.6g} {self.problem.currency}"
         return f"SubstationStudy({name!r}: {self.status.value}{gap}; {cost}; {size})"
 

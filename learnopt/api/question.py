@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from learnopt.engines import SolveOptions
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.io import Loaded, Profiles, SourceTool, load_with_source, loaded_network, read_scenarios
+from learnopt.generator.year import synthetic_year
+from learnopt.io import (
+    Loaded,
+    Profiles,
+    SourceTool,
+    load_with_source,
+    loaded_network,
+    read_profiles,
+    read_scenarios,
+)
 from learnopt.io.scenario_json import scenario_set_from_dict
 from learnopt.learned.choice import engine_of
 from learnopt.network import (
@@ -26,8 +37,10 @@ from learnopt.network import (
     Scenario,
     Situations,
 )
+from learnopt.network.controls import KINDS
 from learnopt.studies.configuration.solve import import_engine
 from learnopt.studies.inspection.reconcile import Imported, Origin, reconcile
+from learnopt.wording import agreeing
 
 Source: TypeAlias = Network | ReconfigurationProblem | str | Path
 """What can be asked about: a network, a problem, or what :func:`learnopt.load` takes."""
@@ -39,9 +52,11 @@ State: TypeAlias = Configuration | Iterable[Id] | None
 """States of the switches: a record, or the ids of the branches that are open."""
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
-_read: WeakKeyDictionary[Network, tuple[tuple[str, ...], SourceTool | None, Origin]] = WeakKeyDictionary()
-"""Notes, tool and origin of every network that was read, as long as it lives. Networks do not change: an edited one is
-another, and not that of the file."""
+_read: WeakKeyDictionary[Network, tuple[tuple[str, ...], SourceTool | None, Origin, tuple[str, ...]]] = (
+    WeakKeyDictionary()
+)
+"""Notes, tool, origin and held controls of every network that was read, as long as it lives. Networks do not change: an
+edited one is another, and not that of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +138,26 @@ class Rules:
             if self.hour is not None:
                 raise DataError("options", [f"hour = {self.hour:g} belongs to an OpenDSS file, a network was given"])
             asked, notes = self._problem(network)
-            return Question(asked, as_read(network), notes)
+            imported = as_read(network)
+            return Question(asked, imported, notes + self._uncontrolled(imported.loaded))
         imported = read_file(network, accept_differences, self.hour)
         asked, notes = self._problem(imported.network)
-        return Question(asked, imported, notes, str(network), self.hour)
+        return Question(asked, imported, notes + self._uncontrolled(imported.loaded), str(network), self.hour)
+
+    def _uncontrolled(self, loaded: Loaded) -> tuple[str, ...]:
+        """What is asked for as a control and is none, a sentence each."""
+        asked = self.controls.replace(",", " ").split()
+        found = []
+        if loaded.held and {"all", "generators"} & set(asked):
+            found.append(
+                f"{', '.join(loaded.held)} {agreeing(len(loaded.held), 'is', 'are')} controllable in the file and held "
+                "at its present power all the same: learnopt sets the generators of a case file only (learnopt convert "
+                "writes one; list them under generators, and take their power off their buses)"
+            )
+        missing = [kind for kind in KINDS if kind in asked and not getattr(loaded.network.controls, kind)]
+        if asked == ["all"] and not loaded.network.controls:
+            missing = ["controls"]
+        return (*found, *(f"the case has no {kind} to set" for kind in missing))
 
     def _given(self) -> str:
         """Names of the rules that are not at their defaults."""
@@ -243,7 +274,8 @@ def read_file(source: str | Path, accept_differences: bool = False, hour: float 
 
 def _remembered(imported: Imported) -> Imported:
     """The same, to be found again by its network."""
-    _read[imported.network] = imported.notes, imported.loaded.source, imported.origin
+    loaded = imported.loaded
+    _read[imported.network] = imported.notes, loaded.source, imported.origin, loaded.held
     return imported
 
 
@@ -251,8 +283,8 @@ def as_read(network: Network) -> Imported:
     """A network with the tool and the origin of the file that it was read from; with neither where it is of no file."""
     if network.phases is not None and network not in _read:  # made or edited here: OpenDSS computes its phases
         return _remembered(reconcile(loaded_network(network)))
-    notes, source, origin = _read.get(network, ((), None, Origin()))
-    return Imported(Loaded(network, notes, source), origin)
+    notes, source, origin, held = _read.get(network, ((), None, Origin(), ()))
+    return Imported(Loaded(network, notes, source, held=held), origin)
 
 
 def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Situations | None, tuple[str, ...]]:
@@ -264,15 +296,12 @@ def read_situation(scenario: Situation, network: Network) -> tuple[Scenario | Si
     return scenario, ()
 
 
-def profile_source(
-    profile: Profiles | str | Path | None, network: Source, otherwise: tuple[str, ...] = ("FILE",)
-) -> Profiles | str:
-    """Where loads over time come from: a record, a file, or the SimBench grid itself.
+SYNTHETIC = "synthetic"
+"""A made-up year instead of a profile; ``synthetic:7`` is that of seed 7."""
 
-    Parameters
-    ----------
-    otherwise
-        What may be given.
+
+def profile_source(profile: Profiles | str | Path | None, network: Source) -> Profiles | str:
+    """Where loads over time come from: a record, a file, a made-up year, or the SimBench grid itself.
 
     Raises
     ------
@@ -286,8 +315,31 @@ def profile_source(
     if isinstance(network, str) and network.startswith("simbench:"):
         return network
     raise DataError(
-        "options", ["there are no loads over time: only a SimBench grid has its own"], {"profile": otherwise}
+        "options", ["there are no loads over time: only a SimBench grid has its own"], {"profile": ("FILE", SYNTHETIC)}
     )
+
+
+def made_up(source: Profiles | str) -> bool:
+    """The loads are those of a made-up year."""
+    return isinstance(source, str) and source.partition(":")[0] == SYNTHETIC
+
+
+def read_profile(source: Profiles | str, network: Network) -> Profiles:
+    """Loads over time: a record, a file, ``simbench:CODE``, or a made-up year (``synthetic``, ``synthetic:7``).
+
+    Raises
+    ------
+    DataError
+        If the file is bad, or the seed no number.
+    """
+    if isinstance(source, Profiles):
+        return source
+    if not made_up(source):
+        return read_profiles(source, network)
+    seed = source.partition(":")[2]
+    if seed and not seed.isdigit():
+        raise DataError("profile", [f"{source!r}: the seed of a synthetic year is a whole number, as in synthetic:7"])
+    return synthetic_year(network, np.random.default_rng(int(seed or 0)))
 
 
 def _as_json(value: Any) -> Any:

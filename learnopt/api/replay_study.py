@@ -14,7 +14,7 @@ from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
-from learnopt.api.question import Enforced, Rules, Situation, Source, profile_source, warm
+from learnopt.api.question import Enforced, Rules, Situation, Source, profile_source, read_profile, warm
 from learnopt.errors import UnsupportedError
 from learnopt.io import Profiles
 from learnopt.network import Scenario
@@ -22,7 +22,7 @@ from learnopt.report.operation.text import PROPOSAL_HEAD, proposal_rows, replay_
 from learnopt.studies.operation.advice import Policy
 from learnopt.studies.operation.replay import Replay, Telemetry
 from learnopt.studies.operation.replay import replay as run_replay
-from learnopt.studies.savings.profile import profile_of, savings_problem
+from learnopt.studies.savings.profile import savings_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +133,7 @@ def replay(
             f"{network}: the file is unbalanced, and measurements of single phases are not estimated yet: convert its "
             "balanced equivalent with 'learnopt convert' to replay that"
         )
-    if isinstance(profile, Profiles):
-        profiles = profile
-    else:
-        source = profile_source(profile, network, ("FILE", "synthetic"))
-        profiles = source if isinstance(source, Profiles) else profile_of(source, problem)
+    profiles = read_profile(profile_source(profile, network), problem.network)
     study = savings_problem(problem, profiles, start, steps, step_hours)
     warm("auto")
     nominal = replace(problem.scenario, out_of_service=problem.out_of_service, locked=problem.locked)

@@ -31,6 +31,7 @@ from learnopt.studies.restoration.search import Second
 from learnopt.studies.restoration.study import priorities
 from learnopt.studies.restoration.table import Faults, Restorability
 from learnopt.studies.restoration.table import restorability as study_restorability
+from learnopt.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class RestorabilityTable(Answer):
 
     def __repr__(self) -> str:
         result = self.result
-        done = f"{result.fully_restorable} of {len(result.rows)} faults fully restorable"
+        done = f"{result.fully_restorable} of {counted(len(result.rows), 'fault')} fully restorable"
         return f"RestorabilityTable({result.problem.network.name!r}: {done})"
 
     def _repr_html_(self) -> str:

@@ -12,7 +12,8 @@ from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
-from learnopt.api.question import Enforced, Rules, Situation, Source, chosen, profile_source, warm
+from learnopt.api.question import Enforced, Rules, Situation, Source, chosen, profile_source, read_profile, warm
+from learnopt.api.unused import Unused, of_savings
 from learnopt.errors import DataError
 from learnopt.io import Profiles
 from learnopt.io.files import check_folder
@@ -28,7 +29,7 @@ from learnopt.report.savings.text import (
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Period, Savings, savings_study
 from learnopt.studies.savings.held import hold_limits_of_study
-from learnopt.studies.savings.profile import profile_of, savings_problem
+from learnopt.studies.savings.profile import savings_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +46,15 @@ class SavingsStudy(Answer):
         What was assumed or repaired while the profile was read, one sentence each.
     origin
         Differences of the file to its own tool (``origin.warnings``).
+    unused
+        Options that were given and had no effect.
     """
 
     result: Savings
     factors: Factors
     notes: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    unused: tuple[Unused, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -90,7 +94,12 @@ class SavingsStudy(Answer):
         from learnopt.report.kit.page import table
 
         head, rows = comparison(self.result, self.factors)
-        said = [*self.origin.warnings, *sentences(self.result, self.factors, self.origin), *self.notes]
+        said = [
+            *self.origin.warnings,
+            *self.without_effect,
+            *sentences(self.result, self.factors, self.origin),
+            *self.notes,
+        ]
         numeric = tuple(range(1, len(head)))
         return table(head, rows, numeric) + "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
 
@@ -105,7 +114,7 @@ def savings(
     period: Period | str = Period.MONTH,
     switching_cost: float = 0.0,
     price_per_mwh: float | None = None,
-    currency: str = "EUR",
+    currency: str | None = None,
     co2_kg_per_mwh: float | None = None,
     representatives: int | None = None,
     gap: float = 1e-2,
@@ -129,8 +138,8 @@ def savings(
     network
         A network, what :func:`learnopt.load` takes, or a problem, whose limits and locks then hold in every step.
     profile
-        Loads over time: a record, a file, ``simbench:CODE``, or ``synthetic`` for a made-up year. None = those of the
-        SimBench grid.
+        Loads over time: a record, a file, ``simbench:CODE``, or ``synthetic`` for a made-up year (``synthetic:7`` for
+        that of another seed). None = those of the SimBench grid.
     start, steps, step_hours
         First instant, number of steps, and hours per step over which loads are averaged; all of the profile where
         absent.
@@ -139,7 +148,7 @@ def savings(
     switching_cost
         Cost of one operation in energy [kWh].
     price_per_mwh, currency, co2_kg_per_mwh
-        What a MWh lost costs and emits; not shown where absent.
+        What a MWh lost costs (in EUR where no currency is named) and emits; not shown where absent.
     representatives
         Load situations that stand for the steps while choosing; by size where absent.
     gap, proof_time
@@ -166,9 +175,12 @@ def savings(
     DataError
         If the input is bad.
     """
-    factors = Factors(price_per_mwh, currency, co2_kg_per_mwh)
+    unused = of_savings(
+        currency=currency, price_per_mwh=price_per_mwh, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax
+    )
+    factors = Factors(price_per_mwh, currency or "EUR", co2_kg_per_mwh)
     season = chosen(Period, "period", period)
-    source = profile_source(profile, network, ("FILE", "synthetic"))
+    source = profile_source(profile, network)
     directory = None if resume is None else Path(resume)
     check_folder(directory)
     rules = Rules(
@@ -178,7 +190,7 @@ def savings(
     base = question.problem
     if len(base.situations) > 1:
         raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
-    profiles = source if isinstance(source, Profiles) else profile_of(source, base)
+    profiles = read_profile(source, base.network)
     asked = savings_problem(base, profiles, start, steps, step_hours, season, switching_cost)
     warm("tree", Certificate.AC)
     result = savings_study(
@@ -190,4 +202,4 @@ def savings(
         directory=directory,
         progress=progress,
     )
-    return SavingsStudy(result, factors, profiles.notes, question.origin)
+    return SavingsStudy(result, factors, (*question.notes, *profiles.notes), question.origin, unused)

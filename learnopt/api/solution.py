@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
 from learnopt.api.question import Question
+from learnopt.api.unused import Unused
 from learnopt.errors import DataError
 from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
@@ -33,6 +34,7 @@ from learnopt.report.configuration.text import (
 from learnopt.report.kit.origin import in_source
 from learnopt.studies.configuration.switching_order import Operation, Paralleling, normal_state
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 EXPLANATION_S = 5.0
 """Most time spent on finding the limits that conflict, where a time limit is set."""
@@ -56,6 +58,8 @@ class Solution(Answer):
         Who made and checked the switching order, and of when its data are.
     explanation_s
         Most time for :attr:`conflicts` [s]; None = the work is counted.
+    unused
+        Options that were given and had no effect.
     """
 
     question: Question
@@ -64,6 +68,7 @@ class Solution(Answer):
     paralleling: Paralleling = Paralleling.ALLOWED
     head: Head = field(default_factory=Head)
     explanation_s: float | None = None
+    unused: tuple[Unused, ...] = ()
 
     @property
     def problem(self) -> ReconfigurationProblem:
@@ -235,7 +240,7 @@ class Solution(Answer):
         words = verdict(self.problem, self.result, self.origin)
         parts = [
             f"<h4>{escape(self.problem.network.name)}: {escape(words.headline)}</h4>",
-            *(f"<p><b>Warning:</b> {escape(warning)}</p>" for warning in self.origin.warnings),
+            *(f"<p><b>Warning:</b> {escape(said)}</p>" for said in (*self.origin.warnings, *self.without_effect)),
             table(("", "before", "after"), summary_rows(self.problem, self.result), numeric=(1, 2)),
             "".join(f"<p>{escape(sentence)}</p>" for sentence in words.sentences),
         ]
@@ -264,10 +269,13 @@ class ParetoFront(Answer):
         The point of least loss, or the ranking that was asked for.
     points
         Results of rising operations and falling loss, each proven by itself.
+    unused
+        Options that were given and had no effect.
     """
 
     solution: Solution
     points: tuple[Result, ...]
+    unused: tuple[Unused, ...] = ()
 
     @property
     def problem(self) -> ReconfigurationProblem:
@@ -317,7 +325,7 @@ class ParetoFront(Answer):
         if not ends:
             return f"ParetoFront({name!r}: {self.solution.status.value}; {self.solution.result.message})"
         words = " to ".join(f"{p['loss_kw']:.3f} kW with {p['operations']} operations" for p in ends)
-        return f"ParetoFront({name!r}: {len(self.points)} points, {words})"
+        return f"ParetoFront({name!r}: {counted(len(self.points), 'point')}, {words})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
+from learnopt.api.unused import Unused, unused
 from learnopt.cli.completion import cases_and_files, exact_engines
-from learnopt.cli.options import JsonOption, SchedulerOption, progress_bar, stderr, stdout
-from learnopt.cli.unused import tell_unused
+from learnopt.cli.options import JsonOption, SchedulerOption, progress_bar, stderr, stdout, tell_unused
 from learnopt.errors import DataError
 from learnopt.io import load, read_profiles
+from learnopt.wording import counted
 
 
 def generate(
@@ -45,12 +46,15 @@ def generate(
     from learnopt.dataset.snapshots import generate_snapshots
     from learnopt.parallel import Workers
 
+    alone, own = config is None, scheduler is not None and workers != 1
     tell_unused(
-        [
-            (config is None and workers != 1, "--workers", "snapshots of one feeder are written by one process"),
-            (config is None and scheduler is not None, "--scheduler", "snapshots of one feeder are written here"),
-            (scheduler is not None and workers != 1, "--workers", "the scheduler has its own"),
-        ]
+        unused(
+            [
+                (alone and workers != 1, Unused("workers", "snapshots of one feeder are written by one process")),
+                (alone and scheduler is not None, Unused("scheduler", "snapshots of one feeder are written here")),
+                (own, Unused("workers", "the scheduler has its own")),
+            ]
+        )
     )
     own = case is not None and profile is not None
     if own == (config is not None) or (case is None) != (profile is None) or (limits and not own):
@@ -77,7 +81,9 @@ def generate(
         typer.echo(json.dumps({"directory": str(out), "instances": manifest.n_instances, "shards": manifest.n_shards}))
     else:
         stdout.print(
-            f"{manifest.n_instances} instances in {manifest.n_shards} shards: {out}", highlight=False, markup=False
+            f"{counted(manifest.n_instances, 'instance')} in {counted(manifest.n_shards, 'shard')}: {out}",
+            highlight=False,
+            markup=False,
         )
 
 

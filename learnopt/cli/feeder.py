@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learnopt.api.unused import of_balanced, of_strict_limits, unused
 from learnopt.cli.options import (
     AcceptOption,
     BalancedOption,
@@ -29,8 +30,8 @@ from learnopt.cli.options import (
     show,
     stdout,
     tell,
+    tell_unused,
 )
-from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.errors import DataError
 from learnopt.io import case_index
 from learnopt.io.files import check_writable
@@ -95,13 +96,14 @@ def check(
     from learnopt.api.inspection import check as check_state
 
     check_writable(report=report)
-    tell_unused([of_strict_limits(strict_limits, no_limits, vmin, vmax)])
+    tell_unused(unused([of_strict_limits(strict_limits, enforced(no_limits), vmin, vmax)]))
     answer = check_state(
         case, _ids(open_ids), scenario=scenario, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
         strict_limits=strict_limits, charging=not no_charging, max_unbalance=max_unbalance, hour=hour,
         accept_differences=accept_differences, source_check=not no_source_check, balanced=balanced,
     )  # fmt: skip
-    tell(scenario, answer.notes)
+    tell_unused(of_balanced(balanced, answer.origin.equivalent))
+    tell(scenario or case, answer.notes)
     return show(answer, json_output, report)
 
 

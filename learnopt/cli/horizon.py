@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from learnopt.api.unused import of_horizon
 from learnopt.cli.options import (
+    PROFILE_HELP,
     AcceptOption,
     BalancedOption,
     CaseArgument,
@@ -29,8 +31,8 @@ from learnopt.cli.options import (
     show,
     stderr,
     tell,
+    tell_unused,
 )
-from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.io.files import check_writable
 from learnopt.learned.choice import HorizonEngine
 
@@ -40,11 +42,14 @@ def horizon(
     profile: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Loads over time (.csv, .parquet, simbench:CODE); a SimBench case has its own."
+            metavar="FILE",
+            help=PROFILE_HELP,
         ),
     ] = None,
     start: Annotated[str | None, typer.Option(help="First instant (ISO date or time).")] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of steps; all of the profile if absent.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of steps; all of the profile, a day of a made-up year if absent.")
+    ] = None,
     step_hours: Annotated[float | None, typer.Option(help="Hours per step; loads are averaged over it.")] = (None),
     window: Annotated[
         int | None, typer.Option(help="Steps known ahead when each step is decided; all of them if absent.")
@@ -98,20 +103,13 @@ def horizon(
     from learnopt.api.horizon_study import horizon as plan
 
     check_writable(report=report)
-    uncontrolled, of_controls = controls == "none", "it belongs to --controls"
     tell_unused(
-        [
-            (
-                checkpoint is not None and engine is not HorizonEngine.LEARNED,
-                "--checkpoint",
-                "it is that of --engine learned",
-            ),
-            (uncontrolled and capacitor_hours > 0, "--capacitor-hours", of_controls),
-            (uncontrolled and tap_hours > 0, "--tap-hours", of_controls),
-            (uncontrolled and control_cost > 0, "--control-cost", of_controls),
-            of_strict_limits(strict_limits, no_limits, vmin, vmax),
-        ]
-    )
+        of_horizon(
+            engine=engine.value, checkpoint=checkpoint, controls=controls, capacitor_hours=capacitor_hours,
+            tap_hours=tap_hours, control_cost=control_cost, strict_limits=strict_limits, limits=enforced(no_limits),
+            vmin=vmin, vmax=vmax,
+        )
+    )  # fmt: skip
     with stderr.status(escape(f"Planning {case} ...")) as status:
         study = plan(
             case, profile, start=start, steps=steps, step_hours=step_hours, window=window,

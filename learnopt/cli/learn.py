@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from learnopt.api.unused import Unused, unused
 from learnopt.cli.completion import checkpoints
-from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout
+from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout, tell_unused
 from learnopt.cli.tracked import data_input, log_card, log_methods, tracked, version_tags
-from learnopt.cli.unused import tell_unused
 from learnopt.errors import DataError
 from learnopt.report.kit.terminal import Listing, Paragraph
 
@@ -67,9 +67,8 @@ def train(
         raise DataError("options" if config is None else str(config), missing)
     if start is not None and len(datasets) > 1:
         raise DataError("options", ["--from tunes on the snapshots of one feeder: give one --data folder"])
-    tell_unused(
-        [(start is not None and workers > 1, "--workers", "features of one feeder are computed in one process")]
-    )
+    alone = Unused("workers", "features of one feeder are computed in one process")
+    tell_unused(unused([(start is not None and workers > 1, alone)]))
     inputs = [data_input(folder) for folder in datasets]
     told = f"`{wanted.name}`: trained on {', '.join(each.name for each in inputs)}"
     told += "." if start is None else f", tuned from `{start}`."

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learnopt.api.answer import Answer
+from learnopt.api.unused import Unused
 from learnopt.cli.completion import cases_and_files, checkpoints
 from learnopt.compiling import announcements
 from learnopt.errors import alternatives
@@ -66,6 +67,10 @@ ScenarioOption: TypeAlias = Annotated[
 HeldScenarioOption: TypeAlias = Annotated[
     Path | None, typer.Option("--scenario", metavar="FILE", help="JSON: outages and locks that hold in every step.")
 ]
+PROFILE_HELP = (
+    "Loads over time (.csv, .parquet, .dss, simbench:CODE), or 'synthetic' for a made-up year; a SimBench case has its "
+    "own."
+)
 VminOption: TypeAlias = Annotated[float | None, typer.Option(help="Lower voltage limit \\[pu], instead of the file's.")]
 VmaxOption: TypeAlias = Annotated[float | None, typer.Option(help="Upper voltage limit \\[pu], instead of the file's.")]
 MaxUnbalanceOption: TypeAlias = Annotated[
@@ -112,9 +117,15 @@ BalancedOption: TypeAlias = Annotated[
 ]
 
 
+_FLAGS = {"price_per_mwh": "price", "co2_kg_per_mwh": "co2"}
+"""Options that the command line calls otherwise."""
+
+
 def as_flag(option: str, value: object) -> str:
     """An option as the command line writes it: ``--engine tree or milp``, ``--no-charging``; a wording of errors."""
-    name = option.replace("_", "-")
+    if (option, value) == ("limits", "none"):
+        return "--no-limits"
+    name = _FLAGS.get(option, option).replace("_", "-")
     if value is None or value is True:
         return f"--{name}"
     return f"--no-{name}" if value is False else f"--{name} {alternatives(value, str)}"
@@ -141,6 +152,12 @@ announcements.append(_compiling)
 def said(sentence: str) -> None:
     """Print what was done besides the answer."""
     stderr.print(sentence, highlight=False, markup=False)
+
+
+def tell_unused(found: Iterable[Unused]) -> None:
+    """One line on stderr for each option that has no effect."""
+    for one in found:
+        said(one.told(as_flag))
 
 
 def show(answer: Answer, json_output: bool, report: Path | None = None) -> int:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from learnopt.api.unused import of_savings
 from learnopt.cli.options import (
+    PROFILE_HELP,
     AcceptOption,
     CaseArgument,
     HeldScenarioOption,
@@ -25,8 +27,8 @@ from learnopt.cli.options import (
     show,
     stderr,
     tell,
+    tell_unused,
 )
-from learnopt.cli.unused import of_strict_limits, tell_unused
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
 from learnopt.studies.savings.problem import Period
@@ -38,8 +40,7 @@ def savings(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Loads over time (.csv, .parquet, .dss, simbench:CODE), or 'synthetic' for a made-up year; "
-            "a SimBench case has its own.",
+            help=PROFILE_HELP,
         ),
     ] = None,
     start: Annotated[str | None, typer.Option(help="First instant (ISO date or time).")] = None,
@@ -87,17 +88,17 @@ def savings(
 
     check_writable(report=report, picture=out)
     tell_unused(
-        [
-            (currency is not None and price is None, "--currency", "it is the unit of --price"),
-            of_strict_limits(strict_limits, no_limits, vmin, vmax),
-        ]
-    )
+        of_savings(
+            currency=currency, price_per_mwh=price, strict_limits=strict_limits, limits=enforced(no_limits), vmin=vmin,
+            vmax=vmax,
+        )
+    )  # fmt: skip
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
     with stderr.status(escape(f"Studying {case} ...")) as status:
         study = study_savings(
             case, profile, start=start, steps=steps, step_hours=step_hours, period=period,
-            switching_cost=switching_cost, price_per_mwh=price, currency=currency or "EUR", co2_kg_per_mwh=co2,
+            switching_cost=switching_cost, price_per_mwh=price, currency=currency, co2_kg_per_mwh=co2,
             representatives=representatives, gap=gap, proof_time=proof_time, node_limit=node_limit, scenario=scenario,
             limits=enforced(no_limits), vmin=vmin, vmax=vmax, strict_limits=strict_limits, charging=not no_charging,
             remote_only=remote_only, resume=resume,

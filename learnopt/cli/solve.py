@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from learnopt.api.solution import ParetoFront, Solution
+from learnopt.api.unused import of_balanced, of_solve
 from learnopt.cli.options import (
     AcceptOption,
     BalancedOption,
@@ -35,8 +36,8 @@ from learnopt.cli.options import (
     show,
     stderr,
     tell,
+    tell_unused,
 )
-from learnopt.cli.unused import of_engine, of_strict_limits, tell_unused
 from learnopt.engines import Progress
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
@@ -49,7 +50,6 @@ from learnopt.studies.configuration.switching_order import Paralleling
 EngineName = StrEnum("EngineName", {name: name for name in solver_names()})  # type: ignore[misc]
 DEFAULT_ENGINE = EngineName(AUTO)
 ENGINE_HELP = f"Method; {AUTO} picks one and says why: {', '.join(name for name in solver_names() if name != AUTO)}."
-RISK_LEVEL = 0.9
 
 
 def solve(
@@ -137,9 +137,20 @@ def solve(
         )
     tell_unused(
         [
-            *of_engine(engine.value, certify, gap, node_limit, threads, checkpoint),
-            of_strict_limits(strict_limits, no_limits, vmin, vmax),
-            (risk_level is not None and risk is None, "--risk-level", "it belongs to --risk"),
+            *of_solve(
+                engine=engine.value,
+                certify=certify,
+                gap=gap,
+                node_limit=node_limit,
+                threads=threads,
+                checkpoint=checkpoint,
+                risk=risk,
+                risk_level=risk_level,
+                strict_limits=strict_limits,
+                limits=enforced(no_limits),
+                vmin=vmin,
+                vmax=vmax,
+            ),
         ]
     )
     cores = os.cpu_count() or 1
@@ -163,12 +174,11 @@ def solve(
         else:
             answer = solve_one(
                 case, progress=progress, checkpoint=checkpoint, risk=risk, controls=controls,
-                risk_level=RISK_LEVEL if risk_level is None else risk_level, balance_weight=balance_weight,
-                switching_cost=switching_cost, **given,
+                risk_level=risk_level, balance_weight=balance_weight, switching_cost=switching_cost, **given,
             )  # fmt: skip
     solution = answer.solution if isinstance(answer, ParetoFront) else answer
-    tell_unused([(balanced and not solution.origin.equivalent, "--balanced", "the file is balanced")])
-    tell(scenario, answer.notes)
+    tell_unused(of_balanced(balanced, solution.origin.equivalent))
+    tell(scenario or case, answer.notes)
     if not answer.found:
         with stderr.status("Looking for the limits that conflict ..."):
             _ = solution.conflicts

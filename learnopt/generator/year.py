@@ -24,7 +24,7 @@ _PERSISTENCE, _NOISE = 0.7, 0.08
 
 
 def synthetic_year(network: Network, rng: np.random.Generator) -> Profiles:
-    """Net loads of a year of 8760 hours.
+    """Loads of a year of 8760 hours, and generation that follows the sun.
 
     Parameters
     ----------
@@ -45,13 +45,16 @@ def synthetic_year(network: Network, rng: np.random.Generator) -> Profiles:
     white = rng.normal(0.0, _NOISE * np.sqrt(1 - _PERSISTENCE**2), (HOURS, n))
     share *= np.exp(lfilter([1.0], [1.0, -_PERSISTENCE], white, axis=0))
     share /= np.quantile(share, 0.999, axis=0)
+    # A bus that only feeds in, and does not say of what, is taken for a generator as a whole.
+    alone = (network.p_load < 0) & (network.p_fed == 0) & (network.q_fed == 0)
+    p_fed, q_fed = np.where(alone, -network.p_load, network.p_fed), np.where(alone, -network.q_load, network.q_fed)
     sun = _sun(moment) * np.repeat(rng.beta(2.5, 1.2, (HOURS // 24, 1)), 24)  # one cloudiness a day
-    generates = network.p_load < 0
-    share[:, generates] = sun[:, None]
-    return Profiles.net(
+    fed = np.outer(sun, p_fed), np.outer(sun, q_fed)
+    return Profiles(
         _START + np.arange(HOURS) * np.timedelta64(3600, "s"),
-        network.p_load * share,
-        network.q_load * share,
+        (network.p_load + p_fed) * share - fed[0],
+        (network.q_load + q_fed) * share - fed[1],
+        *fed,
         ("the loads are a synthetic year (households, trade, industry, sun), not measured ones",),
         network.n_branch,
     )

@@ -29,6 +29,7 @@ from learnopt.network import Base, Controls, Device, Floats, Network
 from learnopt.network.phase_data import PhaseData
 from learnopt.network.phase_equivalent import edited_since, with_phases
 from learnopt.network.topology import merged_nodes, network_blocks
+from learnopt.wording import counted
 
 _MOST_BYTES = 256 * 2**20
 _UNION_MEMBERS = {"int", "str", "float", "bool"}
@@ -219,7 +220,9 @@ def network_from_record(case: CaseRecord, subject: str) -> Network:
     islanded = np.flatnonzero(~network_blocks(network).fed[merged_nodes(network)])
     if len(islanded):
         names = ", ".join(repr(network.bus_ids[k]) for k in islanded[:10]) + (" ..." if len(islanded) > 10 else "")
-        raise DataError(subject, [f"island: {len(islanded)} buses have no path to a substation: bus {names}"])
+        raise DataError(
+            subject, [f"island: {counted(len(islanded), 'bus has', 'buses have')} no path to a substation: bus {names}"]
+        )
     return network
 
 

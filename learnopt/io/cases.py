@@ -8,6 +8,7 @@ from learnopt.errors import DataError
 from learnopt.io.case_json import read_case_json, read_json
 from learnopt.io.resources import data_root
 from learnopt.network import Network
+from learnopt.wording import suggestion
 
 
 def case_index() -> dict[str, dict[str, Any]]:
@@ -31,5 +32,5 @@ def load_case(name: str) -> Network:
     """
     index = case_index()
     if name not in index:
-        raise DataError(name, [f"not a named case; the named cases are {', '.join(index)}"])
+        raise DataError(name, [f"not a named case{suggestion(name, index)}; the named cases are {', '.join(index)}"])
     return read_case_json(data_root("cases") / index[name]["file"])

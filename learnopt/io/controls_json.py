@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from learnopt.io.violations import Violations
 from learnopt.network import Base, Capacitor, Controls, Generator, Network, Tap
 from learnopt.network.controls import FIXED_FACTOR, FREE, MODES
+from learnopt.wording import counted
 
 Number = Annotated[float, Field(strict=True)]
 """A JSON number; NaN and infinity are looked for later, by name of the object."""
@@ -30,13 +31,17 @@ class CapacitorRecord(_Record):
 
 
 class TapRecord(_Record):
-    """A tap changer at the from end of a branch: limits and step (any value between them without one), or positions."""
+    """A tap changer at the from end of a branch: limits and step (any value between them without one), or positions.
+
+    What the positions are called in the field, where that is known, stands in their order.
+    """
 
     branch: FileId
     min_pu: Number | None = None
     max_pu: Number | None = None
     step_pu: Number | None = None
     positions_pu: list[Number] = []
+    position_numbers: list[StrictInt] = []
 
 
 class GeneratorRecord(_Record):
@@ -85,13 +90,18 @@ def controls_from_record(
             wrong.add(f"{what}: give min_pu, max_pu and step_pu, or positions_pu, not both")
         if any(not a < b for a, b in pairwise(values)):
             wrong.add(f"{what}: positions_pu = {t.positions_pu} must increase")
+        if t.position_numbers and len(t.position_numbers) != len(values):
+            count = counted(len(t.position_numbers), "position_number", "position_numbers")
+            wrong.add(f"{what}: {count} for {counted(len(values), 'value')} of positions_pu")
+        if len(set(t.position_numbers)) < len(t.position_numbers):
+            wrong.add(f"{what}: position_numbers = {t.position_numbers} must be unique")
         if low is None or high is None or not 0.5 <= low <= high <= 2.0:
             wrong.add(f"{what}: min_pu = {low} and max_pu = {high} must increase and lie from 0.5 to 2 [pu]")
             low = high = 1.0
         if t.step_pu is not None and not 1e-4 <= t.step_pu < math.inf:
             wrong.add(f"{what}: step_pu = {t.step_pu} must be >= 0.0001 [pu], or null for any value between")
         wrong.known(t.branch, branches, f"{what}:", "is not a branch")
-        taps.append(Tap(branches.get(str(t.branch), 0), low, high, t.step_pu, values))
+        taps.append(Tap(branches.get(str(t.branch), 0), low, high, t.step_pu, values, tuple(t.position_numbers)))
     generators = []
     for g in record.generators:
         wrong.known(g.bus, buses, f"generator {g.id!r}:", "is not a bus")
@@ -163,6 +173,7 @@ def controls_to_dict(network: Network) -> dict[str, Any]:
         ],
         "taps": [
             {"branch": network.branch_ids[t.branch], "positions_pu": list(t.values)}
+            | ({"position_numbers": list(t.numbers)} if t.numbers else {})
             if t.values
             else {"branch": network.branch_ids[t.branch], "min_pu": t.low, "max_pu": t.high, "step_pu": t.step}
             for t in network.controls.taps

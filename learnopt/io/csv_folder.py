@@ -54,6 +54,10 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split()]
 
 
+def _integers(text: str) -> list[int]:
+    return [int(part) for part in text.split()]
+
+
 def _matrix(text: str) -> list[list[float]]:
     return [_numbers(row) for row in text.split("|")]
 
@@ -83,6 +87,7 @@ _KINDS: Mapping[Callable[[str], Any], str] = {
     int: "a whole number",
     _numbers: "numbers separated by blanks",
     _matrix: "rows of numbers, separated by |",
+    _integers: "whole numbers separated by blanks",
 }
 TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
     "buses": {
@@ -146,6 +151,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[str], Any]]] = {
         "max_pu": _number,
         "step_pu": _number,
         "positions_pu": _numbers,
+        "position_numbers": _integers,
     },
     "generators": {
         "id": _identifier,

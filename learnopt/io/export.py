@@ -236,7 +236,7 @@ def _dss_settings(
         if elements is None:
             bad.append(f"branch {branch!r}: OpenDSS can read no such name: give it a plain one")
             continue
-        note = _one_line(f"tap of branch {branch}: {value:.6g} pu")
+        note = _one_line(f"tap of branch {branch}: {tap.text(value)}")
         for element, part in zip(elements, equipment(str(branch)) if own else elements, strict=True):
             winding, position = windings.get(part, (2, value))
             lines.append(f"edit {element} wdg={winding} tap={position:.12g}  ! {note}")

@@ -47,6 +47,7 @@ from learnopt.io.files import read_bytes
 from learnopt.io.matlab import run_script
 from learnopt.io.stations import turned
 from learnopt.network import Floats, Network
+from learnopt.wording import counted
 
 
 def _numbered(first: int, names: str) -> list[tuple[str, float]]:
@@ -146,7 +147,8 @@ def matpower_case(path: Path) -> tuple[Network, tuple[str, ...]]:
     switches = _switches(fields.get("switch"), case, subject)
     if switches:
         notes.append(
-            f"{len(switches)} switches of mpc.switch are couplers; every branch counts as switchable beside them"
+            f"{counted(len(switches), 'switch of mpc.switch is a coupler', 'switches of mpc.switch are couplers')}; "
+            "every branch counts as switchable beside them"
         )
     case["branches"] += switches
     return network_from_dict(case, subject), tuple(notes)
@@ -298,7 +300,9 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
     if sourceless:
         notes.append(f"buses of type 3 without a generator in service are sources at their VM: {', '.join(sourceless)}")
     if (~at_root).any():
-        notes.append(f"{np.count_nonzero(~at_root)} generators feed in PG and QG as they are")
+        notes.append(
+            f"{counted(int((~at_root).sum()), 'generator feeds', 'generators feed')} in PG and QG as in the file"
+        )
     angle = dict(zip(bus["BUS_I"], bus["VA"], strict=True))
     unclear = [
         f"bus {b:g}: its generators ask for different voltages {sorted(v)}" for b, v in voltage.items() if len(v) > 1
@@ -312,7 +316,8 @@ def _case(bus: _Table, gen: _Table, branch: _Table, base_mva: float, subject: st
     limited = (bus["VMIN"] > 0) & (bus["VMIN"] < bus["VMAX"]) & (bus["VMAX"] < np.inf) & ~roots
     meaningless = np.count_nonzero(~limited & ~roots)
     if meaningless:
-        notes.append(f"{meaningless} buses have no voltage limits: VMIN = 0, VMAX = Inf, or no room between the two")
+        some = counted(int(meaningless), "bus has", "buses have")
+        notes.append(f"{some} no voltage limits: VMIN = 0, VMAX = Inf, or no room between the two")
     branch_kv = np.array([kv[row[f]] if f in row else base_kv for f in branch["F_BUS"]])
     z_base = branch_kv**2 / (base_mva * kilo / 1e3)
     case: dict[str, Any] = {

@@ -24,6 +24,7 @@ from learnopt.network.expansion import (
     Stage,
     SubstationSize,
 )
+from learnopt.wording import suggestion
 
 
 class _Record(BaseModel):
@@ -151,7 +152,8 @@ def load_planning(source: str | Path) -> ExpansionProblem:
     path = folder / f"{source}.json" if str(source) in names else Path(source)
     if not path.is_file():
         known = f"the samples are {', '.join(names)}; a file is JSON as datasets/README.md says"
-        raise DataError(str(source), [f"there is no such planning file and no sample of that name; {known}"])
+        near = suggestion(source, names)
+        raise DataError(str(source), [f"there is no such planning file and no sample of that name{near}; {known}"])
     return planning_from_dict(read_json(path), str(source))
 
 

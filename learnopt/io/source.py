@@ -118,9 +118,12 @@ class Loaded:
         The reductions, one sentence each, that may make the source tool's loss and voltages differ from those of the
         network (imbalance, phases of unequal loading, loads that depend on the voltage). Where there is none, a
         difference means that the network is not that of the file.
+    held
+        What the file says may be controlled and learnopt holds at its present power, by name.
     """
 
     network: Network
     notes: tuple[str, ...] = ()
     source: SourceTool | None = None
     explained: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from learnopt.io.source import Loaded
 from learnopt.io.unread import unread_keys
 from learnopt.network import Network
 from learnopt.network.parallel import keep_parallel
+from learnopt.wording import suggestion
 
 
 def loaded_network(network: Network, notes: tuple[str, ...] = ()) -> Loaded:
@@ -174,7 +175,9 @@ def read_source(source: str | Path, hour: float | None = None) -> Loaded:
             return _read_cim(path)
         raise DataError(name, [f"is a folder without tables of a case; {known}"])
     if not path.exists():
-        raise DataError(name, [f"there is no such file and no named case of that name; {known}"])
+        beside = [] if not path.parent.is_dir() else [str(path.parent / one.name) for one in path.parent.iterdir()]
+        near = suggestion(name, (*case_names(), *(one for one in beside if Path(one).suffix.lower() in READERS)))
+        raise DataError(name, [f"there is no such file and no named case of that name{near}; {known}"])
     if path.suffix.lower() not in READERS:
         raise DataError(name, [f"the file format {path.suffix or 'without ending'!r} is not known; {known}"])
     if hour is not None:

@@ -12,7 +12,7 @@ remain. Such a branch is a fixed one to a loose end, and a switch without impeda
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, MutableMapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from learnopt.errors import UnsupportedError
 from learnopt.io.case_json import device_record
-from learnopt.network.switchgear import BEHIND, Device
+from learnopt.network.switchgear import BEHIND, Device, end_id, end_name
 from learnopt.network.topology import DisjointSets, blocks
 
 Bus = Hashable
@@ -48,8 +48,9 @@ class Link:
         Some switch of it is operated by hand.
     switch_end
         The bus of the end at which its switch acts; None if both ends open and close together.
-    taps
-        Of a transformer with a tap changer: the values of 1 / ratio at its positions, increasing.
+    taps, tap_numbers
+        Of a transformer with a tap changer: the values of 1 / ratio at its positions, increasing, and what the source
+        calls these positions.
     shift_deg
         How far the from end leads the to end without load [degree].
     devices
@@ -70,6 +71,7 @@ class Link:
     manual: bool = False
     switch_end: Bus | None = None
     taps: tuple[float, ...] = ()
+    tap_numbers: tuple[int, ...] = ()
     shift_deg: float = 0.0
     devices: tuple[Device, ...] = ()
 
@@ -81,7 +83,10 @@ class Link:
     @property
     def tap_record(self) -> list[dict[str, Any]]:
         """Its tap changer as the case file has it; none where it has only one position."""
-        return [{"branch": self.id, "positions_pu": list(self.taps)}] if len(self.taps) > 1 else []
+        if len(self.taps) < 2:
+            return []
+        counted = self.tap_numbers if len(self.tap_numbers) == len(self.taps) else ()
+        return [{"branch": self.id, "positions_pu": list(self.taps), "position_numbers": list(counted)}]
 
     @property
     def coupler(self) -> bool:
@@ -142,11 +147,19 @@ class LooseEnd:
         The auxiliary bus that stands for it.
     at, far
         The bus on the other side of the switch, and the bus from which the branch stays energised.
+    branch, branch_name
+        The branch whose end it is.
     """
 
     bus: str
     at: Bus
     far: Bus
+    branch: str = ""
+    branch_name: str = ""
+
+    def name(self, bus_names: Mapping[Any, str]) -> str:
+        """What people call it, by the names of the buses of the source."""
+        return end_name(self.branch, self.branch_name, str(self.at), bus_names.get(self.at, ""))
 
     def place(self, places: MutableMapping[Any, tuple[float, float]]) -> None:
         """Put the auxiliary bus beside its switch in a map of coordinates that has both ends."""
@@ -191,9 +204,9 @@ def energised_from_one_end(
             continue
         at = link.switch_end
         far = link.to_bus if at == link.from_bus else link.from_bus
-        loose = f"{link.id} at {at}"
+        loose = end_id(link.id, str(at))
         kv[loose] = kv[at]
-        ends.append(LooseEnd(loose, at, far))
+        ends.append(LooseEnd(loose, at, far, link.id, link.name))
         carried = link.ampacity if at == link.from_bus else link.ampacity * link.ratio * kv[far] / kv[at]
         here = tuple(device for device in link.devices if device.bus == at)
         there = tuple(device for device in link.devices if device.bus != at)
@@ -348,4 +361,5 @@ def _side_by_side(group: Sequence[Link], subject: str) -> Link:
         switch_end=None,
         devices=(),
         taps=first.taps if all(link.taps == first.taps for link in group) else (),
+        tap_numbers=first.tap_numbers if all(link.tap_numbers == first.tap_numbers for link in group) else (),
     )

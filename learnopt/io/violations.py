@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from learnopt.errors import DataError
 from learnopt.network import Id
+from learnopt.wording import suggestion
 
 LARGEST = 1e12
 """Largest number in the unit of its key: what is beyond is a slip, and overflows."""
@@ -82,7 +83,8 @@ class Violations:
 
     def known(self, value: Any, among: Collection[str], what: str, fault: str) -> None:
         """An id that is one of those known; ``what`` and ``fault`` stand before and behind it in the sentence."""
-        self.require(str(value) in among, f"{what} {value!r} {fault}")
+        if str(value) not in among:
+            self.found.append(f"{what} {value!r} {fault}{suggestion(value, among)}")
 
     def stop(self) -> None:
         """End reading where something is wrong.

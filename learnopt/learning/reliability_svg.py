@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log10
 
 _WIDTH, _HEIGHT, _EDGE = 330, 320, 52
-_BLUE, _RED, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
+_BLUE, _RED, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _LEAST, _MOST = 1e-4, 0.2
 """Ends of the axes of risks."""
 

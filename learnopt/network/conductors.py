@@ -15,6 +15,7 @@ from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.configuration import Configuration
 from learnopt.network.model import Network
 from learnopt.network.problem import ReconfigurationProblem
+from learnopt.wording import counted
 
 
 class Mode(StrEnum):
@@ -151,9 +152,8 @@ class ConductorProblem:
     budget: float | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"ConductorProblem({self.network.name!r}: {len(self.catalogue)} conductors, {int(self.routed.sum())} lines)"
-        )
+        size = f"{counted(len(self.catalogue), 'conductor')}, {counted(int(self.routed.sum()), 'line')}"
+        return f"ConductorProblem({self.network.name!r}: {size})"
 
     def replace(self, **changes: object) -> ConductorProblem:
         """A variant of this problem."""

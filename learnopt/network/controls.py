@@ -10,6 +10,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network.aliases import Floats, Id
+from learnopt.wording import counted
 
 KINDS = ("taps", "capacitors", "generators")
 """What ``--controls`` may name."""
@@ -56,6 +57,8 @@ class Tap:
         Distance of its positions from ``low`` on [pu]; None = any value between.
     values
         Its positions where they are not equidistant, increasing, from ``low`` to ``high`` [pu]; ``step`` is None then.
+    numbers
+        What the file calls each of ``values``, the position that is set in the field; empty where it has no such count.
     """
 
     branch: int
@@ -63,6 +66,16 @@ class Tap:
     high: float
     step: float | None = None
     values: tuple[float, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+    def number(self, value: float) -> int | None:
+        """What the file calls the position of a value, None where it does not count them."""
+        return self.numbers[int(np.abs(np.array(self.values) - value).argmin())] if self.numbers else None
+
+    def text(self, value: float) -> str:
+        """A value for people: the position, its ratio second."""
+        number = self.number(value)
+        return f"{value:.4f} pu" if number is None else f"position {number} ({value:.4f} pu)"
 
     @property
     def positions(self) -> Floats | None:
@@ -227,6 +240,12 @@ class Controls:
 
     def __bool__(self) -> bool:
         return bool(self.taps or self.capacitors or self.generators)
+
+    @property
+    def text(self) -> str:
+        """How many there are of each kind, in words."""
+        there = [(one, getattr(self, one)) for one in KINDS]
+        return ", ".join(counted(len(some), kind[:-1]) for kind, some in there if some) or "none"
 
     def only(self, names: str) -> Controls:
         """The controls of a comma-separated list of :data:`KINDS`, ``all`` or ``none``.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.network.aliases import Floats, Id, Ints
+from learnopt.wording import counted
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,11 @@ class ExpansionProblem:
     source: str = ""
 
     def __repr__(self) -> str:
-        size = f"{len(self.sites)} sites, {len(self.demand_ids)} demands, {len(self.routes)} routes"
-        return f"ExpansionProblem({self.name!r}: {size}, {len(self.stages)} stages)"
+        size = ", ".join(
+            counted(len(some), kind)
+            for some, kind in ((self.sites, "site"), (self.demand_ids, "demand"), (self.routes, "route"))
+        )
+        return f"ExpansionProblem({self.name!r}: {size}, {counted(len(self.stages), 'stage')})"
 
     @property
     def n_site(self) -> int:

@@ -16,6 +16,7 @@ from learnopt.network.controls import Controls, Settings
 from learnopt.network.model import Limits, Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.situations import Scenario, Situations
+from learnopt.wording import counted
 
 SAME = 1e-9
 """Settings of a device closer than this are one [pu]."""
@@ -85,7 +86,9 @@ class HorizonProblem:
         if not self.scenarios:
             problems.append("no step: give at least one")
         if hours.shape != (len(self.scenarios),):
-            problems.append(f"{hours.size} durations for {len(self.scenarios)} steps: give one for each")
+            problems.append(
+                f"{counted(hours.size, 'duration')} for {counted(len(self.scenarios), 'step')}: give one for each"
+            )
         elif not (np.isfinite(hours).all() and (hours > 0).all()):
             problems.append(f"hours = {hours.tolist()} must be finite and > 0 [h]")
         if not (math.isfinite(self.switching_cost) and self.switching_cost >= 0):
@@ -114,7 +117,7 @@ class HorizonProblem:
 
     def __repr__(self) -> str:
         hours = float(self.hours.sum())
-        return f"HorizonProblem({self.network.name!r}: {self.n_steps} steps, {hours:g} h)"
+        return f"HorizonProblem({self.network.name!r}: {counted(self.n_steps, 'step')}, {hours:g} h)"
 
     @property
     def n_steps(self) -> int:

@@ -21,6 +21,7 @@ from learnopt.network.aliases import Ints
 from learnopt.network.model import Network
 from learnopt.network.parallel import Circuit, side_by_side
 from learnopt.network.problem import ReconfigurationProblem
+from learnopt.wording import counted
 
 
 def without_fixed_loops(problem: ReconfigurationProblem) -> ReconfigurationProblem | None:
@@ -101,7 +102,7 @@ def _alike(net: Network, group: list[Circuit], real: Ints) -> bool:
 def told_fixed_loops(problem: ReconfigurationProblem) -> str:
     """How many loops of branches that stay closed there are, with an example."""
     chords = np.flatnonzero(problem.chords)
-    loops = "1 fixed loop" if len(chords) == 1 else f"{len(chords)} fixed loops"
+    loops = counted(len(chords), "fixed loop")
     return f"{loops} of branches that stay closed (branch {problem.network.branch_ids[chords[0]]!r} closes one)"
 
 

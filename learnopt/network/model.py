@@ -20,9 +20,10 @@ from learnopt.network.limits import HeldLimit
 from learnopt.network.lookup import named_index
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phase_data import PhaseData
-from learnopt.network.switchgear import Device, Switchgear
+from learnopt.network.switchgear import Device, Switchgear, auxiliary_buses
 from learnopt.network.union_find import loop_closers
 from learnopt.network.units import Base
+from learnopt.wording import counted
 
 _ABSENT, _NO_FLAGS = np.zeros(0), np.zeros(0, dtype=bool)
 """Stands for "not given" until the record fills in its default."""
@@ -165,26 +166,25 @@ class Network:
 
     def __repr__(self) -> str:
         return (
-            f"Network({self.name!r}: {self.n_bus} buses, {self.n_branch} branches, "
-            f"{len(self.substations)} substations, {self.n_loops} loops, {self.base.v_base:g} kV)"
+            f"Network({self.name!r}: {self.size_text}, {counted(len(self.substations), 'substation')}, "
+            f"{counted(self.n_loops, 'loop')}, {self.base.v_base:g} kV)"
         )
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         kw = self.base.kw
-        controls = (len(self.controls.taps), len(self.controls.capacitors), len(self.controls.generators))
         return fact_table(
             self.title or self.name,
             [
                 ("name", self.name),
-                ("buses", self.n_bus),
-                ("branches", f"{self.n_branch}, {int(self.switchable.sum())} of them switchable"),
+                ("buses", self.n_own_bus),
+                ("branches", f"{self.n_own_branch}, {int(self.switchable.sum())} of them switchable"),
                 ("loops", self.n_loops),
                 ("normally open", listed(self.open_ids(self.normal_configuration))),
                 ("substations", listed(self.bus_ids[k] for k in self.substations)),
                 ("nominal voltage", " / ".join(f"{v:g}" for v in np.unique(self.kv)[::-1]) + " kV"),
                 ("net load", f"{self.p_load.sum() * kw:,.6g} kW, {self.q_load.sum() * kw:,.6g} kvar"),
-                ("controls", "{} taps, {} capacitors, {} generators".format(*controls) if self.controls else "none"),
+                ("controls", self.controls.text),
             ],
         )
 
@@ -197,6 +197,11 @@ class Network:
     def n_branch(self) -> int:
         """Number of branches, open ones included."""
         return len(self.branch_ids)
+
+    @property
+    def size_text(self) -> str:
+        """Buses and branches of the file in words."""
+        return f"{counted(self.n_own_bus, 'bus')}, {counted(self.n_own_branch, 'branch')}"
 
     @property
     def n_loops(self) -> int:
@@ -258,6 +263,31 @@ class Network:
         return self.base.i_base * self.base.v_base / self.branch_kv
 
     @cached_property
+    def auxiliary(self) -> Bools:
+        """bool, shape (n_bus,): buses that no file has, as the end of a cable behind its switch. They bear no limit."""
+        mask = auxiliary_buses(self.bus_ids, self.branch_ids, np.column_stack([self.from_bus, self.to_bus]))
+        mask.flags.writeable = False
+        return mask
+
+    @cached_property
+    def own_branch(self) -> Bools:
+        """bool, shape (n_branch,): one for each branch of the file; of a cable and its switch the cable."""
+        mask = np.ones(self.n_branch, dtype=bool)
+        mask[list(self.switchgear.behind)] = False
+        mask.flags.writeable = False
+        return mask
+
+    @property
+    def n_own_bus(self) -> int:
+        """Number of buses that the file has."""
+        return int(np.count_nonzero(~self.auxiliary))
+
+    @property
+    def n_own_branch(self) -> int:
+        """Number of branches that the file has."""
+        return int(np.count_nonzero(self.own_branch))
+
+    @cached_property
     def bus_index(self) -> Mapping[str, int]:
         """Index of a bus by ``str(id)`` (ids are unique as strings, so that they can be JSON keys)."""
         return {str(bus): k for k, bus in enumerate(self.bus_ids)}
@@ -294,9 +324,16 @@ class Network:
         devices = tuple(replace(d, closed=closed.get(d.id, d.closed)) for d in self.devices)
         return replace(self, normally_open=~configuration.closed, devices=devices)
 
+    @property
+    def words(self) -> list[object]:
+        """Names and ids of all buses, branches and devices of the file: what a text may mean."""
+        buses = [w for k in np.flatnonzero(~self.auxiliary).tolist() for w in (self.bus_names[k], self.bus_ids[k])]
+        return [*buses, *self.branch_names, *self.branch_ids, *(w for d in self.devices for w in (d.name, d.id))]
+
     def find_bus(self, text: Id) -> tuple[int | None, str]:
-        """Index of the bus of this id or unique name; else None and why."""
-        return named_index(("bus", self.name), text, self.bus_index, self.bus_ids, self.bus_names)
+        """Index of the bus of this id or unique name; else None, why, and what is near."""
+        names = ["" if hidden else name for hidden, name in zip(self.auxiliary, self.bus_names, strict=True)]
+        return named_index(("bus", self.name), text, self.bus_index, self.bus_ids, names)
 
     def find_branch(self, text: Id) -> tuple[int | None, str]:
         """Index of the branch of this id or unique name, or of the device of this one; else None and why.
@@ -305,7 +342,8 @@ class Network:
         """
         fixed = set(self.switchgear.behind.values())
         names = ["" if e in fixed else name for e, name in enumerate(self.branch_names)]
-        found = named_index(("branch", self.name), text, self.branch_index, self.branch_ids, names)
+        devices = [word for d in self.switchgear.devices for word in (d.name, d.id)]
+        found = named_index(("branch", self.name), text, self.branch_index, self.branch_ids, names, devices)
         if found[0] is not None or "is the name of" in found[1]:
             return found
         device, why = self.find_device(text)

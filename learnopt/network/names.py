@@ -10,9 +10,10 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from learnopt.network.aliases import Id
+from learnopt.network.aliases import Floats, Id
 from learnopt.network.configuration import Configuration
 from learnopt.network.model import Network
+from learnopt.network.switchgear import BEHIND
 
 
 def label(identity: Id, name: str) -> str:
@@ -26,13 +27,19 @@ def labels(identities: Sequence[Id], names: Sequence[str]) -> str:
 
 
 def bus_label(network: Network, k: SupportsIndex) -> str:
-    """A bus for people."""
-    return label(network.bus_ids[k], network.bus_names[k])
+    """A bus for people; one that no file has is called by its name alone."""
+    name = network.bus_names[k]
+    return name if name and network.auxiliary[k] else label(network.bus_ids[k], name)
 
 
 def branch_label(network: Network, e: SupportsIndex) -> str:
-    """A branch for people."""
-    return label(network.branch_ids[e], network.branch_names[e])
+    """A branch for people; a cable behind its switch is called as the whole."""
+    return label(whole_id(network.branch_ids[e]), network.branch_names[e])
+
+
+def whole_id(branch: Id) -> Id:
+    """Id of the equipment of the file that a branch is, or is a part of."""
+    return branch.removesuffix(BEHIND) if isinstance(branch, str) else branch
 
 
 def quoted(identity: Id, name: str) -> str:
@@ -42,17 +49,31 @@ def quoted(identity: Id, name: str) -> str:
 
 def bus_quoted(network: Network, k: SupportsIndex) -> str:
     """A bus in a sentence."""
-    return quoted(network.bus_ids[k], network.bus_names[k])
+    name = network.bus_names[k]
+    return repr(name) if name and network.auxiliary[k] else quoted(network.bus_ids[k], name)
 
 
 def branch_quoted(network: Network, e: SupportsIndex) -> str:
     """A branch in a sentence."""
-    return quoted(network.branch_ids[e], network.branch_names[e])
+    return quoted(whole_id(network.branch_ids[e]), network.branch_names[e])
+
+
+def own_ends(network: Network, e: int) -> tuple[int, int]:
+    """The buses of the file that a branch joins: of a cable and its switch those of the whole."""
+    behind = network.switchgear.behind
+    parts = [part for pair in behind.items() if e in pair for part in pair if part != e]
+    ends = [int(network.from_bus[e]), int(network.to_bus[e])]
+    for part in parts:
+        other = {int(network.from_bus[part]), int(network.to_bus[part])}
+        shared = other & set(ends)
+        ends = [next(iter(other - shared), k) if k in shared else k for k in ends]
+    return ends[0], ends[1]
 
 
 def ends_label(network: Network, e: int) -> str:
     """The buses of a branch for people."""
-    return f"{bus_label(network, int(network.from_bus[e]))} – {bus_label(network, int(network.to_bus[e]))}"
+    start, end = own_ends(network, e)
+    return f"{bus_label(network, start)} – {bus_label(network, end)}"
 
 
 def short(identity: Id, name: str, most: int = 18) -> str:
@@ -68,7 +89,13 @@ def bus_short(network: Network, k: SupportsIndex) -> str:
 
 def branch_short(network: Network, e: SupportsIndex) -> str:
     """A branch in a drawing."""
-    return short(network.branch_ids[e], network.branch_names[e])
+    return short(whole_id(network.branch_ids[e]), network.branch_names[e])
+
+
+def lowest_bus(network: Network, vm: Floats) -> int:
+    """The bus of the lowest voltage to be named: one of the file wherever one has it."""
+    own = np.flatnonzero(~network.auxiliary)
+    return int(own[np.argmin(vm[own])])
 
 
 def open_names(network: Network, configuration: Configuration) -> list[str]:

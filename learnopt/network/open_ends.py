@@ -15,6 +15,7 @@ from learnopt.network.configuration import Configuration
 from learnopt.network.model import Network
 from learnopt.network.problem import ReconfigurationProblem
 from learnopt.network.situations import Scenario
+from learnopt.network.switchgear import end_id, end_name
 
 
 def open_ends(problem: ReconfigurationProblem, configuration: Configuration) -> dict[int, int]:
@@ -57,8 +58,11 @@ def as_operated(
         )
         more |= {"vm_max": np.full(len(behind), np.inf), "kv": net.kv[behind]}
         changed: dict[str, Any] = {key: np.concatenate([getattr(net, key), values]) for key, values in more.items()}
-        ids = tuple(f"{net.branch_ids[e]} at {net.bus_ids[bus]}" for e, bus in parted.items())
-        names = tuple(net.bus_names[bus] for bus in behind)
+        ids = tuple(end_id(net.branch_ids[e], net.bus_ids[bus]) for e, bus in parted.items())
+        names = tuple(
+            end_name(net.branch_ids[e], net.branch_names[e], net.bus_ids[bus], net.bus_names[bus])
+            for e, bus in parted.items()
+        )
         return replace(
             net,
             bus_ids=net.bus_ids + ids,

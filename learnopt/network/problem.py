@@ -21,6 +21,7 @@ from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops
 from learnopt.network.situations import Scenario, Situations
 from learnopt.network.topology import Blocks, DisjointSets, merged_nodes, network_blocks, radiality_faults
+from learnopt.wording import counted
 
 _ROUNDING_ANGLE = 1e-7
 """Angle between the ends of a fixed loop that is rounding [rad]: no power flow of a radial state looks at angles."""
@@ -384,6 +385,7 @@ class ReconfigurationProblem:
         if for_all is None and self.limits.voltage:
             limit[:] = of_network
         limit[net.substations] = none
+        limit[net.auxiliary] = none
         return limit
 
     @cached_property
@@ -478,7 +480,9 @@ class ReconfigurationProblem:
         unfed = np.flatnonzero(~self.blocks.fed[node])
         if len(unfed):
             names = ", ".join(bus_quoted(net, k) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
-            faults.append(f"{len(unfed)} buses cannot be fed with the open and out-of-service branches: bus {names}")
+            faults.append(
+                f"{counted(len(unfed), 'bus')} cannot be fed with the open and out-of-service branches: bus {names}"
+            )
         sets = DisjointSets(int(node.max()) + 1)
         for e in (*np.flatnonzero(self.held), *np.flatnonzero(self.must_close & ~net.fixed)):
             if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])) and not net.fixed[e]:

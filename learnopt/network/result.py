@@ -12,6 +12,7 @@ from learnopt.network.aliases import Floats, Id
 from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Settings
 from learnopt.network.notebook import fact_table
+from learnopt.wording import counted
 
 
 class Status(StrEnum):
@@ -99,7 +100,7 @@ class Evaluation:
         return self.scenarios or (self,)
 
     def __repr__(self) -> str:
-        broken = f"{len(self.violations)} violations"
+        broken = counted(len(self.violations), "violation")
         if not self.converged:
             return f"Evaluation(no power flow{', unsettled' if self.unsettled else ''}, {broken})"
         figures = f"{self.loss_kw:.6g} kW lost, lowest voltage {self.min_voltage_pu:.4f} pu"

@@ -17,6 +17,7 @@ from learnopt.errors import DataError
 from learnopt.network.aliases import Bools, Floats, Id
 from learnopt.network.configuration import freeze
 from learnopt.network.model import Network
+from learnopt.wording import counted
 
 OBJECTIVES = ("expected", "worst")
 """What the loss of several situations is: their weighted mean, or the largest."""
@@ -112,7 +113,9 @@ class Situations:
         if not self.scenarios:
             problems.append("no scenario: give at least one")
         if weights.shape != (len(self.scenarios),):
-            problems.append(f"{weights.size} weights for {len(self.scenarios)} scenarios: give one weight for each")
+            problems.append(
+                f"{counted(weights.size, 'weight')} for {counted(len(self.scenarios), 'scenario')}: one each"
+            )
         elif not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
             problems.append(f"weights = {weights.tolist()} must be finite and >= 0, with a positive sum")
         for scenario in self.scenarios[1:]:
@@ -125,7 +128,9 @@ class Situations:
         if self.objective not in OBJECTIVES:
             problems.append(f"objective = {self.objective!r} must be one of {', '.join(OBJECTIVES)}")
         if self.networks and len(self.networks) != len(self.scenarios):
-            problems.append(f"{len(self.networks)} networks for {len(self.scenarios)} scenarios: give one for each")
+            problems.append(
+                f"{counted(len(self.networks), 'network')} for {counted(len(self.scenarios), 'scenario')}: one each"
+            )
         if problems:
             raise DataError("scenario set", problems)
         object.__setattr__(self, "scenarios", tuple(self.scenarios))

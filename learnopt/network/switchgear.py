@@ -11,7 +11,7 @@ A branch whose file names no device, and a coupler, is itself the device, which 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,46 @@ from learnopt.network.configuration import Configuration
 
 BEHIND = " behind its switch"
 """Ending of the id of what stays energised of a branch whose switch carries the id."""
+_AT = " at "
+
+
+def end_id(branch: Id, bus: Id) -> str:
+    """Id of the auxiliary bus that stands for the end of a branch beside a bus: ``line 5 at 7``."""
+    return f"{branch}{_AT}{bus}"
+
+
+def end_name(branch: Id, branch_name: str, bus: Id, bus_name: str) -> str:
+    """What people call it: ``Kabel Nord, end at Kirchplatz``, by ids where there are no names."""
+    return f"{branch_name or branch}, end at {bus_name or bus}"
+
+
+def auxiliary_buses(bus_ids: Sequence[Id], branch_ids: Sequence[Id], ends: Ints) -> Bools:
+    """Buses that no file has: the end of a branch behind its switch, and the star point of a transformer.
+
+    They are known by their ids, which begin with that of a branch that leads to them, or are that of its windings.
+
+    Parameters
+    ----------
+    ends
+        Bus indices, shape (n_branch, 2).
+
+    Returns
+    -------
+    bool, shape (n_bus,)
+    """
+    mask = np.zeros(len(bus_ids), dtype=bool)
+    maybe = [k for k, bus in enumerate(bus_ids) if isinstance(bus, str) and (_AT in bus or bus.startswith(_STARS))]
+    for e in np.flatnonzero(np.isin(ends, maybe).any(axis=1)).tolist() if maybe else ():
+        equipment = str(branch_ids[e]).removesuffix(BEHIND)
+        for k in ends[e].tolist():
+            bus = str(bus_ids[k])
+            star = bus.startswith(_STARS) and equipment.startswith(f"{bus} ")
+            mask[k] |= star or bus.startswith(equipment + _AT)
+    return mask
+
+
+_STARS = ("trafo3w ", "transformer.")
+"""How ids of star points begin: those of a pandapower net, and of OpenDSS."""
 
 
 @dataclass(frozen=True)

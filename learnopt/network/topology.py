@@ -16,6 +16,7 @@ import numpy as np
 from learnopt.network.aliases import Bools, Ints
 from learnopt.network.model import Network
 from learnopt.network.names import branch_quoted, bus_quoted
+from learnopt.wording import counted
 
 
 def merged_nodes(network: Network) -> Ints:
@@ -197,7 +198,7 @@ def radiality_faults(network: Network, closed: Bools) -> list[str]:
         faults.append(f"{len(looped)} closed branches too many: loops close at branch {names}")
     if unfed:
         names = ", ".join(bus_quoted(network, k) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
-        faults.append(f"{len(unfed)} buses have no path to a substation: bus {names}")
+        faults.append(f"{counted(len(unfed), 'bus has', 'buses have')} no path to a substation: bus {names}")
     return faults
 
 

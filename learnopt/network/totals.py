@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from learnopt.network.aliases import Floats
 from learnopt.network.model import Network
 from learnopt.network.situations import Scenario
 
@@ -34,6 +35,12 @@ class Totals:
     def to_dict(self) -> dict[str, float]:
         """As JSON."""
         return asdict(self)
+
+
+def consumption(network: Network, scenario: Scenario) -> Floats:
+    """What each bus draws, its generation apart [pu], impedances at nominal voltage, shape (n_bus,)."""
+    drawn: Floats = np.maximum(scenario.p_load, 0.0) + network.g_shunt
+    return drawn
 
 
 def totals(network: Network, scenario: Scenario | None = None) -> Totals:

@@ -153,7 +153,11 @@ def _limit_violations(
             found.append(f"bus {bus_quoted(net, k)}: voltage {vm[k]:.5f} pu is above {problem.vm_max[k]} pu")
     # Against the limit in force: a loading is told against the rating of the equipment.
     rating = problem.i_max * net.i_base
-    for e in np.flatnonzero(current_a > rating * slack):
+    over = current_a > rating * slack
+    # The cable says it for its switch.
+    for switch, fixed in net.switchgear.behind.items() if over.any() else ():
+        over[switch] &= ~over[fixed]
+    for e in np.flatnonzero(over):
         found.append(f"branch {branch_quoted(net, e)}: current {current_a[e]:.1f} A exceeds {rating[e]:.1f} A")
     low, high = problem.s_min * net.base.kw, problem.s_max * net.base.kw
     for s, k in enumerate(net.substations):

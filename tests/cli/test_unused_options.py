@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from invocation import invoke
 
-from learnopt.cli.unused import of_engine, of_strict_limits
+import learnopt
+from learnopt.api.unused import of_solve, of_strict_limits
 
 CapSys = pytest.CaptureFixture[str]
 
@@ -68,6 +69,42 @@ def test_other_commands_tell_too(capsys: CapSys, tmp_path: Path) -> None:
 
 def test_rules_know_what_is_used() -> None:
     """Nothing is told of a learned engine with a checkpoint, nor of limits given by hand."""
-    assert not any(unused for unused, *_ in of_engine("learned", None, 1e-3, 5, 2, "folder"))
-    assert not any(unused for unused, *_ in of_engine("auto", "model", 1e-3, 5, 2, None))
-    assert not of_strict_limits(strict=True, no_limits=True, vmin=0.9, vmax=None)[0]
+    rest = {
+        "gap": 1e-3, "node_limit": 5, "threads": 2, "risk": "cvar", "risk_level": 0.5, "strict_limits": True,
+        "limits": "file", "vmin": None, "vmax": None,
+    }  # fmt: skip
+    assert of_solve(engine="learned", certify=None, checkpoint="folder", **rest) == ()
+    assert of_solve(engine="auto", certify="model", checkpoint=None, **rest) == ()
+    assert not of_strict_limits(strict=True, limits="none", vmin=0.9, vmax=None)[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"risk_level": 0.9}, "risk_level has no effect: it belongs to risk."),
+        ({"checkpoint": "nowhere"}, 'checkpoint has no effect: it belongs to engine="learned".'),
+        ({"engine": "exchange", "gap": 0.1}, 'gap has no effect: engine="exchange" proves nothing.'),
+        (
+            {"limits": "none", "strict_limits": True},
+            'strict_limits has no effect: limits="none" leaves no limit to enforce.',
+        ),
+        ({"balanced": True}, "balanced has no effect: the file is balanced."),
+        ({}, ""),
+    ],
+)
+def test_answers_in_python_tell_the_same(capsys: CapSys, options: dict[str, object], told: str) -> None:
+    """The same rules, options written as in Python; a notebook shows them, and so does ``table``."""
+    solution = learnopt.solve("case16", **options)  # type: ignore[arg-type]
+    assert solution.without_effect == ([told] if told else [])
+    assert ("has no effect" in solution._repr_html_()) == bool(told)
+    solution.table()
+    assert (told in " ".join(capsys.readouterr().out.split())) or not told
+    assert solution.loss_kw == pytest.approx(466.127, abs=1e-2)
+
+
+def test_a_horizon_in_python_tells_them_too() -> None:
+    """What belongs to controls without any, a checkpoint of another engine; a day of a made-up year is planned."""
+    day = learnopt.horizon("case16", "synthetic:2", steps=2, tap_hours=1, checkpoint="x", engine="tree")
+    assert [one.option for one in day.unused] == ["checkpoint", "tap_hours"]
+    check = learnopt.check("case16", limits="none", strict_limits=True)
+    assert check.without_effect == ['strict_limits has no effect: limits="none" leaves no limit to enforce.']

@@ -240,7 +240,7 @@ def test_switches_by_terminal_control_and_name(tmp_path: Path):
     spare = network.branch_ids.index("line.spare")
     assert network.bus_ids[network.to_bus[spare]] == "d"
     assert "d_open" not in network.bus_ids
-    assert any("1 lines are disabled" in note for note in notes)
+    assert any("1 line is disabled" in note for note in notes)
     # A balanced network would feed all of d through one phase.
     assert "line.one_phase" not in network.branch_ids
     assert any("line.one_phase" in note for note in notes)

@@ -244,10 +244,10 @@ def test_couplers_that_are_decisions_stay():
 def test_notes_say_what_has_no_effect():
     """What is left out or assumed is said: taps without a changer, elements out of service, buses without a source."""
     assert "tap position has no effect" in " ".join(read(NETS["tap without changer"]).notes)
-    assert "1 lines are not in service" in " ".join(read(NETS["out of service"]).notes)
+    assert "1 line is not in service" in " ".join(read(NETS["out of service"]).notes)
     assert "half power" in " ".join(read(NETS["constant current"]).notes)
     lonely = read(pn.net(FEEDER | {9: 20.0}, **RING))
-    assert "1 buses have no path to a source" in " ".join(lonely.notes)
+    assert "1 bus has no path to a source" in " ".join(lonely.notes)
     assert 9 not in lonely.network.bus_ids
     assert "no switch" in " ".join(read(ring(switch=[])).notes)
 

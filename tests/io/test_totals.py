@@ -71,7 +71,7 @@ def test_scale_moves_loads_only(sunny: Network, tmp_path: Path) -> None:
     found = profiles_of_table(table, sunny)
     kw = sunny.base.kw
     assert (found.p[1, 1:] * kw).tolist() == pytest.approx([50.0 - 40.0, 30.0])
-    assert any("generation of 1 buses stays" in note for note in found.notes)
+    assert any("generation of 1 bus stays" in note for note in found.notes)
     assert totals(sunny, found.scenario(1)).generation_kw == pytest.approx(40.0)
     table.write_text("time,scale,1.gen_kw\n2024-06-01 00:00,1,40\n2024-06-01 01:00,0.5,10\n", encoding="utf-8")
     found = profiles_of_table(table, sunny)

@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 from conftest import make_network
 
+from learnopt.learning.reliability_svg import _BLUE, _GREEN, _GREY, _RED
 from learnopt.network import Network
-from learnopt.report.drawing.colours import CLOSE, FEEDERS, OPEN, feeder_colours
+from learnopt.report.conductors.figure import _LINES
+from learnopt.report.drawing.colours import CLOSE, FEEDERS, LINE, OPEN, VIOLATED, feeder_colours
+from learnopt.report.drawing.profile import AFTER, BEFORE
+from learnopt.report.savings.page import _COLOURS
+from learnopt.report.substations.figure import _TYPES
 
 # What people with a form of colour blindness see of linear RGB (Machado, Oliveira & Fernandes 2009, severity 1).
 PROTAN = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
 DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
-SIGHT = {"full": np.eye(3), "protan": np.array(PROTAN), "deutan": np.array(DEUTAN)}
+TRITAN = [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+SIGHT = {"full": np.eye(3), "protan": np.array(PROTAN), "deutan": np.array(DEUTAN), "tritan": np.array(TRITAN)}
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 WHITE = np.array([0.9505, 1.0, 1.089])
 
@@ -28,10 +34,22 @@ def lab(colour: str, sight: np.ndarray) -> np.ndarray:
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
+# Colours that mean something beside each other, by the picture they are in.
+PALETTES = {
+    "diagram": (*FEEDERS, CLOSE, OPEN, VIOLATED, LINE),
+    "bars": (BEFORE, AFTER, VIOLATED),
+    "savings": tuple(_COLOURS.values()),
+    "conductors": _LINES,
+    "substations": _TYPES,
+    "reliability": (_BLUE, _RED, _GREEN, _GREY),
+}
+
+
 @pytest.mark.parametrize("sight", SIGHT)
-def test_feeders_are_told_apart_by_everybody(sight: str) -> None:
-    """Any two colours of feeders, and of switching, are far more apart than what one can just see (2.3)."""
-    seen = {colour: lab(colour, SIGHT[sight]) for colour in (*FEEDERS, CLOSE, OPEN)}
+@pytest.mark.parametrize("picture", PALETTES)
+def test_colours_with_a_meaning_are_told_apart_by_everybody(picture: str, sight: str) -> None:
+    """Any two are far more apart than what one can just see (2.3), under red, green and blue blindness too."""
+    seen = {colour: lab(colour, SIGHT[sight]) for colour in PALETTES[picture]}
     for one, other in combinations(seen, 2):
         assert np.linalg.norm(seen[one] - seen[other]) > 12, (one, other)
 

@@ -16,6 +16,7 @@ import numpy as np
 from learnopt.errors import UnsupportedError
 from learnopt.io.opendss.engine import terminals
 from learnopt.io.stations import Link
+from learnopt.wording import counted
 
 _UNEVEN = 1e-9
 """Difference of ratios from which they are not the same."""
@@ -82,16 +83,21 @@ def banks(
         names += [one.id] if len(pieces) > 1 else []
     if names:
         notes.append(
-            f"{len(names)} banks of single-phase transformers are one branch each, at the mean of their ratios: "
+            f"{counted(len(names), 'bank of single units is', 'banks of single units are')} "
+            f"one branch each, at the mean of their ratios: "
             + ", ".join(names[:5])
             + (" ..." if len(names) > 5 else "")
         )
     if uneven:
         explained.append(
-            f"{len(uneven)} banks have phases on different taps and stand at their mean: {', '.join(uneven[:5])}"
+            f"{counted(len(uneven), 'bank has', 'banks have')} "
+            f"phases on different taps, taken at their mean: {', '.join(uneven[:5])}"
         )
     if deltas:
-        explained.append(f"{deltas} banks are open deltas, each unit carrying 1/sqrt(3) of the power")
+        explained.append(
+            f"{counted(deltas, 'bank is an open delta', 'banks are open deltas')}, "
+            "each unit carrying 1/sqrt(3) of the power"
+        )
     return result
 
 
@@ -139,4 +145,5 @@ def bank(pieces: Sequence[Piece]) -> Link:
         ratio=float(np.average(ratios, weights=count)),
         ampacity=ampacity,
         taps=first.taps if all(link.taps for link in links) else (),
+        tap_numbers=first.tap_numbers if all(link.taps for link in links) else (),
     )

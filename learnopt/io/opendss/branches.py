@@ -25,6 +25,7 @@ from learnopt.io.opendss.banks import Piece, bank, phases_of
 from learnopt.io.opendss.engine import admittance, balanced, each, opposed, terminals
 from learnopt.io.opendss.transformers import per_unit
 from learnopt.io.stations import Link
+from learnopt.wording import agreeing, counted
 
 UNSTATED_AMPERES = 400.0
 """OpenDSS's rating of lines that state none [A]."""
@@ -77,7 +78,7 @@ def switch_states(dss: Any, notes: list[str]) -> dict[str, SwitchState]:
                 dss.Text.Command(f"Close Line.{name} 1")
                 dss.Text.Command(f"Close Line.{name} 2")
     if left_out:
-        notes.append(f"{left_out} lines are disabled, without being switches, and left out")
+        notes.append(f"{counted(left_out, 'line is', 'lines are')} disabled, without being switches, and left out")
     dss.Solution.BuildYMatrix(0, 0)
     return states
 
@@ -123,13 +124,15 @@ def lines(
         if link is not None:
             pieces.append(Piece(link, phases_of(dss)))
     if unstated:
-        notes.append(f"{unstated} lines have OpenDSS's default rating of 400 A, which is taken for none")
+        some = counted(unstated, "line has", "lines have")
+        notes.append(f"{some} OpenDSS's default rating of 400 A, which is taken for none")
     if ties:
         notes.append(f"switches that end on a bus NAME_OPEN are open ties to bus NAME: {', '.join(ties)}")
     few = sum(len(piece.phases) < 3 for piece in pieces)
     if few:
         notes.append(
-            f"{few} of {len(pieces)} lines have one or two phases: each is a branch of three phases with the same loss "
+            f"{few} of {counted(len(pieces), 'line')} {agreeing(few, 'has', 'have')} "
+            f"one or two phases: each is a branch of three phases with the same loss "
             "and drop for the same power (z = 3 w'Zw / n^2)"
         )
     jumpers: dict[frozenset[Any], list[Piece]] = {}

@@ -11,6 +11,7 @@ import numpy as np
 from learnopt.errors import UnsupportedError
 from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.engine import admittance, balanced, disconnected, each, terminals
+from learnopt.wording import agreeing, counted
 
 _SHARES: Mapping[int, tuple[float, float]] = {
     1: (0.0, 0.0),
@@ -82,7 +83,10 @@ def injections(
             power = complex(v @ np.conj(admittance(dss) @ v)) / 1e3
             found.append(Injection(f"{kind}.{name}", bus, shunt_kw=max(power.real, 0.0), shunt_kvar=power.imag))
     if off:
-        notes.append(f"{len(off)} loads, generators and shunts are disconnected (Open) and left out: {_some(off)}")
+        notes.append(
+            f"{counted(len(off), 'element is', 'loads, generators and shunts are')} "
+            f"disconnected (Open) and left out: {_some(off)}"
+        )
     return found
 
 
@@ -169,20 +173,27 @@ def _loads(dss: Any, kv: Mapping[str, float], notes: list[str], explained: list[
         )
     if impedance:
         notes.append(
-            f"{impedance} of {len(result)} loads depend on the voltage: their constant-impedance share is a shunt at "
+            f"{impedance} of {counted(len(result), 'load')} {agreeing(impedance, 'depends', 'depend')} "
+            "on the voltage: their constant-impedance share is a shunt at "
             "their bus and does not follow load shapes"
         )
     if current:
-        explained.append(f"the current-like share of {current} loads counts as half power, half impedance")
+        explained.append(f"the current-like share of {counted(current, 'load')} counts as half power, half impedance")
     if outside:
         explained.append(
-            f"{len(outside)} loads are outside of Vminpu and Vmaxpu in OpenDSS's solution, where it makes them "
+            f"{counted(len(outside), 'load is', 'loads are')} "
+            "outside of Vminpu and Vmaxpu in OpenDSS's solution, where it makes them "
             f"impedances; here they keep their model: {_some(outside)}"
         )
     if unsupplied:
-        notes.append(f"{len(unsupplied)} loads are at buses without a voltage base, and left out: {_some(unsupplied)}")
+        notes.append(
+            f"{counted(len(unsupplied), 'load is', 'loads are')} "
+            f"at buses without a voltage base, and left out: {_some(unsupplied)}"
+        )
     if unusual:
-        explained.append(f"{unusual} loads have a model that is not known and count as constant power")
+        explained.append(
+            f"{counted(unusual, 'load has', 'loads have')} a model that is not known and count as constant power"
+        )
     return result
 
 
@@ -208,7 +219,8 @@ def _producers(dss: Any, kv: Mapping[str, float], notes: list[str], off: list[st
     if result:
         total = sum(one.kw for one in result)
         notes.append(
-            f"{len(result)} generators, PV systems and storages are negative loads at their present output, together "
+            f"{counted(len(result), 'generator is', 'generators (PV systems, storages) are')} "
+            "negative load at present output, together "
             f"{-total:.4g} kW"
         )
     return result

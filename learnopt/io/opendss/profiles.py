@@ -10,6 +10,7 @@ from learnopt.errors import DataError
 from learnopt.io.opendss.reader import read_opendss
 from learnopt.io.profiles.clock import Times
 from learnopt.network import Floats, Network
+from learnopt.wording import counted
 
 _START = np.datetime64("2001-01-01T00:00:00", "s")
 """OpenDSS knows hours only; this year begins on a Monday and has 8760 of them."""
@@ -51,6 +52,6 @@ def opendss_profiles(path: Path, network: Network) -> tuple[Times, Floats, Float
         q[:, k] += kvar * shape.q[at] / network.base.kw
     notes = ["load shapes of OpenDSS have no date: their first value stands at 2001-01-01 00:00"]
     if constant:
-        notes.append(f"{constant} elements have no load shape and keep their power")
+        notes.append(f"{counted(constant, 'element has', 'elements have')} no load shape: constant power")
     times = _START + np.round(hours * 3600).astype("timedelta64[s]")
     return times, p, q, notes

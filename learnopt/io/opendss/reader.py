@@ -33,6 +33,7 @@ from learnopt.io.opendss.transformers import corrected_bases, split_phase_buses,
 from learnopt.io.source import Loaded
 from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
 from learnopt.network import Floats, Network
+from learnopt.wording import counted
 
 _DEAD_VOLTS = 1.0
 """Voltage below which an element is fed by nothing [V]."""
@@ -158,7 +159,8 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     links = [*inner, *links, *banks(units, jumpers, notes, explained, str(path)), *wires]
     if dss.RegControls.Count():
         notes.append(
-            f"{dss.RegControls.Count()} regulator controls are not simulated: taps stay as OpenDSS sets them, or are "
+            f"{counted(dss.RegControls.Count(), 'regulator control is', 'regulator controls are')} "
+            f"not simulated: taps stay as OpenDSS sets them, or are "
             "chosen within their range with the option controls (taps), the phases of a bank together, impedances "
             "unchanged"
         )
@@ -172,7 +174,10 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     lost = [bus for bus in kv if bus_of[bus] not in fed and not bus.endswith(OPEN_END)]
     if lost:
         names = ", ".join(lost[:10]) + (" ..." if len(lost) > 10 else "")
-        notes.append(f"{len(lost)} buses have no path to a source even with every switch closed, left out: {names}")
+        notes.append(
+            f"{counted(len(lost), 'bus has', 'buses have')} "
+            f"no path to a source even with every switch closed, left out: {names}"
+        )
     links, loose = energised_from_one_end((link for link in links if link.from_bus in fed), kv)
     fed.update(end.bus for end in loose)
     kept = tuple(one for one in found if bus_of.get(one.bus) in fed)
@@ -205,7 +210,8 @@ def _missing_bases(dss: Any, kv: dict[str, float], notes: list[str]) -> None:
     if found:
         names = ", ".join(f"{bus} ({base:g} kV)" for bus, base in list(found.items())[:_LISTED])
         notes.append(
-            f"{len(found)} buses have no voltage base in the file, the nearest rated voltage counts: {names}"
+            f"{counted(len(found), 'bus has', 'buses have')} "
+            f"no voltage base in the file, the nearest rated voltage counts: {names}"
             + (" ..." if len(found) > _LISTED else "")
         )
     kv.update(found)
@@ -294,6 +300,9 @@ def _record(
             )
             if bus in places:
                 buses[bus]["x"], buses[bus]["y"] = places[bus]
+    for end in loose:
+        if end.bus in buses:
+            buses[end.bus]["name"] = end.name({})
     for one in found:
         entry = buses[one.bus]
         entry["p_kw"] += one.kw

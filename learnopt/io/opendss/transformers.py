@@ -23,6 +23,7 @@ from learnopt.errors import UnsupportedError
 from learnopt.io.opendss.banks import Piece, Units, phases_of
 from learnopt.io.opendss.engine import admittance, balanced, each, terminals
 from learnopt.io.stations import Link, turned
+from learnopt.wording import counted
 
 _OFF_BASE = 1.25
 """A rated voltage farther than this factor from the base of its bus shows that OpenDSS chose the wrong base."""
@@ -102,7 +103,10 @@ def corrected_bases(dss: Any, kv: dict[str, float], notes: list[str]) -> None:
                 wrong[other] = wrong[bus]
                 reached.append(other)
     names = ", ".join(list(wrong)[:5]) + (" ..." if len(wrong) > 5 else "")
-    notes.append(f"OpenDSS's voltage bases of {len(wrong)} buses contradict their transformers, whose count: {names}")
+    notes.append(
+        f"OpenDSS's voltage bases of {counted(len(wrong), 'bus', 'buses')} "
+        f"contradict their transformers, whose count: {names}"
+    )
     kv.update(wrong)
 
 
@@ -166,7 +170,8 @@ def transformers(
         else:
             links = [_two_windings(dss, name, windings, kv, level, opened.get(name.lower(), ()))]
             if (moved := regulated.get(name.lower(), 0)) in (1, 2) and not windings.centre_tapped:
-                links = [replace(links[0], taps=_tap_positions(dss, moved, links[0].ratio))]
+                taps, numbers = _tap_positions(dss, moved, links[0].ratio)
+                links = [replace(links[0], taps=taps, tap_numbers=numbers)]
         if not single:
             result += links
             continue
@@ -289,12 +294,20 @@ def tap_of(dss: Any, name: str, moved: float) -> tuple[int, float]:
     return winding, present * moved if winding == 2 else present / moved
 
 
-def _tap_positions(dss: Any, winding: int, ratio: float) -> tuple[float, ...]:
-    """Values of 1 / ratio at the positions of the regulated winding, increasing; ``ratio`` is the present one."""
+def _tap_positions(dss: Any, winding: int, ratio: float) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Values of 1 / ratio at the positions of the regulated winding, increasing, and their numbers (``TapNum``).
+
+    Number 0 is the middle; ``ratio`` is the present one.
+    """
     dss.Transformers.Wdg(winding)
     low, high, count = dss.Transformers.MinTap(), dss.Transformers.MaxTap(), dss.Transformers.NumTaps()
     moved = np.linspace(low, high, count + 1) / dss.Transformers.Tap()
-    return tuple(sorted(float(v) for v in (moved if winding == 2 else 1 / moved) / ratio))
+    values = ((moved if winding == 2 else 1 / moved) / ratio).tolist()
+    numbers = range(-(count // 2), count // 2 + 1)
+    if count % 2:  # without a position in the middle
+        return tuple(sorted(values)), ()
+    found = sorted(zip(values, numbers, strict=True))
+    return tuple(value for value, _ in found), tuple(number for _, number in found)
 
 
 def _star_legs(

@@ -18,6 +18,8 @@ from learnopt.io.pandapower.tables import UNLIMITED_KA, Element, Tables
 from learnopt.io.pandapower.taps import tap_moves, tapped
 from learnopt.io.pandapower.trafo3w import star_legs, star_point
 from learnopt.io.stations import Link, LooseEnd
+from learnopt.network.switchgear import end_id
+from learnopt.wording import counted
 
 _SWITCH_RX = 2.0
 """r/x of a switch with impedance, pandapower's default ``switch_rx_ratio``."""
@@ -57,7 +59,7 @@ def branches(
     for kind in ("line", "trafo", "trafo3w"):
         off = np.count_nonzero(~tables[kind].flags("in_service", True))
         if off:
-            notes.append(f"{off} {kind}s are not in service and left out")
+            notes.append(f"{counted(int(off), f'{kind} is', f'{kind}s are')} not in service and left out")
     return lines + trafos + couplers, list(ends.values())
 
 
@@ -71,7 +73,7 @@ def _dead_ends(
     line, bus = tables["line"], tables["bus"]
     ends: dict[Any, LooseEnd] = {}
     pairs = zip(line.references("from_bus", bus), line.references("to_bus", bus), strict=True)
-    on = line.flags("in_service", True)
+    on, line_names = line.flags("in_service", True), line.texts("name")
     for k, (start, end) in enumerate(pairs):
         if not on[k] or (start in kv) == (end in kv):
             continue
@@ -79,7 +81,7 @@ def _dead_ends(
         index = line.index[k]
         if dead is None or any(s.end == live and not s.closed for s in switches.of("l", index, (start, end))):
             continue
-        ends[index] = LooseEnd(f"line {index} at {dead}", dead, live)
+        ends[index] = LooseEnd(end_id(f"line {index}", dead), dead, live, f"line {index}", line_names[k])
         notes.append(f"line {index} leads to bus {dead}, which is out of service: it stays energised from bus {live}")
     kv.update({end.bus: nominal[end.at] for end in ends.values()})
     return ends
@@ -153,6 +155,7 @@ def _trafos(
         ratio = float(vn_hv[k] / vn_lv[k] * kv[lv[k]] / kv[hv[k]])
         # Rated current of either winding off its tap, as pandapower's loading has it, referred to the high side.
         voltage = max(rated_hv[k], vn_hv[k] / vn_lv[k] * rated_lv[k])
+        positions = sorted((move / ratio, number) for number, move in moves[k].items())
         result.append(
             Link(
                 branch,
@@ -164,7 +167,8 @@ def _trafos(
                 y=y,
                 ratio=ratio,
                 shift_deg=float(shift[k]),
-                taps=tuple(sorted(move / ratio for move in moves[k].values())),
+                taps=tuple(value for value, _ in positions),
+                tap_numbers=tuple(number for _, number in positions),
                 ampacity=1e3 * sn[k] * df[k] * parallel[k] / (math.sqrt(3.0) * voltage),
                 **switches.state(et, trafo, k, (hv[k], lv[k])),
             )

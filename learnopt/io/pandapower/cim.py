@@ -22,6 +22,7 @@ from typing import Any
 from learnopt.errors import DataError, LearnoptError, UnsupportedError
 from learnopt.io.pandapower.reader import PandapowerCase, network_from_pandapower
 from learnopt.io.pandapower.state_variables import state_variables_note
+from learnopt.wording import counted
 
 ENDINGS = (".xml", ".rdf")
 """Files of a profile."""
@@ -68,7 +69,10 @@ def read_cim(path: Path) -> PandapowerCase:
     kinds = net.switch["type"].astype(str).value_counts() if len(net.switch) else {}
     notes = [f"CGMES {version}, converted by pandapower: {len(files)} profile files"]
     if kinds.get("DS", 0):
-        notes.append(f"{kinds['DS']} disconnectors count as switches: lock those that may not break a load current")
+        notes.append(
+            f"{counted(kinds['DS'], 'disconnector counts', 'disconnectors count')} "
+            f"as switches: lock those that may not break a load current"
+        )
     if stored is not None:
         notes.append(stored)
     return replace(case, notes=(*notes, *case.notes))

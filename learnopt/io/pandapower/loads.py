@@ -15,7 +15,7 @@ from learnopt.io.pandapower.tables import Element, Tables
 class Injections:
     """Powers of each bus of the net [MW, Mvar]: ``p``, ``q`` drawn, net of the generation ``p_gen``, ``q_gen``.
 
-    Shunts ``shunt_p``, ``shunt_q`` are at 1 pu.
+    Shunts ``shunt_p``, ``shunt_q`` are at 1 pu; ``held`` names what the net has as controllable, and stays as it is.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ class Injections:
         self.shunt_q: defaultdict[Any, float] = defaultdict(float)
         self.unequal: list[str] = []
         """Sentences on loads and generators whose phases differ: the balanced network has their sum."""
+        self.held: list[str] = []
         self._bus = tables["bus"]
         for kind, sign in (("load", 1.0), ("sgen", -1.0), ("storage", 1.0)):
             element = tables[kind]
@@ -45,6 +46,7 @@ class Injections:
             constant = np.zeros((len(element), 2))
             if kind == "load":
                 constant = self._voltage_dependent(element, notes, explained)
+            self._hold(element)
             self._add(element, p * (1 - constant[:, 0]), q * (1 - constant[:, 1]), sign < 0)
             self._add_shunt(element, p * constant[:, 0], q * constant[:, 1])
         for kind, sign in (("asymmetric_load", 1.0), ("asymmetric_sgen", -1.0)):
@@ -61,6 +63,7 @@ class Injections:
                     f"imbalance: the phases of {kind} {named}{more} differ, their sum is what counts in the balanced "
                     "network"
                 )
+            self._hold(element)
         ward = tables["ward"]
         self._add(ward, ward.numbers("ps_mw", 0.0), ward.numbers("qs_mvar", 0.0))
         self._add_shunt(ward, ward.numbers("pz_mw", 0.0), ward.numbers("qz_mvar", 0.0))
@@ -102,6 +105,12 @@ class Injections:
             )
             notes.append(explained[-1])
         return shares
+
+    def _hold(self, element: Element) -> None:
+        """Note what is controllable by its name."""
+        active = element.flags("controllable", False, empty=True) & element.flags("in_service", True)
+        called = zip(active.tolist(), element.names(), element.texts("name"), strict=True)
+        self.held += [f"{name} ({identity})" if name else identity for on, identity, name in called if on]
 
     def _add(self, element: Element, p: np.ndarray, q: np.ndarray, feeds: bool = False) -> None:
         self._collect(element, ((self.p, p), (self.q, q)))

@@ -21,7 +21,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from learnopt.io.pandapower.trafo3w import star_point
 from learnopt.io.source import Loaded
 from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
 from learnopt.network import Bools, Network
+from learnopt.wording import agreeing, counted, suggestion
 
 _WITHOUT_EFFECT = ("measurement", "pwl_cost", "poly_cost", "group", "protection")
 """Tables of pandapower that name buses or branches and change no power flow."""
@@ -62,6 +63,8 @@ class PandapowerCase:
         The tables it was read from.
     explained
         Reductions that make pandapower's own power flow another one.
+    held
+        Elements that are controllable in the net and stay at their power, by name.
     """
 
     network: Network
@@ -69,11 +72,12 @@ class PandapowerCase:
     bus_of: Mapping[Any, Any]
     tables: Tables
     explained: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> Loaded:
         """The network with pandapower as the tool it comes from."""
-        return Loaded(self.network, self.notes, PandapowerTool(self.tables, self.bus_of), self.explained)
+        return Loaded(self.network, self.notes, PandapowerTool(self.tables, self.bus_of), self.explained, self.held)
 
 
 def network_from_pandapower(net: Any, subject: str = "pandapower net") -> PandapowerCase:
@@ -117,7 +121,8 @@ def pandapower_net(name: str) -> Any:
         ) from None
     function = getattr(pandapower.networks, name, None)
     if name.startswith("_") or not callable(function):
-        raise DataError(f"pandapower:{name}", [f"pandapower.networks has no function {name!r}"])
+        near = suggestion(name, dir(pandapower.networks))
+        raise DataError(f"pandapower:{name}", [f"pandapower.networks has no function {name!r}{near}"])
     module = sys.modules[function.__module__]
     try:
         # Some functions end with a power flow that nobody needs here.
@@ -170,7 +175,8 @@ def _case(tables: Tables) -> PandapowerCase:
     if lost:
         names = ", ".join(map(str, lost[:10])) + (" ..." if len(lost) > 10 else "")
         notes.append(
-            f"{len(lost)} buses have no path to a source even with every switch closed and are left out: {names}"
+            f"{counted(len(lost), 'bus has', 'buses have')} "
+            f"no path to a source even with every switch closed, left out: {names}"
         )
     bus_of = {index: standing for index, standing in bus_of.items() if standing in fed}
     links, loose = energised_from_one_end((link for link in links if link.from_bus in fed), kv)
@@ -181,7 +187,10 @@ def _case(tables: Tables) -> PandapowerCase:
     record = _record(tables, kv, bus_of, links, ends, voltage, injections)
     network = _network(record, tables, bus_of, notes, bool(injections.unequal))
     explained += injections.unequal
-    return PandapowerCase(network, (*notes, *injections.unequal), bus_of, tables, tuple(explained))
+    if injections.held:
+        notes.append(f"{held_at_present(injections.held)}: a net's controllable elements are no controls here")
+    said = (*notes, *injections.unequal)
+    return PandapowerCase(network, said, bus_of, tables, tuple(explained), tuple(injections.held))
 
 
 def _network(
@@ -203,6 +212,12 @@ def _network(
                 )
             return network
     return network_from_dict(record, tables.subject)
+
+
+def held_at_present(held: Sequence[str]) -> str:
+    """What is controllable in a net and stays as it is, in words."""
+    more = f" and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
+    return f"{', '.join(held[:_NAMED])}{more} {agreeing(len(held), 'stays', 'stay')} at the power of the file"
 
 
 def _phasor(held: tuple[float, float]) -> str:
@@ -281,6 +296,7 @@ def _record(
     """The case file of the net."""
     bus = tables["bus"]
     names = dict(zip(bus.index, bus.texts("name"), strict=True))
+    names |= {end.bus: end.name(names) for end in ends} | _star_names(tables)
     places, limits = _places(tables), _voltage_limits(bus, bus_of)
     for end in ends:
         end.place(places)
@@ -313,6 +329,13 @@ def _record(
         "taps": [tap for link in links for tap in link.tap_record],
         "devices": [device for link in links for device in link.device_records],
     }
+
+
+def _star_names(tables: Tables) -> dict[Any, str]:
+    """What people call the star points of transformers with three windings."""
+    triple = tables["trafo3w"]
+    given = zip(triple.index, triple.texts("name"), strict=True)
+    return {star_point(index): f"{name or star_point(index)}, star point" for index, name in given}
 
 
 def _voltage_limits(bus: Element, bus_of: Mapping[Any, Any]) -> dict[Any, dict[str, float]]:

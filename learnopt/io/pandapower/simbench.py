@@ -11,6 +11,7 @@ from learnopt.io.pandapower.reader import PandapowerCase, network_from_pandapowe
 from learnopt.io.profiles.clock import read_times, regular_series
 from learnopt.io.profiles.series import Profiles
 from learnopt.network import Network
+from learnopt.wording import suggestion
 
 _PARTS = (("load", "load", 1.0), ("sgen", "renewables", -1.0), ("storage", "storage", 1.0))
 """Element, table of profiles, sign of consumption."""
@@ -34,7 +35,8 @@ def simbench_net(code: str) -> Any:
         ) from None
     known = simbench.collect_all_simbench_codes()
     if code not in known:
-        raise DataError(f"simbench:{code}", ["there is no such SimBench code; one is 1-MV-urban--0-sw"])
+        near = suggestion(code, known) or "; one is 1-MV-urban--0-sw"
+        raise DataError(f"simbench:{code}", [f"there is no such SimBench code{near}"])
     return simbench.get_simbench_net(code)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from learnopt.io.pandapower.reader import PandapowerCase
 from learnopt.network import Configuration
+from learnopt.wording import counted
 
 _SAME = 1e-3
 """Difference of voltages up to which a stored state is that of the net [pu]."""
@@ -33,7 +34,7 @@ def state_variables_note(files: Iterable[Path], net: Any, case: PandapowerCase) 
     assert tool is not None
     state = tool.state(network, Configuration(~network.normally_open))
     if not state.converged:
-        return f"state variables (SV) of {len(stored)} nodes are not compared: pandapower: {state.reason}"
+        return f"state variables (SV) of {counted(len(stored), 'node')} not compared: pandapower: {state.reason}"
     worst, where, compared = 0.0, "", 0
     for index, row in net.bus.iterrows():
         node = row.get("cim_topnode")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from learnopt.errors import DataError
 from learnopt.network import Floats, Ints
+from learnopt.wording import counted
 
 Times = NDArray[np.datetime64]
 
@@ -211,7 +212,8 @@ def _one_row_per_stamp(
         rows[k] = np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0))
     if len(repeated):
         notes.append(
-            f"{len(repeated)} times occur more than once, first {stamps[repeated[0]]}: their rows were averaged"
+            f"{counted(len(repeated), 'time occurs', 'times occur')} "
+            f"more than once, first {stamps[repeated[0]]}: their rows were averaged"
         )
     return rows
 
@@ -256,7 +258,9 @@ def _fill_missing(times: Times, values: Floats, columns: Sequence[str], notes: l
         known = ~missing[:, c]
         filled[~known, c] = _interpolate(times[~known], times[known], values[known, c])
     names = ", ".join(repr(columns[c]) for c in holed[:5]) + (" ..." if len(holed) > 5 else "")
-    notes.append(f"{np.count_nonzero(missing)} missing values in {len(holed)} columns ({names}): interpolated")
+    notes.append(
+        f"{counted(int(missing.sum()), 'missing value')} in {counted(len(holed), 'column')} ({names}): interpolated"
+    )
     return filled
 
 
@@ -268,13 +272,15 @@ def _fill_gaps(times: Times, values: Floats, notes: list[str], subject: str) -> 
     long = np.flatnonzero(gaps > longest)
     if len(long):
         widest = long[np.argmax(gaps[long])]
-        notes.append(f"{len(long)} gaps of more than 3 hours are left as they are, the longest after {times[widest]}")
+        notes.append(f"{counted(len(long), 'gap')} of more than 3 hours left open, longest after {times[widest]}")
     short = np.flatnonzero((gaps > step) & (gaps <= longest) & (gaps % max(step, 1) == 0))
     if not len(short):
         return times, values
     check_cells(int(gaps[short].sum() // max(step, 1) + len(times)) * values.shape[1], subject)
     new = np.concatenate([times[k] + np.arange(step, gaps[k], step).astype("timedelta64[s]") for k in short])
-    notes.append(f"{len(new)} times are missing in gaps of up to 3 hours, first {new[0]}: interpolated")
+    notes.append(
+        f"{counted(len(new), 'time is', 'times are')} missing in gaps of up to 3 hours, first {new[0]}: interpolated"
+    )
     rows = np.column_stack([_interpolate(new, times, column) for column in values.T])
     order = np.argsort(np.concatenate([times, new]), kind="stable")
     return np.concatenate([times, new])[order], np.concatenate([values, rows])[order]

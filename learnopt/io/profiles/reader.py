@@ -15,6 +15,7 @@ from learnopt.io.profiles.clock import read_times, regular_series
 from learnopt.io.profiles.series import Profiles
 from learnopt.io.profiles.table import ProfileTable, Quantity, bus_of_column, quantity_of, read_profile_table, wide
 from learnopt.network import Floats, Network
+from learnopt.wording import counted, suggestion
 
 _SUSPICIOUS_PU, _SUSPICIOUS_KW = 2.0, 20.0
 """Powers up to 2 at a bus of more than 20 kW are taken for per unit that somebody forgot to mark."""
@@ -58,6 +59,7 @@ def _quantities(table: ProfileTable, network: Network, subject: str) -> list[Qua
                 if "is the name of" in why
                 else f"column {column!r} fits no bus of network {network.name!r}: "
                 "name it after a bus id with .p_kw, .q_kvar, .gen_kw or .pu, or 'scale'"
+                + suggestion(bus_of_column(column), (*network.bus_names, *network.bus_ids))
             )
         else:
             found.append(quantity)
@@ -115,7 +117,7 @@ def _powers(
     for k in derived:
         q[:, k] = p[:, k] * (drawn_q[k] / drawn[k])
     if derived:
-        notes.append(f"reactive power of {len(derived)} buses follows at the power factor of the case")
+        notes.append(f"reactive power of {counted(len(derived), 'bus')} follows at the power factor of the case")
     loadless = [k for k in sorted(given["pu"]) if drawn[k] == 0 and drawn_q[k] == 0]
     if loadless:
         names = ", ".join(repr(network.bus_ids[k]) for k in loadless[:10]) + (" ..." if len(loadless) > 10 else "")
@@ -124,7 +126,10 @@ def _powers(
         loaded = set(np.flatnonzero((network.p_load != 0) | (network.q_load != 0)).tolist())
         kept = loaded - loads - given["gen"] - given["genq"]
         if kept and loads:
-            notes.append(f"{len(kept)} buses with load are not in the file and keep the load of the case")
+            notes.append(
+                f"{counted(len(kept), 'bus with load', 'buses with load')} "
+                "not in the file: there stays the load of the case"
+            )
     notes += _about_generation(network, given, replaced)
     return p - fed, q - fed_q, fed, fed_q
 
@@ -135,13 +140,16 @@ def _about_generation(network: Network, given: dict[str, set[int]], replaced: li
     feeding = np.flatnonzero((network.p_load + network.p_fed) < 0)
     if given["scale"] and len(feeding):
         notes.append(
-            f"{len(feeding)} buses feed in and the case does not say what is load and what is generation: 'scale' "
+            f"{counted(len(feeding), 'bus feeds', 'buses feed')} "
+            "in and the case does not say what is load and what is generation: 'scale' "
             f"multiplies their net value (bus {', '.join(str(network.bus_ids[k]) for k in feeding[:5])})"
         )
     apart = np.flatnonzero(network.p_fed != 0)
     if given["scale"] and len(apart) and not given["gen_scale"] | given["gen"]:
-        notes.append(f"'scale' multiplies loads; the generation of {len(apart)} buses stays as in the case")
+        notes.append(f"'scale' multiplies loads; the generation of {counted(len(apart), 'bus')} stays as in the case")
     net = [k for k in replaced if network.p_fed[k]]
     if net:
-        notes.append(f"columns of {len(net)} buses stand for load and generation there, net: .gen_kw gives it apart")
+        notes.append(
+            f"columns of {counted(len(net), 'bus')} stand for load and generation there, net: .gen_kw gives it apart"
+        )
     return notes

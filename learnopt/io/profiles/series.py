@@ -9,6 +9,7 @@ import numpy as np
 
 from learnopt.io.profiles.clock import Times
 from learnopt.network import Floats, Scenario, Situations
+from learnopt.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class Profiles:
 
     def __repr__(self) -> str:
         when = f"{self.times[0]} to {self.times[-1]}" if len(self) else "none"
-        return f"Profiles({len(self)} instants of {self.p.shape[1]} buses: {when})"
+        return f"Profiles({counted(len(self), 'instant')} of {counted(self.p.shape[1], 'bus')}: {when})"
 
     def __len__(self) -> int:
         return len(self.times)

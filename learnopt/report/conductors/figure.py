@@ -18,7 +18,7 @@ from learnopt.report.kit.sheet import Key, Label, Lines, Marks, Sheet, Spot
 from learnopt.studies.conductors.engine import ConductorResult
 
 _COLOURS = colormaps["viridis_r"]
-_LINES = ("#8A97A3", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+_LINES = ("#5E6A75", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 """Scenarios, in colours that colour-blind readers tell apart (Okabe & Ito 2008)."""
 
 

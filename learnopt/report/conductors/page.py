@@ -19,6 +19,7 @@ from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.page import page, table
 from learnopt.report.kit.sheet import pictures
 from learnopt.studies.conductors.engine import ConductorResult
+from learnopt.wording import counted
 
 
 def write_plan_report(path: Path, problem: ConductorProblem, results: Mapping[Mode, ConductorResult]) -> None:
@@ -42,7 +43,7 @@ def plan_report_html(problem: ConductorProblem, results: Mapping[Mode, Conductor
 
 
 def _header(net: Network) -> str:
-    about = f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops, {net.base.v_base:g} kV"
+    about = f"{net.size_text}, {counted(net.n_loops, 'loop')}, {net.base.v_base:g} kV"
     title = escaped(net.title or net.name)
     return f"<header><h1>Conductors of {title}</h1><p>{escaped(net.name)} · {about}</p></header>"
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 
 from learnopt.io.files import write_text
 from learnopt.network.held import held_in_words, held_to_dicts
-from learnopt.network.names import branch_label, bus_label, open_labels, open_names
+from learnopt.network.names import branch_label, bus_label, lowest_bus, open_labels, open_names
 from learnopt.report.configuration.text import balance_to_dict, phases_to_dict, rated
 from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.origin import origin_to_dict, warnings_html, with_origin
@@ -18,13 +18,14 @@ from learnopt.report.kit.terminal import Listing, paragraphs
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 
 def check_to_dict(check: Check, origin: Origin) -> dict[str, Any]:
     """The object that ``check --json`` prints; null for what is not known without a power flow."""
     problem, evaluation = check.problem, check.evaluation
     net, known = problem.network, evaluation.converged
-    lowest = int(np.argmin(evaluation.vm)) if known else 0
+    lowest = lowest_bus(net, evaluation.vm) if known else 0
     return {
         "case": net.name,
         "open_branches": net.open_ids(check.configuration),
@@ -56,11 +57,11 @@ def check_rows(check: Check) -> list[tuple[str, str]]:
     problem, evaluation, net = check.problem, check.evaluation, check.problem.network
     fixed = int(problem.chords.sum())
     radial = "yes" if not check.faults else "no"
-    rows = [("radial", f"{radial}, but for {fixed} fixed loop{'' if fixed == 1 else 's'}" if fixed else radial)]
+    rows = [("radial", f"{radial}, but for {counted(fixed, 'fixed loop')}" if fixed else radial)]
     if not evaluation.converged:
         rows.append(("power flow", "none"))
     else:
-        lowest = int(np.argmin(evaluation.vm))
+        lowest = lowest_bus(net, evaluation.vm)
         rows += [
             ("loss", f"{number(evaluation.loss_kw)} kW"),
             ("lowest voltage", f"{evaluation.min_voltage_pu:.4f} pu (bus {bus_label(net, lowest)})"),

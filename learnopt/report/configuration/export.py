@@ -13,6 +13,7 @@ from learnopt.errors import UnsupportedError
 from learnopt.io.export import Step, network_in_state, opendss_script, pandapower_in_state, pandapower_json
 from learnopt.io.files import check_writable, safe_cell, write_atomically, write_text
 from learnopt.network import ReconfigurationProblem, Result, Settings
+from learnopt.network.names import own_ends
 from learnopt.report.configuration.head import BLANK, Head, head_rows
 from learnopt.report.configuration.order import operation_to_dict, what
 from learnopt.report.configuration.text import settings_to_dict
@@ -103,7 +104,7 @@ def script_step(problem: ReconfigurationProblem, operation: Operation) -> Step:
 
 _CSV = ("step", "action", "manual", "branch", "name", "from", "to", "state", "loss_kw", "min_voltage_pu", "max_loading",
         "customers_interrupted", "interrupted_kw", "reason", "value", "unit", "device", "branch_name", "bus",
-        "bus_name", "from_name", "to_name", "transferred_kw", "transferred_customers")  # fmt: skip
+        "bus_name", "from_name", "to_name", "transferred_kw", "transferred_customers", "tap_pu")  # fmt: skip
 
 
 def _write_csv(
@@ -118,7 +119,7 @@ def _write_csv(
             writer.writerow({key: safe_cell(value) for key, value in row.items()})
         for o in plan:
             step: dict[str, Any] = operation_to_dict(problem, o)
-            start, end = int(net.from_bus[o.branch]), int(net.to_bus[o.branch])
+            start, end = own_ends(net, o.branch)
             ends = {"from": net.bus_ids[start], "to": net.bus_ids[end]}
             ends |= {"from_name": net.bus_names[start], "to_name": net.bus_names[end]}
             writer.writerow({key: safe_cell(value) for key, value in (step | ends).items()})
@@ -134,8 +135,10 @@ def _settings_rows(problem: ReconfigurationProblem, settings: Settings) -> list[
 
     for tap, one in zip(problem.controls.taps, found["taps"], strict=True):
         ends = {"from": net.bus_ids[net.from_bus[tap.branch]], "to": net.bus_ids[net.to_bus[tap.branch]]}
-        ends |= {"branch": one["branch"], "branch_name": one["branch_name"]}
-        rows.append({"action": "set tap", **ends, "value": one["tap_pu"], "unit": "pu"})
+        ends |= {"branch": one["branch"], "branch_name": one["branch_name"], "tap_pu": one["tap_pu"]}
+        position = one["position"]
+        value = {"value": one["tap_pu"], "unit": "pu"} if position is None else {"value": position, "unit": "position"}
+        rows.append({"action": "set tap", **ends, **value})
     for one in found["capacitors"]:
         rows.append({"action": "set capacitor", **at_bus(one), "value": one["kvar"], "unit": "kvar"})
     for one in found["generators"]:

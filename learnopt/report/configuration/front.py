@@ -13,6 +13,7 @@ from learnopt.report.configuration.text import proven_bound_kw
 from learnopt.report.drawing.axes import paper, quiet
 from learnopt.report.drawing.colours import CLOSE, LINE, TIE
 from learnopt.report.kit.chart import Chart, Series
+from learnopt.wording import counted
 
 
 def front_figure(problem: ReconfigurationProblem, points: Sequence[Result]) -> Figure:
@@ -43,7 +44,7 @@ def front_chart(problem: ReconfigurationProblem, points: Sequence[Result]) -> Ch
     known = _known(problem, points)
     steps, losses = (np.array([one[k] for one in known], dtype=float) for k in (0, 1))
     bounds = np.array([np.nan if bound is None else bound for _, _, bound in known])
-    texts = [f"{n} operations: {loss:.1f} kW" for n, loss, _ in known]
+    texts = [f"{counted(n, 'operation')}: {loss:.1f} kW" for n, loss, _ in known]
     series = [Series("least loss found", steps, losses, CLOSE, "step", texts=texts, marker="round")]
     if np.isfinite(bounds).any():
         series.append(Series("proven lower bound", steps, bounds, TIE, "tick", width=3))

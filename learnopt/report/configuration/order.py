@@ -19,6 +19,7 @@ from learnopt.studies.configuration.switching_order import (
     normal_state,
     switching_plan,
 )
+from learnopt.wording import agreeing, counted
 
 ISOLATION_NOTE = (
     "What is out of service is isolated first: every device around it is opened and secured against closing, then it "
@@ -107,10 +108,9 @@ def travels(net: Network, operations: Sequence[Operation]) -> list[str]:
             places.append(place)
     route = ", then ".join(places[:_PLACES]) + (f", and {len(places) - _PLACES} more" if len(places) > _PLACES else "")
     numbers = ", ".join(str(o.step) for o in steps)
-    s, places_s = ("" if len(steps) == 1 else "s"), ("" if len(places) == 1 else "s")
     return [
-        f"{len(steps)} of {len(operations)} steps by a crew on the spot (step{s} {numbers}), {len(places)} "
-        f"place{places_s} in this order: {route}."
+        f"{len(steps)} of {counted(len(operations), 'step')} by a crew on the spot ({agreeing(len(steps), 'step')} "
+        f"{numbers}), {counted(len(places), 'place')} in this order: {route}."
     ]
 
 
@@ -128,7 +128,7 @@ def limits_passed(operations: Sequence[Operation]) -> list[str]:
     more = len(broken[0].violations) - 1
     others = f", and {more} more" if more else ""
     return [
-        f"Limits are passed on the way, after step{'' if len(broken) == 1 else 's'} "
+        f"Limits are passed on the way, after {agreeing(len(broken), 'step')} "
         f"{', '.join(str(o.step) for o in broken)}; after step {broken[0].step}: {broken[0].violations[0]}{others}."
     ]
 
@@ -157,7 +157,7 @@ def transferred(operation: Operation) -> str:
 
 
 def _customers(count: int) -> str:
-    return f"{count} customer{'' if count == 1 else 's'}"
+    return counted(count, "customer")
 
 
 def interrupted(operation: Operation) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from learnopt.network import Evaluation, ReconfigurationProblem, Result
-from learnopt.network.names import branch_label, bus_label, open_labels
+from learnopt.network.names import branch_label, bus_label, lowest_bus, open_labels
 from learnopt.network.totals import totals
 from learnopt.report.configuration.head import BLANK, Head
 from learnopt.report.configuration.order import plan_of
@@ -45,6 +45,7 @@ from learnopt.report.kit.page import page, table, tiles
 from learnopt.studies.configuration.switching_order import Operation, normal_state
 from learnopt.studies.inspection.inspection import inspect_network
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 _LISTED = 40
 """Violations listed in full."""
@@ -107,7 +108,7 @@ def report_html(
 
 def _header(story: Story) -> str:
     net = story.problem.network
-    about = f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops, {net.base.v_base:g} kV"
+    about = f"{net.size_text}, {counted(net.n_loops, 'loop')}, {net.base.v_base:g} kV"
     return (
         f"<header><h1>Reconfiguration of {escaped(net.title or net.name)}</h1>"
         f"<p>{escaped(net.name)} · {about} · scenario {escaped(story.problem.scenario.name)}</p></header>"
@@ -130,7 +131,7 @@ def _tiles(story: Story) -> str:
         return f"{e.min_voltage_pu:.4f} pu"
 
     def at(e: Evaluation) -> str:
-        return f"bus {bus_label(net, int(np.argmin(e.vm)))}"
+        return f"bus {bus_label(net, lowest_bus(net, e.vm))}"
 
     state = after or known
     if state is not None:
@@ -245,7 +246,7 @@ def _statement(story: Story) -> str:
         ("Line charging", charging if np.any(net.b > 0) else "none in the case"),
         ("Switching cost", f"{number(problem.switching_cost)} kW per operation" if problem.switching_cost else "none"),
         ("Cap on operations", "none" if problem.max_operations is None else str(problem.max_operations)),
-        ("Free switches", f"{np.count_nonzero(problem.free)} of {net.n_branch} branches"),
+        ("Free switches", f"{np.count_nonzero(problem.free)} of {counted(net.n_own_branch, 'branch')}"),
         ("Out of service", ids(problem.out_of_service)),
         ("Locked open", ids(problem.locked == 0)),
         ("Locked closed", ids(problem.locked == 1)),

@@ -24,6 +24,7 @@ from learnopt.report.kit.numbers import escaped, number
 from learnopt.report.kit.page import table
 from learnopt.studies.configuration.switching_order import PlanState, normal_state
 from learnopt.studies.inspection.inspection import Severity
+from learnopt.wording import counted
 
 _LISTED = 60
 """Rows of a table; of more the largest are shown."""
@@ -198,7 +199,7 @@ def data_problems(story: Story) -> str:
     if not story.findings:
         return ""
     counts = [
-        f"{n} {severity.value}{'' if n == 1 else 's'}"
+        counted(n, severity.value)
         for severity in Severity
         if (n := sum(finding.severity is severity for finding in story.findings))
     ]

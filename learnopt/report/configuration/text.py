@@ -22,7 +22,7 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.held import held_to_dicts
-from learnopt.network.names import branch_label, bus_label, label, open_labels, open_names
+from learnopt.network.names import branch_label, bus_label, label, lowest_bus, open_labels, open_names
 from learnopt.network.open_ends import open_ends
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.network.totals import totals
@@ -37,6 +37,7 @@ from learnopt.report.kit.origin import EQUIVALENT, origin_to_dict, with_origin
 from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.configuration.switching_order import Operation, normal_state
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 UNKNOWN_ORIGIN = Origin()
 """Of a network that no file is known of."""
@@ -165,7 +166,7 @@ def phases_to_dict(phases: PhaseSummary) -> dict[str, Any]:
 
 
 def settings_to_dict(problem: ReconfigurationProblem, *settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """Every control with its value: taps [pu], capacitors [kvar at 1 pu], generators [kW, kvar].
+    """Every control with its value: taps (position, pu), capacitors [kvar at 1 pu], generators [kW, kvar].
 
     Parameters
     ----------
@@ -187,7 +188,12 @@ def _settings_to_dict(problem: ReconfigurationProblem, settings: Settings) -> di
     kw = net.base.kw
     return {
         "taps": [
-            {"branch": net.branch_ids[tap.branch], "branch_name": net.branch_names[tap.branch], "tap_pu": value}
+            {
+                "branch": net.branch_ids[tap.branch],
+                "branch_name": net.branch_names[tap.branch],
+                "position": tap.number(value),
+                "tap_pu": value,
+            }
             for tap, value in zip(controls.taps, settings.taps, strict=True)
         ],
         "capacitors": [
@@ -217,9 +223,9 @@ def settings_rows(problem: ReconfigurationProblem, *settings: Settings) -> list[
         (
             "tap changer",
             f"branch {label(tap['branch'], tap['branch_name'])}",
-            varies if tap["tap_pu"] is None else f"{tap['tap_pu']:.4f} pu",
+            varies if tap["tap_pu"] is None else control.text(tap["tap_pu"]),
         )
-        for tap in found["taps"]
+        for tap, control in zip(found["taps"], problem.controls.taps, strict=True)
     ]
     rows += [
         (
@@ -406,7 +412,7 @@ def _about_open_ends(problem: ReconfigurationProblem, result: Result) -> tuple[s
     if found is None or result.loss_kw is None:
         return ()
     n = len(open_ends(problem, result.configuration or normal_state(problem)))
-    some = "1 branch that is" if n == 1 else f"{n} branches that are"
+    some = counted(n, "branch that is", "branches that are")
     broken = f", and limits are violated ({len(found.violations)})" if found.violations else ""
     loss = "has no power flow" if not found.converged else f"loses {number(found.loss_kw, 6)} kW{broken}"
     return (
@@ -419,7 +425,7 @@ def _about_loops(problem: ReconfigurationProblem) -> tuple[str, ...]:
     """Loops that every state has, and those that only the present one has."""
     sentences = []
     if n_fixed := int(problem.chords.sum()):
-        some = "1 fixed loop is" if n_fixed == 1 else f"{n_fixed} fixed loops are"
+        some = counted(n_fixed, "fixed loop is", "fixed loops are")
         sentences.append(f"{some} closed in every configuration and computed meshed: radial is meant but for that.")
     present = normal_state(problem).closed
     if radiality_faults(problem.network, present) and not unfed_buses(problem.network, present).any():
@@ -480,7 +486,7 @@ def summary_rows(problem: ReconfigurationProblem, result: Result) -> list[tuple[
     net = problem.network
 
     def lowest(e: Evaluation) -> str:
-        return f"{e.min_voltage_pu:.4f} pu (bus {bus_label(net, int(np.argmin(e.vm)))})"
+        return f"{e.min_voltage_pu:.4f} pu (bus {bus_label(net, lowest_bus(net, e.vm))})"
 
     def highest(e: Evaluation) -> str:
         return f"{100 * e.max_loading:.0f} % (branch {branch_label(net, int(np.argmax(e.loading)))})"

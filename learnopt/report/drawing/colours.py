@@ -10,7 +10,7 @@ from learnopt.network import Configuration, Ints, Network
 from learnopt.physics.balance import UPSTREAM, fed_by
 
 # Okabe & Ito (2008); they differ in darkness on paper.
-CLOSE, OPEN, VIOLATED = "#0072B2", "#D55E00", "#B0127B"
+CLOSE, OPEN, VIOLATED = "#0072B2", "#D55E00", "#A300F5"
 INK, LINE, TIE, PALE = "#1B2631", "#44525F", "#8A97A3", "#E3E8EC"
 BUS_NAME = "#7B8794"
 PHASES = ("#0072B2", "#D55E00", "#332288")

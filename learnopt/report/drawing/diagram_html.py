@@ -39,7 +39,7 @@ def one_line_sheet(scene: OneLine) -> Sheet:
     """What is drawn of a state, back to front."""
     net, layout = scene.problem.network, scene.layout
     size = _bus_size(scene)
-    spots = [Spot(layout.x[k], layout.y[k], scene.bus_text(k)) for k in range(net.n_bus)]
+    spots = [Spot(layout.x[k], layout.y[k], scene.bus_text(k)) for k in np.flatnonzero(~net.auxiliary).tolist()]
     for e in range(net.n_branch):
         spots += [Spot(x, y, scene.branch_text(e)) for x, y in layout.switch_places(e).tolist()]
     layers = [*_ring(scene, size), *_lines(scene, size / 12.0), *_buses(scene, size), *_switches(scene, size)]

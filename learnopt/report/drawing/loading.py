@@ -84,6 +84,6 @@ def _most_loaded(
         return None
     if len(states) == 1:
         states = [("now", *states[0][1:])]
-    highest = np.max([values for _, _, values in states], axis=0)
+    highest = np.max([values for _, _, values in states], axis=0) * problem.network.own_branch
     chosen = [e for e in np.argsort(-highest, kind="stable")[:_SHOWN].tolist() if highest[e] > 0]
     return states, chosen, float(highest.max(initial=0)), rated

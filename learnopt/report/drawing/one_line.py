@@ -9,13 +9,23 @@ from functools import cached_property
 import numpy as np
 
 from learnopt.network import Bools, Configuration, Evaluation, Floats, Ints, ReconfigurationProblem
-from learnopt.network.names import branch_label, branch_short, bus_label, bus_short, ends_label
+from learnopt.network.names import (
+    branch_label,
+    branch_short,
+    bus_label,
+    bus_short,
+    ends_label,
+    lowest_bus,
+    short,
+    whole_id,
+)
 from learnopt.physics.balance import UPSTREAM, fed_by
 from learnopt.physics.judge import LIMIT_TOLERANCE, branch_loss_kw
 from learnopt.report.drawing.colours import BUS_NAME, CLOSE, INK, LINE, OPEN, VIOLATED, branch_colours, feeder_colours
 from learnopt.report.drawing.map_layout import layout_of
 from learnopt.report.drawing.positions import Layout
 from learnopt.report.kit.numbers import number
+from learnopt.wording import counted
 
 VOLTAGE_COLOURS = "cividis"
 """Dark = low: the darker a bus, the deeper its voltage, in colour and in grey."""
@@ -139,7 +149,13 @@ class OneLine:
     def feeder_names(self) -> list[tuple[str, str]]:
         """Colour and name of the feeders in this state."""
         heads = [] if self.fed is None else [h for h in np.unique(self.fed).tolist() if h in self.feeders]
-        return [(self.feeders[h], branch_short(self.problem.network, h)) for h in heads]
+        net = self.problem.network
+        names = [branch_short(net, h) for h in heads]
+        # Names that are alike where they are cut say nothing: then ids.
+        return [
+            (self.feeders[h], name if names.count(name) == 1 else short(whole_id(net.branch_ids[h]), ""))
+            for h, name in zip(heads, names, strict=True)
+        ]
 
     @cached_property
     def overloaded(self) -> Bools:
@@ -157,13 +173,14 @@ class OneLine:
 
     @cached_property
     def drawn_buses(self) -> np.ndarray:
-        """Indices of the buses drawn as points; the others are bars."""
-        return np.array([k for k in range(self.problem.network.n_bus) if k not in self.layout.bars], dtype=np.int64)
+        """Indices of the buses drawn as points: those of the file that are no bars."""
+        own = np.flatnonzero(~self.problem.network.auxiliary).tolist()
+        return np.array([k for k in own if k not in self.layout.bars], dtype=np.int64)
 
     @property
     def lowest(self) -> int | None:
         """Bus of the lowest voltage."""
-        return None if self.solved is None else int(np.argmin(self.solved.vm))
+        return None if self.solved is None else lowest_bus(self.problem.network, self.solved.vm)
 
     @cached_property
     def labels(self) -> list[tuple[float, float, str, str, int, str]]:
@@ -190,13 +207,13 @@ class OneLine:
         """One line of figures."""
         net = self.problem.network
         n_open = int(np.count_nonzero(~self.closed))
-        parts = [f"{n_open} open switch{'es' if n_open != 1 else ''}"]
+        parts = [counted(n_open, "open switch")]
         if self.solved is None:
             if self.evaluation is not None:
                 parts.insert(0, why_unsolved(self.evaluation))
             return "  ·  ".join(parts)
         vm, loading = self.solved.vm, self.solved.loading
-        low = int(np.argmin(vm))
+        low = lowest_bus(net, vm)
         parts = [
             f"loss {number(self.solved.loss_kw)} kW",
             f"lowest voltage {vm[low]:.4f} pu at bus {bus_label(net, low)}",
@@ -204,7 +221,7 @@ class OneLine:
         if np.isfinite(net.i_max).any():
             high = int(np.argmax(loading))
             parts.append(f"highest loading {100 * loading[high]:.0f} % on branch {branch_label(net, high)}")
-        return "  ·  ".join([*parts, f"{n_open} open switch{'es' if n_open != 1 else ''}"])
+        return "  ·  ".join([*parts, counted(n_open, "open switch")])
 
     def bus_text(self, k: int) -> list[str]:
         """Facts about a bus, one per line."""
@@ -212,7 +229,7 @@ class OneLine:
         lines = [f"{'substation' if net.is_substation[k] else 'bus'} {bus_label(net, k)}"]
         if self.solved is not None:
             vm = self.solved.vm[k]
-            lines.append(f"{vm:.4f} pu = {vm * net.base.v_base:.3f} kV")
+            lines.append(f"{vm:.4f} pu = {vm * net.kv[k]:.3f} kV")
         lines.append(f"load {number(problem.p[k] * net.base.kw)} kW, {number(problem.q[k] * net.base.kw)} kvar")
         if self.fed is not None and self.fed[k] != UPSTREAM:
             lines.append(f"feeder {branch_label(net, int(self.fed[k]))}")

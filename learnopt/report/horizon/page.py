@@ -24,6 +24,7 @@ from learnopt.report.kit.page import page, table
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 
 def write_horizon_report(
@@ -36,11 +37,12 @@ def write_horizon_report(
 def horizon_page(problem: HorizonProblem, plan: HorizonPlan, times: Times, origin: Origin = UNKNOWN_ORIGIN) -> str:
     """The page; without a plan it says why there is none."""
     net = problem.network
-    span = f"{moment(times[0])} on, {problem.n_steps} steps of {problem.hours[0]:g} h"
+    span = f"{moment(times[0])} on, {counted(problem.n_steps, 'step')} of {problem.hours[0]:g} h"
     said = " ".join([plan.message, *isolation_in_words(problem.together)])
     sections = [
-        f"<header><h1>Switching plan for {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · {net.n_bus} "
-        f"buses, {net.n_branch} branches, {net.n_loops} loops · {escaped(span)}</p></header>",
+        f"<header><h1>Switching plan for {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} "
+        f"· {net.size_text}, "
+        f"{counted(net.n_loops, 'loop')} · {escaped(span)}</p></header>",
         warnings_html(origin),
         f'<section class="{"verdict" if plan.configurations else "verdict none"}"><h2>'
         f"{escaped(proof(plan, origin))}</h2>"

@@ -18,6 +18,7 @@ from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.horizon import HorizonPlan, HorizonProblem
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 Times = NDArray[np.datetime64]
 COMPARISON_HEAD = ("", "energy lost", "operations", "saved by the plan")
@@ -118,14 +119,14 @@ def controls_over_time(problem: HorizonProblem, plan: HorizonPlan, times: Times)
     net, kw = problem.network, problem.network.base.kw
     head = [
         "time",
-        *(f"tap {branch_label(net, tap.branch)} [pu]" for tap in problem.controls.taps),
+        *(f"tap {branch_label(net, tap.branch)}" for tap in problem.controls.taps),
         *(f"capacitor {bus_label(net, bank.bus)} [kvar]" for bank in problem.controls.capacitors),
         *(f"generator {g.id} [kW, kvar]" for g in problem.controls.generators),
     ]
     rows: list[list[str]] = []
     for time, settings in zip(times, plan.settings, strict=True):
         values = [
-            *(f"{tap:.4f}" for tap in settings.taps),
+            *(tap.text(value) for tap, value in zip(problem.controls.taps, settings.taps, strict=True)),
             *(f"{value * kw:.0f}" for value in settings.capacitors),
             *(
                 f"{p * kw:.0f}, {q * kw:.0f}" if on else "off"
@@ -149,7 +150,7 @@ def comparison(problem: HorizonProblem, plan: HorizonPlan) -> list[tuple[str, st
 
     normal = f"{number(plan.normal_kwh, 5)} kWh"
     if plan.normal_violations:
-        normal = f"not admissible in {plan.normal_violations} steps"
+        normal = f"not admissible in {counted(plan.normal_violations, 'step')}"
     rows = [("normal configuration", normal, "0", saving(plan.normal_kwh))]
     if plan.static is not None:
         operations = problem.operations(problem.initial, plan.static)
@@ -205,8 +206,6 @@ def horizon_table(
     if plan.settings:
         head, rows = controls_over_time(problem, plan, times)
         parts.append(Listing(head, rows, range(1, len(head)), "controls, where they change"))
-    effort = (
-        f"{plan.candidates} candidates, {plan.rounds} round{'' if plan.rounds == 1 else 's'}, {plan.solve_time_s:.2f} s"
-    )
+    effort = f"{counted(plan.candidates, 'candidate')}, {counted(plan.rounds, 'round')}, {plan.solve_time_s:.2f} s"
     parts.append(Paragraph(effort, "dim"))
     return with_origin(origin, Group(*parts))

@@ -16,9 +16,11 @@ from learnopt.report.kit.terminal import Cell, Listing, Paragraph
 from learnopt.studies.inspection.inspection import Inspection, Severity
 from learnopt.studies.inspection.phases import PhaseFacts
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.wording import counted
 
 NOTHING_WRONG = "Nothing looks wrong."
 FINDING_HEAD = ("severity", "object", "found", "advice")
+_SIZES = {"buses": "bus", "branches": "branch", "transformers": "transformer", "couplers": "coupler"}
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
@@ -55,15 +57,12 @@ def _findings(found: Inspection) -> Listing | Paragraph:
 def fact_rows(found: Inspection) -> list[tuple[str, str]]:
     """What was read, in words: name and text."""
     facts = found.facts
-    levels = ", ".join(f"{kv} kV ({count} buses)" for kv, count in facts["kv_levels"].items())
-    ranges = [
-        "none" if ends is None else f"{ends[0]:g} pu" if ends[0] == ends[1] else f"{ends[0]:g}…{ends[1]:g} pu by bus"
-        for ends in facts["voltage_limit_ranges_pu"]
-    ]
-    limits = "none" if ranges == ["none", "none"] else " to ".join(ranges)
+    levels = ", ".join(f"{kv} kV ({counted(count, 'bus')})" for kv, count in facts["kv_levels"].items())
+    read = ", ".join(counted(facts[key], noun) for key, noun in _SIZES.items())
+    parts = facts["auxiliary_buses"]
     rows = {
-        "read": f"{facts['buses']} buses, {facts['branches']} branches, {facts['transformers']} transformers, "
-        f"{facts['couplers']} couplers, {len(facts['substations'])} substations",
+        "read": f"{read}, {counted(len(facts['substations']), 'substation')}"
+        + (f"; {counted(parts, 'end')} of cables behind a switch besides" if parts else ""),
         "voltage levels": levels,
         "loops": f"{facts['loops']} with every switch closed, {facts['loops_closed']} in the present state"
         + (f"; {facts['fixed_loops']} more that stay closed" if facts["fixed_loops"] else ""),
@@ -74,8 +73,8 @@ def fact_rows(found: Inspection) -> list[tuple[str, str]]:
         "generation": f"{number(facts['generation_kw'])} kW, {number(facts['generation_kvar'])} kvar",
         "net": f"{number(facts['net_kw'])} kW, {number(facts['net_kvar'])} kvar",
         "charging": f"lines {number(facts['charging_kvar'])} kvar, shunts {number(facts['capacitors_kvar'])} kvar",
-        "limits": f"voltage {limits}; {facts['rated_branches']} branches with an ampacity",
-        "controls": ", ".join(f"{count} {kind}" for kind, count in facts["controls"].items() if count) or "none",
+        "limits": f"{_voltage_limits(facts)}; {counted(facts['rated_branches'], 'branch')} with an ampacity",
+        "controls": ", ".join(counted(n, kind[:-1]) for kind, n in facts["controls"].items() if n) or "none",
         "present state": _state(facts),
     }
     if found.phases is not None:
@@ -109,6 +108,24 @@ def _in_phases(net: Network, facts: PhaseFacts) -> dict[str, str]:
     return rows
 
 
+def _voltage_limits(facts: dict[str, Any]) -> str:
+    """Voltage limits in words: one range for all, or what each limit ranges over."""
+    low, high = facts["voltage_limit_ranges_pu"]
+    if low is None and high is None:
+        return "no voltage limits"
+
+    def text(ends: list[float] | None) -> str:
+        if ends is None:
+            return "none"
+        return f"{ends[0]:g} pu" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g} pu"
+
+    limited, buses = facts["voltage_limited_buses"], facts["buses"] - len(facts["substations"])
+    some = "" if limited == buses else f" at {limited} of {counted(facts['buses'], 'bus')}"
+    if any(ends is not None and ends[0] != ends[1] for ends in (low, high)):
+        return f"voltage at least {text(low)}, at most {text(high)} by bus (own limits{some or ' at every bus'})"
+    return f"voltage {text(low)} to {text(high)}{some}"
+
+
 def _decision(size: dict[str, Any] | None) -> str:
     """What the reductions leave of the problem."""
     if size is None:
@@ -118,9 +135,10 @@ def _decision(size: dict[str, Any] | None) -> str:
     exponent = size["log10_configurations"]
     count = number(round(10**exponent), 1) if exponent < 6 else f"10^{exponent:.0f}"
     return (
-        f"{size['buses']} buses reduce to {size['nodes']} nodes ({size['laterals']} on laterals), {size['branches']} "
-        f"branches to {size['switches']} switches in {size['chains']} chains; {size['loops']} to be open, "
-        f"{count} radial configurations, {size['parts']} independent part{'' if size['parts'] == 1 else 's'}"
+        f"{counted(size['buses'], 'bus reduces', 'buses reduce')} to {counted(size['nodes'], 'node')} "
+        f"({size['laterals']} on laterals), {counted(size['branches'], 'branch')} to "
+        f"{counted(size['switches'], 'switch')} in {counted(size['chains'], 'chain')}; {size['loops']} to be open, "
+        f"{count} radial configuration{'' if count == '1' else 's'}, {counted(size['parts'], 'independent part')}"
     )
 
 

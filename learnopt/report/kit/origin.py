@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from learnopt.report.kit.numbers import escaped, finite, number, percent
 from learnopt.report.kit.terminal import Paragraph
 from learnopt.studies.inspection.reconcile import Origin, SourceCheck
+from learnopt.wording import counted
 
 EQUIVALENT = "the balanced equivalent of this feeder"
 """What proofs speak of where the file is unbalanced."""
@@ -66,7 +67,7 @@ def in_source(origin: Origin) -> str | None:
 
 
 def _several(found: SourceCheck) -> str:
-    return f", {len(found.scenarios)} scenarios" if found.scenarios else ""
+    return f", {counted(len(found.scenarios), 'scenario')}" if found.scenarios else ""
 
 
 def with_origin(origin: Origin, body: RenderableType) -> RenderableType:

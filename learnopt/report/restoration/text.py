@@ -17,6 +17,7 @@ from learnopt.report.kit.terminal import Paragraph, paragraphs
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.restoration.search import Target
 from learnopt.studies.restoration.study import CUT_OFF, DEAD, LIMITS, Restoration
+from learnopt.wording import counted
 
 _NAMED = 12
 """Buses or switches that a sentence names."""
@@ -132,7 +133,7 @@ def proofs(restoration: Restoration) -> list[str]:
     elif restoration.bound_weighted_kw is not None:
         said.append(f"{most} than {number(restoration.bound_weighted_kw)} kW: proven{of}.")
     n = int(found.operations.value or 0)
-    count = f"{n} operation{'' if n == 1 else 's'} after isolating"
+    count = f"{counted(n, 'operation')} after isolating"
     loss = "–" if restoration.loss_kw is None else f"{number(restoration.loss_kw, 6)} kW lost"
     fewest = {True: ", fewest by proof", False: ""}[found.operations.proven]
     least = {True: ", least by proof", False: ""}[found.loss.proven]
@@ -159,7 +160,9 @@ def restoration_table(restoration: Restoration, origin: Origin = UNKNOWN_ORIGIN)
     if steps:
         parts += [plan_table(net, steps), *paragraphs([*reasons(steps), *travels(net, steps)])]
     if restoration.configuration is not None:
-        opened = [branch_label(net, int(e)) for e in np.flatnonzero(~restoration.configuration.closed)]
+        # What has no switch is dead with the fault; nobody opens it.
+        is_open = ~restoration.configuration.closed & (net.switchable | net.normally_open)
+        opened = [branch_label(net, int(e)) for e in np.flatnonzero(is_open)]
         parts.append(Paragraph(f"open branches: {_some(opened)}"))
     parts.append(Paragraph(f"restore, {restoration.solve_time_s:.2f} s", "dim"))
     return with_origin(origin, Group(*parts))

@@ -27,6 +27,7 @@ from learnopt.report.savings.text import (
 )
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Savings, Strategy
+from learnopt.wording import counted
 
 _COLOURS = {"present": OPEN, "static": CLOSE, "seasonal": "#56B4E9", "hourly": INK}
 _POINTS = 400
@@ -93,10 +94,10 @@ def savings_page(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_OR
     answer = savings_to_dict(savings, factors)
     head, rows = comparison(savings, factors)
     said = sentences(savings, factors, origin)
-    span = f"{answer['hours']:g} hours from {moment(problem.times[0])} in {problem.n_steps} steps"
+    span = f"{answer['hours']:g} hours from {moment(problem.times[0])} in {counted(problem.n_steps, 'step')}"
     sections = [
         f"<header><h1>What switching saves on {escaped(net.title or net.name)}</h1><p>{escaped(net.name)} · "
-        f"{net.n_bus} buses, {net.n_branch} branches, {net.n_loops} loops · {escaped(span)}</p></header>",
+        f"{net.size_text}, {counted(net.n_loops, 'loop')} · {escaped(span)}</p></header>",
         warnings_html(origin),
         f'<section class="verdict"><h2>{escaped(said[0])}</h2>'
         + "".join(f"<p>{escaped(sentence)}</p>" for sentence in said[1:])

@@ -21,6 +21,7 @@ from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.configuration.isolation import isolation_in_words
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.savings import Savings, SavingsProblem, Strategy
+from learnopt.wording import counted
 
 WORDS = {
     "present": "present",
@@ -208,7 +209,7 @@ def sentences(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_ORIGI
         words.append(
             f"One configuration for all {float(problem.hours.sum()):g} hours saves {number(saved)} MWh of "
             f"{number(present.energy_mwh)} MWh lost ({percent(saved / max(present.energy_mwh, 1e-12))}) with "
-            f"{static.operations} operations; switching whenever it helps saves {number(best)} MWh with "
+            f"{counted(static.operations, 'operation')}; switching whenever it helps saves {number(best)} MWh with "
             f"{hourly.operations}."
         )
     for strategy in (static, hourly):
@@ -244,7 +245,8 @@ def savings_table(savings: Savings, factors: Factors, origin: Origin = UNKNOWN_O
         if changes and (strategy.name == "static" or len(changes) > 1):
             parts.append(Listing(("from", "close", "open"), move_rows(changes), title=strategy_name(problem, strategy)))
     effort = (
-        f"{savings.representatives} representatives, {savings.candidates} candidates, {savings.proven_steps} steps "
+        f"{counted(savings.representatives, 'representative')}, {counted(savings.candidates, 'candidate')}, "
+        f"{counted(savings.proven_steps, 'step')} "
         f"proven one by one, {savings.solve_time_s:.1f} s"
     )
     parts.append(Paragraph(effort, "dim"))

@@ -12,6 +12,7 @@ from learnopt.report.kit.sheet import pictures
 from learnopt.report.substations.figure import map_keys, map_sheet
 from learnopt.report.substations.text import ac_sentence, route_rows, substation_rows
 from learnopt.studies.substations.plan import ExpansionResult, stage_loss
+from learnopt.wording import counted
 
 """Largest map drawn as SVG on paper."""
 
@@ -33,8 +34,9 @@ def write_plan_report(path: Path, problem: ExpansionProblem, result: ExpansionRe
 
 def _header(problem: ExpansionProblem) -> str:
     about = (
-        f"{len(problem.sites)} sites, {len(problem.demand_ids)} demands, {len(problem.routes)} routes, "
-        f"{len(problem.stages)} stages, {problem.kv:g} kV"
+        f"{counted(len(problem.sites), 'site')}, {counted(len(problem.demand_ids), 'demand')}, "
+        f"{counted(len(problem.routes), 'route')}, "
+        f"{counted(len(problem.stages), 'stage')}, {problem.kv:g} kV"
     )
     return f"<header><h1>Plan of {escaped(problem.title or problem.name)}</h1><p>{escaped(about)}</p></header>"
 

@@ -16,6 +16,7 @@ from learnopt.network.expansion import ExpansionProblem
 from learnopt.report.kit.numbers import finite, number, percent
 from learnopt.report.kit.terminal import Listing, Paragraph, paragraphs
 from learnopt.studies.substations.plan import ExpansionResult, line_price, stage_loss
+from learnopt.wording import counted
 
 _MODEL = ("variables", "integers", "constraints", "tangents", "rounds", "nodes")
 """What is told of the model that was solved."""
@@ -143,7 +144,7 @@ def ac_sentence(evaluation: Evaluation | None) -> str:
         return "AC check: not made, the plan is not radial"
     if not evaluation.converged:
         return f"AC check: {evaluation.violations[0]}"
-    found = f"{len(evaluation.violations)} limits violated" if evaluation.violations else "within all limits"
+    found = f"{counted(len(evaluation.violations), 'limit')} violated" if evaluation.violations else "within all limits"
     return (
         f"AC check: loss {number(evaluation.loss_kw)} kW, lowest voltage {evaluation.min_voltage_pu:.4f} pu, highest "
         f"loading {100 * evaluation.max_loading:.0f} %, {found}"

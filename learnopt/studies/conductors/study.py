@@ -24,6 +24,7 @@ from learnopt.network.conductors import ConductorPlan, ConductorProblem, Mode
 from learnopt.studies.conductors.engine import DEFAULT_GAP, ConductorResult, assess, locked, solve_plan
 from learnopt.studies.conductors.substitution import substitute
 from learnopt.studies.configuration.explain import explain_infeasibility
+from learnopt.wording import counted
 
 FIRST_STEP: Mapping[Mode, Mode] = {Mode.ODNR_OCS: Mode.ODNR, Mode.OCS_ODNR: Mode.OCS}
 """What a sequence begins with."""
@@ -116,7 +117,7 @@ def _as_built(problem: ConductorProblem) -> ConductorResult:
         return _without_plan(Status.NO_SOLUTION, "The base: " + "; ".join(reasons))
     investment = problem.investment_cost(plan.conductor)
     energy = problem.costs.per_kw * evaluation.loss_kw
-    broken = f" It breaks {len(reasons)} limits: {'; '.join(reasons[:3])}." if reasons else ""
+    broken = f" It breaks {counted(len(reasons), 'limit')}: {'; '.join(reasons[:3])}." if reasons else ""
     total = investment + energy
     return ConductorResult(
         Status.FEASIBLE, plan, evaluation, total, investment, energy, total, f"As built.{broken}",

@@ -15,6 +15,7 @@ import numpy as np
 
 from learnopt.network import Network, ReconfigurationProblem
 from learnopt.network.names import branch_label, bus_label
+from learnopt.network.totals import consumption
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Isolation:
         (branch, bus) of the ends that a crew has to take off their bus.
     at_source
         Those of them that no device parts from a substation.
+    idle
+        Those of them behind which nothing is supplied up to the devices that are opened, as a joint in a cable.
     """
 
     faulted: tuple[int, ...]
@@ -43,6 +46,7 @@ class Isolation:
     kept_open: tuple[int, ...]
     apart: tuple[tuple[int, int], ...]
     at_source: frozenset[tuple[int, int]]
+    idle: frozenset[tuple[int, int]]
 
 
 def isolation(problem: ReconfigurationProblem, states: tuple[bool, ...] | None = None) -> Isolation:
@@ -61,20 +65,28 @@ def isolation(problem: ReconfigurationProblem, states: tuple[bool, ...] | None =
     inside = {bus for e in faulted if e in gear.behind for bus in ({*_ends(net, e)} & {*_ends(net, gear.behind[e])})}
     opened: set[int] = set()
     kept: set[int] = set()
-    apart, at_source = [], set()
+    apart, at_source, idle = [], set(), set()
+    supplied = (consumption(net, problem.scenario) > 0) | (problem.p != 0) | (problem.q != 0)
+    if net.customers is not None:
+        supplied |= net.customers > 0
     for e in sorted(dead):
         for bus in _ends(net, e):
             if bus in inside or not walk.crosses(e, bus, opened, kept):
                 continue
             around: tuple[set[int], set[int]] = (set(), set())
             apart.append((e, bus))
-            if walk.reaches_source(bus, dead, *around):
+            reached, _, source = walk.spread({bus}, dead, *around)
+            if source:
                 at_source.add((e, bus))
             else:
+                if not supplied[list(reached)].any():
+                    idle.add((e, bus))
                 opened |= around[0]
                 kept |= around[1]
     order = sorted(opened, key=lambda k: (gear.devices[k].manual, k))
-    return Isolation(faulted, dead, tuple(order), tuple(sorted(kept - opened)), tuple(apart), frozenset(at_source))
+    return Isolation(
+        faulted, dead, tuple(order), tuple(sorted(kept - opened)), tuple(apart), frozenset(at_source), frozenset(idle)
+    )
 
 
 @dataclass(frozen=True)
@@ -154,10 +166,6 @@ class _Walk:
             opened.add(min(usable, key=self.gear.rank))
             return False
         return not (self.net.normally_open[e] and e not in self.gear.of_branch)
-
-    def reaches_source(self, bus: int, dead: frozenset[int], opened: set[int], kept: set[int]) -> bool:
-        """A walk from a bus gets to a substation; the devices that end it are added to the sets."""
-        return self.spread({bus}, dead, opened, kept)[2]
 
     def spread(
         self, seeds: set[int], dead: frozenset[int], opened: set[int], kept: set[int]

@@ -40,6 +40,7 @@ from learnopt.network import Bools, Configuration, Evaluation, Id, Network, Reco
 from learnopt.network.names import branch_quoted
 from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
+from learnopt.network.totals import consumption
 from learnopt.physics import evaluate_transition, power_flow_batch
 from learnopt.physics.rooted_tree import rooted
 from learnopt.studies.configuration.isolation import isolation
@@ -120,7 +121,7 @@ class Operation:
     unfed
         Indices of the loaded buses without supply after the operation.
     interrupted_kw
-        Their load [kW]; of several scenarios the mean.
+        Their load, generation apart [kW]; of several scenarios the mean.
     customers
         Customers without supply after the operation; None where the network does not know its customers.
     reason
@@ -223,6 +224,7 @@ class PlanRecord:
     def __init__(self, problem: ReconfigurationProblem, closed: Bools, judge: Judge = evaluate_transition) -> None:
         self.problem, self.judge = problem, judge
         self.gear = problem.network.switchgear
+        self.drawn = consumption(problem.network, problem.scenario)
         self.closed = closed.copy()
         standing = closed | (problem.out_of_service & ~problem.network.normally_open)
         self.states = list(self.gear.states(Configuration(standing)))
@@ -325,7 +327,7 @@ class PlanRecord:
         found = self._judged[1]
         after = unfed_buses(net, self.closed)
         dark = np.flatnonzero(after) if state in _DARK else np.zeros(0, dtype=np.int64)
-        loaded = dark[(self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
+        loaded = dark[(self.drawn[dark] != 0) | (self.problem.p[dark] != 0) | (self.problem.q[dark] != 0)]
         fed = np.setdiff1d(np.arange(net.n_bus), dark)
         known = found.converged and len(fed) > 0
         shown = None if device is None else self.gear.devices[device]
@@ -343,7 +345,7 @@ class PlanRecord:
                 min_voltage_pu=float(found.vm[fed].min()) if known else None,
                 max_loading=found.max_loading if known and np.isfinite(net.i_max).any() else None,
                 unfed=tuple(loaded.tolist()),
-                interrupted_kw=float(np.maximum(self.problem.p[dark], 0).sum()) * net.base.kw,
+                interrupted_kw=float(self.drawn[dark].sum()) * net.base.kw,
                 customers=None if net.customers is None else int(net.customers[dark].sum()),
                 reason=reason,
                 device=None if shown is None else shown.id,
@@ -362,12 +364,18 @@ class PlanRecord:
             return load * net.base.kw, None if net.customers is None else customers
         if shared and not changed.any():
             return None, None
-        load = float(np.maximum(self.problem.p[changed], 0).sum())
+        load = float(self.drawn[changed].sum())
         return load * net.base.kw, None if net.customers is None else int(net.customers[changed].sum())
 
 
 _ON_THE_SPOT = (Action.EARTH, Action.DISCONNECT)
 _DARK = (PlanState.ISOLATING, PlanState.RESTORING, PlanState.INTERRUPTED)
+
+
+_IDLE = (
+    "it has no switch there, and nothing is supplied behind it: it may stay dead instead, without this step and "
+    "without closing again what is opened for it"
+)
 
 
 def _isolate(plan: PlanRecord) -> None:
@@ -388,7 +396,7 @@ def _isolate(plan: PlanRecord) -> None:
         plan.add(e, Action.EARTH, PlanState.ISOLATING, changes=False)
     for e, bus in found.apart:
         if (e, bus) not in found.at_source:
-            plan.apart(e, bus, "it has no switch there")
+            plan.apart(e, bus, _IDLE if (e, bus) in found.idle else "it has no switch there")
 
 
 def _restore(plan: PlanRecord, target: Bools) -> None:
@@ -486,7 +494,7 @@ def _interrupted(problem: ReconfigurationProblem, closed: Bools) -> dict[int, tu
     assert tree is not None, "an exchange keeps a state radial"
     order, parent, feed = (array.tolist() for array in tree)
     customers = [0] * net.n_bus if net.customers is None else net.customers.tolist()
-    load = np.maximum(problem.p, 0).tolist()
+    load = consumption(net, problem.scenario).tolist()
     for k in reversed(order):
         if parent[k] >= 0:
             customers[parent[k]] += customers[k]

@@ -17,6 +17,7 @@ from learnopt.network import (
     Settings,
     Status,
 )
+from learnopt.wording import counted
 
 __all__ = ["HorizonPlan", "HorizonProblem"]
 
@@ -96,7 +97,9 @@ class HorizonPlan:
 
     def __repr__(self) -> str:
         energy = (
-            "no plan" if self.energy_kwh is None else f"{self.energy_kwh:.6g} kWh in {len(self.configurations)} steps"
+            "no plan"
+            if self.energy_kwh is None
+            else f"{self.energy_kwh:.6g} kWh in {counted(len(self.configurations), 'step')}"
         )
         return f"HorizonPlan({self.status.value}, certificate {self.certificate.value}: {energy})"
 

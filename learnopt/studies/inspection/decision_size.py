@@ -24,7 +24,7 @@ class DecisionSize:
     Parameters
     ----------
     buses, branches
-        Of the network.
+        Of the file.
     laterals
         Buses in no loop: their supply is no decision.
     nodes, switches
@@ -78,9 +78,9 @@ def decision_size(problem: ReconfigurationProblem) -> DecisionSize:
         np.subtract.at(laplacian, (head, tail), 1.0)
         log10 += float(np.linalg.slogdet(laplacian[1:, 1:])[1]) / math.log(10) if len(names) > 1 else 0.0
     return DecisionSize(
-        buses=net.n_bus,
-        branches=net.n_branch,
-        laterals=int(np.count_nonzero(~looped & ~net.is_substation)),
+        buses=net.n_own_bus,
+        branches=net.n_own_branch,
+        laterals=int(np.count_nonzero(~looped & ~net.is_substation & ~net.auxiliary)),
         nodes=len(touched),
         switches=len(core.branches),
         loops=len(core.branches) - core.n_nodes + 1,

@@ -12,12 +12,13 @@ import numpy as np
 
 from learnopt.network import Bools, Evaluation, Floats, Network, ReconfigurationProblem
 from learnopt.network.loop_reduction import told_fixed_loops
-from learnopt.network.names import branch_label, bus_label
+from learnopt.network.names import branch_label, bus_label, lowest_bus
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.network.totals import totals
 from learnopt.physics import evaluate_as_it_is
 from learnopt.studies.inspection.decision_size import decision_size
 from learnopt.studies.inspection.phases import PhaseFacts
+from learnopt.wording import counted
 
 ODD_RX = (0.05, 20.0)
 """r/x of lines and cables of every kind lies well inside."""
@@ -85,7 +86,7 @@ class Inspection:
     phases: PhaseFacts | None = None
 
     def __repr__(self) -> str:
-        return f"Inspection({self.network.name!r}: {len(self.findings)} findings)"
+        return f"Inspection({self.network.name!r}: {counted(len(self.findings), 'finding')})"
 
     def of(self, severity: Severity) -> list[Finding]:
         """Findings of one severity."""
@@ -131,7 +132,7 @@ def inspect_network(network: Network, notes: Iterable[str] = (), phases: PhaseFa
 
 def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bool) -> dict[str, Any]:
     net, kw = problem.network, problem.network.base.kw
-    levels = Counter(f"{kv:g}" for kv in net.kv)
+    levels = Counter(f"{kv:g}" for kv in net.kv[~net.auxiliary])
     known = state is not None and state.converged
     rated = np.isfinite(net.i_max)
     present = _present_loops(net)
@@ -139,12 +140,13 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
         "case": net.name,
         "title": net.title,
         "source": net.source,
-        "buses": net.n_bus,
-        "branches": net.n_branch,
+        "buses": net.n_own_bus,
+        "branches": net.n_own_branch,
+        "auxiliary_buses": net.n_bus - net.n_own_bus,
         "substations": [net.bus_ids[k] for k in net.substations],
         "kv_levels": dict(sorted(levels.items(), key=lambda item: -float(item[0]))),
         "transformers": int(np.count_nonzero((net.ratio != 1) | (net.kv[net.from_bus] != net.kv[net.to_bus]))),
-        "couplers": int(np.count_nonzero((net.r == 0) & (net.x == 0))),
+        "couplers": int(np.count_nonzero((net.r == 0) & (net.x == 0) & net.own_branch)),
         "loops": net.n_loops,
         "loops_closed": present,
         "fixed_loops": net.n_fixed_loops,
@@ -161,10 +163,11 @@ def _facts(problem: ReconfigurationProblem, state: Evaluation | None, radial: bo
             "capacitors": len(net.controls.capacitors),
             "generators": len(net.controls.generators),
         },
-        "rated_branches": int(rated.sum()),
+        "rated_branches": int((rated & net.own_branch).sum()),
         # The widest of them all; what each end ranges over stands below it.
         "voltage_limits_pu": [ends and ends[k] for k, ends in enumerate(problem.voltage_ranges)],
         "voltage_limit_ranges_pu": [ends and list(ends) for ends in problem.voltage_ranges],
+        "voltage_limited_buses": int(np.count_nonzero((problem.vm_min > 0) | np.isfinite(problem.vm_max))),
         "coordinates": net.coordinates is not None,
         "customers": None if net.customers is None else int(net.customers.sum()),
         "radial": radial,
@@ -332,7 +335,7 @@ def _present_state(problem: ReconfigurationProblem, state: Evaluation) -> list[F
             Finding(Severity.ERROR, "present state", "no AC power flow exists", f"{units}; or the load is too high")
         ]
     found = []
-    lowest = int(np.argmin(state.vm))
+    lowest = lowest_bus(net, state.vm)
     drop = float(net.substation_vm.max() - state.vm[lowest])
     if drop > SUSPICIOUS_DROP:
         found.append(
@@ -371,6 +374,9 @@ def _present_state(problem: ReconfigurationProblem, state: Evaluation) -> list[F
 def _group(
     net: Network, mask: Bools, severity: Severity, value: Any, advice: str, worst: Floats | None = None
 ) -> list[Finding]:
+    mask = mask.copy()
+    for switch, fixed in net.switchgear.behind.items():  # the cable says it for its switch
+        mask[switch] &= ~mask[fixed]
     return _grouped([branch_label(net, e) for e in range(net.n_branch)], "branch", mask, severity, value, advice, worst)
 
 
@@ -395,7 +401,8 @@ def _grouped(
     if len(chosen) <= _LISTED:
         return [Finding(severity, f"{kind} {ids[k]}", value(k), advice) for k in chosen]
     listed = ", ".join(ids[k] for k in chosen[:_LISTED])
-    plural = "branches" if kind == "branch" else "buses"
     return [
-        Finding(severity, f"{len(chosen)} {plural} ({listed} ...)", f"{ids[chosen[0]]}: {value(chosen[0])}", advice)
+        Finding(
+            severity, f"{counted(len(chosen), kind)} ({listed} ...)", f"{ids[chosen[0]]}: {value(chosen[0])}", advice
+        )
     ]

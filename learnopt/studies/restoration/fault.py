@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from learnopt.errors import DataError
 from learnopt.network import Id, Network
 from learnopt.network.names import branch_label, bus_label
+from learnopt.wording import suggestion
 
 BRANCH, BUS, SUBSTATION = "branch", "bus", "substation"
 KINDS = (BRANCH, BUS, SUBSTATION)
@@ -91,5 +92,6 @@ def _meant(network: Network, text: Id) -> tuple[str, int | None, str]:
         return BRANCH, None, f"{text!r} names a branch and a bus: say branch:{text} or bus:{text}"
     if branch is None and bus is None:
         several = next((why for why in (no_branch, no_bus) if "is the name of" in why), "")
-        return BRANCH, None, several or f"{text!r} is no branch, bus or substation of network {network.name!r}"
+        none = f"{text!r} is no branch, bus or substation of network {network.name!r}"
+        return BRANCH, None, several or none + suggestion(text, network.words)
     return (BRANCH, branch, "") if branch is not None else (BUS, bus, "")

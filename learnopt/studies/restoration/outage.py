@@ -10,6 +10,7 @@ import numpy as np
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.network.part import Part
 from learnopt.network.topology import DisjointSets, merged_nodes
+from learnopt.network.totals import consumption
 from learnopt.studies.configuration.isolation import DeadZone, dead_zone
 from learnopt.studies.restoration.fault import Fault
 
@@ -102,7 +103,7 @@ class Outage:
     def load_kw(self) -> Floats:
         """Consumption at each bus, impedances at nominal voltage, mean of the situations [kW], shape (n_bus,)."""
         net = self.problem.network
-        return (np.maximum(self.problem.scenario.p_load, 0.0) + net.g_shunt) * net.base.kw
+        return consumption(net, self.problem.scenario) * net.base.kw
 
     @cached_property
     def value_kw(self) -> Floats:

@@ -24,6 +24,7 @@ from learnopt.network import (
     Scenario,
     Situations,
 )
+from learnopt.wording import counted
 
 Times = NDArray[np.datetime64]
 
@@ -81,7 +82,7 @@ class SavingsProblem:
             raise DataError("savings", problems)
 
     def __repr__(self) -> str:
-        return f"SavingsProblem({self.network.name!r}: {self.n_steps} steps from {self.times[0]})"
+        return f"SavingsProblem({self.network.name!r}: {counted(self.n_steps, 'step')} from {self.times[0]})"
 
     @property
     def n_steps(self) -> int:

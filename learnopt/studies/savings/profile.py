@@ -7,29 +7,10 @@ from typing import Any
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.generator.year import synthetic_year
-from learnopt.io import Profiles, read_profiles
+from learnopt.io import Profiles
 from learnopt.network import ReconfigurationProblem
 from learnopt.studies.horizon.steps import step_rows
 from learnopt.studies.savings.problem import Period, SavingsProblem
-
-SYNTHETIC = "synthetic"
-
-
-def profile_of(source: str, problem: ReconfigurationProblem) -> Profiles:
-    """Loads over time: a file, ``simbench:CODE``, or a made-up year (``synthetic``, ``synthetic:7``).
-
-    Raises
-    ------
-    DataError
-        If the file is bad, or the seed no number.
-    """
-    name, _, seed = source.partition(":")
-    if name != SYNTHETIC:
-        return read_profiles(source, problem.network)
-    if seed and not seed.isdigit():
-        raise DataError("profile", [f"{source!r}: the seed of a synthetic year is a whole number, as in synthetic:7"])
-    return synthetic_year(problem.network, np.random.default_rng(int(seed or 0)))
 
 
 def savings_problem(

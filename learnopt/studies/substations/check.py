@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import maximum_flow
 
 from learnopt.network.expansion import ExpansionProblem
 from learnopt.studies.substations.plan import ExpansionPlan, stage_loss
+from learnopt.wording import counted
 
 TOLERANCE = 1e-6
 """Slack of every limit, relative to the limit or to the total demand."""
@@ -43,7 +44,9 @@ def _check_built(problem: ExpansionProblem, plan: ExpansionPlan) -> list[str]:
     found += [f"site {problem.sites[k].id!r} is built twice" for k in set(sites) if sites.count(k) > 1]
     found += [f"route {problem.routes[k].id!r} is built twice" for k in set(routes) if routes.count(k) > 1]
     if len(sites) > problem.max_substations:
-        found.append(f"{len(sites)} substations are built, at most {problem.max_substations} may be")
+        found.append(
+            f"{counted(len(sites), 'substation is', 'substations are')} built, at most {problem.max_substations} may be"
+        )
     stage_of_line = {line.route: line.stage for line in plan.lines}
     for flow in plan.flows:
         route = problem.routes[flow.route]
@@ -80,7 +83,9 @@ def _check_flows(problem: ExpansionProblem, plan: ExpansionPlan, t: int) -> list
             found.append(f"site {site.id!r} delivers {-power[i]:.4f} MVA, it has {capacity:g} MVA")
         exits = sum(flow.tail == i for flow in flows)
         if exits > (site.exits if i in size else 0):
-            found.append(f"{exits} lines leave site {site.id!r}, {site.exits if i in size else 0} may")
+            found.append(
+                f"{counted(exits, 'line leaves', 'lines leave')} site {site.id!r}, {site.exits if i in size else 0} may"
+            )
     if (
         problem.radial
         and not ExpansionPlan(tuple(s for s in plan.substations if s.stage <= t), plan.lines, flows).is_radial()
@@ -100,7 +105,10 @@ def _check_outages(problem: ExpansionProblem, plan: ExpansionPlan, t: int) -> li
     for i, site in enumerate(problem.sites):
         taken = sum(i in problem.routes[line.route].ends for line in lines)
         if taken > (site.exits if i in size else 0):
-            found.append(f"{taken} lines are built at site {site.id!r}, {site.exits if i in size else 0} may be")
+            found.append(
+                f"{counted(taken, 'line is', 'lines are')} built at site {site.id!r}, "
+                f"{site.exits if i in size else 0} may be"
+            )
     source, sink = problem.n_node, problem.n_node + 1
     for out in size:
         capacity = np.zeros((sink + 1, sink + 1))

@@ -219,7 +219,7 @@ def test_contradictory_locks_are_named(triangle):
     scenario = replace(Scenario.nominal(triangle), locked=np.array([0, 0, -1], dtype=np.int8))
     result = solve(ReconfigurationProblem(triangle, Situations.of(scenario)))
     assert result.status is Status.INFEASIBLE
-    assert "1 buses cannot be fed with the open and out-of-service branches: bus 1" in result.message
+    assert "1 bus cannot be fed with the open and out-of-service branches: bus 1" in result.message
 
 
 def test_loads_that_nothing_can_feed(case33):

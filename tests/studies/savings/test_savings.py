@@ -11,6 +11,7 @@ import pytest
 from conftest import random_network
 from instances import all_configurations
 
+from learnopt.api.question import read_profile
 from learnopt.engines import SolveOptions
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
@@ -20,7 +21,7 @@ from learnopt.physics import evaluate
 from learnopt.studies.configuration.solve import warm_up
 from learnopt.studies.savings import Period, SavingsProblem, savings_study
 from learnopt.studies.savings.bound import HourlyBound
-from learnopt.studies.savings.profile import profile_of, savings_problem
+from learnopt.studies.savings.profile import savings_problem
 from learnopt.studies.savings.representatives import clusters
 from learnopt.studies.savings.searches import Searches
 
@@ -165,7 +166,7 @@ def test_synthetic_year_and_steps() -> None:
     """One seed, one year; averaged steps keep the energy; weeks begin on Mondays."""
     network = random_network(np.random.default_rng(0), 6, 1)
     problem = ReconfigurationProblem.of(network)
-    year = profile_of("synthetic:3", problem)
+    year = read_profile("synthetic:3", problem.network)
     assert np.array_equal(year.p, synthetic_year(network, np.random.default_rng(3)).p)
     assert len(year) == HOURS
     peak = year.p.max(axis=0)[network.p_load > 0] / network.p_load[network.p_load > 0]
