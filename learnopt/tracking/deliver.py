@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def deliver(client: Any, store: Store, run_id: str, entry: Mapping[str, Any], fi
             assert file is not None
             with store.current():
                 source = log_served_model(run_id, file)
-                _register(client, entry["name"], source, run_id, entry["tags"])
+                _register(client, entry["name"], source, entry["tags"])
         case "end":
             client.set_terminated(run_id, entry["status"], end_time=entry["time"])
         case kind:
@@ -75,8 +77,9 @@ def _send_artifact(client: Any, run_id: str, file: Path | None, place: str, text
         client.log_artifact(run_id, str(path), folder or None)
 
 
-def _register(client: Any, name: str, source: str, run_id: str, tags: Mapping[str, str]) -> None:
-    """A further version in the registry; ``mlflow.register_model`` would tell it on stderr."""
+def _register(client: Any, name: str, source: str, tags: Mapping[str, str]) -> None:
+    """A further version in the registry of the current store; what MLflow says of it on stderr is left out."""
+    import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
@@ -86,4 +89,5 @@ def _register(client: Any, name: str, source: str, run_id: str, tags: Mapping[st
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
-    client.create_model_version(name, source, run_id, tags=dict(tags))
+    with redirect_stderr(io.StringIO()):
+        mlflow.register_model(source, name, tags=dict(tags))  # a server wants the id of the model too, which this gives

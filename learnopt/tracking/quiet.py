@@ -11,6 +11,7 @@ _NOISY = ("mlflow", "alembic", "git", "urllib3")
 _USUAL = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would stand in the answer of --json
     # A server that is away is told within seconds and what was logged is kept; MLflow would try for four minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",

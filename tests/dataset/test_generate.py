@@ -12,6 +12,7 @@ from learnopt.dataset import GenerateConfig, generate, missing_shards, read_inst
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig, ScenarioConfig
 from learnopt.network import Network
+from learnopt.parallel import Workers
 
 CONFIG = GenerateConfig(
     seed=3,
@@ -34,6 +35,13 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     assert a == b
     assert len(a) == 2 * 3 + 1
     assert a["scenarios-00000.parquet"] != c["scenarios-00000.parquet"]
+
+
+def test_other_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    """Two processes, each a shard at a time: manifest and shards are those of this process."""
+    generate(CONFIG, tmp_path / "here")
+    generate(CONFIG, tmp_path / "there", workers=Workers(2))
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
 def test_interrupted_run_is_continued(tmp_path: Path) -> None:

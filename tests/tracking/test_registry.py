@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,25 @@ def test_versions_by_number_alias_and_age(models: tuple[Path, str]) -> None:
     store = Store.of(models[0])
     found = [find_version(store, "learnopt", which) for which in ("1", CHAMPION, "latest", "9", "nobody")]
     assert [each and each.number for each in found] == ["1", "1", "2", None, None]
+
+
+def test_a_version_says_which_logged_model_it_is(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tracking server refuses a version that does not, a database takes it; nothing of MLflow's is printed."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+    made: list[tuple[Any, Any]] = []
+    create = SqlAlchemyStore.create_model_version
+
+    def record(self: Any, name: str, source: str, *given: Any, model_id: str | None = None, **more: Any) -> Any:
+        made.append((source, model_id))
+        return create(self, name, source, *given, model_id=model_id, **more)
+
+    monkeypatch.setattr(SqlAlchemyStore, "create_model_version", record)
+    with track_run(tmp_path, "test", "one") as run:
+        run.log_model(tiny_checkpoint)
+    ((source, model_id),) = made
+    assert model_id
+    assert model_id in source
+    assert "".join(capsys.readouterr()) == ""
