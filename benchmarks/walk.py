@@ -59,6 +59,7 @@ learnopt generate --config CONFIGS/dataset_small.toml --out small
 learnopt label small --time-limit 1  # long
 learnopt train --config CONFIGS/train_small.toml --data small --out model --store mlruns  # long
 learnopt evaluate --data small --checkpoint model  # long
+learnopt promote --data small --store mlruns  # long
 learnopt evaluate --data small --checkpoint model --rival mymodel:AsItIs --no-baselines --json  # long
 learnopt solve case33 --engine learned --checkpoint model  # long
 learnopt solve nothing.json  # exit code 2

@@ -8,7 +8,6 @@ bus over the year is about that of the case.
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lfilter
 
 from learnopt.io import Profiles
 from learnopt.network import Floats, Network
@@ -43,6 +42,8 @@ def synthetic_year(network: Network, rng: np.random.Generator) -> Profiles:
         daily[weekday >= 5] *= _WEEKEND
         share[:, k] = (daily * season) @ mixture[k]
     white = rng.normal(0.0, _NOISE * np.sqrt(1 - _PERSISTENCE**2), (HOURS, n))
+    from scipy.signal import lfilter  # takes half a second, which only a made-up year needs to spend
+
     share *= np.exp(lfilter([1.0], [1.0, -_PERSISTENCE], white, axis=0))
     share /= np.quantile(share, 0.999, axis=0)
     # A bus that only feeds in, and does not say of what, is taken for a generator as a whole.

@@ -136,7 +136,6 @@ def test_a_horizon_from_a_problem_keeps_its_locks(profile: Path) -> None:
     ("options", "kind", "message"),
     [
         ({"engine": "magic"}, learnopt.DataError, "engine = 'magic' must be one of 'auto', 'tree', 'milp', 'learned'"),
-        ({"checkpoint": "x"}, learnopt.UnsupportedError, 'a checkpoint is for .*: use engine="learned"'),
         ({"controls": "taps"}, learnopt.UnsupportedError, "no controls of the kinds taps: leave out controls"),
         ({"window": 9}, learnopt.DataError, "window = 9"),
     ],
@@ -146,6 +145,12 @@ def test_options_of_a_horizon_that_do_not_fit(
 ) -> None:
     with pytest.raises(kind, match=message):
         learnopt.horizon("case33", profile, **options)
+
+
+def test_a_checkpoint_that_no_engine_of_a_horizon_asks_is_told(profile: Path) -> None:
+    """It has no effect, and nothing reads it."""
+    plan = learnopt.horizon("case33", profile, steps=1, checkpoint="nowhere")
+    assert plan.without_effect == ['checkpoint has no effect: it belongs to engine="learned".']
 
 
 @pytest.mark.parametrize("study", [learnopt.horizon, learnopt.savings])

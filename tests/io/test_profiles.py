@@ -137,11 +137,11 @@ def test_offsets_become_utc(tmp_path: Path, case33: Network):
     ("stamps", "values", "expected", "said"),
     [
         (HOURS, [1, "", 3, 4], [1, 2, 3, 4], "1 missing value in 1 column ('scale')"),
-        (HOURS[:2] + HOURS[3:], [1, 2, 4], [1, 2, 3, 4], "1 times are missing"),
+        (HOURS[:2] + HOURS[3:], [1, 2, 4], [1, 2, 3, 4], "1 time is missing"),
         ([HOURS[0], HOURS[1], HOURS[1], HOURS[2]], [1, 1, 3, 3], [1, 2, 3], "averaged"),
         ([HOURS[1], HOURS[0], HOURS[2]], [2, 1, 3], [1, 2, 3], "sorted"),
         ([*HOURS, "2016-06-03 00:00"], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5], "1 gap of more than 3 hours"),
-        (["2016-10-30 02:00", "2016-10-30 03:00", "2016-10-31 02:00"], [1, 2, 3], [1, 2, 3], "1 gaps"),
+        (["2016-10-30 02:00", "2016-10-30 03:00", "2016-10-31 02:00"], [1, 2, 3], [1, 2, 3], "1 gap"),
     ],
     ids=["missing value", "missing row", "duplicate", "order", "gap", "no clock change"],
 )
