@@ -29,7 +29,7 @@ VERSION = highspy.Highs().version()
 LEAST_OBJECTIVE = 100.0
 """Objectives are scaled up to this size."""
 MOST_DOUBTED = 1000
-"""Nodes up to which "no solution" is asked for a second time, by presolve and another seed."""
+"""Nodes up to which "no solution" is asked for a second time, by presolve and another seed; what the second run does not confirm is not believed."""
 REPORT_INTERVAL = 0.2
 """Seconds between two reports from inside a run."""
 
@@ -261,12 +261,11 @@ class CompiledModel:
     def _asked_again(
         self, time_limit: float, cutoff: float, watch: Callable[[float, int], None] | None, run: SolverRun
     ) -> SolverRun:
-        """A run that found no solution, unless one is found by presolve and another seed: then that run.
+        """A run that found no solution, where presolve and another seed find none either: else what that run says.
 
-        What it proves is believed no more than what it disproves: with a solution in hand its bound counts, at the
-        limit of time the first run does.
+        A second run that ends at a limit or by an error has not confirmed the first: the verdict is not believed.
         """
-        if self._infeasible or time_limit <= 0:
+        if self._infeasible:
             return run
         self._highs.clearSolver()
         self._set(presolve="on", random_seed=1)
@@ -274,10 +273,6 @@ class CompiledModel:
             again = self._run(time_limit, cutoff, watch)
         finally:
             self._set(presolve="off", random_seed=0)
-        if again.outcome is Outcome.INTERRUPTED:
-            return replace(again, bound=-math.inf, nodes=run.nodes + again.nodes)
-        if again.values is None or again.outcome is Outcome.FAILED:
-            return replace(run, nodes=run.nodes + again.nodes)
         return replace(again, nodes=run.nodes + again.nodes)
 
     def _integrality(self, mixed: bool) -> None:

@@ -235,6 +235,19 @@ def test_no_solution_is_asked_for_twice(monkeypatch, solve):
     assert seen == [["off", 0], ["on", 1], ["off", 0]]
 
 
+@pytest.mark.parametrize("second", [Outcome.LIMIT, Outcome.FAILED])
+def test_what_is_not_confirmed_is_not_believed(monkeypatch, second):
+    """The second run ends at a limit, or by an error: no verdict, and no bound but its own."""
+    outcomes = iter([Outcome.INFEASIBLE, second])
+
+    def ended(self, time_limit, cutoff=math.inf, watch=None):
+        return SolverRun(next(outcomes), math.nan, 1.5, None, nodes=2)
+
+    monkeypatch.setattr(CompiledModel, "_run", ended)
+    found = CompiledModel(fractional()).solve(cutoff=4.5)
+    assert (found.outcome, found.bound, found.nodes) == (second, 1.5, 4)
+
+
 def test_what_both_ways_find_infeasible_is_believed(monkeypatch):
     """The verdict of the first run stands, with the nodes of both."""
     runs, run = [], CompiledModel._run
