@@ -29,7 +29,7 @@ VERSION = highspy.Highs().version()
 LEAST_OBJECTIVE = 100.0
 """Objectives are scaled up to this size."""
 MOST_DOUBTED = 1000
-"""Nodes up to which "no solution" is asked for a second time, by presolve and another seed; what the second run does not confirm is not believed."""
+"""Nodes up to which "no solution" is asked for a second time, by presolve and another seed."""
 REPORT_INTERVAL = 0.2
 """Seconds between two reports from inside a run."""
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from learnopt.errors import DataError
 from learnopt.network import Network
 
+AHEAD = timedelta(seconds=5)
+"""Most that the clock of a source may be ahead."""
 LARGEST = 1e12
 """Of a value, in its unit; beyond is no measurement."""
 
@@ -144,18 +146,20 @@ def measurement_of(raw: Any, network: Network) -> Measurement:
 class Latest:
     """The last good value of every point.
 
-    A value is taken only if it is newer than the one that stands: messages that come late change nothing.
+    A value is taken only if it is newer than the one that stands, so messages that come late change nothing, and only
+    if it is not of the future: a clock that is ahead would shut out all that is true until then.
     """
 
     def __init__(self) -> None:
         self._at: dict[Point, Measurement] = {}
 
-    def take(self, some: Iterable[Measurement]) -> int:
+    def take(self, some: Iterable[Measurement], now: datetime) -> int:
         """How many were taken. A value of bad quality is not taken: the last good one stays, and ages."""
         taken = 0
         for one in some:
             known = self._at.get(one.point)
-            if one.quality is not Quality.BAD and (known is None or one.time > known.time):
+            usable = one.quality is not Quality.BAD and one.time <= now + AHEAD
+            if usable and (known is None or one.time > known.time):
                 self._at[one.point] = one
                 taken += 1
         return taken

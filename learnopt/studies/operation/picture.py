@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from learnopt.network import Configuration, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.network import Bools, Configuration, Floats, Limits, Network, ReconfigurationProblem, Scenario
 from learnopt.network.names import branch_quoted
 from learnopt.network.topology import radiality_faults
 from learnopt.studies.operation.estimation import Estimate, Reading, estimate
@@ -170,11 +170,11 @@ class _Reader:
         self._usual = {Quantity.P: expected.p * kw, Quantity.Q: expected.q * kw}
         drawing = (expected.p != 0) | (expected.q != 0)
         size = np.abs(expected.p + 1j * expected.q)[drawing]
-        self._floor = max(FLOOR * kw * float(size.mean()) if drawing.any() else 0.0, 1e-6)
+        self._mean = kw * float(size.mean()) if drawing.any() else 0.0
+        self._floor = max(FLOOR * self._mean, 1e-6)
         self._drawing = drawing & ~network.is_substation
         self.oldest_s: float | None = None
         self.implausible: list[Point] = []
-        self._mean = self._floor / FLOOR
         self.readings = [*self._powers(), *self._voltages(), *self._flows()]
 
     def _age(self, one: Measurement) -> float:
@@ -182,7 +182,7 @@ class _Reader:
 
     def _in_use(self, quantity: Quantity, kind: str) -> dict[int, Measurement]:
         found = self.latest.of(kind, quantity)
-        return {k: one for k, one in found.items() if self._age(one) < self.trust.kept_s and one.time <= self.now}
+        return {k: one for k, one in found.items() if self._age(one) < self.trust.kept_s}
 
     def _reading(self, one: Measurement, exact: float, loose: float) -> Reading:
         """Uncertain as a measurement while fresh, as an expectation in the end."""
@@ -222,7 +222,7 @@ class _Reader:
                 found.append(self._reading(one, exact, self.trust.expected_sigma * abs(one.value) + self._floor))
         return found
 
-    def as_read(self) -> tuple[np.ndarray, np.ndarray]:
+    def as_read(self) -> tuple[Floats, Floats]:
         """Loads as measured where they are, as expected elsewhere [pu]."""
         p, q = self.expected.p.copy(), self.expected.q.copy()
         for quantity, powers in ((Quantity.P, p), (Quantity.Q, q)):
@@ -230,7 +230,7 @@ class _Reader:
                 powers[k] = one.value / self.network.base.kw
         return p, q
 
-    def through_open(self, closed: np.ndarray) -> tuple[str, ...]:
+    def through_open(self, closed: Bools) -> tuple[str, ...]:
         """A fresh flow through what is said to be open."""
         said = []
         for e, one in self._in_use(Quantity.P, "branch").items():
@@ -239,7 +239,7 @@ class _Reader:
                 said.append(f"branch {branch_quoted(self.network, e)} is said to be open and carries {one.value:g} kW")
         return tuple(said)
 
-    def known(self, closed: np.ndarray) -> tuple[float, float]:
+    def known(self, closed: Bools) -> tuple[float, float]:
         """Shares of the load that are measured, and that are allotted from a measured head."""
         fresh = {k for k, one in self._in_use(Quantity.P, "bus").items() if self._age(one) <= self.trust.fresh_s}
         size = np.abs(self.expected.p + 1j * self.expected.q)
@@ -254,7 +254,7 @@ class _Reader:
         return float(size[own].sum()) / total, float(size[behind & ~own].sum()) / total
 
 
-def _behind(network: Network, closed: np.ndarray, measured: set[int]) -> np.ndarray:
+def _behind(network: Network, closed: Bools, measured: set[int]) -> Bools:
     """Buses on whose way from a substation some flow is measured, shape (n_bus,)."""
     around: list[list[tuple[int, int]]] = [[] for _ in range(network.n_bus)]
     for e in np.flatnonzero(closed).tolist():
@@ -283,12 +283,12 @@ def _at_measured_voltage(network: Network, found: Estimate, latest: Latest) -> N
     return replace(network, substation_vm=np.array(vm))
 
 
-def _with_loads(expected: Scenario, p: np.ndarray, q: np.ndarray) -> Scenario:
+def _with_loads(expected: Scenario, p: Floats, q: Floats) -> Scenario:
     """The scenario with other net loads; what feeds in keeps its expected share of them."""
     return replace(expected, p_load=p + expected.p_gen, q_load=q + expected.q_gen)
 
 
-def _tagged(loads: Scenario, closed: np.ndarray, latest: Latest) -> Scenario:
+def _tagged(loads: Scenario, closed: Bools, latest: Latest) -> Scenario:
     """Switches with a tag stay as they are."""
     locked = loads.locked.copy()
     for e, one in latest.of("branch", Quantity.TAG).items():

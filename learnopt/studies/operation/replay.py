@@ -195,7 +195,7 @@ class _Room:
 
     def cycle(self, time: datetime, truth: Scenario) -> Cycle:
         """Measure, look, advise, switch; then the truth tells."""
-        self.latest.take(self._measured(time, truth))
+        self.latest.take(self._measured(time, truth), time)
         watch = Stopwatch()
         like = replace(Scenario.nominal(self.network), out_of_service=truth.out_of_service, locked=truth.locked)
         expected = self.forecast.expected(time, like)

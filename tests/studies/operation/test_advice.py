@@ -23,7 +23,7 @@ from learnopt.studies.operation.picture import Picture, Trust, picture_of
 def picture(network: Network, present: Configuration | None = None, *more: Measurement) -> Picture:
     """Exact measurements of the loads of the case."""
     nominal, latest = Scenario.nominal(network), Latest()
-    latest.take([*loads_measured(network, nominal), *more])
+    latest.take([*loads_measured(network, nominal), *more], NOON)
     return picture_of(network, nominal, latest, NOON, Trust(), present or network.normal_configuration)
 
 

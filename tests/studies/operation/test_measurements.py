@@ -20,6 +20,7 @@ from learnopt.studies.operation.measurements import (
     point_of,
 )
 
+HOUR = timedelta(hours=1)
 GOOD = {"point": "bus:7:p_kw", "value": 12.5, "time": "2026-01-15T12:00:00Z"}
 
 
@@ -71,10 +72,12 @@ def test_the_last_good_value_stands() -> None:
     """Late messages and bad values change nothing."""
     point, latest = Point("bus", 3, Quantity.P), Latest()
     first = Measurement(point, 10.0, NOON)
-    assert latest.take([first]) == 1
-    assert latest.take([Measurement(point, 11.0, NOON - timedelta(seconds=1))]) == 0
-    assert latest.take([Measurement(point, 12.0, NOON + timedelta(seconds=1), Quality.BAD)]) == 0
+    assert latest.take([first], NOON + HOUR) == 1
+    assert latest.take([Measurement(point, 11.0, NOON - timedelta(seconds=1))], NOON + HOUR) == 0
+    assert latest.take([Measurement(point, 12.0, NOON + timedelta(seconds=1), Quality.BAD)], NOON + HOUR) == 0
     assert latest.values() == [first]
+    ahead = Measurement(point, 99.0, NOON + 2 * HOUR)
+    assert latest.take([ahead], NOON + HOUR) == 0, "of the future: it would shut out all that is true until then"
     newer = Measurement(point, 13.0, NOON + timedelta(seconds=2))
-    assert latest.take([newer]) == 1
+    assert latest.take([newer], NOON + HOUR) == 1
     assert latest.of("bus", Quantity.P) == {3: newer}

@@ -18,7 +18,7 @@ from learnopt.studies.operation.picture import Picture, Trust, picture_of
 def looked(network: Network, some: list[Measurement], now=NOON, trust: Trust | None = None) -> Picture:
     """The picture of the present state, with the loads of the case expected."""
     latest = Latest()
-    latest.take(some)
+    latest.take(some, now)
     expected = Scenario.nominal(network)
     return picture_of(network, expected, latest, now, trust or Trust(), network.normal_configuration)
 
