@@ -50,7 +50,15 @@ def load(directory: Path | str, proven: bool = True, transform: object = None) -
 
 
 def graph_of(problem: ReconfigurationProblem) -> Any:
-    """The graph of a problem without a label, as a model sees it that was trained on :func:`load`."""
-    from learnopt.learning.graphs import graph_of as graph
+    """The graph of a problem without a label, as a model sees it that was trained on :func:`load`.
 
+    Raises
+    ------
+    UnsupportedError
+        If torch_geometric is not installed.
+    """
+    try:
+        from learnopt.learning.graphs import graph_of as graph
+    except ModuleNotFoundError as missing:
+        raise without_learning("a graph", missing) from None
     return graph(problem)

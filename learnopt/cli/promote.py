@@ -28,7 +28,7 @@ def promote(
     Exit code 0: the alias names the challenger now (or did before); 1: it stays where it is.
     """
     from learnopt.learned.acceptance import accept
-    from learnopt.tracking.registry import checkpoint_folder, find_version, move_alias
+    from learnopt.tracking.registry import find_version, folder_of, move_alias
     from learnopt.tracking.store import Store
 
     place = Store.of(store)
@@ -43,9 +43,7 @@ def promote(
         else:
             stdout.print(Paragraph(f"{model}@{alias} is version {new.number} already."))
         return
-    folders = [None if each is None else checkpoint_folder(each.address, place) for each in (new, old)]
-    assert folders[0] is not None
-    found = accept(folders[0], folders[1], data)
+    found = accept(folder_of(place, new), None if old is None else folder_of(place, old), data)
     if found.accepted:
         move_alias(
             place,

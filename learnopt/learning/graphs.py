@@ -69,13 +69,14 @@ class FeederGraphs(Dataset):
         self.directory = Path(directory)
         manifest = read_manifest(self.directory)
         wanted = {Status.OPTIMAL} if proven else {Status.OPTIMAL, Status.FEASIBLE}
-        self._rows = [
-            (shard, row)
-            for shard in labelled_shards(self.directory)
-            for row, (status, solved) in enumerate(read_status(self.directory, shard))
-            if status in wanted and solved
-        ]
-        self._feeders = [manifest.places(shard)[row][0] for shard, row in self._rows]
+        self._rows: list[tuple[int, int]] = []
+        self._feeders: list[int] = []
+        for shard in labelled_shards(self.directory):
+            labels = zip(manifest.places(shard), read_status(self.directory, shard), strict=True)
+            for row, ((feeder, _), (status, solved)) in enumerate(labels):
+                if status in wanted and solved:
+                    self._rows.append((shard, row))
+                    self._feeders.append(feeder)
         if not self._rows:
             kind = "proven labels" if proven else "labels with a configuration"
             raise DataError(str(directory), [f"no {kind}: run `learnopt label` on the folder"])

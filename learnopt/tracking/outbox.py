@@ -6,7 +6,6 @@ the next run of the same store begins (:func:`send_what_was_kept`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -83,7 +82,7 @@ class Outbox:
         try:
             sent = _send_folder(self._store, self._folder)
         except _failures() as error:
-            self._away_since, self.reason = self._clock(), _first_line(error)
+            self._away_since, self.reason = self._clock(), self._store.reason(error)
             return False
         self._away_since = None
         _log.warning("MLflow store %s answers again: %d entries that were kept are sent.", self._store.shown, sent)
@@ -94,7 +93,7 @@ class Outbox:
             deliver(client, self._store, self._run_id, entry, file)
 
     def _told_away(self, error: Exception) -> None:
-        self._away_since, self.reason = self._clock(), _first_line(error)
+        self._away_since, self.reason = self._clock(), self._store.reason(error)
         _log.warning(
             "MLflow store %s does not take what is logged (%s): it is kept in %s and sent later.",
             self._store.shown,
@@ -105,7 +104,7 @@ class Outbox:
     def _keep(self, entry: Mapping[str, Any], file: Path | None) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / RUN).is_file():
-            write_text(self._folder / RUN, json.dumps({"uri": self._store.uri, "run_id": self._run_id}) + "\n")
+            write_text(self._folder / RUN, json.dumps({"uri": self._store.public_uri, "run_id": self._run_id}) + "\n")
         kept = dict(entry)
         if file is not None:
             self._number += 1
@@ -120,7 +119,7 @@ class Outbox:
 
 def kept_folder(store: Store) -> Path:
     """Folder of what is kept for a store."""
-    return user_folder("state") / "tracking" / hashlib.sha256(store.uri.encode()).hexdigest()[:16]
+    return user_folder("state") / "tracking" / store.key
 
 
 def send_what_was_kept(store: Store) -> None:
@@ -132,7 +131,7 @@ def send_what_was_kept(store: Store) -> None:
         try:
             sent = _send_folder(store, each)
         except _failures() as error:
-            _log.warning("Entries kept in %s cannot be sent yet (%s).", each, _first_line(error))
+            _log.warning("Entries kept in %s cannot be sent yet (%s).", each, store.reason(error))
         else:
             run_id = each.name.removesuffix(_CLAIMED)
             _log.warning("%d entries of run %s, kept while %s was away, are sent.", sent, run_id, store.shown)
@@ -173,7 +172,3 @@ def _failures() -> tuple[type[Exception], ...]:
     from learnopt.errors import DataError
 
     return MlflowException, OSError, DataError
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

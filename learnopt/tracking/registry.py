@@ -2,20 +2,20 @@
 
 An address is what MLflow's pages show: ``models:/learnopt@champion`` (alias), ``models:/learnopt/3`` (version),
 ``models:/learnopt/latest``, ``runs:/ID/model`` or ``runs:/ID/checkpoint``. Its checkpoint is downloaded once into the
-cache of the user. A version and a run stay what they are and are not asked for again; an alias is, and where the store
-does not answer, the version that it named last is used, which is said.
+cache of the user. A run stays what it is and is not asked for again. Aliases move, and a store that is made anew counts
+its versions from 1 again: both are asked for, and where the store does not answer, what they named last is used, which
+is said.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,14 @@ class Version:
         Of the model, and its version.
     run_id
         Of the run that logged it; empty where unknown.
+    created
+        When it was registered, in ms since 1970: tells it from a version of the same number in an earlier store.
     """
 
     name: str
     number: str
     run_id: str = ""
+    created: int = 0
 
     @property
     def address(self) -> str:
@@ -80,11 +83,14 @@ def checkpoint_folder(address: str, store: Store | Path | str | None = None) -> 
         If MLflow is needed and not installed.
     """
     place = Store.of(store)
-    fixed = _fixed(address, place)
-    folder = _cached(place, fixed)
-    if not (folder / _CARD).is_file():
-        _download(place, fixed, folder)
-    return folder
+    if (run := _RUN.fullmatch(address)) is not None:
+        return _downloaded(place, address, run["run"], address)
+    return folder_of(place, _named(address, place))
+
+
+def folder_of(store: Store, version: Version) -> Path:
+    """Folder with the checkpoint of a version, in the cache of the user; errors as of :func:`checkpoint_folder`."""
+    return _downloaded(store, version.address, version.run_id, f"{version.address}-{version.created}")
 
 
 def find_version(store: Store, name: str, which: str) -> Version | None:
@@ -112,7 +118,9 @@ def find_version(store: Store, name: str, which: str) -> Version | None:
             raise store.unusable(error) from None
         except OSError as error:
             raise store.unusable(error) from None
-        return None if newest is None else Version(name, str(newest.version), newest.run_id or "")
+        if newest is None:
+            return None
+        return Version(name, str(newest.version), newest.run_id or "", int(newest.creation_timestamp or 0))
 
 
 def move_alias(store: Store, version: Version, alias: str, tags: Mapping[str, str]) -> None:
@@ -138,40 +146,36 @@ def origin_of(directory: Path, store: Store) -> str | None:
     """Id of the run that a checkpoint is from; None where that is not known, or it is one of another store."""
     try:
         origin = json.loads((directory / ORIGIN).read_text(encoding="utf-8"))
-        return str(origin["run_id"]) if origin["uri"] == store.uri and origin["run_id"] else None
+        return str(origin["run_id"]) if origin["uri"] == store.public_uri and origin["run_id"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _fixed(address: str, store: Store) -> str:
-    """An address that always names the same: that of the version which an alias names now, or named last."""
-    if _RUN.fullmatch(address):
-        return address
+def _named(address: str, store: Store) -> Version:
+    """The version that an address names now, or named last where the store does not answer."""
     match = _MODEL.fullmatch(address)
     if match is None:
         forms = "models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/model"
         raise CheckpointError(f"{address!r} names no checkpoint in MLflow: write {forms}")
-    which = match["alias"] or match["version"]
-    if match["alias"] is None and which != _LATEST:
-        return address
-    remembered = _cache_of(store) / f"{match['name']}@{which}"
+    name, which = match["name"], match["alias"] or match["version"]
+    remembered = _cache_of(store) / f"{name}@{which}.json"
     _check_exists(store, address)
     try:
-        found = _with_mlflow(lambda: find_version(store, match["name"], which))
+        found = _with_mlflow(lambda: find_version(store, name, which))
     except DataError as error:
         if not remembered.is_file():
             raise CheckpointError(f"{address}: {error.sentences()[0]}; no version of it is cached here") from None
-        version = remembered.read_text(encoding="utf-8").strip()
+        last = Version(**json.loads(remembered.read_text(encoding="utf-8")))
         _log.warning(
-            "MLflow store %s does not answer: %s is version %s, the last known.", store.shown, address, version
+            "MLflow store %s does not answer: %s is version %s, the last known.", store.shown, address, last.number
         )
-        return Version(match["name"], version).address
+        return last
     if found is None:
-        what = f"model {match['name']!r} with alias {which!r}" if match["alias"] else f"model {match['name']!r}"
-        raise CheckpointError(f"MLflow store {store.shown} has no {what}: `learnopt promote` sets the alias")
+        what = f"alias {which!r}: `learnopt promote` sets it" if match["alias"] else f"version {which!r}"
+        raise CheckpointError(f"MLflow store {store.shown} has no model {name!r} with {what}")
     remembered.parent.mkdir(parents=True, exist_ok=True)
-    write_text(remembered, f"{found.number}\n")
-    return found.address
+    write_text(remembered, json.dumps(asdict(found)) + "\n")
+    return found
 
 
 def _check_exists(store: Store, address: str) -> None:
@@ -182,8 +186,17 @@ def _check_exists(store: Store, address: str) -> None:
         )
 
 
-def _download(store: Store, address: str, folder: Path) -> None:
-    """Fetch the checkpoint of an address whole or not at all."""
+def _downloaded(store: Store, address: str, run_id: str, name: str) -> Path:
+    """Folder of the cache, which is named after a name, with the checkpoint of an address: fetched whole or not at all.
+
+    Parameters
+    ----------
+    run_id
+        Of the run that logged it; empty where unknown.
+    """
+    folder = _cache_of(store) / re.sub(r"[^0-9A-Za-z_.-]+", "-", name)
+    if (folder / _CARD).is_file():
+        return folder
     _check_exists(store, address)
 
     def fetch(scratch: str) -> None:
@@ -197,12 +210,12 @@ def _download(store: Store, address: str, folder: Path) -> None:
         try:
             _with_mlflow(lambda: fetch(scratch))
         except Exception as error:  # of MLflow, of whatever keeps its artifacts, or a store that cannot be used
-            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise CheckpointError(f"{address} cannot be fetched from MLflow store {store.shown}: {reason}") from None
+            told = f"{address} cannot be fetched from MLflow store {store.shown}: {store.reason(error)}"
+            raise CheckpointError(told) from None
         cards = list(Path(scratch).rglob(_CARD))
         if len(cards) != 1:
             raise CheckpointError(f"{address} of MLflow store {store.shown} holds no checkpoint of learnopt ({_CARD})")
-        origin = {"uri": store.uri, "run_id": _run_of(store, address), "address": address}
+        origin = {"uri": store.public_uri, "run_id": run_id, "address": address}
         write_text(cards[0].parent / ORIGIN, json.dumps(origin) + "\n")
         try:
             os.replace(cards[0].parent, folder)
@@ -210,19 +223,7 @@ def _download(store: Store, address: str, folder: Path) -> None:
             if not (folder / _CARD).is_file():  # another process was faster
                 raise
     _log.info("%s is downloaded to %s", address, folder)
-
-
-def _run_of(store: Store, address: str) -> str:
-    """The run behind an address; empty where unknown."""
-    if (run := _RUN.fullmatch(address)) is not None:
-        return run["run"]
-    match = _MODEL.fullmatch(address)
-    assert match is not None
-    try:
-        found = find_version(store, match["name"], match["version"])
-    except DataError:
-        return ""
-    return "" if found is None else found.run_id
+    return folder
 
 
 def _with_mlflow(ask: Any) -> Any:
@@ -234,8 +235,4 @@ def _with_mlflow(ask: Any) -> Any:
 
 
 def _cache_of(store: Store) -> Path:
-    return user_folder("cache") / "models" / hashlib.sha256(store.uri.encode()).hexdigest()[:16]
-
-
-def _cached(store: Store, address: str) -> Path:
-    return _cache_of(store) / re.sub(r"[^0-9A-Za-z_.-]+", "-", address)
+    return user_folder("cache") / "models" / store.key

@@ -88,7 +88,7 @@ class TrackedRun:
         """What to type, or open, to see the run in a browser."""
         if self._store.served:
             return f"{self._store.shown.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
-        return f"mlflow ui --backend-store-uri {self._store.uri}"
+        return f"mlflow ui --backend-store-uri {self._store.public_uri}"
 
     def lightning_logger(self) -> Logger:
         """Logger that writes the metrics of every epoch into this run."""
@@ -143,7 +143,7 @@ class TrackedRun:
 
     def log_checkpoint(self, directory: Path) -> None:
         """Keep the files of a checkpoint under ``checkpoint/``, and beside it which run it is from."""
-        write_text(directory / ORIGIN, json.dumps({"uri": self._store.uri, "run_id": self.run_id}) + "\n")
+        write_text(directory / ORIGIN, json.dumps({"uri": self._store.public_uri, "run_id": self.run_id}) + "\n")
         for path in sorted(directory.iterdir()):
             if path.is_file() and path.name != ORIGIN:
                 self._outbox.send({"kind": "artifact", "place": f"checkpoint/{path.name}"}, path)
@@ -195,7 +195,7 @@ def track_run(
         try:
             send_what_was_kept(place)
             experiment_id = _experiment(client, place, experiment)
-            info = client.create_run(experiment_id, run_name=run_name, tags=_tags(description, parent)).info
+            info = client.create_run(experiment_id, run_name=run_name, tags=_tags(place, description, parent)).info
         except (MlflowException, OSError) as error:
             raise place.unusable(error) from None
         outbox = Outbox(place, info.run_id)
@@ -219,11 +219,12 @@ def _experiment(client: Any, store: Store, name: str) -> str:
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def _tags(description: str, parent: str | None) -> dict[str, str]:
+def _tags(store: Store, description: str, parent: str | None) -> dict[str, str]:
     """What MLflow's pages show of a run besides its numbers."""
     tags = {f"version.{name}": version for name, version in library_versions().items()}
     tags["mlflow.source.git.commit"] = git_commit() or "none"
-    tags["mlflow.source.name"] = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:_LONGEST_PARAMETER]
+    command = store.without_password(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    tags["mlflow.source.name"] = command[:_LONGEST_PARAMETER]
     tags["mlflow.source.type"] = "LOCAL"
     try:
         tags["mlflow.user"] = getpass.getuser()

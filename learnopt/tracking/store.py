@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from learnopt.errors import DataError
 from learnopt.tracking.quiet import quiet
@@ -59,13 +60,27 @@ class Store:
 
     @property
     def shown(self) -> str:
-        """How it is told: the folder or the URI, without a password."""
-        if self.folder is not None:
-            return str(self.folder)
-        parts = urlsplit(self.uri)
-        if "@" not in parts.netloc:
-            return self.uri
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        """How it is told: the folder, or the URI without a password."""
+        return self.public_uri if self.folder is None else str(self.folder)
+
+    @property
+    def public_uri(self) -> str:
+        """The URI without user and password: what is written beside a checkpoint and shown."""
+        return self.without_password(self.uri)
+
+    @property
+    def key(self) -> str:
+        """Name of what belongs to this store among the user's own files; a new password does not change it."""
+        return hashlib.sha256(self.public_uri.encode()).hexdigest()[:16]
+
+    def without_password(self, text: str) -> str:
+        """Text in which this URI occurs, as in a message of MLflow, without its user and password."""
+        user, at, _ = urlsplit(self.uri).netloc.rpartition("@")
+        return text.replace(user + at, "") if user else text
+
+    def reason(self, error: Exception) -> str:
+        """First line of what MLflow says is wrong, short and without a password."""
+        return self.without_password((str(error) or type(error).__name__).splitlines()[0])[:200]
 
     @property
     def exists(self) -> bool:
@@ -112,6 +127,5 @@ class Store:
 
     def unusable(self, error: Exception) -> DataError:
         """The error of a store that does not do what it is asked for."""
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         how = f"start the server or set {VARIABLE}, or give a folder with --store" if self.served else "check its URI"
-        return DataError(f"MLflow store {self.shown}", [f"cannot be used: {how} ({reason[:200]})"])
+        return DataError(f"MLflow store {self.shown}", [f"cannot be used: {how} ({self.reason(error)})"])

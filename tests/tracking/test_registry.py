@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,8 @@ def test_every_address_leads_to_the_checkpoint(
     assert engine_of("learned", Path("models:/learnopt@champion")).predictor.name == "tiny"  # type: ignore[union-attr]
 
 
-def test_an_alias_is_asked_for_and_a_version_is_not(models: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version stays what it is; an alias leads elsewhere as soon as it is moved."""
+def test_an_alias_is_asked_for_and_a_run_is_not(models: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run stays what it is; an alias leads elsewhere as soon as it is moved. What is here is not fetched again."""
     store = Store.of(models[0])
     first = checkpoint_folder("models:/learnopt@champion", store)
     move_alias(store, Version("learnopt", "2"), "other", {})
@@ -62,8 +63,30 @@ def test_an_alias_is_asked_for_and_a_version_is_not(models: tuple[Path, str], mo
     assert first != second
     move_alias(store, Version("learnopt", "1"), "other", {})
     assert checkpoint_folder("models:/learnopt@other", store) == first
-    monkeypatch.setattr(Store, "client", None)
+    of_run = checkpoint_folder(f"runs:/{models[1]}/model", store)
+    monkeypatch.setattr(Store, "current", None)
     assert checkpoint_folder("models:/learnopt/2", store) == second
+    monkeypatch.setattr(Store, "client", None)
+    assert checkpoint_folder(f"runs:/{models[1]}/model", store) == of_run
+
+
+def test_a_store_that_is_made_anew_has_other_versions(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first version is not the first version of the store before, neither by number nor by alias."""
+    store, found = Store.of(tmp_path / "runs"), []
+    for name in ("before", "after"):
+        copy = shutil.copytree(tiny_checkpoint, tmp_path / name)
+        card = json.loads((copy / "card.json").read_text())
+        (copy / "card.json").write_text(json.dumps({**card, "name": name}))
+        with track_run(store, "test", name) as run:
+            run.log_model(copy)
+        move_alias(store, Version("learnopt", "1"), CHAMPION, {})
+        addresses = ("models:/learnopt/1", "models:/learnopt@champion", "models:/learnopt/latest")
+        found.append([load_card(checkpoint_folder(address, store)).name for address in addresses])
+        with store.client() as client:
+            client.delete_registered_model("learnopt")
+    assert found == [["before"] * 3, ["after"] * 3]
 
 
 def test_offline_the_last_known_version_is_used_and_said(
@@ -76,7 +99,9 @@ def test_offline_the_last_known_version_is_used_and_said(
     def away(*_: object) -> None:
         raise DataError("MLflow store", ["cannot be used"])
 
+    assert checkpoint_folder("models:/learnopt/1", store) == folder
     monkeypatch.setattr(registry, "find_version", away)
+    assert checkpoint_folder("models:/learnopt/1", store) == folder
     assert checkpoint_folder("models:/learnopt@champion", store) == folder
     assert "does not answer: models:/learnopt@champion is version 1, the last known" in caplog.text
     with pytest.raises(CheckpointError, match="no version of it is cached here"):
@@ -87,9 +112,9 @@ def test_offline_the_last_known_version_is_used_and_said(
     ("address", "told"),
     [
         ("models:/learnopt", "names no checkpoint in MLflow: write models:/NAME@ALIAS"),
-        ("models:/learnopt@nobody", "no model 'learnopt' with alias 'nobody'"),
-        ("models:/absent/latest", "no model 'absent'"),
-        ("models:/learnopt/77", "cannot be fetched from MLflow store"),
+        ("models:/learnopt@nobody", "no model 'learnopt' with alias 'nobody': `learnopt promote` sets it"),
+        ("models:/absent/latest", "no model 'absent' with version 'latest'"),
+        ("models:/learnopt/77", "no model 'learnopt' with version '77'"),
         ("runs:/0123/model", "cannot be fetched from MLflow store"),
     ],
 )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from learnopt.errors import DataError
-from learnopt.tracking import Store, track_run
+from learnopt.errors import CheckpointError, DataError
+from learnopt.tracking import Store, TrackedRun, checkpoint_folder, track_run
+from learnopt.tracking.registry import origin_of
+from learnopt.tracking.run import _tags
 
 pytestmark = pytest.mark.usefixtures("user_folders")
 
@@ -40,9 +42,32 @@ def test_the_environment_is_honoured_and_an_option_wins(monkeypatch: pytest.Monk
     assert Store.of() == Store("some/folder")
 
 
-def test_no_password_is_shown() -> None:
-    """User and password of a URI are left out wherever it is told."""
-    assert Store("https://me:secret@host:1/x").shown == "https://host:1/x"
+def test_no_password_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """User and password of a URI are left out wherever it is told or written: messages, what is kept, checkpoints."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    store = Store("http://me:secret@127.0.0.1:9/x")
+    assert store.shown == "http://127.0.0.1:9/x"
+    assert store.key == Store("http://me:changed@127.0.0.1:9/x").key
+    with pytest.raises(DataError) as away, track_run(store, "test", "none"):
+        pytest.fail("the run began")
+    with pytest.raises(CheckpointError) as nothing:
+        checkpoint_folder("models:/learnopt@champion", store)
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "card.json").write_text("{}")
+    run = TrackedRun(store, "run", "0")
+    run.log_checkpoint(checkpoint)
+    assert origin_of(checkpoint, store) == "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.argv", ["learnopt", "train", "--store", store.uri])
+        run.log_tags(_tags(store, "", None))
+    files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert "learnopt train --store http://127.0.0.1:9/x" in "".join(files)
+    assert "secret" not in "".join([str(away.value), str(nothing.value), caplog.text, run.view_command, *files])
+    assert "is kept in" in caplog.text
+    assert Store("postgresql://me:secret@host/x").shown == "postgresql://host/x"
 
 
 def test_a_server_that_is_away_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
