@@ -22,7 +22,7 @@ Complex = NDArray[np.complex128]
 
 @dataclass(frozen=True, eq=False)
 class ConductorCircuit:
-    """Conductors and coils that lie in loops, with every switch closed.
+    """Conductors and coils that lie in loops, with every switch closed and all else as it is at first.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class PhaseCircuit(Protocol):
         ...
 
     def conductors(self, switches: Ints) -> ConductorCircuit:
-        """What lies in loops when all is closed, with these branches of the network as switches."""
+        """What lies in loops when these branches of the network are closed, as switches; others stay as they are."""
         ...
 
     def set_loads(self, scenario: Scenario | None) -> None:

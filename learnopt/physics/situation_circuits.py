@@ -38,7 +38,7 @@ class SituationCircuit:
         return self._shared.circuit.closely(tolerance)
 
     def conductors(self, switches: Ints) -> ConductorCircuit:
-        """What lies in loops when all is closed, the same in all situations."""
+        """What lies in loops with the switches closed, the same in all situations."""
         return self._shared.conductors(switches)
 
     def set_loads(self, scenario: Scenario | None) -> None:

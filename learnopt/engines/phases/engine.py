@@ -248,6 +248,8 @@ class _Run:
         if every is None:
             return f"there are more than {most} radial states"
         before, known, opened = self.best, self.judged, self.best_opened
+        if opened is not None and not (every.opened == opened).all(axis=1).any():
+            return "the answer is none of the radial states that the model knows, which may miss others"
         self.best, self.judged = _Best(refused=before.refused), {}
         try:
             with self.watch.stage("candidates"), ExitStack() as stack:

@@ -50,10 +50,12 @@ class OpenDSSCircuit:
         ]
 
     def conductors(self, switches: Ints) -> ConductorCircuit:
-        """What lies in loops when all is closed, with these branches of the network as switches."""
+        """What lies in loops when these branches of the network are closed, as switches; others stay as they are."""
         names = [equipment(str(self._network.branch_ids[e])) for e in switches.tolist()]
+        closed = ~self._network.normally_open
+        closed[switches] = True  # a branch that is open and no switch of the problem is in no loop
         with self._read() as dss:
-            set_switches(dss, self._network, np.ones(self._network.n_branch, dtype=bool))
+            set_switches(dss, self._network, closed)
             dss.Solution.BuildYMatrix(0, 0)  # to be read only
             self._conductors = conductors(dss, names)
         return self._conductors.circuit

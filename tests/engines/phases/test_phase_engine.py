@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -355,3 +357,50 @@ def test_no_bound_of_currents_that_are_not_the_answers(monkeypatch: pytest.Monke
     _, stopped = solved(TIES)
     assert stopped.configuration is not None
     assert (stopped.status, stopped.certificate) == (Status.INTERRUPTED, Certificate.NONE)
+
+
+@pytest.mark.parametrize("tie", [{"switchable": False}, {"phases": "b"}], ids=["locked", "one phase"])
+def test_an_open_tie_that_stays_open_is_in_no_loop(tie: dict[str, object], tmp_path: Path) -> None:
+    """Of a ring with a tie across it that no switch closes, each of four states is solved, and their best found."""
+    names = ["a", "b", "c", "d"]
+    line = {"r_ohm": 0.5, "x_ohm": 1.0}
+    ring = [{"id": k, "from": names[k], "to": names[(k + 1) % 4], **line, "normally_open": k == 3} for k in range(4)]
+    case = {
+        "name": "ring", "base_kv": 12.47, "substations": ["a"], "buses": [{"id": name} for name in names],
+        "branches": [*ring, {"id": "tie", "from": "b", "to": "d", **line, "normally_open": True, **tie}],
+        "loads": [{"bus": name, "p_a_kw": 200 + 40 * k, "p_b_kw": 100, "p_c_kw": 20} for k, name in enumerate("bcd")],
+    }  # fmt: skip
+    path = tmp_path / "ring.json"
+    path.write_text(json.dumps(case), encoding="utf-8")
+    loaded = load_with_source(path)
+    net = loaded.network
+    assert loaded.source is not None
+    losses = []
+    with loaded.source.circuit(net) as circuit:
+        for k in range(4):
+            closed = np.array([True] * 4 + [False])
+            closed[k] = False
+            assert circuit.solve(closed)
+            losses.append(circuit.loss_kw)
+    for options, certificate in ((BY_MODEL, Certificate.MODEL), (IN_AC, Certificate.AC)):
+        _, result = solved(path, options)
+        assert (result.status, result.certificate) == (Status.OPTIMAL, certificate)
+        assert result.loss_kw == pytest.approx(min(losses), rel=1e-6)
+    assert "Each of the 4 radial states was solved" in result.message
+
+
+def test_no_ac_certificate_where_the_answer_is_not_among_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not find the answer may not find others that are better."""
+
+    def without_best(run: _Run, most: int) -> Leaves | None:
+        every = real(run, most)
+        assert every is not None
+        assert run.best_opened is not None
+        others = (every.opened != run.best_opened).any(axis=1)
+        return replace(every, opened=every.opened[others], cost=every.cost[others])
+
+    real = _Run._every
+    monkeypatch.setattr(_Run, "_every", without_best)
+    _, result = solved(OWN, IN_AC)
+    assert result.certificate is Certificate.MODEL
+    assert "No AC certificate: the answer is none of the radial states that the model knows" in result.message
