@@ -27,7 +27,7 @@ from learnopt.api.question import (
     read_profile,
     warm,
 )
-from learnopt.api.unused import Unused, of_horizon
+from learnopt.api.unused import Unused, of_balanced, of_horizon
 from learnopt.engines import Patience
 from learnopt.errors import DataError, UnsupportedError, without_learning
 from learnopt.io import Profiles
@@ -317,6 +317,7 @@ def horizon(
             patience=PATIENCE if gap is None and time_limit is None and node_limit is None else None,
             circuits=circuits,
         )
+    unused += of_balanced(balanced, question.origin.equivalent)
     notes = (*question.notes, *profiles.notes)
     study = HorizonStudy(asked, plan, times, notes, _origin(question, asked, plan, source_check), unused)
     if folder is not None:

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from learnopt.api.answer import Answer
 from learnopt.api.question import Enforced, Rules, Situation, Source, chosen, warm
 from learnopt.api.restoration import refuse_phases
+from learnopt.api.unused import Unused, of_balanced
 from learnopt.io.files import check_folder, write_text
 from learnopt.network import Id
 from learnopt.report.kit.origin import warnings_html
@@ -46,11 +47,14 @@ class RestorabilityTable(Answer):
         What was assumed or repaired while the scenario was read, one sentence each.
     origin
         Differences of the file to its own tool (``origin.warnings``).
+    unused
+        Options that were given and had no effect.
     """
 
     result: Restorability
     notes: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    unused: tuple[Unused, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -80,7 +84,7 @@ class RestorabilityTable(Answer):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        said = [*restorability_sentences(self.result), *self.notes]
+        said = [*self.without_effect, *restorability_sentences(self.result), *self.notes]
         rows = restorability_rows(self.result.worst_first)
         return "".join(f"<p>{escape(sentence)}</p>" for sentence in said) + table(HEAD, rows, NUMERIC)
 
@@ -145,4 +149,5 @@ def restorability(
     result = study_restorability(
         question.problem, kind, worth, second, time_limit, jobs, directory, progress, scheduler
     )
-    return RestorabilityTable(result, question.notes, question.origin)
+    unused = of_balanced(balanced, question.origin.equivalent)
+    return RestorabilityTable(result, question.notes, question.origin, unused)

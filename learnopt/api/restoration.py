@@ -12,6 +12,7 @@ from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
 from learnopt.api.question import Enforced, Question, Rules, Situation, Source, chosen, warm
+from learnopt.api.unused import Unused, of_balanced
 from learnopt.errors import UnsupportedError
 from learnopt.network import Certificate, Configuration, Id, Status
 from learnopt.report.restoration.text import headline, restoration_table, restoration_to_dict, sentences
@@ -36,11 +37,14 @@ class RestorationPlan(Answer):
         What was assumed or repaired while the scenario was read, one sentence each.
     origin
         Differences of the file to its own tool (``origin.warnings``).
+    unused
+        Options that were given and had no effect.
     """
 
     result: Restoration
     notes: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin)
+    unused: tuple[Unused, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -114,7 +118,7 @@ class RestorationPlan(Answer):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        said = [*self.origin.warnings, *sentences(self.result), *self.notes]
+        said = [*self.origin.warnings, *self.without_effect, *sentences(self.result), *self.notes]
         return f"<h4>{escape(headline(self.result))}</h4>" + "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
 
 
@@ -180,7 +184,8 @@ def restore(
     second = chosen(Second, "then", then)
     warm(AUTO)
     result = study_restore(problem, asked, worth, second, chosen(Paralleling, "paralleling", paralleling), time_limit)
-    return RestorationPlan(result, question.notes, question.origin)
+    unused = of_balanced(balanced, question.origin.equivalent)
+    return RestorationPlan(result, question.notes, question.origin, unused)
 
 
 def refuse_phases(question: Question, balanced: bool) -> None:

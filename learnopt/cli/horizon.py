@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from learnopt.api.unused import of_horizon
+from learnopt.api.unused import of_balanced, of_horizon
 from learnopt.cli.options import (
     PROFILE_HELP,
     AcceptOption,
@@ -123,5 +123,6 @@ def horizon(
             accept_differences=accept_differences, source_check=not no_source_check, max_unbalance=max_unbalance,
             balanced=balanced,
         )  # fmt: skip
+    tell_unused(of_balanced(balanced, study.origin.equivalent))
     tell(profile or case, study.notes)
     return show(study, json_output, report)

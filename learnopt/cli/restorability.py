@@ -24,6 +24,7 @@ from learnopt.cli.options import (
     show,
     stderr,
     tell,
+    tell_unused,
 )
 from learnopt.cli.restore import PlanBalancedOption, PriorityOption, worth_of
 from learnopt.errors import DataError
@@ -87,5 +88,6 @@ def restorability(
             accept_differences=accept_differences,
             balanced=balanced,
         )
+    tell_unused(table.unused)
     tell(scenario, table.notes)
     return show(table, json_output, report)

@@ -23,6 +23,7 @@ from learnopt.cli.options import (
     show,
     stderr,
     tell,
+    tell_unused,
 )
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
@@ -89,6 +90,7 @@ def restore(
             charging=not no_charging, remote_only=remote_only, paralleling=paralleling, time_limit=time_limit,
             hour=hour, accept_differences=accept_differences, balanced=balanced,
         )  # fmt: skip
+    tell_unused(plan.unused)
     tell(scenario, plan.notes)
     return show(plan, json_output, report)
 

@@ -6,6 +6,7 @@ its charging, or the iron losses of a transformer, remain at the other. This is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +19,21 @@ from learnopt.network.situations import Scenario
 from learnopt.network.switchgear import end_id, end_name
 
 
-def open_ends(problem: ReconfigurationProblem, configuration: Configuration) -> dict[int, int]:
-    """The bus that each branch with shunts is parted from, of those parted at one end only; out of service none is."""
+def open_ends(
+    problem: ReconfigurationProblem, configuration: Configuration, states: Sequence[bool] | None = None
+) -> dict[int, int]:
+    """The bus that each branch with shunts is parted from, of those parted at one end only; out of service none is.
+
+    Parameters
+    ----------
+    states
+        Whether each device of the switchgear is closed; None = as the rule for open branches has them.
+    """
     net, gear = problem.network, problem.network.switchgear
     if not net.devices:
         return {}
-    states = gear.states(configuration, problem.out_of_service)
+    if states is None:
+        states = gear.states(configuration, problem.out_of_service)
     drawing = (problem.b != 0) | (net.g != 0)
     found = {}
     for e in np.flatnonzero(~configuration.closed & drawing & ~problem.out_of_service).tolist():
@@ -35,13 +45,13 @@ def open_ends(problem: ReconfigurationProblem, configuration: Configuration) -> 
 
 
 def as_operated(
-    problem: ReconfigurationProblem, configuration: Configuration
+    problem: ReconfigurationProblem, configuration: Configuration, states: Sequence[bool] | None = None
 ) -> tuple[ReconfigurationProblem, Configuration]:
     """The same state with every branch that is open at one end energised from the other; itself where there is none.
 
-    Such a branch is closed and leads to a bus of its own, without load and limit.
+    Such a branch is closed and leads to a bus of its own, without load and limit. ``states`` as of :func:`open_ends`.
     """
-    parted = open_ends(problem, configuration)
+    parted = open_ends(problem, configuration, states)
     if not parted:
         return problem, configuration
     closed = configuration.closed.copy()

@@ -67,6 +67,19 @@ def test_other_commands_tell_too(capsys: CapSys, tmp_path: Path) -> None:
     assert "has no effect" not in told.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("restore", "case16", "--fault", "branch:11"),
+        ("horizon", "case16", "--profile", "synthetic", "--steps", "1"),
+    ],
+)
+def test_every_command_tells_that_the_file_is_balanced(capsys: CapSys, command: tuple[str, ...]) -> None:
+    """Whoever asks for the balanced equivalent of a balanced file gets the file."""
+    told = invoke(capsys, *command, "--balanced", "--json")
+    assert " ".join(told.err.split()).count("--balanced has no effect: the file is balanced.") == 1
+
+
 def test_rules_know_what_is_used() -> None:
     """Nothing is told of a learned engine with a checkpoint, nor of limits given by hand."""
     rest = {

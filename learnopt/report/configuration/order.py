@@ -55,12 +55,12 @@ def plan_of(
 
 
 def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> dict[str, Any]:
-    """One step of the switching plan as JSON; null for what is not known."""
+    """One step of the switching plan as JSON; null for what is not known, and for the branch where a bus is earthed."""
     net = problem.network
     return {
         "step": operation.step,
-        "branch": operation.branch_id,
-        "branch_name": net.branch_names[operation.branch],
+        "branch": None if operation.on_bus else operation.branch_id,
+        "branch_name": None if operation.on_bus else net.branch_names[operation.branch],
         "name": operation.name,
         "device": operation.device,
         "bus": None if operation.bus is None else net.bus_ids[operation.bus],
@@ -84,6 +84,8 @@ def operation_to_dict(problem: ReconfigurationProblem, operation: Operation) -> 
 def what(net: Network, operation: Operation) -> str:
     """What a step operates: the device by its name, and where it stands."""
     o = operation
+    if o.bus is not None and o.on_bus:
+        return f"bus {bus_label(net, o.bus)}"
     if o.bus is not None:
         device = branch_label(net, o.branch) if o.device is None else o.name or str(o.device)
         return f"{device} at {bus_label(net, o.bus)}"

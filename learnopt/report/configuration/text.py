@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -397,10 +397,16 @@ def operated_to_dict(problem: ReconfigurationProblem, result: Result) -> dict[st
     found = operated(problem, result)
     if found is None or result.configuration is None:
         return None
+    return open_ends_to_dict(problem, open_ends(problem, result.configuration), found)
+
+
+def open_ends_to_dict(problem: ReconfigurationProblem, branches: Iterable[int], found: Evaluation) -> dict[str, Any]:
+    """What branches that are opened at one end change, as JSON; the lowest voltage is that of what has supply."""
+    fed = found.vm[found.vm > 0]
     return {
-        "open_at_one_end": [problem.network.branch_ids[e] for e in open_ends(problem, result.configuration)],
+        "open_at_one_end": [problem.network.branch_ids[e] for e in branches],
         "loss_kw": finite(found.loss_kw),
-        "min_voltage_pu": finite(found.min_voltage_pu),
+        "min_voltage_pu": float(fed.min()) if len(fed) else None,
         "max_loading": finite(found.max_loading) if rated(problem) else None,
         "violations": list(found.violations),
     }
@@ -411,13 +417,17 @@ def _about_open_ends(problem: ReconfigurationProblem, result: Result) -> tuple[s
     found = operated(problem, result)
     if found is None or result.loss_kw is None:
         return ()
-    n = len(open_ends(problem, result.configuration or normal_state(problem)))
+    return (open_ends_in_words(len(open_ends(problem, result.configuration or normal_state(problem))), found),)
+
+
+def open_ends_in_words(n: int, found: Evaluation) -> str:
+    """What branches that are opened at one end change, in a sentence."""
     some = counted(n, "branch that is", "branches that are")
     broken = f", and limits are violated ({len(found.violations)})" if found.violations else ""
     loss = "has no power flow" if not found.converged else f"loses {number(found.loss_kw, 6)} kW{broken}"
     return (
         f"Computed with open branches dead at both ends. The order opens {some} switched at both ends at one of them: "
-        f"energised from the other, the feeder {loss}.",
+        f"energised from the other, the feeder {loss}."
     )
 
 

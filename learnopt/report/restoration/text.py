@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from learnopt.network import Certificate, Status
 from learnopt.network.names import branch_label, bus_label, open_names
 from learnopt.report.configuration.order import operation_to_dict, plan_table, reasons, travels
-from learnopt.report.configuration.text import UNKNOWN_ORIGIN, rated
+from learnopt.report.configuration.text import UNKNOWN_ORIGIN, open_ends_in_words, open_ends_to_dict, rated
 from learnopt.report.kit.numbers import finite, number
 from learnopt.report.kit.origin import origin_to_dict, with_origin
 from learnopt.report.kit.terminal import Paragraph, paragraphs
@@ -35,7 +35,8 @@ def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGI
     """
     outage, found, net = restoration.outage, restoration.found, restoration.problem.network
     gear, zone, judged = net.switchgear, outage.zone, restoration.evaluation
-    configuration = restoration.configuration
+    configuration, operated = restoration.configuration, restoration.operated
+    left = None if operated is None else open_ends_to_dict(restoration.problem, restoration.open_at_one_end, operated)
     return {
         "case": net.name,
         "fault": outage.fault.to_list(net),
@@ -77,6 +78,7 @@ def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGI
         "min_voltage_pu": None if judged is None else finite(judged.min_voltage_pu),
         "max_loading": None if judged is None or not rated(restoration.problem) else finite(judged.max_loading),
         "violations": [] if judged is None else list(judged.violations),
+        "as_operated": left,
         "n_operations": None if found.operations.value is None else int(found.operations.value),
         "isolating_operations": len(zone.opened),
         "operations": [operation_to_dict(restoration.problem, o) for o in restoration.operations],
@@ -113,6 +115,8 @@ def sentences(restoration: Restoration) -> list[str]:
             load = float(outage.load_kw[buses].sum())
             said.append(f"{_some([bus_label(net, k) for k in buses])} ({number(load)} kW) {words}.")
     said += proofs(restoration)
+    if restoration.operated is not None:
+        said.append(open_ends_in_words(len(restoration.open_at_one_end), restoration.operated))
     if restoration.found.message:
         said.append(restoration.found.message)
     return said

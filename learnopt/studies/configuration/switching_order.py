@@ -37,7 +37,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Evaluation, Id, Network, ReconfigurationProblem
-from learnopt.network.names import branch_quoted
+from learnopt.network.names import branch_quoted, bus_label
 from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
 from learnopt.network.totals import consumption
@@ -108,7 +108,8 @@ class Operation:
     device
         Id of the device that is operated; None where there is none.
     bus
-        Index of the bus at whose end it stands, or off which the branch is taken; None = the branch as a whole.
+        Index of the bus at whose end it stands, off which the branch is taken, or that is earthed itself; None = the
+        branch as a whole.
     state
         Topology after the operation.
     name
@@ -152,6 +153,11 @@ class Operation:
     transferred_kw: float | None = None
     transferred_customers: int | None = None
     violations: tuple[str, ...] = ()
+
+    @property
+    def on_bus(self) -> bool:
+        """A bus is earthed: its branches may be live from their other ends."""
+        return self.action is Action.EARTH and self.bus is not None
 
 
 def normal_state(problem: ReconfigurationProblem) -> Configuration:
@@ -229,6 +235,8 @@ class PlanRecord:
         standing = closed | (problem.out_of_service & ~problem.network.normally_open)
         self.states = list(self.gear.states(Configuration(standing)))
         self.operations: list[Operation] = []
+        self.again: dict[int, str] = {}
+        """What is said where a branch that was opened for a crew is closed again, by branch."""
         self._judged: tuple[Bools, Evaluation] | None = None
 
     def scores(self, states: list[Bools]) -> list[tuple[float, float]]:
@@ -289,6 +297,7 @@ class PlanRecord:
             for other in openers[1:]:
                 self.add(e, action, state, other, "at this end too, or it keeps its iron losses", changes=False)
             return
+        reason = " ".join(filter(None, (reason, self.again.get(e))))
         moved: list[int | None] = [k for k in self.gear.of_branch.get(e, ()) if not self.states[k]]
         *first, last = moved or [None]
         for k in first:
@@ -339,7 +348,7 @@ class PlanRecord:
                 branch_id=net.branch_ids[e],
                 action=action,
                 state=state,
-                name=net.branch_names[e] if shown is None or shown.bus is None else shown.name,
+                name=self._name(e, action, bus) if shown is None or shown.bus is None else shown.name,
                 manual=True if action in _ON_THE_SPOT else bool(net.manual[e]) if shown is None else shown.manual,
                 loss_kw=found.loss_kw if known else None,
                 min_voltage_pu=float(found.vm[fed].min()) if known else None,
@@ -355,6 +364,11 @@ class PlanRecord:
                 violations=found.violations,
             )
         )
+
+    def _name(self, e: int, action: Action, bus: int | None) -> str:
+        """What is operated where that is no device."""
+        net = self.problem.network
+        return net.bus_names[bus] if action is Action.EARTH and bus is not None else net.branch_names[e]
 
     def _transferred(self, changed: Bools, behind: Behind | None, shared: bool) -> tuple[float | None, int | None]:
         """Load [kW] and customers whose supply a step changes."""
@@ -376,6 +390,7 @@ _IDLE = (
     "it has no switch there, and nothing is supplied behind it: it may stay dead instead, without this step and "
     "without closing again what is opened for it"
 )
+_AGAIN = "live again up to {}, where a crew took off what is out of service: close it once all are away from there"
 
 
 def _isolate(plan: PlanRecord) -> None:
@@ -385,10 +400,13 @@ def _isolate(plan: PlanRecord) -> None:
         return
     net, gear = problem.network, plan.gear
     found = isolation(problem, tuple(plan.states))
+    places = ", ".join(dict.fromkeys(bus_label(net, bus) for e, bus in found.apart if (e, bus) not in found.at_source))
     for k in found.opened:
         e = net.branch_index[str(gear.devices[k].branch)]
         live = e not in found.dead
         plan.add(e, Action.OPEN, PlanState.ISOLATING, k, changes=live)
+        if live:
+            plan.again[e] = _AGAIN.format(places)
     for e, bus in found.apart:
         if (e, bus) in found.at_source:
             plan.apart(e, bus, "no switch is known between it and a source: have it switched off there by its breaker")

@@ -47,7 +47,7 @@ def restoration_order(
     DataError
         Where a step would close onto what is dead, earthed, locked or tagged.
     """
-    problem = _as_recorded(outage)
+    problem = as_recorded(outage)
     record = PlanRecord(problem, outage.before.closed & ~outage.lines)
     _isolate(outage, record)
     isolated = len(record.operations)
@@ -89,7 +89,7 @@ def _by_branch(plan: list[Operation]) -> list[Operation]:
     ]
 
 
-def _as_recorded(outage: Outage) -> ReconfigurationProblem:
+def as_recorded(outage: Outage) -> ReconfigurationProblem:
     """The whole network as the order sees it: dead lines out of service, what the fault blocks locked open."""
     problem, lines = outage.problem.limits_written(), outage.lines
     net = problem.network
@@ -129,8 +129,7 @@ def _isolate(outage: Outage, record: PlanRecord) -> None:
     for bus in outage.fault.buses:
         around = np.flatnonzero((net.from_bus == bus) | (net.to_bus == bus))
         if len(around):
-            said = f"bus {bus_label(net, bus)} itself is to be earthed"
-            record.add(int(around[0]), Action.EARTH, PlanState.ISOLATING, reason=said, bus=bus, changes=False)
+            record.add(int(around[0]), Action.EARTH, PlanState.ISOLATING, bus=bus, changes=False)
 
 
 def _refuse_live(outage: Outage, operations: list[Operation], isolated: int) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from learnopt.engines.clock import Stopwatch
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import Bools, Certificate, Configuration, Evaluation, Floats, Id, ReconfigurationProblem, Status
+from learnopt.network.open_ends import as_operated, open_ends
 from learnopt.network.part import Part
-from learnopt.physics.judge import evaluate
-from learnopt.studies.configuration.switching_order import Operation, Paralleling
+from learnopt.physics.judge import evaluate, evaluate_transition
+from learnopt.studies.configuration.switching_order import Action, Operation, Paralleling
 from learnopt.studies.restoration.fault import Fault
-from learnopt.studies.restoration.order import restoration_order
+from learnopt.studies.restoration.order import as_recorded, restoration_order
 from learnopt.studies.restoration.outage import Outage
 from learnopt.studies.restoration.search import Found, RestorationSearch, Second
 
@@ -86,6 +87,32 @@ class Restoration:
     def loss_kw(self) -> float | None:
         """Loss with the plan [kW]."""
         return None if self.evaluation is None else self.evaluation.loss_kw
+
+    @cached_property
+    def operated(self) -> Evaluation | None:
+        """The judge on what the steps leave: cables that they open at one end are live from the other.
+
+        Its buses are those of the network, and one more for each such end. None where there is no such cable.
+        """
+        if self.configuration is None or not self.open_at_one_end or not self.served.any():
+            return None
+        return evaluate_transition(*as_operated(as_recorded(self.outage), self.configuration, self._devices))
+
+    @cached_property
+    def open_at_one_end(self) -> tuple[int, ...]:
+        """Branches that the steps leave open at one end, and that draw something there; empty without a plan."""
+        if self.configuration is None:
+            return ()
+        return tuple(open_ends(as_recorded(self.outage), self.configuration, self._devices))
+
+    @cached_property
+    def _devices(self) -> list[bool]:
+        """Whether each device of the switchgear is closed after the last step."""
+        gear = self.problem.network.switchgear
+        before = gear.states(self.outage.before, self.problem.out_of_service)
+        states = dict(zip((str(d.id) for d in gear.devices), before, strict=True))
+        states |= {str(o.device): o.action is Action.CLOSE for o in self.operations if o.device is not None}
+        return list(states.values())
 
     @property
     def total_kw(self) -> float:
