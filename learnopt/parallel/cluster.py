@@ -20,7 +20,7 @@ def on_cluster(
 ) -> Generator[tuple[int, Any], None, None]:
     """Answers as they come from the workers of a scheduler."""
     try:
-        from distributed import Client, as_completed
+        from distributed import CancelledError, Client, as_completed
         from distributed.scheduler import KilledWorker
     except ModuleNotFoundError as missing:
         how = "pip install learnopt[cluster] adds it"
@@ -37,7 +37,7 @@ def on_cluster(
     places: dict[Any, int] = {}
     try:
         ahead = _AHEAD * _check(client, workers.scheduler)
-        coming = as_completed(())
+        coming = as_completed((), loop=client.loop)  # else it asks for a default client, which a command has not
 
         def submit(place: int) -> None:
             # pure=False: a task writes files, its answer must not come from an earlier one of the same item.
@@ -55,6 +55,9 @@ def on_cluster(
             except KilledWorker:
                 problem = f"workers of {workers.scheduler} ended in the middle of task {place} again and again"
                 raise WorkersLostError(f"{problem}: killed, or out of memory; see their logs") from None
+            except CancelledError:
+                problem = f"the connection to scheduler {workers.scheduler} is lost"
+                raise WorkersLostError(f"{problem}: run it again when it is back; what is done stays") from None
             if (further := next(following, None)) is not None:
                 submit(further)
             yield place, answer

@@ -46,7 +46,7 @@ def run_tasks(
     Raises
     ------
     WorkersLostError
-        If the workers of a task ended more often than it is retried.
+        If the workers of a task ended more often than it is retried, or the scheduler did.
     DataError
         If there is no such scheduler, or its workers do not fit.
     UnsupportedError

@@ -13,7 +13,7 @@ Prepare = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class WorkersLostError(LearnoptError):
-    """Workers ended again and again in the middle of their tasks: killed, or out of memory."""
+    """Workers ended again and again in the middle of their tasks (killed, or out of memory), or their scheduler did."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Workers:
         and see the folders that tasks name.
     retries
         How often a task is given to another worker when its own has ended in the middle of it. An exception of a task
-        is none of these: it would come again.
+        is none of these: it would come again. A scheduler goes by its own ``allowed-failures``.
     """
 
     processes: int = 1

@@ -24,7 +24,11 @@ def scheduler() -> Iterator[str]:
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
         ) as made,
     ):
-        made.get_client().run(_import_tasks, str(Path(__file__).parent))
+        with made.get_client() as client:
+            client.run(_import_tasks, str(Path(__file__).parent))
+        # Closed: a client that others have left open would be the default one, which a command does not have.
+        with pytest.raises(ValueError, match="No client"):
+            distributed.default_client()
         yield made.scheduler_address
 
 
@@ -70,6 +74,20 @@ def test_workers_that_do_not_fit() -> None:
         pytest.raises(DataError, match="--nthreads 1"),
     ):
         run_tasks(square, [1], Workers(scheduler=made.scheduler_address))
+
+
+def test_a_scheduler_that_ends_in_the_middle(tmp_path: Path) -> None:
+    """Told in a sentence, at once."""
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as made:
+        with made.get_client() as client:
+            client.run(_import_tasks, str(Path(__file__).parent))
+        # The second answer never comes: with the first its scheduler is gone.
+        with pytest.raises(WorkersLostError, match=r"the connection to scheduler tcp.* is lost"):
+            run_tasks(
+                fail_at_two, [1, 3], Workers(scheduler=made.scheduler_address), take=lambda *_: made.close(timeout=1)
+            )
 
 
 def test_workers_that_die_again_and_again(scheduler: str, tmp_path: Path) -> None:
