@@ -28,9 +28,11 @@ def promote(
     Exit code 0: the alias names the challenger now (or did before); 1: it stays where it is.
     """
     from learnopt.learned.acceptance import accept
-    from learnopt.tracking.registry import find_version, folder_of, move_alias
+    from learnopt.tracking.registry import LATEST, find_version, folder_of, move_alias
     from learnopt.tracking.store import Store
 
+    if alias == LATEST or alias.isdigit():
+        raise DataError("options", [f"--alias {alias} names a version: give a name, such as champion"])
     place = Store.of(store)
     if not place.exists:
         raise DataError(f"MLflow store {place.shown}", ["there is none: train first, or give another one with --store"])

@@ -33,7 +33,8 @@ ORIGIN = "run.json"
 _CARD = "card.json"
 _MODEL = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[^/@]+))")
 _RUN = re.compile(r"runs:/+(?P<run>[0-9a-zA-Z]+)/(?P<path>.+)")
-_LATEST = "latest"
+LATEST = "latest"
+"""In place of a version: the newest."""
 _log = logging.getLogger("learnopt")
 
 
@@ -105,7 +106,7 @@ def find_version(store: Store, name: str, which: str) -> Version | None:
         from mlflow.exceptions import MlflowException
 
         try:
-            if which == _LATEST:
+            if which == LATEST:
                 found = client.search_model_versions(f"name = '{name}'")
                 newest = max(found, key=lambda version: int(version.version), default=None)
             elif which.isdigit():

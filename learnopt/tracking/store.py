@@ -18,6 +18,7 @@ DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 FOLDER = Path("mlruns")
 """Where runs are where nobody says where."""
 VARIABLE = "MLFLOW_TRACKING_URI"
+_SQLITE = "sqlite:///"
 _SCHEMES = ("file:", "sqlite:", "databricks")
 
 
@@ -51,7 +52,7 @@ class Store:
         if text and (given is None or "://" in text or text.startswith(_SCHEMES)):
             return cls(text)
         folder = Path(text or FOLDER).resolve()
-        return cls(f"sqlite:///{folder / DATABASE}", folder)
+        return cls(f"{_SQLITE}{folder / DATABASE}", folder)
 
     @property
     def served(self) -> bool:
@@ -84,8 +85,9 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        """Whether there can be something in it: a folder has a database."""
-        return self.folder is None or (self.folder / DATABASE).is_file()
+        """Whether there can be something in it: what is in SQLite, as in a folder of ours, has a file."""
+        file = self.uri.partition("?")[0].removeprefix(_SQLITE)
+        return not self.uri.startswith(_SQLITE) or Path(file).is_file()
 
     @contextmanager
     def client(self) -> Iterator[Any]:

@@ -84,7 +84,16 @@ def test_an_evaluation_is_recorded_below_the_run_of_the_model(
 
 def test_without_a_store_or_a_model(capsys: CapSys, tmp_path: Path, other_dataset: Path) -> None:
     """Told, and nothing is made."""
-    done = invoke(capsys, "promote", "--data", other_dataset, "--store", tmp_path / "none")
+    for given in (tmp_path / "none", f"sqlite:///{tmp_path}/none"):
+        done = invoke(capsys, "promote", "--data", other_dataset, "--store", given)
+        assert done.code == 2
+        assert "there is none" in done.err
+        assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("alias", ["latest", "1"])
+def test_an_alias_is_no_version(capsys: CapSys, store: Path, other_dataset: Path, alias: str) -> None:
+    """It would be compared with a version of that number, or with itself."""
+    done = invoke(capsys, "promote", "--data", other_dataset, "--alias", alias)
     assert done.code == 2
-    assert "there is none" in done.err
-    assert not (tmp_path / "none").exists()
+    assert f"--alias {alias} names a version" in done.err

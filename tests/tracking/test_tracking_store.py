@@ -21,6 +21,11 @@ def test_a_folder_has_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert Store.of(Path("runs")) == Store.of("runs") == Store.of(wanted) == wanted
     assert Store.of().folder == tmp_path / "mlruns"
     assert not wanted.exists
+    wanted.folder.mkdir()  # type: ignore[union-attr]
+    (tmp_path / "runs" / "mlflow.db").touch()
+    assert wanted.exists
+    assert Store.of(f"{wanted.uri}?timeout=9").exists
+    assert Store.of("postgresql://host/x").exists
 
 
 @pytest.mark.parametrize(
