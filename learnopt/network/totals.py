@@ -9,6 +9,7 @@ import numpy as np
 from learnopt.network.aliases import Floats
 from learnopt.network.model import Network
 from learnopt.network.situations import Scenario
+from learnopt.network.unbalanced import Complex
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,20 @@ def consumption(network: Network, scenario: Scenario) -> Floats:
     return drawn
 
 
+def by_bus(network: Network, scenario: Scenario) -> tuple[Complex, Complex]:
+    """Load and generation of each bus [pu], counted as :class:`Totals` does, each of shape (n_bus,)."""
+    feeding = scenario.p_load < 0
+    # Reactive power of shunts is that of capacitors as a rule; where a bus has a conductance it is a load's.
+    of_loads = np.where(network.g_shunt > 0, network.b_shunt, 0.0)
+    stated = scenario.p_load + 1j * scenario.q_load
+    load = np.where(feeding, 0.0, stated) + network.g_shunt - 1j * of_loads
+    return load, scenario.p_gen + 1j * scenario.q_gen - np.where(feeding, stated, 0.0)
+
+
 def totals(network: Network, scenario: Scenario | None = None) -> Totals:
     """Load, generation and net of a scenario; None = those of the file."""
     one = Scenario.nominal(network) if scenario is None else scenario
-    feeding = one.p_load < 0
     kw = network.base.kw
-    # Reactive power of shunts is that of capacitors as a rule; where a bus has a conductance it is a load's.
-    impedance = network.g_shunt > 0
-    load = complex(
-        np.where(feeding, 0.0, one.p_load).sum() + network.g_shunt.sum(),
-        np.where(feeding, 0.0, one.q_load).sum() - network.b_shunt[impedance].sum(),
-    )
-    generation = complex(
-        one.p_gen.sum() - one.p_load[feeding].sum(),
-        one.q_gen.sum() - one.q_load[feeding].sum(),
-    )
+    load, generation = (complex(each.sum()) for each in by_bus(network, one))
     net = load - generation
     return Totals(*(float(kw * value) for each in (load, generation, net) for value in (each.real, each.imag)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matplotlib.text import Text
 
 from learnopt.errors import UnsupportedError
 from learnopt.network import Network, ReconfigurationProblem
+from learnopt.network.totals import totals
 from learnopt.physics import evaluate
 from learnopt.report.drawing.diagram import one_line_figure
 from learnopt.report.drawing.diagram_html import one_line_sheet
@@ -121,6 +123,18 @@ def test_texts_of_the_mouse(case33: Network) -> None:
     assert scene.branch_text(0)[2].startswith("210.4 A, loss 12.2")
     assert scene.branch_text(32) == ["branch 33 (21 – 8)", "open"]
     assert scene.bus_text(17) in [spot.lines for spot in one_line_sheet(scene).spots]
+
+
+def test_mouse_tells_load_and_generation_apart(case33: Network) -> None:
+    """A bus whose sun is more than its load has both, as the totals count them, and no negative load."""
+    fed = np.zeros(case33.n_bus)
+    fed[17] = 250.0 / case33.base.kw
+    net = replace(case33, p_load=case33.p_load - fed, p_fed=fed)
+    problem = ReconfigurationProblem.of(net)
+    scene = one_line(problem, net.normal_configuration, None)
+    assert scene.bus_text(17)[1:3] == ["load 90.00 kW, 40.00 kvar", "generation 250.0 kW, 0 kvar"]
+    assert scene.bus_text(16)[1:2] == ["load 60.00 kW, 20.00 kvar"]
+    assert totals(net, problem.scenario).load_kw == pytest.approx(3715.0)
 
 
 def test_drawn_without_a_power_flow() -> None:

@@ -83,7 +83,7 @@ def controls(story: Story) -> str:
 
 
 def loss_by_feeder(story: Story) -> str:
-    """Loss, load and current behind every outlet, before and after."""
+    """Loss, net load and current behind every outlet, before and after."""
     problem, target = story.problem, story.result.configuration
     net = problem.network
     before = feeders(problem, normal_state(problem), story.before)
@@ -106,7 +106,7 @@ def loss_by_feeder(story: Story) -> str:
     for value in ("load_kw", "", "loss_kw"):
         for side in (before, after):
             total.append(number(sum(getattr(f, value) for f in side.values())) if value and side else "–")
-    head = ["outlet", "load before [kW]", "load after [kW]", "current before [A]", "current after [A]"]
+    head = ["outlet", "net load before [kW]", "net load after [kW]", "current before [A]", "current after [A]"]
     head += ["loss before [kW]", "loss after [kW]"]
     note = "A feeder is everything behind one outlet of a substation's busbar."
     if len(heads) > len(shown):

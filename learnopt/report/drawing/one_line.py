@@ -19,6 +19,8 @@ from learnopt.network.names import (
     short,
     whole_id,
 )
+from learnopt.network.totals import by_bus
+from learnopt.network.unbalanced import Complex
 from learnopt.physics.balance import UPSTREAM, fed_by
 from learnopt.physics.judge import LIMIT_TOLERANCE, branch_loss_kw
 from learnopt.report.drawing.colours import BUS_NAME, CLOSE, INK, LINE, OPEN, VIOLATED, branch_colours, feeder_colours
@@ -177,6 +179,11 @@ class OneLine:
         own = np.flatnonzero(~self.problem.network.auxiliary).tolist()
         return np.array([k for k in own if k not in self.layout.bars], dtype=np.int64)
 
+    @cached_property
+    def _powers(self) -> tuple[Complex, Complex]:
+        """Load and generation of each bus [pu]."""
+        return by_bus(self.problem.network, self.problem.scenario)
+
     @property
     def lowest(self) -> int | None:
         """Bus of the lowest voltage."""
@@ -225,12 +232,15 @@ class OneLine:
 
     def bus_text(self, k: int) -> list[str]:
         """Facts about a bus, one per line."""
-        net, problem = self.problem.network, self.problem
+        net = self.problem.network
         lines = [f"{'substation' if net.is_substation[k] else 'bus'} {bus_label(net, k)}"]
         if self.solved is not None:
             vm = self.solved.vm[k]
             lines.append(f"{vm:.4f} pu = {vm * net.kv[k]:.3f} kV")
-        lines.append(f"load {number(problem.p[k] * net.base.kw)} kW, {number(problem.q[k] * net.base.kw)} kvar")
+        for name, powers in zip(("load", "generation"), self._powers, strict=True):
+            s = complex(powers[k]) * net.base.kw
+            if s or name == "load":
+                lines.append(f"{name} {number(s.real)} kW, {number(s.imag)} kvar")
         if self.fed is not None and self.fed[k] != UPSTREAM:
             lines.append(f"feeder {branch_label(net, int(self.fed[k]))}")
         return lines
