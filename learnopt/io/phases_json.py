@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, StrictStr
 
 from learnopt.io.controls_json import FileId, Number
 from learnopt.io.violations import FINITE, Rule, Violations, at_least_zero
-from learnopt.network import Floats, Id, Network
+from learnopt.network import Floats, Network
 from learnopt.network.phase_data import (
     ABC,
     LEAST_VOLTAGE,
@@ -127,7 +127,7 @@ def phases_of_case(case: Any, buses: Mapping[str, int], wrong: Violations) -> Ph
         Index of each bus by its id.
     """
     before = len(wrong.found)
-    at = {b.id: case.base_kv if b.kv is None else b.kv for b in case.buses}
+    at = {str(b.id): case.base_kv if b.kv is None else b.kv for b in case.buses}
     own = [_letters(branch.phases or ABC, f"branch {branch.id!r}", wrong) for branch in case.branches]
     branches = [_branch(branch, phases, at, wrong) for branch, phases in zip(case.branches, own, strict=True)]
     bus_phases = _bus_phases(case, own, buses, wrong)
@@ -177,7 +177,7 @@ def _bus_phases(case: Any, own: Sequence[str], buses: Mapping[str, int], wrong: 
     return tuple(result)
 
 
-def _branch(branch: Any, phases: str, kv: Mapping[Id, float], wrong: Violations) -> PhaseBranch | None:
+def _branch(branch: Any, phases: str, kv: Mapping[str, float], wrong: Violations) -> PhaseBranch | None:
     """One branch with its matrices; None, with violations, where they cannot be."""
     what, n, before = f"branch {branch.id!r}", len(phases), len(wrong.found)
     wrong.numbers(
@@ -189,7 +189,7 @@ def _branch(branch: Any, phases: str, kv: Mapping[Id, float], wrong: Violations)
     )
     ratios = [branch.ratio, *(getattr(branch, f"ratio_{p}") for p in ABC)]
     turned = any(one is not None for one in ratios) or bool(branch.shift_deg) or bool(branch.g_us)
-    turned = turned or kv[branch.from_] != kv[branch.to]
+    turned = turned or kv[str(branch.from_)] != kv[str(branch.to)]
     if turned and branch.connection is None:
         wrong.add(
             f"{what}: is a transformer (ratio, shift_deg, g_us or kv say so): state its connection, one of "

@@ -125,3 +125,12 @@ def test_a_source_without_short_circuit_power_is_stiff_and_that_is_said():
     case = _read(net)
     assert case.network.phases is not None
     assert "external grids without s_sc_max_mva" in " ".join(case.notes)
+
+
+def test_less_impedance_in_the_zero_sequence_is_named_and_read_as_balanced():
+    """It would be left out otherwise, and the loss be another one than that of ``runpp_3ph``."""
+    net = _net("YNyn")
+    net.trafo["vk0_percent"] = 3.0
+    case = _read(net)
+    assert case.network.phases is None
+    assert any("less impedance in the zero sequence (vk0_percent = 3" in note for note in case.loaded.notes)

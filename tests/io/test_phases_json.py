@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import learnopt
 from learnopt.errors import DataError
 from learnopt.io import load_with_source, loaded_network, network_from_dict, network_to_dict, write_csv_folder
+from learnopt.network import Scenario
 from learnopt.network.phase_equivalent import edited_since
 
 LINE = {"r_ohm": 0.5, "x_ohm": 1.0, "r0_ohm": 1.1, "x0_ohm": 2.5}
@@ -243,14 +245,51 @@ def test_errors_name_object_value_and_what_to_do(path: tuple[Any, ...], value: A
 
 def test_an_edited_network_does_not_pass_for_its_phases(tmp_path: Path):
     """Loads that were changed in the balanced equivalent only are neither solved in phases nor written."""
-    from dataclasses import replace
-
     net = _read(CASE, tmp_path).network
     edited = replace(net, p_load=2 * net.p_load)
     assert edited_since(edited) == ("p_load",)
     with pytest.raises(DataError, match="p_load were changed without its phases"):
         network_to_dict(edited)
     assert network_to_dict(replace(edited, phases=None))["buses"][1]["p_kw"] == pytest.approx(600)
+
+
+def test_ids_may_be_numbers_here_and_text_there():
+    """The end of a branch is the bus of that name, as in balanced files."""
+    text = network_from_dict(_with(("branches", 1, "from"), "2"), "text")
+    assert network_to_dict(text) == network_to_dict(network_from_dict(CASE, "text"))
+
+
+def test_loads_at_a_substation_follow_a_scenario():
+    """They are drawn from the source although no branch carries them."""
+    pytest.importorskip("opendssdirect")
+    drawn = []
+    for load in (0.0, 500.0):
+        net = network_from_dict(_with(("buses", 0, "p_kw"), load), "busbar")
+        tool = loaded_network(net).source
+        assert tool is not None
+        nominal = Scenario.nominal(net)
+        twice = replace(nominal, p_load=2 * nominal.p_load)
+        drawn.append([tool.state(net, net.normal_configuration, None, twice).heads_kw["1"]])
+        with tool.circuit(net) as circuit:
+            for scenario in (nominal, twice):
+                circuit.set_loads(scenario)
+                assert circuit.solve(net.normal_configuration.closed)
+                drawn[-1].append(float(circuit.flow().head_kw.sum()))
+    assert np.subtract(drawn[1], drawn[0]) == pytest.approx([1000, 500, 1000], rel=1e-4)
+
+
+def test_no_bus_is_taken_for_the_core_of_a_transformer(tmp_path: Path):
+    """A bus of the name that the circuit would give the core is another bus."""
+    pytest.importorskip("opendssdirect")
+    losses = []
+    for name in ("t_core", "other"):
+        case = _with(("branches", 5), {"id": "t", "from": 4, "to": 6, "connection": "YNyn", "r_ohm": 2, "x_ohm": 10,
+                                       "r0_magnetising_ohm": 10.0, "x0_magnetising_ohm": 200.0})  # fmt: skip
+        case["buses"][4]["id"] = case["branches"][4]["to"] = case["loads"][0]["bus"] = name
+        loaded = _read(case, tmp_path)
+        assert loaded.source is not None
+        losses.append(loaded.source.state(loaded.network, loaded.network.normal_configuration).loss_kw)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
 def _random_case(seed: int) -> dict[str, Any]:

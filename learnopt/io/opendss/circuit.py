@@ -183,8 +183,9 @@ def _transformer(
     ]
     kvs, conns = [kv[0] * windings.ratio[0], kv[1]], ["delta" if side == "d" else "wye" for side in sides]
     legs, own = [z / 2, z / 2], ""
-    if windings.magnetising_ohm:  # a delta without load, behind which only the zero sequence finds a way
-        ends, kvs, conns = [*ends, f"{name}_core"], [*kvs, kv[1]], [*conns, "delta"]
+    if windings.magnetising_ohm:
+        # A delta without load, behind which only the zero sequence finds a way; at a bus whose name no other can have.
+        ends, kvs, conns = [*ends, f"{name}#core"], [*kvs, kv[1]], [*conns, "delta"]
         share = windings.from_share
         legs = [share * z, (1 - share) * z, percent * windings.magnetising_ohm]
         own = f"XHT={_reactance(legs[0] + legs[2])!r} XLT={_reactance(legs[1] + legs[2])!r} "

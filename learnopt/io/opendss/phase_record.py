@@ -92,7 +92,6 @@ def _branch(dss: Any, network: Network, e: int) -> dict[str, Any]:
         return _transformer(dss, network, e, parts)
     z: dict[tuple[str, str], complex] = {}
     b: dict[tuple[str, str], float] = {}
-    ratings = []
     for part in parts:
         dss.Circuit.SetActiveElement(part)
         (_, tail), *others = terminals(dss)[: 1 if part.startswith("vsource.") else 2]
@@ -108,7 +107,6 @@ def _branch(dss: Any, network: Network, e: int) -> dict[str, Any]:
         for i, p in enumerate(phases):
             for j, q in enumerate(phases):
                 z[p, q], b[p, q] = complex(impedance[i, j] + impedance[j, i]) / 2, float(shunt[i, j] + shunt[j, i]) / 2
-        ratings.append(dss.CktElement.NormalAmps())
     letters = "".join(p for p in ABC if (p, p) in z)
     record: dict[str, Any] = {"phases": letters}
     if network.r[e] == 0 == network.x[e]:  # the switch of a line that stays energised behind it
@@ -148,6 +146,8 @@ def _transformer(dss: Any, network: Network, e: int, parts: list[str]) -> dict[s
             letters.append([ABC[node - 1] for node in nodes[:n] if 1 <= node <= 3])
         if n not in (1, 3) or (n == 1 and (any(delta) or letters[0] != letters[1])) or len(letters[0]) != n:
             raise UnwrittenPhasesError(f"{part} has a winding between phases, or exchanges them")
+        if not ratio.keys().isdisjoint(letters[0]):
+            raise UnwrittenPhasesError(f"{part} stands beside another unit of the same phase")
         dss.Transformers.Wdg(2)
         kva = dss.Transformers.kVA() * (3 if n == 1 else 1)
         ohm = volts[1] ** 2 / (kva / 1e3) * (base[0] / base[1]) ** 2  # at the from end, behind the ratio
@@ -156,7 +156,7 @@ def _transformer(dss: Any, network: Network, e: int, parts: list[str]) -> dict[s
         iron.append(tuple(1e6 * one / ohm for one in losses))
         sides.add(("D" if delta[0] else "YN", "d" if delta[1] else "yn"))
         ratio |= dict.fromkeys(letters[0], volts[0] / volts[1] * base[1] / base[0])
-    if len(sides) > 1 or len(ratio) != sum(1 for _ in ratio):
+    if len(sides) > 1:
         raise UnwrittenPhasesError(f"{parts[0]} and its neighbours are connected in different ways")
     present = "".join(p for p in ABC if p in ratio)
     z, (g, magnetising) = np.mean(impedances), np.mean(iron, axis=0)

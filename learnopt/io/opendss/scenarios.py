@@ -9,6 +9,7 @@ import numpy as np
 
 from learnopt.io.opendss.engine import each, terminals
 from learnopt.io.opendss.loads import PRODUCERS, impedance_share, rated_power
+from learnopt.io.opendss.setting import circuit_buses
 from learnopt.network import Floats, Network, Scenario
 
 _SAME = 1e-6
@@ -44,6 +45,8 @@ class CircuitLoads:
 
     def __init__(self, dss: Any, network: Network) -> None:
         self._dss, self._network = dss, network
+        self._buses = circuit_buses(dss, network)
+        self._at = {bus: k for k, bus in enumerate(self._buses)}
         self._loads = self._read()
         self._phases = self._of_producers()
         self._beside: set[str] = set()
@@ -53,7 +56,7 @@ class CircuitLoads:
         for name in each(dss.Loads):
             if not dss.CktElement.Enabled():
                 continue
-            k = self._network.bus_index.get(terminals(dss)[0][0], -1)
+            k = self._at.get(terminals(dss)[0][0], -1)
             (p, q), (of_p, of_q) = rated_power(dss), impedance_share(dss)
             found.append(_Load(name, k, dss.Loads.kW(), dss.Loads.kvar(), p * (1 - of_p), q * (1 - of_q)))
         return found
@@ -64,7 +67,7 @@ class CircuitLoads:
         for full in dss.Circuit.AllElementNames():
             if full.lower().partition(".")[0] in PRODUCERS and dss.Circuit.SetActiveElement(full) >= 0:
                 bus, nodes = terminals(dss)[0]
-                k = self._network.bus_index.get(bus, -1)
+                k = self._at.get(bus, -1)
                 phases.setdefault(k, set()).update(int(n) for n in nodes if 1 <= n <= 3)
         return {k: sorted(nodes) for k, nodes in phases.items() if nodes}
 
@@ -105,7 +108,7 @@ class CircuitLoads:
         dss, net = self._dss, self._network
         placed = set()
         for k in np.flatnonzero((np.abs(kw) > _LEAST_KW) | (np.abs(kvar) > _LEAST_KW)).tolist():
-            bus = str(net.bus_ids[k])
+            bus = self._buses[k]
             if dss.Circuit.SetActiveBus(bus) < 0:
                 continue
             nodes = self._phases.get(k) or [n for n in dss.Bus.Nodes() if 1 <= n <= 3]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from learnopt.io.opendss.branches import OPEN_END
-from learnopt.io.opendss.engine import each
+from learnopt.io.opendss.engine import each, terminals
 from learnopt.io.opendss.transformers import tap_of
 from learnopt.io.stations import equipment
 from learnopt.network import Network, Scenario, Settings
@@ -79,12 +79,24 @@ def set_taps(dss: Any, network: Network, settings: Settings) -> None:
         dss.Transformers.Tap(position)
 
 
+def circuit_buses(dss: Any, network: Network) -> list[str]:
+    """Bus of the circuit that each bus of the network is: its id, of a source without impedance where it stands."""
+    buses = list(map(str, network.bus_ids))
+    for name in each(dss.Vsources):
+        stands = terminals(dss)[0][0]
+        source = network.bus_index.get(f"vsource.{name}")
+        if source is not None and stands not in network.bus_index:
+            buses[source] = stands
+    return buses
+
+
 def set_loads(dss: Any, network: Network, scenario: Scenario) -> None:
     """Stand generators of constant power beside what the file has, for the difference to the scenario."""
     kw = network.base.kw
     more_p, more_q = kw * (scenario.p - network.p_load), kw * (scenario.q - network.q_load)
+    buses = circuit_buses(dss, network)
     for k in np.flatnonzero((np.abs(more_p) > 1e-9) | (np.abs(more_q) > 1e-9)).tolist():
-        bus = str(network.bus_ids[k])
+        bus = buses[k]
         if dss.Circuit.SetActiveBus(bus) < 0:
             continue
         nodes = [n for n in dss.Bus.Nodes() if 1 <= n <= 3]

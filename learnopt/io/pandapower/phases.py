@@ -22,6 +22,7 @@ _GROUPS = {"ynyn": "YNyn", "dyn": "Dyn"}
 _VOLTAGE_FACTOR = 1.1
 """Of the short-circuit power of an external grid, in pandapower."""
 _ROUNDING_KW = 1e-9
+_ROUNDING_PERCENT = 1e-6
 
 
 class MissingPhasesError(Exception):
@@ -124,6 +125,11 @@ def _trafo(branch: dict[str, Any], trafo: _Zero, indices: list[str]) -> None:
     vk0 = trafo.value(index, "vk0_percent") or vk
     vkr0 = trafo.value(index, "vkr0_percent") or vkr
     x, x0 = (math.sqrt(max(z**2 - r**2, 0.0)) for z, r in ((vk, vkr), (vk0, vkr0)))
+    if min(vkr0 - vkr, x0 - x) < -_ROUNDING_PERCENT:
+        raise MissingPhasesError(
+            f"trafo {index} has less impedance in the zero sequence (vk0_percent = {vk0:g}, vkr0_percent = {vkr0:g}) "
+            f"than in the positive one ({vk:g}, {vkr:g}), which is not modelled"
+        )
     along = math.hypot(branch["r_ohm"], branch["x_ohm"]) * vk0 / vk if vk else 0.0
     magnetising, rx = along * trafo.value(index, "mag0_percent") / 100, trafo.value(index, "mag0_rx")
     branch["x0_magnetising_ohm"] = magnetising / math.hypot(1.0, rx)
