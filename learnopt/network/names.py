@@ -5,7 +5,7 @@ A name comes first, its id in brackets behind it; where there is no name the id 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
 import numpy as np
@@ -96,6 +96,12 @@ def lowest_bus(network: Network, vm: Floats) -> int:
     """The bus of the lowest voltage to be named: one of the file wherever one has it."""
     own = np.flatnonzero(~network.auxiliary)
     return int(own[np.argmin(vm[own])])
+
+
+def own_buses(network: Network, buses: Iterable[int]) -> list[int]:
+    """Those of some buses that the file has; all of them where it has none."""
+    several = list(buses)
+    return [k for k in several if not network.auxiliary[k]] or several
 
 
 def open_names(network: Network, configuration: Configuration) -> list[str]:

@@ -16,7 +16,7 @@ from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Controls, Settings
 from learnopt.network.limits import LimitKind
 from learnopt.network.model import Limits, Network
-from learnopt.network.names import branch_label, branch_quoted, bus_quoted
+from learnopt.network.names import branch_label, branch_quoted, bus_quoted, own_buses
 from learnopt.network.notebook import fact_table, listed
 from learnopt.network.phases import has_angles, unequal_loops
 from learnopt.network.situations import Scenario, Situations
@@ -477,8 +477,8 @@ class ReconfigurationProblem:
         clash = self.out_of_service & (self.locked == 1)
         faults += [f"branch {branch_quoted(net, e)} is locked closed but out of service" for e in np.flatnonzero(clash)]
         node = merged_nodes(net)
-        unfed = np.flatnonzero(~self.blocks.fed[node])
-        if len(unfed):
+        unfed = own_buses(net, np.flatnonzero(~self.blocks.fed[node]).tolist())
+        if unfed:
             names = ", ".join(bus_quoted(net, k) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
             faults.append(
                 f"{counted(len(unfed), 'bus')} cannot be fed with the open and out-of-service branches: bus {names}"

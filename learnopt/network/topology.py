@@ -15,7 +15,7 @@ import numpy as np
 
 from learnopt.network.aliases import Bools, Ints
 from learnopt.network.model import Network
-from learnopt.network.names import branch_quoted, bus_quoted
+from learnopt.network.names import branch_quoted, bus_quoted, own_buses
 from learnopt.wording import counted
 
 
@@ -197,6 +197,7 @@ def radiality_faults(network: Network, closed: Bools) -> list[str]:
         names = ", ".join(branch_quoted(network, e) for e in looped[:10]) + (" ..." if len(looped) > 10 else "")
         faults.append(f"{len(looped)} closed branches too many: loops close at branch {names}")
     if unfed:
+        unfed = own_buses(network, unfed)
         names = ", ".join(bus_quoted(network, k) for k in unfed[:10]) + (" ..." if len(unfed) > 10 else "")
         faults.append(f"{counted(len(unfed), 'bus has', 'buses have')} no path to a substation: bus {names}")
     return faults
