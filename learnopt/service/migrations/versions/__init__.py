@@ -1,0 +1,1 @@
+"""What changes from one version of the tables to the next."""
