@@ -28,7 +28,8 @@ OPTIONAL = {
 }
 """Extras, and pandas that comes with pandapower, looked for when they are asked for."""
 BEYOND = (*LEARNING, *PROFILES)
-LEARNS = ("learnopt/learning/", "learnopt/learned/", "learnopt/tracking/")
+APART = ("learnopt/learning/", "learnopt/learned/", "learnopt/tracking/", "learnopt/service/")
+"""Rooms whose packages a light install goes without: those of learning, and the service with its extra."""
 BARE = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -46,15 +47,15 @@ def _bare(script: str, folder: Path, refused: tuple[str, ...] = BEYOND) -> subpr
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
-def _learns(path: Path) -> bool:
-    return path.relative_to(ROOT).as_posix().startswith(LEARNS)
+def _apart(path: Path) -> bool:
+    return path.relative_to(ROOT).as_posix().startswith(APART)
 
 
 def _imports() -> set[str]:
-    """Packages of others that are imported anywhere in the package, but for the rooms of learning."""
+    """Packages of others that are imported anywhere in the package, but for the rooms apart."""
     found = set()
     for path in (ROOT / "learnopt").rglob("*.py"):
-        if not _learns(path):
+        if not _apart(path):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
                     found |= {name.name.partition(".")[0] for name in node.names}
@@ -85,7 +86,7 @@ def test_every_module_but_those_of_learning_is_imported_without_its_packages(
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted((ROOT / "learnopt").rglob("*.py"))
-        if not _learns(path) and path.stem != "__main__" and not path.relative_to(ROOT).as_posix().startswith(room)
+        if not _apart(path) and path.stem != "__main__" and not path.relative_to(ROOT).as_posix().startswith(room)
     ]
     script = f"from importlib import import_module\nfor name in {modules!r}: import_module(name)\nprint('all')"
     done = _bare(script, tmp_path, refused)
