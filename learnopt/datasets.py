@@ -11,12 +11,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnopt.dataset.card import describe
 from learnopt.dataset.store import table
 from learnopt.errors import without_learning
+from learnopt.io.places import Place
 
 if TYPE_CHECKING:
     from learnopt.learning.graphs import FeederGraphs
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["describe", "graph_of", "load", "table"]
 
 
-def load(directory: Path | str, proven: bool = True, transform: object = None) -> FeederGraphs:
+def load(directory: Place | str, proven: bool = True, transform: object = None) -> FeederGraphs:
     """Graphs of a labelled dataset; what they hold: :class:`learnopt.learning.graphs.FeederGraphs`.
 
     Parameters
     ----------
+    directory
+        A folder, or an address such as ``s3://bucket/folder``.
     proven
         Only labels that are proven best; else all with a configuration.
     transform

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,11 +15,14 @@ from learnopt.cli.completion import cases_and_files, exact_engines
 from learnopt.cli.options import JsonOption, SchedulerOption, progress_bar, stderr, stdout, tell_unused
 from learnopt.errors import DataError
 from learnopt.io import load, read_profiles
+from learnopt.io.places import place_of
 from learnopt.wording import counted
 
 
 def generate(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the dataset; an interrupted one is completed.")],
+    out: Annotated[
+        str, typer.Option(metavar="DIR_OR_URL", help="Folder or s3://BUCKET/FOLDER; an interrupted one is completed.")
+    ],
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="What to draw (see training/configs).")
     ] = None,
@@ -59,6 +62,7 @@ def generate(
     own = case is not None and profile is not None
     if own == (config is not None) or (case is None) != (profile is None) or (limits and not own):
         raise DataError("options", ["give either --config, or --case and --profile (with them perhaps --limits)"])
+    folder = place_of(out)
     with progress_bar() as bar:
         task = bar.add_task("instances", total=None)
 
@@ -68,7 +72,7 @@ def generate(
         if config is not None:
             processes = workers or os.cpu_count() or 1
             who = Workers(0 if processes == 1 else processes, scheduler)
-            manifest = run_generate(GenerateConfig.from_toml(config), out, progress=progress, workers=who)
+            manifest = run_generate(GenerateConfig.from_toml(config), folder, progress=progress, workers=who)
         else:
             assert case is not None
             assert profile is not None
@@ -76,7 +80,8 @@ def generate(
             profiles = read_profiles(profile, network)
             for note in profiles.notes:
                 stderr.print(f"{profile}: {note}", highlight=False, markup=False)
-            manifest = generate_snapshots(network, profiles, out, "file" if limits else "none", progress=progress)
+            kind: Literal["file", "none"] = "file" if limits else "none"
+            manifest = generate_snapshots(network, profiles, folder, kind, progress=progress)
     if json_output:
         typer.echo(json.dumps({"directory": str(out), "instances": manifest.n_instances, "shards": manifest.n_shards}))
     else:
@@ -88,7 +93,9 @@ def generate(
 
 
 def label(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a generated dataset.")],
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR_OR_URL", help="Folder or address (s3://, gs://) of a generated dataset.")
+    ],
     engine: Annotated[
         str, typer.Option(autocompletion=exact_engines, help="Exact engine: tree, milp or enumerate.")
     ] = "tree",
@@ -115,7 +122,7 @@ def label(
     with progress_bar() as bar:
         task = bar.add_task("shards", total=None)
         manifest = label_dataset(
-            directory,
+            place_of(directory),
             engine,
             options,
             workers or os.cpu_count() or 1,

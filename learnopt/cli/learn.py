@@ -13,6 +13,7 @@ from learnopt.cli.completion import checkpoints
 from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout, tell_unused
 from learnopt.cli.tracked import data_input, log_card, log_methods, tracked, version_tags
 from learnopt.errors import DataError
+from learnopt.io.places import place_of
 from learnopt.report.kit.terminal import Listing, Paragraph
 
 
@@ -29,7 +30,9 @@ def train(
             help="Tune this one (a folder, or reference) on one's own feeder.",
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Labelled dataset, instead of the file's.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR_OR_URL", help="Labelled dataset, instead of the file's.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Checkpoint folder, instead of the file's.")] = None,
     store: StoreOption = None,
     system_metrics: Annotated[
@@ -56,7 +59,7 @@ def train(
 
     wanted = TUNING if config is None else TrainingConfig.load(config)
     named = (wanted.data,) if isinstance(wanted.data, str) else wanted.data
-    datasets = [data] if data else [Path(folder) for folder in named if folder]
+    datasets = [place_of(folder) for folder in ([data] if data else named) if folder]
     checkpoint = out or Path(wanted.checkpoint or ".")
     missing = [
         f"no {key} folder: set {key} in the file or give the option"
@@ -103,7 +106,8 @@ def train(
 
 def calibrate(
     data: Annotated[
-        list[Path], typer.Option(metavar="DIR", help="Labelled dataset that the model was not trained on; repeatable.")
+        list[str],
+        typer.Option(metavar="DIR_OR_URL", help="Labelled dataset that the model was not trained on; repeatable."),
     ],
     checkpoint: CheckpointOption = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, if another one.")] = None,
@@ -121,12 +125,13 @@ def calibrate(
         raise DataError("options", [f"say where the calibrated checkpoint {checkpoint or REFERENCE} goes: --out DIR"])
     source = directory_of(checkpoint or REFERENCE)
     target = out or source
-    with tracked(track, store, "calibrate", source, data) as run:
-        card = recalibrate(source, data, target)
+    folders = [place_of(folder) for folder in data]
+    with tracked(track, store, "calibrate", source, folders) as run:
+        card = recalibrate(source, folders, target)
         if run is not None:
             log_card(run, card)
             run.log_checkpoint(target)
-            run.log_model(target, version_tags([data_input(folder) for folder in data]))
+            run.log_model(target, version_tags([data_input(folder) for folder in folders]))
     if json_output:
         answer = {"checkpoint": str(target), "calibration": card.calibration, "metrics": card.metrics}
         typer.echo(json.dumps(answer, default=str))
@@ -141,7 +146,7 @@ def calibrate(
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset.")],
+    data: Annotated[str, typer.Option(metavar="DIR_OR_URL", help="Labelled dataset.")],
     checkpoint: CheckpointOption = None,
     baselines: Annotated[bool, typer.Option(help="Measure the usual rivals too.")] = True,
     rival: Annotated[
@@ -164,13 +169,13 @@ def evaluate(
     from learnopt.learning.checkpoint import REFERENCE, directory_of, load_card
     from learnopt.tracking import is_address
 
-    source = checkpoint or REFERENCE
+    source, folder = checkpoint or REFERENCE, place_of(data)
     if is_address(source):
         if card:
             raise DataError("options", [f"--card writes into a folder, not into {source}"])
         source = str(directory_of(source))
     load_card(source)  # a folder without a checkpoint is told before one without data
-    of_one = is_snapshots(read_manifest(data))
+    of_one = is_snapshots(read_manifest(folder))
     # What takes long to load comes after what may be wrong in the command.
     from learnopt.learned.compare import check_comparable, put_on_card
     from learnopt.learned.evaluate import evaluate as run_evaluate
@@ -178,15 +183,15 @@ def evaluate(
     from learnopt.learning.rival import load_rival
 
     if card:
-        check_comparable(data)
+        check_comparable(folder)
     rivals = [load_rival(source) for source in rival or ()]
-    with tracked(track, store, "evaluate", directory_of(source), [data]) as run:
-        measured = (evaluate_snapshots if of_one else run_evaluate)(source, data, baselines, rivals)
+    with tracked(track, store, "evaluate", directory_of(source), [folder]) as run:
+        measured = (evaluate_snapshots if of_one else run_evaluate)(source, folder, baselines, rivals)
         if run is not None:
             log_methods(run, measured.methods)
     metrics = measured.methods
     if card:
-        put_on_card(source, data, measured)
+        put_on_card(source, folder, measured)
     if json_output:
         answer = {name: values.as_dict() for name, values in metrics.items()}
         typer.echo(json.dumps({"measured_on": measured.sentence, "methods": answer}, allow_nan=False))

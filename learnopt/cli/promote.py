@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from learnopt.cli.options import NOT_FOUND, JsonOption, StoreOption, stdout
 from learnopt.errors import DataError
+from learnopt.io.places import place_of
 from learnopt.report.kit.terminal import Listing, Paragraph
 
 
 def promote(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled dataset that decides.")],
+    data: Annotated[str, typer.Option(metavar="DIR_OR_URL", help="Labelled dataset that decides.")],
     challenger: Annotated[
         str, typer.Option(metavar="VERSION", help="Version or alias of the model that wants the place; the newest.")
     ] = "latest",
@@ -33,7 +33,7 @@ def promote(
 
     if alias == LATEST or alias.isdigit():
         raise DataError("options", [f"--alias {alias} names a version: give a name, such as champion"])
-    place = Store.of(store)
+    place, folder = Store.of(store), place_of(data)
     if not place.exists:
         raise DataError(f"MLflow store {place.shown}", ["there is none: train first, or give another one with --store"])
     new, old = find_version(place, model, challenger), find_version(place, model, alias)
@@ -45,7 +45,7 @@ def promote(
         else:
             stdout.print(Paragraph(f"{model}@{alias} is version {new.number} already."))
         return
-    found = accept(folder_of(place, new), None if old is None else folder_of(place, old), data)
+    found = accept(folder_of(place, new), None if old is None else folder_of(place, old), folder)
     if found.accepted:
         move_alias(
             place,
@@ -53,7 +53,7 @@ def promote(
             alias,
             {
                 f"{alias}.because": " ".join(found.reasons)[:5000],
-                f"{alias}.measured_on": f"{data.name}: {found.sentence}",
+                f"{alias}.measured_on": f"{folder.name}: {found.sentence}",
                 f"{alias}.after_version": "none" if old is None else old.number,
             },
         )

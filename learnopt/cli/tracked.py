@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnopt.cli.options import stderr
+from learnopt.io.places import Place
 
 if TYPE_CHECKING:
     from learnopt.learning.card import ModelCard
@@ -30,7 +31,7 @@ def headlines(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def data_input(folder: Path, context: str = "training") -> DataInput:
+def data_input(folder: Place, context: str = "training") -> DataInput:
     """A dataset, for a run that takes it."""
     from learnopt.dataset.identity import data_checksum
     from learnopt.dataset.manifest import read_manifest
@@ -72,7 +73,7 @@ def log_methods(run: TrackedRun, methods: Mapping[str, Metrics]) -> None:
 
 @contextmanager
 def tracked(
-    track: bool, store: str | None, what: str, checkpoint: Path, data: Sequence[Path]
+    track: bool, store: str | None, what: str, checkpoint: Path, data: Sequence[Place]
 ) -> Iterator[TrackedRun | None]:
     """A run below the one that the checkpoint is from, if that is known; None where nothing is to be recorded.
 

@@ -7,7 +7,6 @@ written stays.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow as pa
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.store import FEEDER_SCHEMA, LABEL_SCHEMA, SCENARIO_SCHEMA
 from learnopt.io.files import write_text
+from learnopt.io.places import Place
 
 CARD, CROISSANT = "README.md", "croissant.json"
 _MARK = "<!-- written by learnopt: describe -->"
@@ -59,7 +59,7 @@ MEANING = {
 SCHEMAS = {"feeders": FEEDER_SCHEMA, "scenarios": SCENARIO_SCHEMA, "labels": LABEL_SCHEMA}
 
 
-def describe(directory: Path) -> None:
+def describe(directory: Place) -> None:
     """Write both descriptions of a dataset beside its files.
 
     Raises

@@ -20,6 +20,7 @@ from learnopt.generator import FeederConfig, ScenarioConfig, config_from_table, 
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.io.case_json import network_to_dict
 from learnopt.io.cases import load_case
+from learnopt.io.places import Place
 from learnopt.network import Limits, Network, ReconfigurationProblem, Situations
 from learnopt.parallel import HERE, Workers, run_tasks
 
@@ -109,7 +110,7 @@ class GenerateConfig:
 
 def generate(
     config: GenerateConfig,
-    directory: Path,
+    directory: Place,
     networks: Sequence[Network] | None = None,
     progress: Callable[[int, int], None] | None = None,
     shards: Collection[int] | None = None,
@@ -178,7 +179,7 @@ class _Making:
     """What the shards of a dataset are made from, for any process."""
 
     config: GenerateConfig
-    directory: Path
+    directory: Place
     networks: tuple[Network, ...]
 
     def shard(self, shard: int) -> dict[str, str]:

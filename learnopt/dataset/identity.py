@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.store import read_network
 from learnopt.generator import FeederConfig
+from learnopt.io.places import Place
 from learnopt.network import Network
 
 _DIGITS = 16
@@ -43,7 +43,7 @@ def feeder_key(network: Network) -> str:
     return digest.hexdigest()
 
 
-def identities(directory: Path) -> list[FeederIdentity]:
+def identities(directory: Place) -> list[FeederIdentity]:
     """Identity of each feeder of a dataset: how many scenarios it has, and which, plays no part."""
     manifest = read_manifest(directory)
     if manifest.sources:

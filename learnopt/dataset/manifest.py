@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from learnopt._version import __version__
@@ -14,6 +13,7 @@ from learnopt.errors import DataError
 from learnopt.generator.config import FORBID_UNKNOWN, config_from_table
 from learnopt.io.case_json import read_json
 from learnopt.io.files import write_text
+from learnopt.io.places import Place
 
 SCHEMA_VERSION = 1
 """Raised when files of an older version cannot be read as they are."""
@@ -125,12 +125,12 @@ class Manifest:
         """Text of ``manifest.json``."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Place) -> None:
         """Replace the manifest of a dataset in one step."""
         write_text(directory / MANIFEST, self.to_json())
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Place) -> Manifest:
     """Manifest of a dataset folder.
 
     Raises
@@ -156,7 +156,6 @@ def read_manifest(directory: Path) -> Manifest:
     return config_from_table(Manifest, raw, str(path))
 
 
-def sha256(path: Path) -> str:
+def sha256(content: bytes) -> str:
     """Checksum of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content).hexdigest()

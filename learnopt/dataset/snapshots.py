@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from learnopt.dataset.records import Instance
 from learnopt.dataset.store import create_dataset, missing_shards, write_instances
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict
+from learnopt.io.places import Place
 from learnopt.io.profiles.clock import Times
 from learnopt.io.profiles.series import Profiles
 from learnopt.network import Limits, Network, ReconfigurationProblem, Situations
@@ -26,7 +26,7 @@ SNAPSHOTS = "snapshots"
 def generate_snapshots(
     network: Network,
     profiles: Profiles,
-    directory: Path,
+    directory: Place,
     limits: Literal["none", "file"] = "none",
     charging: bool = True,
     shard_size: int = 128,

@@ -7,18 +7,21 @@
         scenarios-00000.parquet     one row per instance: loads and generation per bus, outages, locks
         labels-00000.parquet        one row per instance, in the same order
 
-Buses and branches in lists are positions in the case file. A shard is written to a temporary file and renamed, so a
-file that exists is complete: after a kill, finished shards are kept and the interrupted one is made again. Files hold
-no time of day: the same seed and versions give the same bytes (solve times apart).
+``DIR`` is a folder, or an address of an object store (:mod:`learnopt.io.places`). Buses and branches in lists are
+positions in the case file. Whoever does the work writes its shards, whole or not at all, so a file that exists is
+complete: after a kill, finished shards are kept and the interrupted one is made again. The manifest is written by the
+one process that hands out the work. Labels are never replaced: of two processes that come to the same shard (one was
+taken for dead and has come back), the first one to finish has labelled it. Files hold no time of day: the same seed and
+versions give the same bytes (solve times apart).
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +33,7 @@ from learnopt.dataset.manifest import MANIFEST, LabelStatistics, Manifest, read_
 from learnopt.dataset.records import Instance, LabelRecord
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict, network_to_dict
-from learnopt.io.files import write_atomically
+from learnopt.io.places import Place, names_in, place_of, remove_partial, write_bytes, write_new
 from learnopt.network import (
     Certificate,
     Configuration,
@@ -77,7 +80,7 @@ LABEL_SCHEMA = pa.schema(
 )
 
 
-def create_dataset(directory: Path, manifest: Manifest) -> Manifest:
+def create_dataset(directory: Place, manifest: Manifest) -> Manifest:
     """Start a dataset folder, or continue the one that is there; returns the manifest on disk.
 
     Raises
@@ -85,9 +88,8 @@ def create_dataset(directory: Path, manifest: Manifest) -> Manifest:
     DataError
         If the folder holds a dataset made from something else.
     """
-    if not (directory / MANIFEST).exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        manifest.write(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    if write_new(directory / MANIFEST, manifest.to_json().encode("utf-8")):
         return manifest
     found = read_manifest(directory)
     theirs, ours = found.origin, manifest.origin
@@ -107,18 +109,18 @@ def create_dataset(directory: Path, manifest: Manifest) -> Manifest:
     return found
 
 
-def missing_shards(directory: Path) -> list[int]:
+def missing_shards(directory: Place) -> list[int]:
     """Shards whose instances are not written yet."""
     manifest = read_manifest(directory)
     return [k for k in range(manifest.n_shards) if _scenarios(directory, k).name not in manifest.files]
 
 
-def write_instances(directory: Path, shard: int, instances: Sequence[Instance]) -> None:
+def write_instances(directory: Place, shard: int, instances: Sequence[Instance]) -> None:
     """Write the instances of one shard, in the order of :meth:`Manifest.places`, and name them in the manifest."""
     name_files(directory, write_shard(directory, shard, instances))
 
 
-def write_shard(directory: Path, shard: int, instances: Sequence[Instance]) -> dict[str, str]:
+def write_shard(directory: Place, shard: int, instances: Sequence[Instance]) -> dict[str, str]:
     """The same without the manifest, as processes do that write different shards at once; returns checksums by file."""
     manifest = read_manifest(directory)
     _check_places(directory, manifest, shard, [(i.feeder_index, i.scenario_index) for i in instances])
@@ -127,18 +129,24 @@ def write_shard(directory: Path, shard: int, instances: Sequence[Instance]) -> d
         {"feeder_index": k, "name": net.name, "case_json": json.dumps(network_to_dict(net), separators=(",", ":"))}
         for k, net in feeders.items()
     ]
-    _write(_feeders(directory, shard), rows, FEEDER_SCHEMA)
-    _write(_scenarios(directory, shard), [_scenario_row(i) for i in instances], SCENARIO_SCHEMA)
-    return {path.name: sha256(path) for path in (_feeders(directory, shard), _scenarios(directory, shard))}
+    contents = {
+        _feeders(directory, shard): _parquet(rows, FEEDER_SCHEMA),
+        _scenarios(directory, shard): _parquet([_scenario_row(i) for i in instances], SCENARIO_SCHEMA),
+    }
+    for path, content in contents.items():
+        write_bytes(path, content)
+    return {path.name: sha256(content) for path, content in contents.items()}
 
 
-def name_files(directory: Path, files: Mapping[str, str]) -> None:
-    """Name the files of a shard in the manifest: from then on the shard counts as written. One process at a time."""
+def name_files(directory: Place, files: Mapping[str, str]) -> None:
+    """Name files of shards in the manifest: from then on those count as written. One process at a time."""
     manifest = read_manifest(directory)
     replace(manifest, files=dict(sorted({**manifest.files, **files}.items()))).write(directory)
+    for name in files:
+        remove_partial(directory, name)
 
 
-def read_instances(directory: Path, shard: int, feeders: Collection[int] | None = None) -> list[Instance]:
+def read_instances(directory: Place, shard: int, feeders: Collection[int] | None = None) -> list[Instance]:
     """Instances of one shard, in order; those of one feeder share their network.
 
     Parameters
@@ -171,7 +179,7 @@ def read_instances(directory: Path, shard: int, feeders: Collection[int] | None 
     return instances
 
 
-def read_network(directory: Path, feeder: int) -> Network:
+def read_network(directory: Place, feeder: int) -> Network:
     """One feeder of a dataset.
 
     Raises
@@ -184,7 +192,7 @@ def read_network(directory: Path, feeder: int) -> Network:
     return _networks(directory, shard, manifest, {feeder})[feeder]
 
 
-def _networks(directory: Path, shard: int, manifest: Manifest, feeders: Collection[int] | None) -> dict[int, Network]:
+def _networks(directory: Place, shard: int, manifest: Manifest, feeders: Collection[int] | None) -> dict[int, Network]:
     """Feeders of a shard by their number."""
     path = _feeders(directory, shard)
     return {
@@ -197,28 +205,38 @@ def _of(feeders: Collection[int] | None, rows: list[dict[str, Any]]) -> list[dic
     return rows if feeders is None else [row for row in rows if row["feeder_index"] in feeders]
 
 
-def labelled_shards(directory: Path) -> list[int]:
+def labelled_shards(directory: Place) -> list[int]:
     """Shards whose labels are written; the others are still to be labelled."""
-    return [k for k in range(read_manifest(directory).n_shards) if _labels(directory, k).exists()]
+    names = names_in(directory)
+    return [k for k in range(read_manifest(directory).n_shards) if _labels(directory, k).name in names]
 
 
-def write_labels(directory: Path, shard: int, records: Sequence[LabelRecord]) -> None:
-    """Write the labels of one shard, one per instance in order. Processes may label different shards at once."""
+def write_labels(directory: Place, shard: int, records: Sequence[LabelRecord]) -> None:
+    """Write the labels of one shard, one per instance in order. Processes may label different shards at once.
+
+    Labels that another process has written meanwhile stay. A manifest that has statistics of earlier labels is made to
+    forget them first, by whoever hands out the work (:func:`begin_labels`).
+    """
     manifest = read_manifest(directory)
     _check_places(directory, manifest, shard, [(r.feeder_index, r.scenario_index) for r in records])
-    if manifest.labels is not None:  # statistics and checksums of earlier labels are no longer true
+    write_new(_labels(directory, shard), _parquet([_label_row(r) for r in records], LABEL_SCHEMA))
+
+
+def begin_labels(directory: Place) -> None:
+    """Take statistics and checksums of earlier labels out of the manifest, before more labels are written."""
+    manifest = read_manifest(directory)
+    if manifest.labels is not None:
         kept = {name: digest for name, digest in manifest.files.items() if not name.startswith("labels-")}
         replace(manifest, files=kept, labels=None).write(directory)
-    _write(_labels(directory, shard), [_label_row(r) for r in records], LABEL_SCHEMA)
 
 
-def labelled_feeders(directory: Path) -> list[int]:
+def labelled_feeders(directory: Place) -> list[int]:
     """Feeders of the labelled shards, in order, from the manifest alone: whether a label is proven plays no part."""
     manifest = read_manifest(directory)
     return sorted({feeder for shard in labelled_shards(directory) for feeder, _ in manifest.places(shard)})
 
 
-def read_labels(directory: Path, feeders: Collection[int] | None = None) -> Iterator[LabelRecord]:
+def read_labels(directory: Place, feeders: Collection[int] | None = None) -> Iterator[LabelRecord]:
     """Labels so far with their problems, shard by shard: no more than one shard is held.
 
     Parameters
@@ -237,7 +255,7 @@ def read_labels(directory: Path, feeders: Collection[int] | None = None) -> Iter
             yield from read_shard_labels(directory, shard, feeders)
 
 
-def read_shard_labels(directory: Path, shard: int, feeders: Collection[int] | None = None) -> Iterator[LabelRecord]:
+def read_shard_labels(directory: Place, shard: int, feeders: Collection[int] | None = None) -> Iterator[LabelRecord]:
     """Labels of one shard with their problems, in order; parameters and errors as of :func:`read_labels`."""
     manifest = read_manifest(directory)
     rows = _read(_labels(directory, shard), manifest, LABEL_SCHEMA)
@@ -246,13 +264,13 @@ def read_shard_labels(directory: Path, shard: int, feeders: Collection[int] | No
         yield _label(instance, row)
 
 
-def read_status(directory: Path, shard: int) -> list[tuple[Status, bool]]:
+def read_status(directory: Place, shard: int) -> list[tuple[Status, bool]]:
     """Status of each label of a shard, and whether it has a configuration; errors as of :func:`read_labels`."""
     rows = _read(_labels(directory, shard), read_manifest(directory), LABEL_SCHEMA)
     return [(Status(row["status"]), row["open_branches"] is not None) for row in rows]
 
 
-def table(directory: Path | str, kind: Literal["labels", "scenarios", "feeders"] = "labels") -> pa.Table:
+def table(directory: Place | str, kind: Literal["labels", "scenarios", "feeders"] = "labels") -> pa.Table:
     """All rows of one kind of a dataset, as Arrow has them: ``.to_pandas()``, or ``polars.from_arrow(...)``.
 
     What the columns mean is on the data card (:data:`learnopt.dataset.card.MEANING`).
@@ -265,14 +283,14 @@ def table(directory: Path | str, kind: Literal["labels", "scenarios", "feeders"]
     schemas = {"labels": LABEL_SCHEMA, "scenarios": SCENARIO_SCHEMA, "feeders": FEEDER_SCHEMA}
     if kind not in schemas:
         raise DataError("kind", [f"{kind!r} is none: use one of {', '.join(schemas)}"])
-    folder = Path(directory)
+    folder = place_of(directory)
     manifest = read_manifest(folder)
     shards = labelled_shards(folder) if kind == "labels" else range(manifest.n_shards)
     parts = [_table(folder / f"{kind}-{shard:05d}.parquet", manifest, schemas[kind]) for shard in shards]
     return pa.concat_tables(parts) if parts else schemas[kind].empty_table()
 
 
-def finish_labels(directory: Path) -> Manifest:
+def finish_labels(directory: Place) -> Manifest:
     """Record statistics and checksums of the labels in the manifest; returns it."""
     manifest = read_manifest(directory)
     paths = [_labels(directory, k) for k in labelled_shards(directory)]
@@ -280,9 +298,12 @@ def finish_labels(directory: Path) -> Manifest:
     certificate: Counter[str] = Counter()
     engine: Counter[str] = Counter()
     configurations: dict[int, set[tuple[int, ...]]] = defaultdict(set)
+    digests = {}
     time = 0.0
     for path in paths:
-        for row in _read(path, None, LABEL_SCHEMA):
+        content = _content(path)
+        digests[path.name] = sha256(content)
+        for row in _parsed(path, content, LABEL_SCHEMA).to_pylist():
             status[row["status"]] += 1
             certificate[row["certificate"]] += 1
             engine[f"{row['engine']} {row['engine_version']}"] += 1
@@ -299,25 +320,26 @@ def finish_labels(directory: Path) -> Manifest:
         feeders=len(configurations),
         solve_time_s=round(time, 3),
     )
-    files = {**manifest.files, **{path.name: sha256(path) for path in paths}}
-    finished = replace(manifest, files=dict(sorted(files.items())), labels=statistics)
+    finished = replace(manifest, files=dict(sorted({**manifest.files, **digests}.items())), labels=statistics)
     finished.write(directory)
+    for name in digests:
+        remove_partial(directory, name)
     return finished
 
 
-def _feeders(directory: Path, shard: int) -> Path:
+def _feeders(directory: Place, shard: int) -> Place:
     return directory / f"feeders-{shard:05d}.parquet"
 
 
-def _scenarios(directory: Path, shard: int) -> Path:
+def _scenarios(directory: Place, shard: int) -> Place:
     return directory / f"scenarios-{shard:05d}.parquet"
 
 
-def _labels(directory: Path, shard: int) -> Path:
+def _labels(directory: Place, shard: int) -> Place:
     return directory / f"labels-{shard:05d}.parquet"
 
 
-def _check_places(directory: Path, manifest: Manifest, shard: int, found: list[tuple[int, int]]) -> None:
+def _check_places(directory: Place, manifest: Manifest, shard: int, found: list[tuple[int, int]]) -> None:
     """Rows are aligned by position, so their number and order must be those of the manifest."""
     if shard not in range(manifest.n_shards):
         raise DataError(str(directory), [f"shard {shard} does not exist: there are {manifest.n_shards}, from 0"])
@@ -332,30 +354,44 @@ def _check_places(directory: Path, manifest: Manifest, shard: int, found: list[t
         raise DataError(str(directory), [f"shard {shard}: {what}; give one row per instance, in order"])
 
 
-def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    table = pa.Table.from_pylist(rows, schema=schema)
-    write_atomically(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
+def _parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """A shard file."""
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    return sink.getvalue()
 
 
-def _read(path: Path, manifest: Manifest | None, schema: pa.Schema) -> list[dict[str, Any]]:
+def _read(path: Place, manifest: Manifest, schema: pa.Schema) -> list[dict[str, Any]]:
     """Rows of a shard file, checked as in :func:`_table`."""
     rows: list[dict[str, Any]] = _table(path, manifest, schema).to_pylist()
     return rows
 
 
-def _table(path: Path, manifest: Manifest | None, schema: pa.Schema) -> pa.Table:
+def _table(path: Place, manifest: Manifest, schema: pa.Schema) -> pa.Table:
     """A shard file, checked against the manifest where that lists it."""
-    if not path.exists():
-        raise DataError(str(path), ["is missing: copy it back, or make the dataset again in another folder"])
-    digest = manifest.files.get(path.name) if manifest else None
-    if digest is not None and sha256(path) != digest:
+    content = _content(path)
+    digest = manifest.files.get(path.name)
+    if digest is not None and sha256(content) != digest:
         raise DataError(
             str(path),
             ["does not match its checksum in manifest.json: it was changed or cut off after writing; restore it"],
         )
+    return _parsed(path, content, schema)
+
+
+def _content(path: Place) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(str(path), ["is missing: copy it back, or make the dataset again in another folder"]) from None
+    except OSError as error:
+        raise DataError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
+
+
+def _parsed(path: Place, content: bytes, schema: pa.Schema) -> pa.Table:
     try:
         # ParquetFile, not read_table: the latter would look for partitions in folder names.
-        found = pq.ParquetFile(path).read()
+        found = pq.ParquetFile(pa.BufferReader(content)).read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(str(path), [f"is not a Parquet file that can be read: {error}"]) from None
     if found.schema != schema:

@@ -24,6 +24,7 @@ from learnopt.io.phases_json import (
     phases_of_case,
     states_phases,
 )
+from learnopt.io.places import Place
 from learnopt.io.violations import FINITE, Rule, Violations, at_least_zero, positive
 from learnopt.network import Base, Controls, Device, Floats, Network
 from learnopt.network.phase_data import PhaseData
@@ -401,7 +402,7 @@ def device_record(device: Device) -> dict[str, Any]:
     return record | {"normally_open": not device.closed}
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Place) -> Any:
     """Parse a JSON file of at most 256 MiB, nested as deep as Python's parser goes (some 1000 levels).
 
     Raises

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 from learnopt.errors import DataError
+from learnopt.io.places import Place, write_atomically, write_bytes
+
+__all__ = [
+    "TEXT_MARK",
+    "check_folder",
+    "check_writable",
+    "read_bytes",
+    "read_text",
+    "safe_cell",
+    "unwritable",
+    "write_atomically",
+    "write_text",
+]
 
 TEXT_MARK = "'"
 """Before a cell of a CSV table: what follows is text, as spreadsheets have it."""
@@ -14,7 +25,7 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """How text begins that spreadsheets run or evaluate."""
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+def read_bytes(path: Place, most: int) -> bytes:
     """All of a file that has at most so many bytes.
 
     Raises
@@ -32,7 +43,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def read_text(path: Path, most: int) -> str:
+def read_text(path: Place, most: int) -> str:
     """The same as text in UTF-8; errors as in :func:`read_bytes`, and for bytes that are none."""
     content = read_bytes(path, most)
     try:
@@ -82,16 +93,6 @@ def check_folder(path: Path | None) -> None:
         raise DataError(str(path), ["is a file: give a folder"])
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Place, text: str) -> None:
     """Write a text file in UTF-8, all of it or nothing."""
-    write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file next to ``path``, then rename it: readers see all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, text.encode("utf-8"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from learnopt.dataset.manifest import read_manifest
 from learnopt.dataset.snapshots import is_snapshots
 from learnopt.errors import DataError
+from learnopt.io.places import Place
 from learnopt.learned.evaluate import proven_of
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.unseen import unseen
@@ -39,7 +40,7 @@ class Acceptance:
     sentence: str
 
 
-def accept(challenger: Path, champion: Path | None, data: Path) -> Acceptance:
+def accept(challenger: Path, champion: Path | None, data: Place) -> Acceptance:
     """Measure two checkpoints on the feeders of a dataset that neither has learned from.
 
     Parameters

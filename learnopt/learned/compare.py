@@ -8,6 +8,7 @@ from learnopt.dataset.manifest import read_manifest
 from learnopt.dataset.snapshots import is_snapshots
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
+from learnopt.io.places import Place
 from learnopt.learned.evaluate import Evaluated
 from learnopt.learned.training import proven_pairs, summary_of
 from learnopt.learning.calibration import reliability
@@ -15,7 +16,7 @@ from learnopt.learning.checkpoint import add_comparison, load_card, load_checkpo
 from learnopt.learning.comparison import Comparison
 
 
-def check_comparable(data: Path) -> None:
+def check_comparable(data: Place) -> None:
     """Refuse a dataset that does not go on the card of a checkpoint.
 
     Raises
@@ -28,7 +29,7 @@ def check_comparable(data: Path) -> None:
         raise DataError(str(data), [problem])
 
 
-def put_on_card(checkpoint: Path | str, data: Path, measured: Evaluated) -> Comparison:
+def put_on_card(checkpoint: Path | str, data: Place, measured: Evaluated) -> Comparison:
     """Keep what ``evaluate`` measured beside the card, with the reliability on the same feeders.
 
     Raises

@@ -12,6 +12,7 @@ import numpy as np
 
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
+from learnopt.io.places import Place
 from learnopt.learned.baselines import solving_baselines
 from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
 from learnopt.learned.training import proven_pairs
@@ -50,7 +51,7 @@ class Evaluated:
 
 
 def evaluate(
-    checkpoint: Path | str, data: Path, baselines: bool = True, rivals: Sequence[OwnModel] = (), seed: int = 0
+    checkpoint: Path | str, data: Place, baselines: bool = True, rivals: Sequence[OwnModel] = (), seed: int = 0
 ) -> Evaluated:
     """Metrics of a model and of its rivals on the proven labels of a dataset.
 
@@ -114,7 +115,7 @@ def told_apart(names: Iterable[str]) -> None:
         raise DataError("rivals", [f"two methods are called {name!r}: give yours another name" for name in twice])
 
 
-def proven_of(data: Path, feeders: Collection[int]) -> tuple[list[Pair], list[str]]:
+def proven_of(data: Place, feeders: Collection[int]) -> tuple[list[Pair], list[str]]:
     """Pairs with a proven label of some feeders, and the feeder of each."""
     pairs, owners, _ = proven_pairs(read_labels(data, feeders))
     return pairs, owners

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from learnopt.dataset.card import describe
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
-from learnopt.dataset.store import finish_labels, labelled_shards, read_instances, write_labels
+from learnopt.dataset.store import begin_labels, finish_labels, labelled_shards, read_instances, write_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.tree.coverage import mixed_signs
+from learnopt.io.places import Place
 from learnopt.network import Certificate, Result, Status
 from learnopt.parallel import Workers, run_tasks
 from learnopt.studies.configuration.solve import warm_up
@@ -24,7 +24,7 @@ LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, node_limit=LABEL_NODES)
 
 
 def label_dataset(
-    directory: Path,
+    directory: Place,
     engine: str = "tree",
     options: SolveOptions = LABEL_OPTIONS,
     workers: int = 1,
@@ -46,12 +46,14 @@ def label_dataset(
     shards
         Only these, for a large dataset that is made piece by piece; all where absent.
     scheduler
-        Address of a Dask scheduler whose workers see the folder; they write the shards themselves.
+        Address of a Dask scheduler whose workers see the dataset; they write the shards themselves.
     """
     load_engine(engine)
     done = labelled_shards(directory)
     total = range(read_manifest(directory).n_shards) if shards is None else sorted(shards)
     missing = [shard for shard in total if shard not in done]
+    if missing:
+        begin_labels(directory)
     run_tasks(
         partial(_label_shard, directory.absolute(), engine=engine, options=options),
         missing,
@@ -65,7 +67,7 @@ def label_dataset(
     return manifest
 
 
-def _label_shard(directory: Path, shard: int, engine: str, options: SolveOptions) -> None:
+def _label_shard(directory: Place, shard: int, engine: str, options: SolveOptions) -> None:
     solver = load_engine(engine)
     records = []
     for instance in read_instances(directory, shard):

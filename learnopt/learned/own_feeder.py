@@ -23,6 +23,7 @@ from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.snapshots import SNAPSHOTS, is_snapshots, snapshot_time, split_days
 from learnopt.dataset.store import read_labels, read_network
 from learnopt.errors import DataError
+from learnopt.io.places import Place
 from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration
 from learnopt.learned.evaluate import Evaluated, measure_rivals, told_apart
@@ -57,7 +58,7 @@ TUNED_FROM = "tuned_from"
 """Key of the card's data: the checkpoint that tuning started from."""
 
 
-def read_snapshots(directory: Path) -> tuple[list[Pair], Times, Manifest]:
+def read_snapshots(directory: Place) -> tuple[list[Pair], Times, Manifest]:
     """Proven pairs of a dataset of snapshots in the order of time, and the instant of each, shape (n,).
 
     Raises
@@ -77,7 +78,7 @@ def read_snapshots(directory: Path) -> tuple[list[Pair], Times, Manifest]:
 
 def tune(
     start: Path | str,
-    data: Path,
+    data: Place,
     checkpoint: Path,
     config: TrainingConfig = TUNING,
     logger: Logger | None = None,
@@ -147,7 +148,7 @@ def tune(
 
 
 def evaluate_snapshots(
-    checkpoint: Path | str, data: Path, baselines: bool = True, rivals: Sequence[OwnModel] = ()
+    checkpoint: Path | str, data: Place, baselines: bool = True, rivals: Sequence[OwnModel] = ()
 ) -> Evaluated:
     """Metrics on the last days of a dataset of snapshots, by method, ``model`` first.
 
@@ -198,7 +199,7 @@ def evaluate_snapshots(
     return Evaluated(metrics | measure_rivals(rivals, measured), sentence)
 
 
-def _split(start: ModelCard, data: Path, times: Times, sides: Sequence[Sequence[int]]) -> dict[str, Any]:
+def _split(start: ModelCard, data: Place, times: Times, sides: Sequence[Sequence[int]]) -> dict[str, Any]:
     """What the card says about the days of every side, and about the feeders that the start had seen."""
     days = {
         name: f"{_day(times[side].min())} to {_day(times[side].max())}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
+from learnopt.io.places import Place, Remote
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import AC_LABELS, manifests_of, measure, of_ac, proven_pairs, summary_of
 from learnopt.learned.unseen import CALIBRATION, TRAINING, entries, sides_seen, training_seeds
@@ -29,7 +30,7 @@ SHARES = (0.15, 0.55)
 """Shares of the feeders for the temperature and for the thresholds; the rest is the test."""
 
 
-def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Path) -> ModelCard:
+def recalibrate(source: Path | str, data: Place | Sequence[Place], checkpoint: Path) -> ModelCard:
     """Calibrate a checkpoint on datasets that it was not trained on, measure it there, save it; returns its card.
 
     Parameters
@@ -46,7 +47,7 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
         If the checkpoint was trained on a dataset, two of them have one seed, or the labelled feeders are too few for
         three sides.
     """
-    folders = [data] if isinstance(data, Path) else list(data)
+    folders = [data] if isinstance(data, Path | Remote) else list(data)
     source = directory_of(source)
     card, manifests = load_card(source), manifests_of(folders)
     taken = dict.fromkeys(training_seeds(card), "the training data")
@@ -63,7 +64,7 @@ def recalibrate(source: Path | str, data: Path | Sequence[Path], checkpoint: Pat
     origins: list[tuple[str, str]] = []
     certificates: list[Certificate] = []
     side: list[int] = []
-    aside: list[dict[Path, range]] = [{} for _ in range(3)]
+    aside: list[dict[Place, range]] = [{} for _ in range(3)]
     for folder in folders:
         found, feeders, proven = proven_pairs(read_labels(folder))
         last = 1 + max((int(feeder) for feeder in feeders), default=-1)

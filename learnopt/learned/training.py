@@ -17,6 +17,7 @@ from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import labelled_feeders, read_labels
 from learnopt.errors import DataError
+from learnopt.io.places import Place, Remote
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.unseen import SIDES, TRAINING, Side, entries
 from learnopt.learning.calibration import Reliability, calibrate, reliability
@@ -72,9 +73,9 @@ def proven_pairs(records: Iterable[LabelRecord]) -> tuple[list[Pair], list[str],
     return pairs, feeders, certificates
 
 
-def _by_dataset(feeders: Iterable[tuple[Path, int]]) -> Side:
+def _by_dataset(feeders: Iterable[tuple[Place, int]]) -> Side:
     """Feeders of each dataset."""
-    side: dict[Path, set[int]] = defaultdict(set)
+    side: dict[Place, set[int]] = defaultdict(set)
     for folder, feeder in feeders:
         side[folder].add(feeder)
     return side
@@ -101,7 +102,7 @@ def training_pair(record: LabelRecord, gap: float) -> Pair | None:
 class _Piece:
     """Training feeders that begin in one shard, read and turned into features in one go."""
 
-    folder: Path
+    folder: Place
     feeders: frozenset[int]
     config: TrainingConfig
     number: int
@@ -120,6 +121,11 @@ class _Piece:
         return training_data(pairs(), self.config.partial_states, rng), drawn
 
 
+def _by_parts(piece: tuple[Place, int]) -> tuple[list[str], int]:
+    """The order of pieces: folders as paths are ordered, then shards."""
+    return str(piece[0]).split("/"), piece[1]
+
+
 def _training_features(side: Side, config: TrainingConfig, workers: int) -> tuple[PackedFeeders, Counter[Status]]:
     """Features of all training pairs, and the pairs by the status of their labels; the same for any number of workers.
 
@@ -128,12 +134,12 @@ def _training_features(side: Side, config: TrainingConfig, workers: int) -> tupl
     DataError
         If no pair has a switch to decide.
     """
-    shards: dict[tuple[Path, int], set[int]] = defaultdict(set)
+    shards: dict[tuple[Place, int], set[int]] = defaultdict(set)
     for folder, chosen in side.items():
         manifest = read_manifest(folder)
         for feeder in chosen:  # by its first shard: the scenarios of one feeder may lie in two
             shards[folder, feeder * manifest.scenarios_per_feeder // manifest.shard_size].add(feeder)
-    ordered = [(folder, frozenset(shards[folder, shard])) for folder, shard in sorted(shards)]
+    ordered = [(folder, frozenset(shards[folder, shard])) for folder, shard in sorted(shards, key=_by_parts)]
     pieces = [_Piece(folder, feeders, config, k) for k, (folder, feeders) in enumerate(ordered)]
     found = run_tasks(_Piece.features, pieces, Workers(0 if workers == 1 else workers))
     parts = [features for features, _ in found if features is not None]
@@ -144,7 +150,7 @@ def _training_features(side: Side, config: TrainingConfig, workers: int) -> tupl
 
 def train(
     config: TrainingConfig,
-    data: Path | Sequence[Path],
+    data: Place | Sequence[Place],
     checkpoint: Path,
     logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
@@ -171,7 +177,7 @@ def train(
         If the datasets have too few labelled feeders for the shares of the configuration, or the state is that of
         another training.
     """
-    folders = [data] if isinstance(data, Path) else list(data)
+    folders = [data] if isinstance(data, Path | Remote) else list(data)
     manifests = manifests_of(folders)
     feeders = [(folder, feeder) for folder in folders for feeder in labelled_feeders(folder)]
     if not feeders:
@@ -237,7 +243,7 @@ def measure(
     return measured, reliability(predictions, labels)
 
 
-def manifests_of(folders: Sequence[Path]) -> dict[str, Manifest]:
+def manifests_of(folders: Sequence[Place]) -> dict[str, Manifest]:
     """Manifest of each dataset by the name of its folder, which is what a card calls it.
 
     Raises

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from learnopt.dataset.store import labelled_feeders, read_network
 from learnopt.errors import CheckpointError, DataError
 from learnopt.generator import FeederConfig
 from learnopt.generator.config import config_from_table
+from learnopt.io.places import Place
 from learnopt.learning.card import ModelCard
 from learnopt.learning.coverage import CALIBRATED_ON
 
@@ -39,7 +39,7 @@ TRAINING, CALIBRATION = "training", "calibration"
 """What feeders were used for: the weights, or a calibration later."""
 LEARNED_UNTIL = "learned_until"
 """Key of the last day that was learned from, of one's own feeder."""
-Side = Mapping[Path, Collection[int]]
+Side = Mapping[Place, Collection[int]]
 """Feeders of each dataset."""
 
 
@@ -86,7 +86,7 @@ def entries(sides: Sequence[Side], use: str) -> list[dict[str, Any]]:
     return found
 
 
-def sides_seen(card: ModelCard, directory: Path, use: str | None = None) -> list[str | None]:
+def sides_seen(card: ModelCard, directory: Place, use: str | None = None) -> list[str | None]:
     """Side of each feeder of a dataset, None where a checkpoint has not seen it.
 
     A feeder is on the test side where every entry that has it says so. A dataset of the same feeders is known by its
@@ -119,7 +119,7 @@ def sides_seen(card: ModelCard, directory: Path, use: str | None = None) -> list
 
 
 def _drawn_again(
-    data: Mapping[str, Any], origin: str, numbers: Collection[int], directory: Path, manifest: Manifest
+    data: Mapping[str, Any], origin: str, numbers: Collection[int], directory: Place, manifest: Manifest
 ) -> set[int]:
     """Feeders of a dataset that are those of another origin with its seed: not all of a distribution touches each.
 
@@ -172,7 +172,7 @@ def _side(feeder: FeederIdentity, origin: str, numbers: Mapping[str, Collection[
     return next((side for side in SIDES if feeder.number in numbers.get(side, ())), None)
 
 
-def unseen(card: ModelCard, directory: Path) -> Unseen:
+def unseen(card: ModelCard, directory: Place) -> Unseen:
     """The feeders of a dataset that can measure a checkpoint.
 
     Raises

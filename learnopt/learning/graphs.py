@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from learnopt.dataset.manifest import read_manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import labelled_shards, read_shard_labels, read_status
 from learnopt.errors import DataError
+from learnopt.io.places import Place, place_of
 from learnopt.learning.training import split_by_feeder
 from learnopt.network import Configuration, ReconfigurationProblem, Status
 
@@ -52,7 +52,7 @@ class FeederGraphs(Dataset):
     Parameters
     ----------
     directory
-        Folder of a dataset with labels.
+        Folder of a dataset with labels, or its address in an object store.
     proven
         Only labels that are proven best; else all with a configuration.
     transform
@@ -64,9 +64,9 @@ class FeederGraphs(Dataset):
         If the folder holds no dataset, or no such label.
     """
 
-    def __init__(self, directory: Path | str, proven: bool = True, transform: object = None) -> None:
+    def __init__(self, directory: Place | str, proven: bool = True, transform: object = None) -> None:
         super().__init__(None, transform)
-        self.directory = Path(directory)
+        self.directory = place_of(directory)
         manifest = read_manifest(self.directory)
         wanted = {Status.OPTIMAL} if proven else {Status.OPTIMAL, Status.FEASIBLE}
         self._rows: list[tuple[int, int]] = []

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from conftest import make_network
 
@@ -26,6 +25,7 @@ from learnopt.dataset import (
     write_instances,
     write_labels,
 )
+from learnopt.dataset.store import begin_labels
 from learnopt.errors import DataError
 from learnopt.network import Certificate, Limits, Network, ReconfigurationProblem, Result, Scenario, Situations, Status
 from learnopt.physics import evaluate
@@ -206,12 +206,13 @@ def test_labelling_resumes_after_a_kill(dataset: Path, monkeypatch: pytest.Monke
     write_labels(dataset, 0, [solved(i) for i in read[0]])
     before = (dataset / "labels-00000.parquet").read_bytes()
 
-    def killed(table: object, where: Path, **options: object) -> None:
-        Path(where).write_bytes(b"PAR1 half a file")
+    def killed(self: Path, content: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(b"PAR1 half a file")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "write_table", killed)
+        patch.setattr(Path, "write_bytes", killed)
         with pytest.raises(KeyboardInterrupt):
             write_labels(dataset, 1, [solved(i) for i in read[1]])
     assert labelled_shards(dataset) == [0]
@@ -282,10 +283,30 @@ def test_statistics_of_labels(dataset: Path) -> None:
     assert len(list(read_labels(dataset))) == 6
 
 
+def test_labels_of_a_shard_stay(dataset: Path) -> None:
+    """Whoever comes later with other answers (taken for dead, and back) changes nothing that was counted."""
+    label_all(dataset)
+    finish_labels(dataset)
+    before = {path.name: path.read_bytes() for path in dataset.iterdir()}
+    write_labels(dataset, 0, [failed(i) for i in read_instances(dataset, 0)])
+    assert {path.name: path.read_bytes() for path in dataset.iterdir()} == before
+
+
+def test_what_killed_writers_left_is_cleared(dataset: Path) -> None:
+    """Temporary files of shards that are complete go; of others they may be in work."""
+    label_all(dataset)
+    (dataset / ".labels-00001.parquet.77-abc.partial").write_bytes(b"half")
+    (dataset / ".labels-00009.parquet.78-abc.partial").write_bytes(b"half")
+    finish_labels(dataset)
+    assert [path.name for path in dataset.glob(".*")] == [".labels-00009.parquet.78-abc.partial"]
+
+
 def test_new_labels_drop_old_statistics(dataset: Path) -> None:
     """Labelling a shard again makes statistics and checksums of labels void until finished again."""
     label_all(dataset)
     finish_labels(dataset)
+    begin_labels(dataset)
+    (dataset / "labels-00000.parquet").unlink()
     write_labels(dataset, 0, [failed(i) for i in read_instances(dataset, 0)])
     manifest = read_manifest(dataset)
     assert manifest.labels is None

@@ -18,6 +18,7 @@ DISTRIBUTIONS = {"power_grid_model": "power-grid-model"}
 OPTIONAL = {
     "casadi",
     "distributed",
+    "fsspec",
     "gurobipy",
     "opendssdirect",
     "pandapower",
