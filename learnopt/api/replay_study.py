@@ -20,7 +20,8 @@ from learnopt.io import Profiles
 from learnopt.network import Scenario
 from learnopt.report.operation.text import PROPOSAL_HEAD, proposal_rows, replay_table, replay_to_dict, sentences
 from learnopt.studies.operation.advice import Policy
-from learnopt.studies.operation.replay import Replay, Telemetry
+from learnopt.studies.operation.meters import Telemetry
+from learnopt.studies.operation.replay import Replay
 from learnopt.studies.operation.replay import replay as run_replay
 from learnopt.studies.savings.profile import savings_problem
 

@@ -65,7 +65,7 @@ def replay(
     """
     from learnopt.api.replay_study import replay as run
     from learnopt.studies.operation.advice import Policy
-    from learnopt.studies.operation.replay import Telemetry
+    from learnopt.studies.operation.meters import Telemetry
 
     check_writable(report=report)
     policy = Policy(

@@ -274,7 +274,6 @@ class Database:
             else:
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             yield session
-            session.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -10,7 +10,7 @@ from invocation import invoke
 
 import learnopt
 from learnopt.generator.example import write_example
-from learnopt.studies.operation.replay import Telemetry
+from learnopt.studies.operation.meters import Telemetry
 
 GIVEN = ("--profile", "synthetic", "--start", "2025-01-10T06:00", "--steps", "6")
 

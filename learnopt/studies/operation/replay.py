@@ -7,53 +7,22 @@ forecasts and advice are made from those alone, every proposal is carried out, a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from learnopt.engines.clock import Stopwatch
 from learnopt.errors import DataError
-from learnopt.network import Bools, Configuration, Evaluation, Limits, Network, ReconfigurationProblem, Scenario
-from learnopt.physics import evaluate, power_flow
+from learnopt.network import Configuration, Evaluation, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.physics import evaluate
 from learnopt.studies.operation.advice import Advice, History, Policy, Verdict, advise
 from learnopt.studies.operation.forecast import Forecast, SeasonalNaive
-from learnopt.studies.operation.measurements import Latest, Measurement, Point, Quantity
+from learnopt.studies.operation.measurements import Latest
+from learnopt.studies.operation.meters import Meters, Telemetry
 from learnopt.studies.operation.picture import Picture, picture_of
-
-
-@dataclass(frozen=True)
-class Telemetry:
-    """What of the truth is seen.
-
-    Parameters
-    ----------
-    measured
-        Share of the loads that are measured; feeders are always measured at their heads.
-    noise
-        Standard deviation of the measurements, relative.
-    lost
-        Share of the values that do not arrive.
-    gross
-        Share of the values that are ten times too large, and not flagged.
-    """
-
-    measured: float = 1.0
-    noise: float = 0.01
-    lost: float = 0.0
-    gross: float = 0.0
-
-    def __post_init__(self) -> None:
-        bad = [
-            f"{name} = {value} must lie between 0 and 1"
-            for name in ("measured", "noise", "lost", "gross")
-            if not 0 <= (value := getattr(self, name)) <= 1
-        ]
-        if bad:
-            raise DataError("telemetry", bad)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,13 +158,11 @@ class _Room:
 
     def __post_init__(self) -> None:
         self.began = self.present = self.network.normal_configuration
-        loaded = np.flatnonzero((self.network.p_load + self.network.p_fed != 0) & ~self.network.is_substation)
-        n = round(self.telemetry.measured * len(loaded))
-        self.seen = np.sort(self.rng.permutation(loaded)[:n])
+        self.meters = Meters(self.network, self.telemetry, self.rng)
 
     def cycle(self, time: datetime, truth: Scenario) -> Cycle:
         """Measure, look, advise, switch; then the truth tells."""
-        self.latest.take(self._measured(time, truth), time)
+        self.latest.take(self.meters.read(time, truth, self.present), time)
         watch = Stopwatch()
         like = replace(Scenario.nominal(self.network), out_of_service=truth.out_of_service, locked=truth.locked)
         expected = self.forecast.expected(time, like)
@@ -217,39 +184,6 @@ class _Room:
 
     def _true(self, truth: Scenario, state: Configuration) -> Evaluation:
         return evaluate(ReconfigurationProblem.of(self.network.in_state(state), truth, limits=self.limits), state)
-
-    def _measured(self, time: datetime, truth: Scenario) -> Iterator[Measurement]:
-        """Values that arrive: loads, heads of feeders, states of all switches."""
-        net, kw = self.network, self.network.base.kw
-        for k in self.seen.tolist():
-            for quantity, power in ((Quantity.P, truth.p[k]), (Quantity.Q, truth.q[k])):
-                yield from self._value(Point("bus", k, quantity), float(power) * kw, time)
-        problem = ReconfigurationProblem.of(net.in_state(self.present), truth, limits=Limits())
-        flow = power_flow(problem, self.present)
-        if flow.converged:
-            for e, power in _heads(net, self.present.closed, flow):
-                yield from self._value(Point("branch", e, Quantity.P), power.real * kw, time)
-                yield from self._value(Point("branch", e, Quantity.Q), power.imag * kw, time)
-        for e in np.flatnonzero(net.switchable).tolist():
-            yield Measurement(Point("branch", e, Quantity.CLOSED), float(self.present.closed[e]), time)
-
-    def _value(self, point: Point, true: float, time: datetime) -> Iterator[Measurement]:
-        noise, lost, gross = self.rng.normal(), self.rng.random(), self.rng.random()
-        if lost >= self.telemetry.lost:
-            value = true * (1 + self.telemetry.noise * noise)
-            yield Measurement(point, 10 * value if gross < self.telemetry.gross else value, time)
-
-
-def _heads(network: Network, closed: Bools, flow: Any) -> Iterator[tuple[int, complex]]:
-    """Branches at a substation, and the power [pu] into each at its from end."""
-    for e in np.flatnonzero(closed & (network.is_substation[network.from_bus] | network.is_substation[network.to_bus])):
-        i, j = int(network.from_bus[e]), int(network.to_bus[e])
-        child = j if network.is_substation[i] else i
-        if flow.feed[child] != e or network.ratio[e] != 1 or network.b[e] or network.g[e]:
-            continue
-        current = complex(flow.current[child])
-        power = complex(flow.v[i]) * current.conjugate()
-        yield int(e), power if child == j else -power
 
 
 def _loss(evaluation: Evaluation) -> float | None:

@@ -15,7 +15,8 @@ from learnopt.network import Limits, Network, ReconfigurationProblem, Scenario
 from learnopt.network.topology import radiality_faults
 from learnopt.physics import evaluate
 from learnopt.studies.operation.advice import Policy, Verdict
-from learnopt.studies.operation.replay import Replay, Telemetry, replay
+from learnopt.studies.operation.meters import Telemetry
+from learnopt.studies.operation.replay import Replay, replay
 
 
 def day(network: Network, n: int, hours: float = 1.0) -> list:

@@ -1,0 +1,56 @@
+"""Alarms: what people have to look at, raised once, and cleared when it is over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from learnopt.service.audit import record
+from learnopt.service.database import Alarm, Cycle, Proposal, Step
+from learnopt.service.review import UNDER_WAY
+
+
+def alarm(session: Session, feeder: str, kind: str, told: str, now: datetime) -> None:
+    """Raise an alarm, or renew the text of one that stands."""
+    standing = session.scalars(
+        select(Alarm).where(Alarm.feeder == feeder, Alarm.kind == kind, Alarm.cleared.is_(None))
+    ).first()
+    if standing is not None:
+        standing.told = told
+        return
+    session.add(Alarm(feeder=feeder, kind=kind, told=told, raised=now))
+    record(session, "learnopt", "alarm", feeder=feeder, kind=kind, told=told)
+
+
+def clear(session: Session, feeder: str, kind: str, now: datetime) -> None:
+    """What an alarm was about is over."""
+    session.execute(
+        update(Alarm).where(Alarm.feeder == feeder, Alarm.kind == kind, Alarm.cleared.is_(None)).values(cleared=now)
+    )
+
+
+def of_cycle(session: Session, cycle: Cycle, under_way: bool) -> None:
+    """What a cycle says of the feeder; while a plan is carried out a closed loop is none of the surprises."""
+    now, answer = cycle.time, cycle.answer
+    clear(session, cycle.feeder, "solver", now)
+    for kind, sentences in (("picture", [] if under_way else answer["unfit"]), ("limits", answer["violations"])):
+        if sentences and not (kind == "limits" and answer["unfit"]):
+            alarm(session, cycle.feeder, kind, "; ".join(sentences[:3]), now)
+        else:
+            clear(session, cycle.feeder, kind, now)
+
+
+def switch_moved(session: Session, feeder: str, branch: str, closed: bool, source: str, now: datetime) -> None:
+    """A switch is seen in another state: planned, or an event that people have to know of."""
+    action = "close" if closed else "open"
+    planned = session.scalars(
+        select(Step.proposal)
+        .join(Proposal, Proposal.id == Step.proposal)
+        .where(Proposal.feeder == feeder, Proposal.state.in_([s.value for s in UNDER_WAY]))
+        .where(Step.branch == branch, Step.action == action, Step.released.is_not(None), Step.confirmed.is_(None))
+    ).first()
+    record(session, source, "switch moved", feeder=feeder, branch=branch, action=action, proposal=planned)
+    if planned is None:
+        alarm(session, feeder, "switch", f"branch {branch} was seen to {action}, and no step asked for it", now)

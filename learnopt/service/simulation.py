@@ -1,0 +1,94 @@
+"""A made-up feeder: its loads follow a synthetic year, its switches do what is released. For demos and tests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from learnopt.generator.year import HOURS, synthetic_year
+from learnopt.network import Configuration, Network, Scenario
+from learnopt.service import standing, thinking
+from learnopt.service.database import Feeder, Proposal, Step
+from learnopt.service.review import UNDER_WAY
+from learnopt.service.room import Room
+from learnopt.studies.operation.measurements import Quantity
+from learnopt.studies.operation.meters import Meters, Telemetry
+
+log = logging.getLogger("learnopt.service")
+SOURCE = "simulation"
+
+
+class Plant:
+    """One feeder, its customers, meters and switches.
+
+    Parameters
+    ----------
+    rng
+        Of the year, the measured places and the noise.
+    """
+
+    def __init__(self, room: Room, feeder: str, telemetry: Telemetry, rng: np.random.Generator) -> None:
+        self.room, self.feeder = room, feeder
+        with room.database.read() as session:
+            self.network: Network = thinking.network_of(session.get_one(Feeder, feeder).case)
+            seen = standing.switches(session, feeder, Quantity.CLOSED)
+        self.closed = self.network.normal_configuration.closed.copy()
+        for branch, one in seen.items():  # as it was left
+            self.closed[self.network.branch_index[branch]] = one.value == 1
+        self.year = synthetic_year(self.network, rng)
+        self.meters = Meters(self.network, telemetry, rng)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="simulation", daemon=True)
+
+    def start(self) -> None:
+        """Live, a beat a second."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def beat(self) -> None:
+        """Carry out what is released, and report what the meters show."""
+        self._operate()
+        now = self.room.clock.now()
+        read = list(self.meters.read(now, self.truth(now), Configuration(self.closed.copy())))
+        self.room.take_measured(self.feeder, read, SOURCE)
+
+    def truth(self, time: datetime) -> Scenario:
+        """Loads at a time: those of its hours in the year, and between them what lies between."""
+        hours = (time - datetime(time.year, 1, 1, tzinfo=UTC)).total_seconds() / 3600
+        k, share = int(hours) % HOURS, hours % 1
+        after = (k + 1) % HOURS
+        p = (1 - share) * self.year.p[k] + share * self.year.p[after]
+        q = (1 - share) * self.year.q[k] + share * self.year.q[after]
+        like = Scenario.nominal(self.network)
+        return replace(like, p_load=p + like.p_gen, q_load=q + like.q_gen)
+
+    def _operate(self) -> None:
+        released = (
+            select(Step.branch, Step.action)
+            .join(Proposal, Proposal.id == Step.proposal)
+            .where(Proposal.feeder == self.feeder, Proposal.state.in_([state.value for state in UNDER_WAY]))
+            .where(Step.released.is_not(None), Step.confirmed.is_(None))
+            .order_by(Step.back, Step.number)
+        )
+        with self.room.database.read() as session:
+            for branch, action in session.execute(released):
+                self.closed[self.network.branch_index[branch]] = action == "close"
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.beat()
+            except SQLAlchemyError as error:  # the database is away: it may come back
+                log.error("database", extra={"error": str(error)})
+            self._stop.wait(1.0)
