@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -13,17 +13,16 @@ import numpy as np
 from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
+from learnopt.api.over_time import situations_over_time
 from learnopt.api.picture import Picture
 from learnopt.api.question import Enforced, Rules, Situation, Source, profile_source, read_profile, warm
 from learnopt.errors import UnsupportedError
 from learnopt.io import Profiles
-from learnopt.network import Scenario
 from learnopt.report.operation.text import PROPOSAL_HEAD, proposal_rows, replay_table, replay_to_dict, sentences
 from learnopt.studies.operation.advice import Policy
 from learnopt.studies.operation.meters import Telemetry
 from learnopt.studies.operation.replay import Replay
 from learnopt.studies.operation.replay import replay as run_replay
-from learnopt.studies.savings.profile import savings_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +134,8 @@ def replay(
             "balanced equivalent with 'learnopt convert' to replay that"
         )
     profiles = read_profile(profile_source(profile, network), problem.network)
-    study = savings_problem(problem, profiles, start, steps, step_hours)
+    truth = [(_utc(time), each) for time, each in situations_over_time(problem, profiles, start, steps, step_hours)]
     warm("auto")
-    nominal = replace(problem.scenario, out_of_service=problem.out_of_service, locked=problem.locked)
-    truth = [(_utc(time), _situation(nominal, p, q)) for time, p, q in zip(study.times, study.p, study.q, strict=True)]
     result = run_replay(
         problem.network, truth, policy, telemetry, np.random.default_rng(seed), limits=problem.limits, progress=progress
     )
@@ -147,10 +144,3 @@ def replay(
 
 def _utc(time: np.datetime64) -> datetime:
     return datetime.fromisoformat(str(time.astype("datetime64[s]"))).replace(tzinfo=UTC)
-
-
-def _situation(like: Scenario, p: Any, q: Any) -> Scenario:
-    """Net loads of one instant; outages and locks are those of the problem."""
-    return Scenario(
-        p + like.p_gen, q + like.q_gen, like.p_gen, like.q_gen, like.out_of_service, like.locked, "", like.tagged
-    )

@@ -8,18 +8,32 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
-from learnopt.api.question import Enforced, Question, Rules, Situation, Source, chosen, warm
+from learnopt.api.over_time import situations_over_time
+from learnopt.api.question import (
+    Enforced,
+    Question,
+    Rules,
+    Situation,
+    Source,
+    chosen,
+    profile_source,
+    read_profile,
+    warm,
+)
 from learnopt.api.unused import Unused, of_balanced
-from learnopt.errors import UnsupportedError
-from learnopt.network import Certificate, Configuration, Id, Status
+from learnopt.errors import DataError, UnsupportedError
+from learnopt.io import Profiles
+from learnopt.network import Certificate, Configuration, Id, ReconfigurationProblem, Situations, Status
 from learnopt.report.restoration.text import headline, restoration_table, restoration_to_dict, sentences
 from learnopt.studies.configuration.solve import AUTO
 from learnopt.studies.configuration.switching_order import Operation, Paralleling
 from learnopt.studies.inspection.reconcile import Origin
 from learnopt.studies.restoration.fault import read_fault
+from learnopt.studies.restoration.outage import Strain
 from learnopt.studies.restoration.search import Second
 from learnopt.studies.restoration.study import Restoration, priorities
 from learnopt.studies.restoration.study import restore as study_restore
@@ -136,6 +150,11 @@ def restore(
     remote_only: bool = False,
     paralleling: Paralleling | str = Paralleling.ALLOWED,
     time_limit: float | None = None,
+    hours: int | None = None,
+    profile: Profiles | str | Path | None = None,
+    start: str | None = None,
+    pickup: float = 1.0,
+    emergency: float = 1.0,
     hour: float | None = None,
     accept_differences: bool = False,
     balanced: bool = False,
@@ -160,6 +179,13 @@ def restore(
         Steps: ``allowed`` = a loop may be closed for a moment, ``forbidden`` = it is opened first.
     time_limit
         Seconds; the best plan by then is returned with what is proven.
+    hours, profile, start
+        Hours until the repair: one plan that holds in each of them, for the most load on their mean. Their loads are
+        those of a profile (as of :func:`learnopt.savings`) from its instant ``start`` on.
+    pickup
+        Cold-load pickup: factor on loads that the fault took the supply from, in the first hour. Load is told without.
+    emergency
+        Factor on ratings of branches and substations until the repair.
     hour, accept_differences
         As of :func:`load`.
     balanced
@@ -178,14 +204,44 @@ def restore(
     faults = [fault] if isinstance(fault, str | int | float) else list(fault)
     question = rules.question(network, accept_differences)
     refuse_phases(question, balanced)
-    problem = question.problem
+    problem, notes = question.problem, tuple[str, ...]()
     asked = read_fault(problem.network, faults)
     worth = priorities(problem, priority)
     second = chosen(Second, "then", then)
+    strain = Strain(pickup, emergency)
+    if hours is not None or profile is not None or start is not None:
+        problem, notes = _over_hours(network, problem, hours, profile, start)
     warm(AUTO)
-    result = study_restore(problem, asked, worth, second, chosen(Paralleling, "paralleling", paralleling), time_limit)
+    result = study_restore(
+        problem,
+        asked,
+        worth,
+        second,
+        chosen(Paralleling, "paralleling", paralleling),
+        time_limit,
+        strain,
+        None if hours is None else float(hours),
+    )
     unused = of_balanced(balanced, question.origin.equivalent)
-    return RestorationPlan(result, question.notes, question.origin, unused)
+    return RestorationPlan(result, (*question.notes, *notes), question.origin, unused)
+
+
+def _over_hours(
+    network: Source,
+    problem: ReconfigurationProblem,
+    hours: int | None,
+    profile: Profiles | str | Path | None,
+    start: str | None,
+) -> tuple[ReconfigurationProblem, tuple[str, ...]]:
+    """The problem of the hours until the repair, and notes of reading their loads."""
+    if hours is None:
+        raise DataError("options", ["a profile says nothing without the hours until the repair"], {"hours": 4})
+    if hours < 1:
+        raise DataError("options", [f"hours = {hours} must be a whole number of hours >= 1"])
+    profiles = read_profile(profile_source(profile, network), problem.network)
+    over = situations_over_time(problem, profiles, start, hours, 1.0)
+    situations = Situations(tuple(each for _, each in over), np.ones(len(over)))
+    return problem.replace(situations=situations), profiles.notes
 
 
 def refuse_phases(question: Question, balanced: bool) -> None:

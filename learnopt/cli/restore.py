@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from learnopt.cli.options import (
+    PROFILE_HELP,
     AcceptOption,
     CaseArgument,
     HourOption,
@@ -70,6 +71,16 @@ def restore(
     time_limit: Annotated[
         float | None, typer.Option(help="Seconds; the best plan by then is returned, with what is proven of it.")
     ] = DEADLINE_S,
+    hours: Annotated[
+        int | None,
+        typer.Option(help="Hours until the repair: the plan holds in each, with loads of --profile from --start."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(metavar="FILE", help=PROFILE_HELP)] = None,
+    start: Annotated[str | None, typer.Option(help="First instant of the repair (ISO date or time).")] = None,
+    pickup: Annotated[
+        float, typer.Option(help="Cold-load pickup: factor on loads that lost their supply, in the first hour.")
+    ] = 1.0,
+    emergency: Annotated[float, typer.Option(help="Factor on ratings until the repair, as in 1.2.")] = 1.0,
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     balanced: PlanBalancedOption = False,
@@ -88,7 +99,8 @@ def restore(
         plan = plan_restoration(
             case, fault, scenario=scenario, priority=worth, then=then, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
             charging=not no_charging, remote_only=remote_only, paralleling=paralleling, time_limit=time_limit,
-            hour=hour, accept_differences=accept_differences, balanced=balanced,
+            hours=hours, profile=profile, start=start, pickup=pickup, emergency=emergency, hour=hour,
+            accept_differences=accept_differences, balanced=balanced,
         )  # fmt: skip
     tell_unused(plan.unused)
     tell(scenario, plan.notes)

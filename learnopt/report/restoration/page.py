@@ -34,6 +34,7 @@ def restoration_page(restoration: Restoration, origin: Origin = UNKNOWN_ORIGIN) 
         + "".join(f"<p>{escaped(sentence)}</p>" for sentence in sentences(restoration))
         + "</section>",
         _steps(restoration),
+        _way_back(restoration),
         _without_supply(restoration),
         _picture(restoration),
     ]
@@ -50,6 +51,14 @@ def _steps(restoration: Restoration) -> str:
         rows = [[*row, "; ".join(o.violations[:2])] for row, o in zip(rows, steps, strict=True)]
     notes = "".join(f"<p class=note>{escaped(note)}</p>" for note in (*reasons(steps), *travels(net, steps)))
     return "<section><h2>Steps</h2>" + notes + table(head, rows, (0,), "plan") + "</section>"
+
+
+def _way_back(restoration: Restoration) -> str:
+    steps, _why = restoration.way_back
+    if not steps:
+        return ""
+    head, rows = step_rows(restoration.problem.network, steps)
+    return "<section><h2>Back after the repair</h2>" + table(head, rows, (0,), "plan") + "</section>"
 
 
 def _without_supply(restoration: Restoration) -> str:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 
 from learnopt.network import Certificate, Status
 from learnopt.network.names import branch_label, bus_label, open_names
-from learnopt.report.configuration.order import operation_to_dict, plan_table, reasons, travels
+from learnopt.report.configuration.order import operation_to_dict, plan_table, reasons, travels, what
 from learnopt.report.configuration.text import UNKNOWN_ORIGIN, open_ends_in_words, open_ends_to_dict, rated
 from learnopt.report.kit.numbers import finite, number
 from learnopt.report.kit.origin import origin_to_dict, with_origin
@@ -56,6 +56,11 @@ def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGI
         "restored_kw": None if configuration is None else restoration.restored_kw,
         "unserved_kw": None if configuration is None else restoration.total_kw - restoration.restored_kw,
         "bound_kw": restoration.bound_kw,
+        "hours": restoration.hours,
+        "pickup": outage.strain.pickup,
+        "emergency": outage.strain.emergency,
+        "unserved_kwh": None if configuration is None else finite(restoration.unserved_kwh),
+        "situations": _situations(restoration),
         "restored_weighted_kw": None if configuration is None else float(outage.value_kw[restoration.served].sum()),
         "bound_weighted_kw": restoration.bound_weighted_kw,
         "objectives": {
@@ -82,9 +87,51 @@ def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGI
         "n_operations": None if found.operations.value is None else int(found.operations.value),
         "isolating_operations": len(zone.opened),
         "operations": [operation_to_dict(restoration.problem, o) for o in restoration.operations],
+        "return": [operation_to_dict(restoration.problem, o) for o in restoration.way_back[0]],
+        "return_message": restoration.way_back[1],
         "runs": found.runs,
         "solve_time_s": finite(restoration.solve_time_s),
     }
+
+
+def _situations(restoration: Restoration) -> list[dict[str, Any]]:
+    """The plan in each of several situations."""
+    judged, scenarios = restoration.evaluation, restoration.problem.situations.scenarios
+    if judged is None or len(scenarios) == 1:
+        return []
+    limited = rated(restoration.problem)
+    return [
+        {
+            "name": scenario.name,
+            "loss_kw": finite(each.loss_kw),
+            "min_voltage_pu": finite(each.min_voltage_pu),
+            "max_loading": finite(each.max_loading) if limited else None,
+        }
+        for scenario, each in zip(scenarios, judged.situations, strict=True)
+    ]
+
+
+def strain_in_words(restoration: Restoration) -> list[str]:
+    """Factors on loads and ratings until the repair."""
+    strain, said = restoration.outage.strain, []
+    if strain.pickup > 1:
+        said.append(f"loads that lost their supply {number(strain.pickup)} times theirs at first")
+    if strain.emergency > 1:
+        said.append(f"ratings {number(strain.emergency)} times those of the network")
+    return [f"Until the repair: {', '.join(said)}."] if said else []
+
+
+def hours_in_words(restoration: Restoration) -> list[str]:
+    """What the plan comes to over the hours until the repair."""
+    judged, energy = restoration.evaluation, restoration.unserved_kwh
+    if judged is None or restoration.hours is None or energy is None:
+        return []
+    names = [scenario.name for scenario in restoration.problem.situations]
+    lowest = min(range(len(names)), key=lambda k: judged.situations[k].min_voltage_pu)
+    voltage = f"{judged.situations[lowest].min_voltage_pu:.4f} pu at {names[lowest]}"
+    hours = counted(round(restoration.hours), "hour")
+    said = f"The plan holds in each of {hours} until the repair, lowest voltage {voltage}; loads are their mean"
+    return [f"{said}, and {number(energy)} kWh are not served." if energy > 0 else f"{said}."]
 
 
 def _target(target: Target) -> dict[str, Any]:
@@ -115,11 +162,28 @@ def sentences(restoration: Restoration) -> list[str]:
             load = float(outage.load_kw[buses].sum())
             said.append(f"{_some([bus_label(net, k) for k in buses])} ({number(load)} kW) {words}.")
     said += proofs(restoration)
+    said += way_back_in_words(restoration)
+    said += strain_in_words(restoration) + hours_in_words(restoration)
     if restoration.operated is not None:
         said.append(open_ends_in_words(len(restoration.open_at_one_end), restoration.operated))
     if restoration.found.message:
         said.append(restoration.found.message)
     return said
+
+
+def way_back_in_words(restoration: Restoration) -> list[str]:
+    """The steps to the state before the fault, in a sentence."""
+    steps, why = restoration.way_back
+    if why:
+        return [f"After the repair there is no ordered way back: {why}."]
+    if not steps:
+        return []
+    net = restoration.problem.network
+    before = [{k for k, _ in restoration.not_served}, *(set(o.unfed) for o in steps)]
+    interrupted = [o.step for o, earlier in zip(steps, before, strict=False) if set(o.unfed) - earlier]
+    cut = f"supply is interrupted in {counted(len(interrupted), 'step')}" if interrupted else "no supply is interrupted"
+    done = _some([f"{o.action.value} {what(net, o)}" for o in steps])
+    return [f"Back after the repair, {cut}: {done}."]
 
 
 def proofs(restoration: Restoration) -> list[str]:

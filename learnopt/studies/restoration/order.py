@@ -80,6 +80,23 @@ def restoration_order(
     return record.operations
 
 
+def order_back(outage: Outage, closed: Bools, paralleling: Paralleling = Paralleling.ALLOWED) -> list[Operation]:
+    """The steps from a plan to the state before the fault, once it is repaired and no longer earthed.
+
+    Parameters
+    ----------
+    closed
+        States of all branches by the plan, shape (n_branch,).
+
+    Raises
+    ------
+    DataError
+        Where the state before the fault did not supply everything, or needs what is locked or tagged.
+    """
+    problem = outage.usual or outage.problem
+    return switching_plan(problem, outage.repaired(closed), outage.before, paralleling)
+
+
 def _by_branch(plan: list[Operation]) -> list[Operation]:
     """One step for each branch that is closed: closing it closes all its devices."""
     return [

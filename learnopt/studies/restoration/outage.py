@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
 from learnopt.network.part import Part
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.network.totals import consumption
 from learnopt.studies.configuration.isolation import DeadZone, dead_zone
 from learnopt.studies.restoration.fault import Fault
+
+
+@dataclass(frozen=True)
+class Strain:
+    """How loads and ratings differ from those of the file until the repair is done.
+
+    Parameters
+    ----------
+    pickup
+        Cold-load pickup: factor on loads that the fault took the supply from, in the first situation.
+    emergency
+        Factor on the ratings of branches and substations.
+
+    Raises
+    ------
+    DataError
+        For factors that are no finite numbers >= 1.
+    """
+
+    pickup: float = 1.0
+    emergency: float = 1.0
+
+    def __post_init__(self) -> None:
+        bad = [
+            f"{name} = {value:g} must be a finite number >= 1"
+            for name, value in (("pickup", self.pickup), ("emergency", self.emergency))
+            if not (np.isfinite(value) and value >= 1)
+        ]
+        if bad:
+            raise DataError("restoration", bad)
+
+
+NO_STRAIN = Strain()
+"""Loads and ratings as the file has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +57,41 @@ class Outage:
     Parameters
     ----------
     problem
-        Before the fault: network, loads, limits, locks; one decision for all its situations.
+        Network, loads, limits and locks until the repair; one decision for all its situations.
     fault
         What is out of order.
     priority
         Worth of a kW at each bus, shape (n_bus,).
+    strain
+        How loads and ratings of ``problem`` differ from the usual.
+    usual
+        The problem whose loads are counted and that holds after the repair, where ``problem`` is under strain.
     """
 
     problem: ReconfigurationProblem
     fault: Fault
     priority: Floats
+    strain: Strain = NO_STRAIN
+    usual: ReconfigurationProblem | None = None
+
+    def under(self, strain: Strain) -> Outage:
+        """The same with pickup of what has lost its supply, and emergency ratings; load is counted as before."""
+        problem = self.problem.limits_written()
+        net = problem.network
+        cold = np.where(self.fed_before & ~self.still_fed, strain.pickup - 1.0, 0.0)
+        first = problem.situations.scenarios[0]
+        # Impedances pick up at nominal voltage.
+        picked_up = replace(
+            first,
+            p_load=first.p_load + cold * consumption(net, first),
+            q_load=first.q_load + cold * np.where(first.p_load > 0, first.q_load, 0.0),
+        )
+        situations = replace(problem.situations, scenarios=(picked_up, *problem.situations.scenarios[1:]))
+        network = replace(
+            net, i_max=net.i_max * strain.emergency, substation_s_max=net.substation_s_max * strain.emergency
+        )
+        changed = problem.replace(network=network, situations=situations)
+        return replace(self, problem=changed, strain=strain, usual=self.problem)
 
     @cached_property
     def zone(self) -> DeadZone:
@@ -68,6 +128,20 @@ class Outage:
         """The state once the fault is isolated and nothing else is done."""
         return Configuration(self.before.closed & ~self.blocked)
 
+    def repaired(self, closed: Bools) -> Configuration:
+        """A state after the fault as the repair finds it: what isolating did not open is closed, though dead.
+
+        Parameters
+        ----------
+        closed
+            States of the branches, what the fault blocks open, shape (n_branch,).
+        """
+        net = self.problem.network
+        devices = net.switchgear.devices
+        opened = np.zeros(net.n_branch, dtype=bool)
+        opened[[net.branch_index[str(devices[k].branch)] for k in self.zone.opened]] = True
+        return Configuration(closed | (self.before.closed & self.blocked & ~opened))
+
     @cached_property
     def reachable(self) -> Bools:
         """Healthy buses that some switching connects to a healthy substation, shape (n_bus,)."""
@@ -103,7 +177,7 @@ class Outage:
     def load_kw(self) -> Floats:
         """Consumption at each bus, impedances at nominal voltage, mean of the situations [kW], shape (n_bus,)."""
         net = self.problem.network
-        return consumption(net, self.problem.scenario) * net.base.kw
+        return consumption(net, (self.usual or self.problem).scenario) * net.base.kw
 
     @cached_property
     def value_kw(self) -> Floats:

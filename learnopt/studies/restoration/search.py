@@ -463,9 +463,13 @@ class RestorationSearch:
         settled = settle(first)[1]
         model.exclude(first)
         below = 0.0
+        # The relaxation is of one situation: of the loss over several it knows only which sets of zones there are.
+        several = by_loss and len(self.problem.members) > 1
         bound, left_aside = self._rounds(
-            model, lambda: value() - slack(), lambda served: below, settle, settle_all=True
+            model, lambda: math.inf if several else value() - slack(), lambda served: below, settle, settle_all=True
         )
+        if several and bound < math.inf:
+            bound = below
         if not settled:
             left_aside = below
         bound = max(min(bound, left_aside), 0.0)

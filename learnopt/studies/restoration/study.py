@@ -16,8 +16,8 @@ from learnopt.network.part import Part
 from learnopt.physics.judge import evaluate, evaluate_transition
 from learnopt.studies.configuration.switching_order import Action, Operation, Paralleling
 from learnopt.studies.restoration.fault import Fault
-from learnopt.studies.restoration.order import as_recorded, restoration_order
-from learnopt.studies.restoration.outage import Outage
+from learnopt.studies.restoration.order import as_recorded, order_back, restoration_order
+from learnopt.studies.restoration.outage import NO_STRAIN, Outage, Strain
 from learnopt.studies.restoration.search import Found, RestorationSearch, Second
 
 DEAD = "fault"
@@ -42,16 +42,19 @@ class Restoration:
         May a loop be closed for a moment while switching?
     solve_time_s
         Seconds of the search.
+    hours
+        How long the fault lasts, one situation for each; None where there is one for all of it.
     """
 
     outage: Outage
     found: Found
     paralleling: Paralleling
     solve_time_s: float
+    hours: float | None = None
 
     @property
     def problem(self) -> ReconfigurationProblem:
-        """What was asked, before the fault."""
+        """What was asked: network, loads and limits until the repair."""
         return self.outage.problem
 
     @cached_property
@@ -130,6 +133,11 @@ class Restoration:
         return float(self.outage.load_kw[self.outage.fed_before & ~self.outage.still_fed].sum())
 
     @property
+    def unserved_kwh(self) -> float | None:
+        """Energy that is not served until the repair [kWh]; None where the hours are not known."""
+        return None if self.hours is None else (self.total_kw - self.restored_kw) * self.hours
+
+    @property
     def weighted(self) -> bool:
         """Some buses count more than others."""
         return bool((self.outage.priority != 1).any())
@@ -164,6 +172,16 @@ class Restoration:
         if self.configuration is None:
             return []
         return restoration_order(self.outage, self.configuration.closed, self.served, self.paralleling)
+
+    @cached_property
+    def way_back(self) -> tuple[list[Operation], str]:
+        """Steps to the state before the fault, once it is repaired; or none, and why there are none."""
+        if self.configuration is None:
+            return [], ""
+        try:
+            return order_back(self.outage, self.configuration.closed, self.paralleling), ""
+        except DataError as error:
+            return [], "; ".join(error.violations)
 
     @property
     def status(self) -> Status:
@@ -217,17 +235,25 @@ def restore(
     second: Second = Second.OPERATIONS,
     paralleling: Paralleling = Paralleling.ALLOWED,
     time_limit: float | None = None,
+    strain: Strain = NO_STRAIN,
+    hours: float | None = None,
 ) -> Restoration:
     """The plan after a fault.
 
     Parameters
     ----------
+    problem
+        Of several situations, as of the hours until the repair, the plan holds in each, and load is their mean.
     priority
         Worth of a kW at each bus, shape (n_bus,); 1 where absent.
     second
         What counts after the load.
     time_limit
         Seconds; the best plan by then.
+    strain
+        Cold-load pickup and emergency ratings.
+    hours
+        How long the fault lasts, to be told.
 
     Raises
     ------
@@ -238,5 +264,7 @@ def restore(
     watch = Stopwatch()
     worth = np.ones(problem.network.n_bus) if priority is None else priority
     outage = Outage(problem, fault, worth)
+    if strain != NO_STRAIN:
+        outage = outage.under(strain)
     found = RestorationSearch(outage, second, time_limit, watch).run()
-    return Restoration(outage, found, paralleling, watch.elapsed)
+    return Restoration(outage, found, paralleling, watch.elapsed, hours)

@@ -134,6 +134,37 @@ def small():
     )
 
 
+def test_least_loss_over_several_situations_is_that_of_all_of_them():
+    """Zones of equal mean load, one fits: the one that loses less on the mean loses more in the heavier situation."""
+    from learnopt.io import network_from_dict
+
+    def branch(name, a, b, r, **more):
+        return {"id": name, "from": a, "to": b, "r_ohm": r, "x_ohm": 0.01, "normally_open": False, **more}
+
+    heads = [branch("L1", "S", "A0", 0.1), branch("L2", "S", "B0", 0.1), branch("L3", "S", "C", 0.01, ampacity_a=35.0)]
+    inside = [branch("LA", "A0", "A", 0.25, switchable=False), branch("LB", "B0", "B", 1.0, switchable=False)]
+    ties = [branch("TA", "C", "A0", 0.02, ampacity_a=40.0), branch("TB", "C", "B0", 0.01)]
+    network = network_from_dict(
+        {
+            "name": "two zones",
+            "base_kv": 10.0,
+            "substations": ["S"],
+            "buses": [{"id": k, "p_kw": 100.0 if k in "AB" else 0.0} for k in ("S", "A0", "A", "B0", "B", "C")],
+            "branches": heads + inside + [tie | {"normally_open": True} for tie in ties],
+        },
+        "two zones",
+    )
+    scenarios = {
+        "scenarios": [
+            {"name": "peak", "weight": 0.1, "loads": {"A": {"p_kw": 550.0}, "B": {"p_kw": 100.0}}},
+            {"name": "usual", "weight": 0.9, "loads": {"A": {"p_kw": 50.0}, "B": {"p_kw": 100.0}}},
+        ]
+    }
+    plan = learnopt.restore(network, ["branch:L1", "branch:L2"], scenario=scenarios)
+    assert plan.unserved_kw == pytest.approx(100.0)
+    assert (plan.not_served, plan.status) == (["B0", "B"], Status.OPTIMAL)
+
+
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
