@@ -55,6 +55,7 @@ learnopt draw case33 --what profile --open 7,9,14,32,37 --out profile.png
 learnopt convert case33 case33.json
 learnopt solve case33.json --export steps.csv
 learnopt plan substations turkay --report plan.html
+learnopt region case33.json case16 --out region.csv
 learnopt generate --config CONFIGS/dataset_small.toml --out small
 learnopt label small --time-limit 1  # long
 learnopt train --config CONFIGS/train_small.toml --data small --out model --store mlruns  # long

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from learnopt.api.picture import Picture
     from learnopt.api.planning import ConductorStudy, SubstationStudy, plan_conductors, plan_substations
     from learnopt.api.question import load, problem
+    from learnopt.api.region import RegionTable, region
     from learnopt.api.replay_study import ReplayStudy, replay
     from learnopt.api.restorability import RestorabilityTable, restorability
     from learnopt.api.restoration import RestorationPlan, restore
@@ -63,6 +64,7 @@ __all__ = [
     "Picture",
     "Progress",
     "ReconfigurationProblem",
+    "RegionTable",
     "ReplayStudy",
     "RestorabilityTable",
     "RestorationPlan",
@@ -83,6 +85,7 @@ __all__ = [
     "plan_conductors",
     "plan_substations",
     "problem",
+    "region",
     "replay",
     "restorability",
     "restore",
@@ -98,6 +101,7 @@ _HOME = {
     "learnopt.api.picture": ("Picture",),
     "learnopt.api.planning": ("ConductorStudy", "SubstationStudy", "plan_conductors", "plan_substations"),
     "learnopt.api.question": ("load", "problem"),
+    "learnopt.api.region": ("RegionTable", "region"),
     "learnopt.api.replay_study": ("ReplayStudy", "replay"),
     "learnopt.api.restorability": ("RestorabilityTable", "restorability"),
     "learnopt.api.restoration": ("RestorationPlan", "restore"),

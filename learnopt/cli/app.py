@@ -78,6 +78,10 @@ COMMANDS = {
         "learnopt.cli.restorability:restorability",
         "Restorable load, operations and loss after every single fault, the worst first.",
     ),
+    "region": Listed(
+        "learnopt.cli.region:region",
+        "Solve many feeders in one command: a row each, in a table that goes on where it was interrupted.",
+    ),
     "generate": Listed(
         "learnopt.cli.data:generate",
         "Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes.",

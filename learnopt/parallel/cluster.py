@@ -54,7 +54,7 @@ def on_cluster(
                 answer = future.result()
             except KilledWorker:
                 problem = f"workers of {workers.scheduler} ended in the middle of task {place} again and again"
-                raise WorkersLostError(f"{problem}: killed, or out of memory; see their logs") from None
+                raise WorkersLostError(f"{problem}: killed, or out of memory; see their logs", (place,)) from None
             except CancelledError:
                 problem = f"the connection to scheduler {workers.scheduler} is lost"
                 raise WorkersLostError(f"{problem}: run it again when it is back; what is done stays") from None

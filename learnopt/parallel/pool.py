@@ -38,7 +38,8 @@ def in_processes(
             if hopeless:
                 raise WorkersLostError(
                     f"processes ended in the middle of tasks {', '.join(map(str, hopeless))}, "
-                    f"{workers.retries + 1} times: killed, or out of memory; use fewer of them"
+                    f"{workers.retries + 1} times: killed, or out of memory; use fewer of them",
+                    tuple(hopeless),
                 ) from None
         left = [place for place in left if place not in finished]
 

@@ -13,7 +13,19 @@ Prepare = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class WorkersLostError(LearnoptError):
-    """Workers ended again and again in the middle of their tasks (killed, or out of memory), or their scheduler did."""
+    """Workers ended again and again in the middle of their tasks (killed, or out of memory), or their scheduler did.
+
+    Parameters
+    ----------
+    reason
+        What happened, and what to do.
+    places
+        Of the items whose tasks were in work then: one of them may be the cause. None where a scheduler ended.
+    """
+
+    def __init__(self, reason: str, places: tuple[int, ...] = ()) -> None:
+        super().__init__(reason)
+        self.places = places
 
 
 @dataclass(frozen=True)

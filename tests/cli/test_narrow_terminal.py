@@ -27,6 +27,7 @@ COMMANDS = {
     "horizon": ["horizon", "{ex}/feeder.json", "--profile", "{ex}/day.csv", "--steps", "6", "--controls", "all"],
     "savings": ["savings", "{ex}/feeder.json", "--profile", "{ex}/day.csv", "--price", "80", "--co2", "350"],
     "replay": ["replay", "{ex}/feeder.json", "--profile", "{ex}/day.csv", "--steps", "6"],
+    "region": ["region", "{ex}/feeder.json", "--workers", "1"],
     "conductors": ["plan", "conductors", "case16", "--mode", "odnr"],
     "substations": ["plan", "substations", "turkay"],
     "evaluate": ["evaluate", "--checkpoint", "{checkpoint}", "--data", "{data}"],
@@ -43,6 +44,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 HELP = (
     *("cases", "example", "solve", "inspect", "convert", "check", "draw", "horizon", "savings", "replay", "generate"),
+    "region",
     *("label", "train", "calibrate", "evaluate", "plan conductors", "plan substations"),
 )
 
