@@ -105,6 +105,39 @@ class PhaseFlow:
     head_kw: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class TransposedCircuit:
+    """A circuit of transposed three-phase lines without charging, and loads of constant power to ground.
+
+    Parameters
+    ----------
+    z1, z0
+        Positive- and zero-sequence impedance of each branch [ohm], real parts > 0, imaginary ones >= 0, complex, shape
+        (n_branch,); 0 where it is none of the network: inside a source.
+    p, q
+        Power of the three phases of each bus [W], [var], >= 0, shape (n_bus,).
+    emf
+        Smallest and largest voltage of the sources, phase to ground [V]; balanced.
+    source_ohm
+        Largest impedance inside a source, of any sequence.
+    floor_v
+        Every load draws its power, or more, from this phase voltage on [V].
+    most_a, most_s
+        Current of all loads and phases together is at most ``most_a + most_s * V`` at phase voltages of at most V [A],
+        [S].
+    """
+
+    z1: Complex
+    z0: Complex
+    p: Floats
+    q: Floats
+    emf: tuple[float, float]
+    source_ohm: float
+    floor_v: float
+    most_a: float
+    most_s: float
+
+
 class PhaseCircuit(Protocol):
     """A circuit of all phases in a tool that solves it, one load situation."""
 
@@ -149,4 +182,8 @@ class PhaseCircuit(Protocol):
 
     def flow(self) -> PhaseFlow:
         """Currents and powers of the last solution."""
+        ...
+
+    def transposed(self) -> TransposedCircuit | str:
+        """The circuit in sequences after a state was solved, or why it has none."""
         ...

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,6 +44,9 @@ FIRST_NODES = 2000
 UNASKED_BUSES, ASKED_STATES, MOST_STATES = 2e5, 20_000, 200_000
 """Radial states that are all solved in AC for a proof: buses in all of them where no certificate is asked for (some
 seconds), states where the AC certificate is, and where enumeration is."""
+SHARE_OF_BALANCED = 0.25
+"""How many of these are solved where the others are bounded: those that are left lose little, or are far from balanced
+and take many iterations."""
 NODES_PER_STATE = 4
 """Nodes of the search for all states, for each that may be found; it needs one or two."""
 CLOSE_SOLUTION, CLOSE_WORK = 1e-7, 10
@@ -108,9 +111,7 @@ class PhaseTreeEngine:
         try:
             run.loop(start)
             if run.best.closed is not None and (most := self._most_states(problem, options)):
-                why = run.exhaust(most)
-                if why and (self.exhaustive or options.certify is Certificate.AC):
-                    run.said.append(f"No AC certificate: {why}.")
+                run.certify(most, asked=self.exhaustive or options.certify is Certificate.AC)
         except KeyboardInterrupt:
             run.status, run.said = Status.INTERRUPTED, ["Interrupted; this is the best configuration so far."]
         self.stubborn = run.stubborn()
@@ -171,8 +172,10 @@ class _Run:
         self.leaves: Leaves | None = None
         self.held: Bools | None = None
         """The switches open in the state whose currents ``leaves`` hold."""
-        self.proven = False
+        self.all_solved = False
         """``leaves`` are all radial states, each solved in AC."""
+        self.ac_bound: float | None = None
+        """Lower bound of the AC objective of every admissible state [kW]."""
         self.meshed_kw = math.nan
         self.status, self.said = Status.FEASIBLE, [MODEL]
 
@@ -233,6 +236,15 @@ class _Run:
         self.keep = min(4 * self.keep, most)
         return True
 
+    def certify(self, most: int, asked: bool) -> None:
+        """Look for an AC bound, of any gap where it was asked for; what stands in the way is then said."""
+        if not (why := self.exhaust(most)):
+            return
+        gap = 1.0 if asked else max(self.options.gap or 0.0, AGREEMENT)
+        other = self.balance(max(int(SHARE_OF_BALANCED * most), 1), gap)
+        if other and asked:
+            self.said.append(f"No AC certificate: {why}; {other}.")
+
     def exhaust(self, most: int) -> str:
         """Solve every radial state in AC, so that the least loss is a bound of all.
 
@@ -247,34 +259,94 @@ class _Run:
             every = self._every(most)
         if every is None:
             return f"there are more than {most} radial states"
-        before, known, opened = self.best, self.judged, self.best_opened
+        opened = self.best_opened
         if opened is not None and not (every.opened == opened).all(axis=1).any():
             return "the answer is none of the radial states that the model knows, which may miss others"
-        self.best, self.judged = _Best(refused=before.refused), {}
-        try:
-            with self.watch.stage("candidates"), ExitStack() as stack:
-                for circuit in self.circuits:
-                    stack.enter_context(circuit.closely(CLOSE_SOLUTION))
-                why = self._judge_all(every.opened if opened is None else np.vstack([opened, every.opened]))
+        with self._solving_closely():
+            why = self._judge_all(every.opened)
             if not why and self.best.closed is None:
                 why = "no radial state respects the limits once solved to more digits"
-            self.proven = not why
-        finally:
-            if not self.proven:
-                self.best, self.judged = before, known
-        if why:
-            return why
-        self.leaves = every
+            if why:
+                return why
+            self.ac_bound = self.best.objective
+        self.leaves, self.all_solved = every, True
         self.said = [
             f"Each of the {len(every.cost)} radial states was solved in all phases by {self.circuits[0].tool} "
             f"(tolerance {CLOSE_SOLUTION:g}, taps held); none that respects the limits loses less."
         ]
         return ""
 
+    @contextmanager
+    def _solving_closely(self) -> Iterator[None]:
+        """Judge the best state and others to more digits; all is as it was where that yields no AC bound."""
+        before, known, opened = self.best, self.judged, self.best_opened
+        self.best, self.judged = _Best(refused=list(before.refused)), {}
+        try:
+            with self.watch.stage("candidates"), ExitStack() as stack:
+                for circuit in self.circuits:
+                    stack.enter_context(circuit.closely(CLOSE_SOLUTION))
+                if opened is not None:
+                    self._judge(opened)
+                yield
+        finally:
+            if self.ac_bound is None:
+                self.best, self.judged = before, known
+
+    def balance(self, most: int, gap: float) -> str:
+        """Bound the AC loss by that of balanced loads, and solve the states that it leaves open, ``most`` at most.
+
+        Returns
+        -------
+        Why there is no bound that leaves a gap of at most ``gap``, and all is as it was; "" where there is one.
+        """
+        if self.k_best > 1 or len(self.circuits) > 1 or self.best_opened is None:
+            return "imbalance is bounded for one answer in one load situation only"
+        from learnopt.engines.phases.imbalance import balanced_problem, candidates, least_of_balanced
+
+        with self._solving_closely():
+            if self.best.closed is None or not self._solved(self.best.closed):
+                return "the answer does not respect its limits once solved to more digits"
+            lines = self.circuits[0].transposed()
+            if isinstance(lines, str):
+                return lines
+            balanced = balanced_problem(self.problem, lines, self.best.objective)
+            if isinstance(balanced, str):
+                return balanced
+            least, touching = least_of_balanced(balanced, self._seconds_left())
+            if touching is None:
+                return "the balanced network has no answer"
+            nodes = NODES_PER_STATE * (most + 1)
+            found = candidates(balanced, touching, self.switches, self.choice, most, nodes, self.best.objective)
+            self.nodes += found.nodes
+            highest, left, solved = max(least, found.rest_kw), [found.rest_kw], 0
+            if highest < self.best.objective * (1 - gap):
+                return f"the bound of balanced loads leaves a gap of {100 * (1 - highest / self.best.objective):.3g} %"
+            for opened, bound in zip(found.opened, found.bound_kw.tolist(), strict=True):
+                if bound >= min(highest, self.best.objective):
+                    continue
+                late = self._seconds_left() == 0
+                if late or self._judge(opened) == -math.inf:
+                    left.append(bound)
+                solved += not late
+            bound = min(max(least, min(left)), self.best.objective)
+            if bound < self.best.objective * (1 - gap):
+                return f"the bound of balanced loads leaves a gap of {100 * (1 - bound / self.best.objective):.3g} %"
+            self.ac_bound = bound
+        self.said = [
+            f"No radial state loses less than with its loads balanced among the phases; {solved} of which that did not "
+            f"say enough were solved in all phases by {self.circuits[0].tool}."
+        ]
+        return ""
+
+    def _seconds_left(self) -> float | None:
+        """Of the time limit; None where there is none."""
+        limit = self.options.time_limit
+        return None if limit is None else max(limit - self.watch.elapsed, 0.0)
+
     def _judge_all(self, states: Bools) -> str:
         """Solve states in AC; why that did not settle all of them."""
         for opened in states:
-            if self.options.time_limit is not None and self.watch.elapsed > self.options.time_limit:
+            if self._seconds_left() == 0:
                 return f"the time was over before each of {len(states)} radial states was solved"
             self._judge(opened)
         unknown = sum(loss == -math.inf for loss in self.judged.values())
@@ -379,7 +451,7 @@ class _Run:
 
         AC alone where that is what is proven.
         """
-        if self.proven:
+        if self.all_solved:
             return [self.judged[opened.tobytes()] for opened in leaves.opened]
         models = [self.meshed_kw + float(cost) / 1e3 for cost in leaves.cost]
         judged = [self.judged.get(opened.tobytes(), -math.inf) for opened in leaves.opened]
@@ -389,13 +461,13 @@ class _Run:
         """Bound of max(model, AC), as for balanced networks [kW]: the best states, and what is left of the others."""
         if self.leaves is None:
             return -math.inf
-        if self.proven:
-            return self.best.objective
+        if self.ac_bound is not None:
+            return self.ac_bound
         return min([self.meshed_kw + self.leaves.rest / 1e3, *self._values(self.leaves)])
 
     def _doubt(self) -> str:
         """Why the last search proves nothing about the answer; "" where it does."""
-        if self.proven:
+        if self.ac_bound is not None:
             return ""
         wanted, leaves = self.best_opened, self.leaves
         if wanted is None or leaves is None or self.held is None:
@@ -441,7 +513,11 @@ class _Run:
             configuration=None if best.closed is None else Configuration(best.closed),
             status=status,
             gap=max(self.options.gap or 0.0, AGREEMENT),
-            certificate=Certificate.NONE if bound is None else Certificate.AC if self.proven else Certificate.MODEL,
+            certificate=Certificate.NONE
+            if bound is None
+            else Certificate.MODEL
+            if self.ac_bound is None
+            else Certificate.AC,
             dual_bound_kw=bound,
             message=" ".join(said),
             nodes=self.nodes,
@@ -474,5 +550,5 @@ class _Run:
         )
         if result.certificate is Certificate.NONE:
             return replace(result, alternatives=ranked)
-        rest = math.inf if self.proven else self.meshed_kw + leaves.rest / 1e3
+        rest = math.inf if self.all_solved else self.meshed_kw + leaves.rest / 1e3
         return replace(result, alternatives=ranked, rest_bound_kw=min([rest, *others]))

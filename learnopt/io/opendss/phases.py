@@ -16,9 +16,10 @@ from learnopt.io.opendss.engine import HELD, each, terminals
 from learnopt.io.opendss.loads import is_shunt
 from learnopt.io.opendss.scenarios import CircuitLoads
 from learnopt.io.opendss.setting import set_switches
+from learnopt.io.opendss.transposed import foreign, transposed
 from learnopt.io.stations import equipment
 from learnopt.network import Bools, Floats, Ints, Network, Scenario
-from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseFlow, PhaseState
+from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseFlow, PhaseState, TransposedCircuit
 
 _LIVE = 1e-3
 """Voltage below which a node is fed by nothing [pu]."""
@@ -113,6 +114,15 @@ class OpenDSSCircuit:
         """Currents of the conductors in the last solution [A]."""
         assert self._conductors is not None, "conductors come first"
         return self._conductors.currents(self._dss)
+
+    def transposed(self) -> TransposedCircuit | str:
+        """The circuit in sequences after a state was solved, or why it has none."""
+        if other := foreign(self._dss):
+            return other
+        with self._read() as dss:
+            set_switches(dss, self._network, np.ones(self._network.n_branch, dtype=bool))
+            dss.Solution.BuildYMatrix(0, 0)  # to be read only
+            return transposed(dss, self._dss, self._network)
 
     def state(self) -> PhaseState:
         """All of the last solution."""

@@ -1,0 +1,274 @@
+"""Imbalance never helps: the AC loss with the same lines and loads, balanced, is a lower bound of that in all phases.
+
+Proof and conditions: ``docs/methods/phases.md``, section 4. The balanced network may be bounded by all that is proven
+of balanced networks; its states that may still lose less than the answer are what is left to the judge.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import coo_matrix, diags
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import spsolve
+
+from learnopt.engines.base import SolveOptions
+from learnopt.engines.bounds.trunk import leaf_loss
+from learnopt.engines.phases.search import Choice, Leaves, search
+from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.tree.currents import power_flows
+from learnopt.engines.tree.engine import TreeSearchEngine
+from learnopt.engines.tree.relaxation import Relaxation, ac_relaxation
+from learnopt.engines.tree.search_space import SearchSpace
+from learnopt.network import (
+    Bools,
+    Certificate,
+    Configuration,
+    Floats,
+    Ints,
+    Limits,
+    Network,
+    ReconfigurationProblem,
+    Scenario,
+    Situations,
+)
+from learnopt.network.unbalanced import Complex, ConductorCircuit, TransposedCircuit
+from learnopt.physics.held_currents import LoopModel, loop_model
+
+WALK_STEPS = 100_000
+"""Steps of the search for the longest way from a source; beyond, it may have all branches."""
+GAP, NODES = 1e-4, 100_000
+"""Relative gap to which the balanced network is solved, and nodes at most."""
+ROUNDING = 1e-6
+"""What a bound is lowered by: impedances and powers are read back from admittances and voltages."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Radial states that may lose less than the answer, and a bound of all others.
+
+    Parameters
+    ----------
+    opened
+        bool, shape (n_found, n_switch).
+    bound_kw
+        Lower bound of the AC objective of each [kW], shape (n_found,).
+    rest_kw
+        The same for every other radial state.
+    nodes
+        Nodes visited.
+    """
+
+    opened: Bools
+    bound_kw: Floats
+    rest_kw: float
+    nodes: int
+
+
+def balanced_problem(
+    problem: ReconfigurationProblem, circuit: TransposedCircuit, most_kw: float
+) -> ReconfigurationProblem | str:
+    """The balanced network whose AC loss bounds that of every radial state that loses less than ``most_kw``.
+
+    Returns
+    -------
+    Without limits; or why nothing is proven.
+    """
+    net = problem.network
+    lines = circuit.z1.real > 0
+    if not lines.any() or (net.kv != net.base.v_base).any() or problem.chords.any():
+        return "the network has several voltages or loops without a switch"
+    z1, z0 = circuit.z1, circuit.z0
+    shape = _shape(z1[lines], z0[lines])
+    r = np.minimum(z1.real, z0.real / shape)
+    x = np.minimum(z1.imag, z0.imag / shape)
+    apart = np.zeros(net.n_branch)  # what differs from the common shape, against the resistance
+    drop = np.zeros(net.n_branch)  # of a phase
+    off1, off0 = np.abs(z1 - (r + 1j * x))[lines], np.abs(z0 - shape * (r + 1j * x))[lines]
+    apart[lines] = np.maximum(off1**2 / z1.real[lines], off0**2 / (shape * z0.real[lines]))
+    drop[lines] = (2 * np.abs(z1[lines]) ** 2 / z1.real[lines] + np.abs(z0[lines]) ** 2 / z0.real[lines]) / 3
+    longest = _longest(problem, np.stack([drop, apart], axis=1))
+    weakest, strongest = circuit.emf
+    fall, error = math.sqrt(1e3 * most_kw * longest[0]), math.sqrt(1e3 * most_kw * longest[1] / 3)
+    room = 1 - circuit.most_s * circuit.source_ohm
+    if room <= 0:
+        return "its source is too weak"
+    amperes = (circuit.most_a + circuit.most_s * (strongest + fall)) / room
+    inside = circuit.source_ohm * amperes
+    if (lowest := weakest - inside - fall) < circuit.floor_v:
+        return (
+            f"a voltage may fall to {max(lowest, 0) / strongest:.2g} of that of the source, where loads draw less than "
+            f"their power (below {circuit.floor_v / strongest:.2g})"
+        )
+    root = error + math.sqrt(error**2 + (strongest + inside / math.sqrt(3 * min(shape, 1.0))) ** 2)
+    ohm = net.base.v_base**2 / net.base.s_base
+    nothing = np.zeros(net.n_branch)
+    watt = 1e3 * net.base.kw
+    alike = Network(
+        name=net.name,
+        base=net.base,
+        bus_ids=net.bus_ids,
+        p_load=circuit.p / watt,
+        q_load=circuit.q / watt,
+        branch_ids=net.branch_ids,
+        from_bus=net.from_bus,
+        to_bus=net.to_bus,
+        r=r / ohm,
+        x=x / ohm,
+        b=nothing,
+        i_max=np.full(net.n_branch, np.inf),
+        switchable=net.switchable,
+        normally_open=net.normally_open,
+        substations=net.substations,
+        substation_vm=np.full(len(net.substations), root * math.sqrt(3) / (1e3 * net.base.v_base)),
+        substation_s_min=np.zeros(len(net.substations)),
+        substation_s_max=np.full(len(net.substations), np.inf),
+    )
+    loads = replace(Scenario.nominal(alike), out_of_service=problem.out_of_service, locked=problem.locked)
+    balanced = problem.replace(network=alike, situations=Situations.of(loads), limits=Limits(), charging=False)
+    obstacles = tight_obstacles(balanced)
+    return f"no bound of balanced networks covers {obstacles[0]}" if obstacles else balanced
+
+
+def _shape(z1: Complex, z0: Complex) -> float:
+    """Zero- over positive-sequence impedance that most of the resistance has; any number > 0 is valid."""
+    ratio = z0.real / z1.real
+    order = np.argsort(ratio)
+    share = np.cumsum(z1.real[order])
+    return float(ratio[order][np.searchsorted(share, share[-1] / 2)])
+
+
+def _longest(problem: ReconfigurationProblem, length: Floats) -> Floats:
+    """Largest sums of lengths, shape (n_branch, n), along any way from a source that meets no bus twice, shape (n,)."""
+    net = problem.network
+    at: list[list[tuple[int, int]]] = [[] for _ in range(net.n_bus)]
+    for e in np.flatnonzero(~problem.out_of_service & (problem.locked != 0)).tolist():
+        tail, head = int(net.from_bus[e]), int(net.to_bus[e])
+        at[tail].append((head, e))
+        at[head].append((tail, e))
+    best, steps = np.zeros(length.shape[1]), 0
+    for root in net.substations.tolist():
+        met = np.zeros(net.n_bus, dtype=bool)
+        met[net.substations] = True
+        way, reach = [(root, iter(at[root]))], [np.zeros(length.shape[1])]
+        while way:
+            bus, more = way[-1]
+            step = next(more, None)
+            if step is None:
+                way.pop()
+                reach.pop()
+                met[bus] = False
+                continue
+            other, e = step
+            if met[other]:
+                continue
+            steps += 1
+            if steps > WALK_STEPS:
+                return np.asarray(length.sum(axis=0))
+            met[other] = True
+            way.append((other, iter(at[other])))
+            reach.append(reach[-1] + length[e])
+            best = np.maximum(best, reach[-1])
+    return best
+
+
+def least_of_balanced(balanced: ReconfigurationProblem, time_limit: float | None) -> tuple[float, Configuration | None]:
+    """Proven lower bound of the objective of the balanced network [kW], and its best state."""
+    result = TreeSearchEngine().solve(
+        balanced, SolveOptions(certify=Certificate.AC, gap=GAP, node_limit=NODES, time_limit=time_limit)
+    )
+    bound = result.dual_bound_kw if result.certificate is Certificate.AC else None
+    return (0.0 if bound is None else bound * (1 - ROUNDING)), result.configuration
+
+
+def candidates(
+    balanced: ReconfigurationProblem,
+    touching: Configuration,
+    switches: Ints,
+    choice: Choice,
+    most: int,
+    node_limit: int,
+    cutoff_kw: float,
+) -> Candidates:
+    """The radial states, ``most`` of them at most, whose AC loss in the balanced network may be below a cutoff.
+
+    Parameters
+    ----------
+    touching
+        State at which the bound of the balanced network is tightest.
+    switches, choice
+        Branches that the search decides, and what may be done with each, in watts.
+    """
+    space = SearchSpace.of(balanced)
+    relaxation = ac_relaxation(space, power_flows(space.problem, touching), math.inf)
+    model, flow = _loops(relaxation, touching, switches)
+    watt = 1e3 * balanced.network.base.kw
+    meshed, constant, saved = model.meshed(flow)
+    base = float((np.abs(flow) ** 2) @ (relaxation.space.problem.network.r * watt)) - saved
+    base += watt * float(relaxation.constant[0])
+    cutoff = 1e3 * cutoff_kw / (1 - ROUNDING)
+    found = search(model, meshed[:, None], constant[:, None], choice, most, node_limit, cutoff - base)
+    price = balanced.switching_cost
+    bounds = [_settled(relaxation, balanced, one, cutoff_kw, price) for one in _closed(balanced, switches, found)]
+    least = np.maximum((base + found.cost) / 1e3, bounds) * (1 - ROUNDING)
+    rest = min((base + found.rest) / 1e3 * (1 - ROUNDING), cutoff_kw) if math.isfinite(found.rest) else cutoff_kw
+    return Candidates(found.opened, least, rest, found.nodes)
+
+
+def _closed(balanced: ReconfigurationProblem, switches: Ints, found: Leaves) -> list[Configuration]:
+    """The states with every branch."""
+    base = balanced.network.normal_configuration.closed & ~balanced.out_of_service
+    states = np.tile(base, (len(found.opened), 1))
+    states[:, switches] = ~found.opened
+    return [Configuration(closed) for closed in states]
+
+
+def _settled(
+    relaxation: Relaxation, balanced: ReconfigurationProblem, state: Configuration, cutoff_kw: float, price: float
+) -> float:
+    """AC objective of one state of the balanced network, if it is settled, else nothing [kW]."""
+    kw = balanced.network.base.kw
+    switching = price * balanced.operations(state)
+    loss, settled = leaf_loss(relaxation.space.trunk, state.closed, (cutoff_kw - switching) / kw)
+    if not settled:
+        return -math.inf
+    return cutoff_kw if not math.isfinite(loss) else float(loss) * kw + switching
+
+
+def _loops(relaxation: Relaxation, touching: Configuration, switches: Ints) -> tuple[LoopModel, Complex]:
+    """The loops of the balanced network, its resistances in watts, and the flows of the bound in a state."""
+    problem = relaxation.space.problem
+    net = problem.network
+    usable = ~problem.out_of_service
+    row = np.where(net.is_substation, -1, np.cumsum(~net.is_substation) - 1)
+    ends = np.concatenate([row[net.from_bus], row[net.to_bus]])
+    each = np.arange(net.n_branch)
+    sign = np.concatenate([np.ones(net.n_branch), -np.ones(net.n_branch)])
+    inside = ends >= 0
+    shape = (int(row.max()) + 1, net.n_branch)
+    balance = coo_matrix((sign[inside], (ends[inside], np.concatenate([each, each])[inside])), shape=shape).tocsr()
+    of_switch = np.full(net.n_branch, -1)
+    of_switch[switches] = np.arange(len(switches))
+    joins, n_part = _parts(net, of_switch, usable)
+    resistance = diags(net.r * 1e3 * net.base.kw).tocsr()
+    model = loop_model(ConductorCircuit(balance, resistance, of_switch, len(switches), joins, n_part))
+    drawn = (relaxation.columns[:, 0] + 1j * relaxation.columns[:, 1]) / relaxation.space.root_vm
+    flow = np.zeros(net.n_branch, dtype=complex)
+    closed = touching.closed & usable
+    flow[closed] = spsolve(balance[:, closed].tocsc(), -drawn[~net.is_substation])
+    return model, flow
+
+
+def _parts(net: Network, of_switch: Ints, usable: Bools) -> tuple[Ints, int]:
+    """Parts that no switch divides, the sources' first, and the two that each switch joins."""
+    fixed = (of_switch < 0) & usable
+    tail = np.concatenate([net.from_bus[fixed], net.substations])
+    head = np.concatenate([net.to_bus[fixed], np.full(len(net.substations), net.substations[0])])
+    links = coo_matrix((np.ones(len(tail)), (tail, head)), shape=(net.n_bus, net.n_bus))
+    count, part = connected_components(links, directed=False)
+    root = part[net.substations[0]]
+    part = np.where(part == root, 0, np.where(part == 0, root, part))
+    ends = np.stack([part[net.from_bus], part[net.to_bus]], axis=1)
+    return np.where((of_switch >= 0)[:, None], ends, -1), int(count)
