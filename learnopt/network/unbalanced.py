@@ -121,7 +121,7 @@ class TransposedCircuit:
     source_ohm
         Largest impedance inside a source, of any sequence.
     floor_v
-        Every load draws its power, or more, from this phase voltage on [V].
+        Every load of a bus draws its power, or more, from this phase voltage on [V], 0 without loads, shape (n_bus,).
     most_a, most_s
         Current of all loads and phases together is at most ``most_a + most_s * V`` at phase voltages of at most V [A],
         [S].
@@ -133,7 +133,7 @@ class TransposedCircuit:
     q: Floats
     emf: tuple[float, float]
     source_ohm: float
-    floor_v: float
+    floor_v: Floats
     most_a: float
     most_s: float
 
@@ -185,5 +185,5 @@ class PhaseCircuit(Protocol):
         ...
 
     def transposed(self) -> TransposedCircuit | str:
-        """The circuit in sequences after a state was solved, or why it has none."""
+        """The circuit in sequences, or why it has none."""
         ...

@@ -309,7 +309,8 @@ class _Run:
             lines = self.circuits[0].transposed()
             if isinstance(lines, str):
                 return lines
-            balanced = balanced_problem(self.problem, lines, self.best.objective)
+            answer = Configuration(self.best.closed)
+            balanced = balanced_problem(self.problem, lines, self.best.objective, answer)
             if isinstance(balanced, str):
                 return balanced
             least, touching = least_of_balanced(balanced, self._seconds_left())

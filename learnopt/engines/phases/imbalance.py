@@ -34,13 +34,19 @@ from learnopt.network import (
     Scenario,
     Situations,
 )
+from learnopt.network.names import bus_label
 from learnopt.network.unbalanced import Complex, ConductorCircuit, TransposedCircuit
+from learnopt.physics import power_flow
 from learnopt.physics.held_currents import LoopModel, loop_model
 
 WALK_STEPS = 100_000
 """Steps of the search for the longest way from a source; beyond, it may have all branches."""
 GAP, NODES = 1e-4, 100_000
 """Relative gap to which the balanced network is solved, and nodes at most."""
+QUANTILES = (0.0, 0.5, 1.0)
+"""Of the ratios of zero- to positive-sequence impedance of the lines, that are tried."""
+LIMIT_ROOM = 1e-3
+"""What the judge lets a voltage limit be missed by, and more."""
 ROUNDING = 1e-6
 """What a bound is lowered by: impedances and powers are read back from admittances and voltages."""
 
@@ -68,9 +74,14 @@ class Candidates:
 
 
 def balanced_problem(
-    problem: ReconfigurationProblem, circuit: TransposedCircuit, most_kw: float
+    problem: ReconfigurationProblem, circuit: TransposedCircuit, most_kw: float, touching: Configuration
 ) -> ReconfigurationProblem | str:
-    """The balanced network whose AC loss bounds that of every radial state that loses less than ``most_kw``.
+    """The balanced network whose AC loss bounds that of every admissible radial state that loses less than ``most_kw``.
+
+    Parameters
+    ----------
+    touching
+        State for which the bound is to be high.
 
     Returns
     -------
@@ -80,32 +91,52 @@ def balanced_problem(
     lines = circuit.z1.real > 0
     if not lines.any() or (net.kv != net.base.v_base).any() or problem.chords.any():
         return "the network has several voltages or loops without a switch"
-    z1, z0 = circuit.z1, circuit.z0
-    shape = _shape(z1[lines], z0[lines])
-    r = np.minimum(z1.real, z0.real / shape)
-    x = np.minimum(z1.imag, z0.imag / shape)
-    apart = np.zeros(net.n_branch)  # what differs from the common shape, against the resistance
-    drop = np.zeros(net.n_branch)  # of a phase
-    off1, off0 = np.abs(z1 - (r + 1j * x))[lines], np.abs(z0 - shape * (r + 1j * x))[lines]
-    apart[lines] = np.maximum(off1**2 / z1.real[lines], off0**2 / (shape * z0.real[lines]))
-    drop[lines] = (2 * np.abs(z1[lines]) ** 2 / z1.real[lines] + np.abs(z0[lines]) ** 2 / z0.real[lines]) / 3
-    longest = _longest(problem, np.stack([drop, apart], axis=1))
+    z1, z0 = circuit.z1[lines], circuit.z0[lines]
+    shapes = _shapes(z1, z0)
+    length = np.zeros((net.n_branch, 1 + len(shapes)))  # what a phase drops, and what differs from each shape
+    length[lines, 0] = (2 * np.abs(z1) ** 2 / z1.real + np.abs(z0) ** 2 / z0.real) / 3
+    for k, shape in enumerate(shapes):
+        line = _common(z1, z0, shape)
+        off1, off0 = np.abs(z1 - line), np.abs(z0 - shape * line)
+        length[lines, 1 + k] = np.maximum(off1**2 / z1.real, off0**2 / (shape * z0.real))
+    longest = _longest(problem, length)
     weakest, strongest = circuit.emf
-    fall, error = math.sqrt(1e3 * most_kw * longest[0]), math.sqrt(1e3 * most_kw * longest[1] / 3)
+    fall = math.sqrt(1e3 * most_kw * longest[0])
     room = 1 - circuit.most_s * circuit.source_ohm
     if room <= 0:
         return "its source is too weak"
-    amperes = (circuit.most_a + circuit.most_s * (strongest + fall)) / room
-    inside = circuit.source_ohm * amperes
-    if (lowest := weakest - inside - fall) < circuit.floor_v:
+    inside = circuit.source_ohm * (circuit.most_a + circuit.most_s * (strongest + fall)) / room
+    kept = problem.vm_min * net.kv * 1e3 / math.sqrt(3) * (1 - LIMIT_ROOM)
+    lowest = np.maximum(weakest - inside - fall, kept)
+    if (low := lowest < circuit.floor_v).any():
+        worst = int(np.argmax(np.where(low, circuit.floor_v - lowest, -np.inf)))
         return (
-            f"a voltage may fall to {max(lowest, 0) / strongest:.2g} of that of the source, where loads draw less than "
-            f"their power (below {circuit.floor_v / strongest:.2g})"
+            f"the voltage of a phase of {bus_label(net, worst)} may fall to {max(lowest[worst], 0) / strongest:.2g} of "
+            f"the source's, where loads draw less than their power (below {circuit.floor_v[worst] / strongest:.2g})"
         )
-    root = error + math.sqrt(error**2 + (strongest + inside / math.sqrt(3 * min(shape, 1.0))) ** 2)
-    ohm = net.base.v_base**2 / net.base.s_base
-    nothing = np.zeros(net.n_branch)
-    watt = 1e3 * net.base.kw
+    best, most = None, -math.inf
+    for shape, apart in zip(shapes, longest[1:].tolist(), strict=True):
+        error = math.sqrt(1e3 * most_kw * apart / 3)
+        root = error + math.sqrt(error**2 + (strongest + inside / math.sqrt(3 * min(shape, 1.0))) ** 2)
+        impedance = np.zeros(net.n_branch, dtype=complex)
+        impedance[lines] = _common(z1, z0, shape)
+        balanced = _balanced(problem, circuit, impedance, root)
+        if obstacles := tight_obstacles(balanced):
+            return f"no bound of balanced networks covers {obstacles[0]}"
+        flow = power_flow(balanced, touching)
+        value = flow.loss if flow.converged else -math.inf
+        if best is None or value > most:
+            best, most = balanced, value
+    assert best is not None
+    return best
+
+
+def _balanced(
+    problem: ReconfigurationProblem, circuit: TransposedCircuit, impedance: Complex, root_v: float
+) -> ReconfigurationProblem:
+    """The network of one phase with these impedances [ohm], and this voltage to ground at every source [V]."""
+    net = problem.network
+    ohm, watt = net.base.v_base**2 / net.base.s_base, 1e3 * net.base.kw
     alike = Network(
         name=net.name,
         base=net.base,
@@ -115,29 +146,34 @@ def balanced_problem(
         branch_ids=net.branch_ids,
         from_bus=net.from_bus,
         to_bus=net.to_bus,
-        r=r / ohm,
-        x=x / ohm,
-        b=nothing,
+        r=impedance.real / ohm,
+        x=impedance.imag / ohm,
+        b=np.zeros(net.n_branch),
         i_max=np.full(net.n_branch, np.inf),
         switchable=net.switchable,
         normally_open=net.normally_open,
         substations=net.substations,
-        substation_vm=np.full(len(net.substations), root * math.sqrt(3) / (1e3 * net.base.v_base)),
+        substation_vm=np.full(len(net.substations), root_v * math.sqrt(3) / (1e3 * net.base.v_base)),
         substation_s_min=np.zeros(len(net.substations)),
         substation_s_max=np.full(len(net.substations), np.inf),
     )
     loads = replace(Scenario.nominal(alike), out_of_service=problem.out_of_service, locked=problem.locked)
-    balanced = problem.replace(network=alike, situations=Situations.of(loads), limits=Limits(), charging=False)
-    obstacles = tight_obstacles(balanced)
-    return f"no bound of balanced networks covers {obstacles[0]}" if obstacles else balanced
+    return problem.replace(network=alike, situations=Situations.of(loads), limits=Limits(), charging=False)
 
 
-def _shape(z1: Complex, z0: Complex) -> float:
-    """Zero- over positive-sequence impedance that most of the resistance has; any number > 0 is valid."""
-    ratio = z0.real / z1.real
-    order = np.argsort(ratio)
-    share = np.cumsum(z1.real[order])
-    return float(ratio[order][np.searchsorted(share, share[-1] / 2)])
+def _common(z1: Complex, z0: Complex, shape: float) -> Complex:
+    """What is no more than the positive sequence, and ``shape`` times it no more than the zero sequence, by parts."""
+    return np.minimum(z1.real, z0.real / shape) + 1j * np.minimum(z1.imag, z0.imag / shape)
+
+
+def _shapes(z1: Complex, z0: Complex) -> list[float]:
+    """Zero- over positive-sequence impedances; any number > 0 is valid, one that most of the lines have is tight."""
+    found = {1.0}
+    for part in (np.abs, np.real, np.imag):
+        below = part(z1) > 0
+        ratio = part(z0)[below] / part(z1)[below]
+        found |= set(np.quantile(ratio[ratio > 0], QUANTILES).tolist()) if (ratio > 0).any() else set()
+    return sorted(found)
 
 
 def _longest(problem: ReconfigurationProblem, length: Floats) -> Floats:

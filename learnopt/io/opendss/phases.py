@@ -116,7 +116,7 @@ class OpenDSSCircuit:
         return self._conductors.currents(self._dss)
 
     def transposed(self) -> TransposedCircuit | str:
-        """The circuit in sequences after a state was solved, or why it has none."""
+        """The circuit in sequences, or why it has none."""
         if other := foreign(self._dss):
             return other
         with self._read() as dss:

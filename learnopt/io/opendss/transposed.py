@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.engine import admittance, each, terminals
+from learnopt.io.opendss.loads import rated_power
+from learnopt.io.opendss.setting import circuit_buses
 from learnopt.network import Network
 from learnopt.network.unbalanced import TransposedCircuit
 
@@ -16,10 +19,14 @@ _SILENT = ("swtcontrol", "energymeter", "monitor", "sensor")
 _SERVED = ("line", "vsource", "load")
 _ALIKE = 1e-9
 """Relative difference of two entries that count as equal."""
+_POWER_FLOW = 1
+"""OpenDSS's number of the load model in which loads are not all impedances."""
 
 
 def foreign(dss: Any) -> str:
     """An element that such a circuit has not, for a look before the file is read once more; "" where there is none."""
+    if dss.Solution.LoadModel() != _POWER_FLOW:
+        return "the file has all loads as impedances (LoadModel)"
     for name in map(str.lower, dss.Circuit.AllElementNames()):
         if name.partition(".")[0] not in (*_SILENT, *_SERVED):
             dss.Circuit.SetActiveElement(name)
@@ -36,16 +43,18 @@ def transposed(closed: Any, solved: Any, network: Network) -> TransposedCircuit 
     closed
         OpenDSS with every line closed.
     solved
-        OpenDSS with a state solved in which every load has a voltage at which it draws its constant power.
+        OpenDSS with the loads as they are.
     network
         Its branches are the lines, and what lies inside the sources.
     """
-    index = {str(bus): k for k, bus in enumerate(network.bus_ids)}
+    buses = circuit_buses(solved, network)
+    index = {bus: k for k, bus in enumerate(buses)}
     branch = {str(name): e for e, name in enumerate(network.branch_ids)}
     z1, z0 = np.zeros((2, network.n_branch), dtype=complex)
     seen = {f"vsource.{name}" for name in each(solved.Vsources)} & branch.keys()
     p, q = np.zeros((2, network.n_bus))
-    emf, strongest, inside, floor = math.inf, 0.0, 0.0, 0.0
+    floor = np.zeros(network.n_bus)
+    emf, strongest, inside = math.inf, 0.0, 0.0
     most = np.zeros(2)
     for name in map(str.lower, solved.Circuit.AllElementNames()):
         kind = name.partition(".")[0]
@@ -58,7 +67,7 @@ def transposed(closed: Any, solved: Any, network: Network) -> TransposedCircuit 
                 return line
             ends = {bus for bus, _ in terminals(closed)}
             e = branch.get(name, -1)
-            if e < 0 or ends != {str(network.bus_ids[k]) for k in (network.from_bus[e], network.to_bus[e])}:
+            if e < 0 or ends != {buses[k] for k in (network.from_bus[e], network.to_bus[e])}:
                 return f"{name} is no branch by itself"
             z1[e], z0[e] = line
             seen.add(name)
@@ -67,14 +76,17 @@ def transposed(closed: Any, solved: Any, network: Network) -> TransposedCircuit 
             if isinstance(source, str):
                 return source
             emf, strongest, inside = min(emf, source[0]), max(strongest, source[0]), max(inside, source[1])
-        else:
+        elif not is_off(solved):
             load = _load(solved, name)
             if isinstance(load, str):
                 return load
             bus, power, needs, ceiling = load
-            p[index[bus]] += power.real
-            q[index[bus]] += power.imag
-            floor = max(floor, needs)
+            if bus not in index:
+                return f"{name} is at no bus of the network"
+            k = index[bus]
+            p[k] += power.real
+            q[k] += power.imag
+            floor[k] = max(floor[k], needs)
             most += np.array([abs(power) / needs, abs(power) / ceiling**2])
     if missing := branch.keys() - seen:
         return f"{min(missing)} is no line"
@@ -139,11 +151,11 @@ def _load(dss: Any, name: str) -> tuple[str, complex, float, float] | str:
     if phases not in (1, 3) or loads.IsDelta() or len(used) != phases or any(n > 3 for n in used):
         return f"{name} is not between phases and ground"
     rated = 1e3 * loads.kV() / (math.sqrt(3) if phases == 3 else 1.0)
-    volts = np.array(dss.CktElement.VoltagesMagAng()[0::2])[: len(nodes)][nodes > 0]
-    floor, ceiling = loads.Vminpu() * rated, loads.Vmaxpu() * rated
-    if volts.min() < floor or volts.max() > ceiling:
-        return f"{name} draws no constant power at its voltage"
-    power = complex(*dss.CktElement.TotalPowers()[:2]) * 1e3
-    if power.real < 0 or power.imag < 0:
+    dss.Text.Command(f"? {name}.vlowpu")  # below it the load is the impedance of its rated voltage, whatever vminpu is
+    floor, ceiling = max(loads.Vminpu(), float(dss.Text.Result())) * rated, loads.Vmaxpu() * rated
+    if not 0 < floor < ceiling:
+        return f"{name} has no range of voltages in which it is of constant power"
+    p, q = rated_power(dss)
+    if p < 0 or q < 0:
         return f"{name} feeds in"
-    return bus, power, floor, ceiling
+    return bus, 1e3 * complex(p, q), floor, ceiling

@@ -62,7 +62,7 @@ def random_feeder(seed: int) -> Feeder:
             continue
         kw, factor = size * rng.uniform(0.2, 1.5), rng.uniform(0.7, 1.0)
         kvar = kw * math.tan(math.acos(factor))
-        window = f"model=1 vminpu={low} vmaxpu=1.2"
+        window = f"model=1 vminpu={low} vmaxpu=1.2 vlowpu={low / 2}"
         for phase, share in enumerate(rng.dirichlet([kappa] * 3).tolist()):
             power = f"kv={KV / math.sqrt(3)!r} kw={kw * share!r} kvar={kvar * share!r}"
             lines.append(f"New Load.d{k}_{phase} phases=1 bus1=b{k}.{phase + 1} {power} {window}")
@@ -72,7 +72,8 @@ def random_feeder(seed: int) -> Feeder:
     rated = 1e3 * KV / math.sqrt(3)
     apparent = float(np.hypot(p, q).sum())
     circuit = TransposedCircuit(
-        z1, z0, p, q, (min(volts) * rated, max(volts) * rated), inside, low * rated,
+        z1, z0, p, q, (min(volts) * rated, max(volts) * rated), inside,
+        np.where(p > 0, low * rated, 0.0),
         apparent / (low * rated), apparent / (1.2 * rated) ** 2,
     )  # fmt: skip
     return Feeder("\n".join([*lines, ""]), circuit, tuple(ends), n, n_source)

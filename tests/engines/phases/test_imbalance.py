@@ -17,7 +17,7 @@ from learnopt.engines.phases.engine import PhaseTreeEngine
 from learnopt.engines.phases.imbalance import balanced_problem, candidates, least_of_balanced
 from learnopt.engines.phases.search import Choice
 from learnopt.io import load_with_source
-from learnopt.network import Base, Certificate, Configuration, Network, ReconfigurationProblem, Status
+from learnopt.network import Base, Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
 from learnopt.physics import power_flow
 
 opendssdirect = pytest.importorskip("opendssdirect")
@@ -66,11 +66,19 @@ def violations(dss: object, seed: int) -> Iterator[float]:
     losses = losses_kw(dss, feeder, states)
     problem = problem_of(feeder)
     for opened, loss in zip(states, losses, strict=True):
-        balanced = balanced_problem(problem, feeder.circuit, loss * (1 + 1e-6)) if math.isfinite(loss) else ""
+        balanced = (
+            balanced_problem(problem, feeder.circuit, loss * (1 + 1e-6), closed(feeder, opened))
+            if math.isfinite(loss)
+            else ""
+        )
         if not isinstance(balanced, str):
             yield loss / (power_flow(balanced, closed(feeder, opened)).loss * 1e3) - 1
     least = min(losses)
-    balanced = balanced_problem(problem, feeder.circuit, 1.05 * least) if math.isfinite(least) else ""
+    balanced = (
+        balanced_problem(problem, feeder.circuit, 1.05 * least, closed(feeder, states[losses.index(least)]))
+        if math.isfinite(least)
+        else ""
+    )
     if isinstance(balanced, str) or len(states) < 2:
         return
     bound, touching = least_of_balanced(balanced, None)
@@ -117,9 +125,10 @@ def test_a_feeder_read_from_its_file(tmp_path: Path) -> None:
     assert read.z0[lines] == pytest.approx(known.z0, rel=1e-9)
     assert read.p[buses] == pytest.approx(known.p, rel=1e-7)
     assert read.q[buses] == pytest.approx(known.q, rel=1e-7)
-    assert (read.emf, read.floor_v, read.most_a, read.most_s, read.source_ohm) == (
-        pytest.approx(known.emf), pytest.approx(known.floor_v), pytest.approx(known.most_a),
-        pytest.approx(known.most_s), pytest.approx(known.source_ohm),
+    assert read.floor_v[buses] == pytest.approx(known.floor_v)
+    assert (read.emf, read.most_a, read.most_s, read.source_ohm) == (
+        pytest.approx(known.emf), pytest.approx(known.most_a), pytest.approx(known.most_s),
+        pytest.approx(known.source_ohm),
     )  # fmt: skip
     assert result.loss_kw == pytest.approx(min(losses), rel=1e-6)
 
@@ -137,7 +146,9 @@ def test_a_wrong_bound_would_be_seen(change: str) -> None:
             wrong = replace(circuit, p=1.01 * circuit.p, q=1.01 * circuit.q)
         states = radial_states(feeder)
         for opened, loss in zip(states, losses_kw(dss, feeder, states), strict=True):
-            balanced = balanced_problem(problem_of(feeder), wrong, loss) if math.isfinite(loss) else ""
+            balanced = (
+                balanced_problem(problem_of(feeder), wrong, loss, closed(feeder, opened)) if math.isfinite(loss) else ""
+            )
             if not isinstance(balanced, str):
                 worst = min(worst, loss / (power_flow(balanced, closed(feeder, opened)).loss * 1e3) - 1)
     assert worst < -1e-4
@@ -164,3 +175,23 @@ def test_the_engine_bounds_what_it_does_not_solve(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(engine_module, "ASKED_STATES", 0)
         by_default = PhaseTreeEngine([circuit]).solve(problem, SolveOptions())
     assert (by_default.certificate, by_default.status) == (Certificate.AC, Status.OPTIMAL)
+
+
+def test_a_load_is_an_impedance_below_vlowpu_whatever_vminpu_is(tmp_path: Path) -> None:
+    """Its default is 0.5: where a voltage may fall below that there is no bound, unless a limit forbids it."""
+    feeder = random_feeder(TIGHT)
+    path = tmp_path / "feeder.dss"
+    text = "\n".join(line.partition(" vlowpu")[0] for line in feeder.text.splitlines())
+    path.write_text(text, encoding="utf-8")
+    loaded = load_with_source(path)
+    assert loaded.source is not None
+    with loaded.source.circuit(loaded.network) as circuit:
+        read = circuit.transposed()
+    assert not isinstance(read, str)
+    assert read.floor_v.max() == pytest.approx(0.5e3 * KV / math.sqrt(3))
+    problem, normal = ReconfigurationProblem.of(loaded.network, limits=Limits()), loaded.network.normal_configuration
+    refused = balanced_problem(problem, read, 1e6, normal)
+    assert isinstance(refused, str)
+    assert "where loads draw less than their power" in refused
+    kept = problem.replace(limits=Limits(vm_min=0.6))
+    assert not isinstance(balanced_problem(kept, read, 1e6, normal), str)
