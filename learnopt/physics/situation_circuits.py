@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from learnopt.network import Bools, Ints, Scenario
-from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseCircuit, PhaseFlow, PhaseState
+from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseCircuit, PhaseFlow, PhaseState, TransposedCircuit
 
 
 class SituationCircuit:
@@ -72,6 +72,11 @@ class SituationCircuit:
         """What the last solution of this situation is judged by."""
         self._again()
         return self._shared.circuit.state()
+
+    def transposed(self) -> TransposedCircuit | str:
+        """The circuit in sequences in this situation, or why it has none."""
+        self._shared.take(self, self._scenario)
+        return self._shared.circuit.transposed()
 
     def flow(self) -> PhaseFlow:
         """Currents and powers of the last solution of this situation."""
