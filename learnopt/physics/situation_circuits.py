@@ -9,7 +9,14 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from learnopt.network import Bools, Ints, Scenario
-from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseCircuit, PhaseFlow, PhaseState, TransposedCircuit
+from learnopt.network.unbalanced import (
+    Complex,
+    ConductorCircuit,
+    PhaseCircuit,
+    PhaseFlow,
+    PhaseState,
+    TransposedCircuit,
+)
 
 
 class SituationCircuit:
@@ -74,8 +81,8 @@ class SituationCircuit:
         return self._shared.circuit.state()
 
     def transposed(self) -> TransposedCircuit | str:
-        """The circuit in sequences in this situation, or why it has none."""
-        self._shared.take(self, self._scenario)
+        """The circuit in sequences in this situation, solved before, or why it has none."""
+        self._again()
         return self._shared.circuit.transposed()
 
     def flow(self) -> PhaseFlow:
