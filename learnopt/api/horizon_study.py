@@ -301,6 +301,8 @@ def horizon(
         if not circuits:
             question.refuse_unseen_phases()
             warm("tree", Certificate.AC)
+        else:
+            asked = replace(asked, network=asked.network.in_phases())
         if not strict_limits:
             asked = hold_limits_in_phases(asked, circuits) if circuits else hold_limits_of_steps(asked)
         plan = plan_horizon(

@@ -18,7 +18,7 @@ from learnopt.errors import DataError
 from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
 from learnopt.network.names import open_labels
-from learnopt.physics.phase_judge import judge_in_phases
+from learnopt.physics.phase_judge import PhaseJudge
 from learnopt.report.configuration.head import Head
 from learnopt.report.configuration.order import operated_by, plan_of, state_after, what
 from learnopt.report.configuration.text import (
@@ -127,7 +127,7 @@ class Solution(Answer):
         if self.result.phases is None:
             return plan_of(self.problem, self.result, self.paralleling)
         with self.question.imported.circuits(self.problem) as circuits:
-            return plan_of(self.problem, self.result, self.paralleling, judge_in_phases(circuits))
+            return plan_of(self.problem, self.result, self.paralleling, PhaseJudge(circuits))
 
     @cached_property
     def conflicts(self) -> list[str]:

@@ -512,8 +512,7 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         }
 
     def switchable(e: int) -> bool:
-        left_open = network.phases is not None and network.normally_open[e] and network.phases.branches[e].switchable
-        return bool(network.switchable[e] or left_open)
+        return bool(network.operable_in_phases[e]) if network.phases is not None else bool(network.switchable[e])
 
     def ampacity(e: int) -> float | None:
         if not math.isfinite(network.i_max[e]):

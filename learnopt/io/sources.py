@@ -22,7 +22,7 @@ def loaded_network(network: Network, notes: tuple[str, ...] = ()) -> Loaded:
     phases = network.phases
     if phases is None:
         return Loaded(network, notes)
-    from learnopt.io.opendss.branches import LEFT_OUT
+    from learnopt.io.opendss.branches import BY_PHASE
 
     names = [str(branch) for branch in network.branch_ids]
     uncoupled = [name for name, one in zip(names, phases.branches, strict=True) if one.uncoupled]
@@ -33,10 +33,7 @@ def loaded_network(network: Network, notes: tuple[str, ...] = ()) -> Loaded:
         )
     left_open = phases.ties(network.normally_open)
     if left_open:
-        notes += (
-            f"{LEFT_OUT}, a balanced network would feed three phases through them: "
-            + ", ".join(names[e] for e in left_open),
-        )
+        notes += (f"{BY_PHASE}: " + ", ".join(names[e] for e in left_open),)
     if phases.balanced:
         return Loaded(network, notes)
     from learnopt.io.opendss.exported import ExportedTool
@@ -144,7 +141,14 @@ def load_with_source(source: str | Path, hour: float | None = None) -> Loaded:
     """
     loaded = read_source(source, hour)
     network, parallel = keep_parallel(loaded.network)
-    return replace(loaded, network=network, notes=(*loaded.notes, *parallel)) if parallel else loaded
+    if parallel:
+        loaded = replace(loaded, network=network, notes=(*loaded.notes, *parallel))
+    told = any(why.startswith("imbalance") for why in loaded.explained)
+    if network.phase_switches and loaded.source is not None and not told:
+        names = _some(sorted(network.phase_switches))
+        why = f"imbalance: where switches of one or two phases are operated ({names}), phases differ"
+        return replace(loaded, notes=(*loaded.notes, why), explained=(*loaded.explained, why))
+    return loaded
 
 
 def read_source(source: str | Path, hour: float | None = None) -> Loaded:

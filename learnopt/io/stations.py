@@ -20,6 +20,7 @@ import numpy as np
 
 from learnopt.errors import UnsupportedError
 from learnopt.io.case_json import device_record
+from learnopt.network.phase_data import ABC
 from learnopt.network.switchgear import BEHIND, Device, end_id, end_name
 from learnopt.network.topology import DisjointSets, blocks
 
@@ -55,6 +56,8 @@ class Link:
         How far the from end leads the to end without load [degree].
     devices
         Its switching devices that the source names, each with the bus of the source at whose end it stands.
+    phases
+        Phases that it has.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Link:
     tap_numbers: tuple[int, ...] = ()
     shift_deg: float = 0.0
     devices: tuple[Device, ...] = ()
+    phases: str = ABC
 
     @property
     def device_records(self) -> list[dict[str, Any]]:
@@ -226,6 +230,7 @@ def energised_from_one_end(
                 is_open=link.is_open,
                 manual=link.manual,
                 devices=here,
+                phases=link.phases,
             )
         )
     return result, tuple(ends)

@@ -19,7 +19,7 @@ from learnopt.network.controls import Controls
 from learnopt.network.limits import HeldLimit
 from learnopt.network.lookup import named_index
 from learnopt.network.notebook import fact_table, listed
-from learnopt.network.phase_data import PhaseData
+from learnopt.network.phase_data import ABC, PhaseData
 from learnopt.network.switchgear import Device, Switchgear, auxiliary_buses
 from learnopt.network.union_find import loop_closers
 from learnopt.network.units import Base
@@ -97,6 +97,13 @@ class Network:
         Switching devices that the file names, in its order; empty where it knows branches only.
     phases
         Of a file that states its phases: what the other fields are the balanced equivalent of. None of any other.
+    partial
+        Phases of each branch that has fewer than three, by its id, where only the tool of the file has ``phases``.
+    phase_switches
+        Ids of branches that are switches in answers in all phases only (:meth:`in_phases`), and without one here:
+        what a balanced network cannot operate, as an open tie of one phase.
+    by_phase
+        Radial means radial in every phase, of which buses and branches say nothing: switches have one or two phases.
     """
 
     name: str
@@ -138,6 +145,9 @@ class Network:
     p_fed: Floats = field(default_factory=lambda: _ABSENT)
     q_fed: Floats = field(default_factory=lambda: _ABSENT)
     phases: PhaseData | None = None
+    partial: Mapping[str, str] = field(default_factory=dict)
+    phase_switches: frozenset[str] = frozenset()
+    by_phase: bool = False
 
     def __post_init__(self) -> None:
         n, m = self.n_bus, self.n_branch
@@ -217,6 +227,26 @@ class Network:
     def fixed(self) -> Bools:
         """bool, shape (n_branch,): branches without a switch that are closed."""
         return ~self.switchable & ~self.normally_open
+
+    @cached_property
+    def branch_phases(self) -> tuple[str, ...]:
+        """Phases of each branch, ``abc`` where nothing else is known, length n_branch."""
+        if self.phases is not None:
+            return tuple(one.phases for one in self.phases.branches)
+        return tuple(self.partial.get(str(branch), ABC) for branch in self.branch_ids)
+
+    @cached_property
+    def operable_in_phases(self) -> Bools:
+        """bool, shape (n_branch,): switches of answers in all phases."""
+        more = np.array([str(branch) in self.phase_switches for branch in self.branch_ids], dtype=bool)
+        return self.switchable | more
+
+    def in_phases(self) -> Network:
+        """The network that answers in all phases are about: every switch of one or two phases may be operated."""
+        partial = np.array([phases != ABC for phases in self.branch_phases], dtype=bool)
+        if self.by_phase or not (partial & self.operable_in_phases).any():
+            return self
+        return replace(self, switchable=self.operable_in_phases, by_phase=True)
 
     def chords_of(self, fixed: Bools) -> Bools:
         """One branch of every independent loop of some branches, substations merged; a forest is left without them.

@@ -65,17 +65,31 @@ def keep_parallel(network: Network) -> tuple[Network, tuple[str, ...]]:
     ]
     if not groups:
         return network, ()
-    switchable = network.switchable.copy()
+    switchable, by_phase = network.switchable.copy(), set(network.phase_switches)
     for group in groups:
-        switchable[np.concatenate(group)] = False
-    kept = replace(network, switchable=switchable)
+        members = np.concatenate(group)
+        if _different_phases(network, group):  # no loop in any phase: each is a switch where phases are looked at
+            by_phase |= {str(network.branch_ids[e]) for e in members[network.switchable[members]]}
+        switchable[members] = False
+    kept = replace(network, switchable=switchable, phase_switches=frozenset(by_phase))
     if network.chords_of(~network.normally_open).sum() != kept.n_fixed_loops:
         return network, ()
     return kept, tuple(_told(network, group) for group in groups)
 
 
+def _different_phases(network: Network, group: list[Circuit]) -> bool:
+    """No two circuits of a group carry the same phase."""
+    carried = [set.intersection(*(set(network.branch_phases[e]) for e in circuit)) for circuit in group]
+    return sum(map(len, carried)) == len(set().union(*carried))
+
+
 def _told(network: Network, group: list[Circuit]) -> str:
     circuits = " and ".join("-".join(str(network.branch_ids[e]) for e in circuit) for circuit in group)
+    if _different_phases(network, group):
+        return (
+            f"circuits {circuits} carry different phases side by side: in the balanced network they stay closed, as "
+            "one connection; answers in all phases operate each"
+        )
     return (
         f"circuits {circuits} are all closed side by side in the present state and stay closed, as one connection in "
         "parallel operation: to have one of them opened, lock it open in a scenario"

@@ -214,7 +214,7 @@ class PhaseData:
         return all(one.balanced for one in self.branches) and all(one.balanced for one in self.loads)
 
     def ties(self, normally_open: Bools) -> list[int]:
-        """Switches of fewer than three phases that are open, and stay so."""
+        """Switches of fewer than three phases that are open, and stay so in the balanced network."""
         return [
             e for e, one in enumerate(self.branches) if one.switchable and one.phases != ABC and bool(normally_open[e])
         ]

@@ -18,9 +18,11 @@ def with_phases(network: Network, phases: PhaseData) -> Network:
     """The network with these phases, all that they say about it in the balanced equivalent.
 
     Ampacities stay: of a branch of n phases, n / 3 of that of its conductors. A branch of fewer than three phases that
-    is open stays open in the balanced network, which would feed three phases through it.
+    is open stays open in the balanced network, which would feed three phases through it; answers in all phases may
+    close it.
     """
-    return replace(network, phases=phases, **equivalents(network, phases))
+    ties = frozenset(str(network.branch_ids[e]) for e in phases.ties(network.normally_open))
+    return replace(network, phases=phases, phase_switches=ties, **equivalents(network, phases))
 
 
 def equivalents(network: Network, phases: PhaseData) -> dict[str, Any]:

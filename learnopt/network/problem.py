@@ -247,7 +247,7 @@ class ReconfigurationProblem:
     def remote_only(self) -> ReconfigurationProblem:
         """The problem in which nobody travels: hand-operated switches are locked in their present state."""
         net = self.network
-        held = net.manual & net.switchable & (self.locked < 0) & ~self.out_of_service
+        held = net.manual & net.operable_in_phases & (self.locked < 0) & ~self.out_of_service
         return replace(self, locked=np.where(held, np.where(net.normally_open, 0, 1), self.locked).astype(np.int8))
 
     @cached_property
@@ -274,6 +274,14 @@ class ReconfigurationProblem:
     def scenario(self) -> Scenario:
         """The loads, of several situations the mean."""
         return self.situations.mean
+
+    def in_phases(self) -> ReconfigurationProblem:
+        """The problem that an answer in all phases solves: every switch of one or two phases may be operated."""
+        network = self.network.in_phases()
+        if network is self.network:
+            return self
+        networks = tuple(each.in_phases() for each in self.situations.networks)
+        return replace(self, network=network, situations=replace(self.situations, networks=networks))
 
     @property
     def weights(self) -> Floats:
@@ -483,6 +491,8 @@ class ReconfigurationProblem:
             faults.append(
                 f"{counted(len(unfed), 'bus')} cannot be fed with the open and out-of-service branches: bus {names}"
             )
+        if net.by_phase:  # a loop of buses need not be one in any phase
+            return faults
         sets = DisjointSets(int(node.max()) + 1)
         for e in (*np.flatnonzero(self.held), *np.flatnonzero(self.must_close & ~net.fixed)):
             if not sets.join(int(node[net.from_bus[e]]), int(node[net.to_bus[e]])) and not net.fixed[e]:
@@ -496,13 +506,13 @@ class ReconfigurationProblem:
     def faults(self, configuration: Configuration, settings: Settings | Sequence[Settings] | None = None) -> list[str]:
         """Why a configuration, and settings of the controls, are not admissible, by id; empty when they are.
 
-        AC limits are not looked at.
+        AC limits are not looked at, nor is a network that is radial by phase, which its search knows.
         """
         net = self.network
         closed = configuration.closed
         faults = [f"branch {branch_quoted(net, e)} must be open" for e in np.flatnonzero(closed & self.must_open)]
         faults += [f"branch {branch_quoted(net, e)} must be closed" for e in np.flatnonzero(~closed & self.must_close)]
-        faults += radiality_faults(net, closed)
+        faults += [] if net.by_phase else radiality_faults(net, closed)
         operations = self.operations(configuration)
         if self.max_operations is not None and operations > self.max_operations:
             faults.append(f"{operations} switching operations exceed the cap of {self.max_operations}")

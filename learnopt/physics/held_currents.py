@@ -25,12 +25,15 @@ from itertools import pairwise
 import numpy as np
 from scipy.linalg import null_space
 from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components
 
-from learnopt.network.aliases import Floats, Ints
+from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.unbalanced import Complex, ConductorCircuit
 
 _NOTHING = 1e-9
 """Entry of a null space that is rounding."""
+_RANK = 1e-7
+"""Singular value of open rows that is none: entries are of the order of 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +126,23 @@ def loop_model(circuit: ConductorCircuit) -> LoopModel:
     return LoopModel(
         directions, inverse, through @ gain, gain, weight, rows, position, chain, scale, first, joins, circuit.n_part
     )
+
+
+def loops_and_unfed(model: LoopModel, opened: Bools) -> tuple[int, int]:
+    """Independent loops that a state leaves closed, fixed ones aside, and parts that nothing feeds; per conductor.
+
+    Parameters
+    ----------
+    opened
+        bool, shape (n_switch,).
+    """
+    of_row = np.repeat(np.arange(len(opened)), np.diff(model.rows))
+    rows = (model.scale[:, None] * model.directions[model.chain])[opened[of_row]]
+    loops = model.n_loop - int(np.linalg.matrix_rank(rows, tol=_RANK))
+    joined = model.joins[~opened[of_row]]
+    links = coo_matrix((np.ones(len(joined)), (joined[:, 0], joined[:, 1])), shape=(model.n_part, model.n_part))
+    parts, _ = connected_components(links, directed=False)
+    return loops, int(parts) - 1
 
 
 def joins_phases(model: LoopModel) -> bool:

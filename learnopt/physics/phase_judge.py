@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from learnopt.network import Configuration, Evaluation, Floats, Network, PhaseSummary, ReconfigurationProblem
+from learnopt.network import Configuration, Evaluation, Floats, Ints, Network, PhaseSummary, ReconfigurationProblem
 from learnopt.network.limits import HeldLimit, LimitKind
 from learnopt.network.names import branch_quoted, bus_quoted
 from learnopt.network.unbalanced import PhaseCircuit, PhaseState
@@ -104,14 +104,21 @@ def unfed_bus(network: Network, state: PhaseState, fed: PhaseState) -> str:
     return f"{bus_quoted(network, dead[0])}{more} would be without one of their phases"
 
 
-def judge_in_phases(circuits: Sequence[PhaseCircuit]) -> Callable[[ReconfigurationProblem, Configuration], Evaluation]:
+@dataclass(frozen=True)
+class PhaseJudge:
     """A judge of states by the power flow of open circuits, one per load situation; without any it knows nothing."""
 
-    def judged(problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
-        states = solved_states(circuits, configuration)
+    circuits: Sequence[PhaseCircuit] = ()
+
+    def __call__(self, problem: ReconfigurationProblem, configuration: Configuration) -> Evaluation:
+        """The judgement of a state."""
+        states = solved_states(self.circuits, configuration) if self.circuits else []
         return evaluation_of(problem, states) if states else without_solution(problem)
 
-    return judged
+    def live(self, configuration: Configuration) -> Ints | None:
+        """Phases of each bus that have a voltage, shape (n_bus,); None where no power flow is found."""
+        states = solved_states(self.circuits[:1], configuration)
+        return states[0].live if states else None
 
 
 def solved_states(circuits: Sequence[PhaseCircuit], configuration: Configuration) -> list[PhaseState]:

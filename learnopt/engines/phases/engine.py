@@ -25,6 +25,7 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.limits import HeldLimit, LimitKind
+from learnopt.network.topology import radiality_faults
 from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
 from learnopt.physics.held_currents import joins_phases, loop_model
 from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of, unfed_bus
@@ -185,6 +186,11 @@ class _Run:
         closed[self.switches] = ~opened
         return closed
 
+    def admits(self, closed: Bools) -> bool:
+        """Radial by its buses too, where the model does not know a state."""
+        radial = not radiality_faults(self.problem.network, closed)
+        return radial and self.problem.admits(Configuration(closed))
+
     def _solved(self, closed: Bools) -> bool:
         return all(circuit.solve(closed) for circuit in self.circuits)
 
@@ -201,7 +207,7 @@ class _Run:
         if is_radial(self.model, opened) and self._solved(self.closed_with(opened)):
             self._judge(opened)
             held = opened
-        elif self.problem.admits(Configuration(self.closed_with(opened))):  # an answer, if none that is held
+        elif self.admits(self.closed_with(opened)):  # an answer, if none that is held
             self._judge(opened)
         for number in range(ROUNDS):
             with self.watch.stage("power flow"):

@@ -28,7 +28,7 @@ import numpy as np
 from learnopt.compiling import njit
 from learnopt.network.aliases import Bools, Floats, Ints
 from learnopt.network.unbalanced import Complex
-from learnopt.physics.held_currents import LoopModel
+from learnopt.physics.held_currents import LoopModel, loops_and_unfed
 
 NOTHING = 1e-9
 """Entry of the loop space that is rounding; entries are of the order of 1."""
@@ -234,11 +234,7 @@ def is_radial(model: LoopModel, opened: Bools) -> bool:
     opened
         bool, shape (n_switch,).
     """
-    of_row = np.repeat(np.arange(len(opened)), np.diff(model.rows))
-    left = model.n_loop - np.linalg.matrix_rank(
-        (model.scale[:, None] * model.directions[model.chain])[opened[of_row]], tol=1e-7
-    )
-    return bool(left == 0) and bool(_fed(model.joins, model.n_part, of_row, np.where(opened, 0, 1)))
+    return loops_and_unfed(model, opened) == (0, 0)
 
 
 @njit()

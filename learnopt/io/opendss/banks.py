@@ -16,6 +16,7 @@ import numpy as np
 from learnopt.errors import UnsupportedError
 from learnopt.io.opendss.engine import terminals
 from learnopt.io.stations import Link
+from learnopt.network.phase_data import ABC
 from learnopt.wording import counted
 
 _UNEVEN = 1e-9
@@ -123,13 +124,14 @@ def bank(pieces: Sequence[Piece]) -> Link:
     With shares s_i of the power the loss is ``|S|^2 sum s_i^2 z_i``. Pieces of the same phases share it by their
     admittances instead. One tap moves all.
     """
-    first = pieces[0].link
+    carried = frozenset().union(*(piece.phases for piece in pieces))
+    first = replace(pieces[0].link, phases="".join(ABC[k - 1] for k in sorted(carried)))
     if len(pieces) == 1:
         return first
     links = [piece.link for piece in pieces]
     count = np.array([max(len(piece.phases), 1) for piece in pieces], dtype=float)
     ratios = [link.ratio if link.from_bus == first.from_bus else 1 / link.ratio for link in links]
-    apart = len(frozenset().union(*(piece.phases for piece in pieces))) == sum(len(piece.phases) for piece in pieces)
+    apart = len(carried) == sum(len(piece.phases) for piece in pieces)
     if apart:
         share = count / count.sum()
         z = complex(sum(s**2 * link.z for s, link in zip(share, links, strict=True)))

@@ -25,12 +25,18 @@ from learnopt.io.opendss.banks import Piece, bank, phases_of
 from learnopt.io.opendss.engine import admittance, balanced, each, opposed, terminals
 from learnopt.io.opendss.transformers import per_unit
 from learnopt.io.stations import Link
+from learnopt.network.phase_data import ABC
 from learnopt.wording import agreeing, counted
 
 UNSTATED_AMPERES = 400.0
 """OpenDSS's rating of lines that state none [A]."""
 LEFT_OUT = "open switches of one or two phases are left out"
 """What the note of such switches starts with; its list follows a colon."""
+BY_PHASE = (
+    "open switches of one or two phases stay open in the balanced network, which would feed three phases through them; "
+    "answers in all phases may close them"
+)
+"""The same for those that some state closes."""
 OPEN_END = "_open"
 """Ending of the fictitious bus at the open end of a tie, as the IEEE 123-bus feeder has it."""
 
@@ -181,8 +187,6 @@ def _series(dss: Any, name: str, kv: Mapping[str, float], split: Collection[str]
 def _joined(pieces: Sequence[Piece], notes: list[str], subject: str) -> list[Link]:
     """One branch for pieces of different phases between the same buses, which carry one power together.
 
-    Open ones that have not all three phases are left out: a balanced network would feed three phases through them.
-
     Raises
     ------
     UnsupportedError
@@ -204,21 +208,49 @@ def _joined(pieces: Sequence[Piece], notes: list[str], subject: str) -> list[Lin
         link = piece.link
         key = (frozenset((link.from_bus, link.to_bus)), link.switchable, link.is_open)
         groups.setdefault(key, []).append(piece)
-    result, joined, partial = [], 0, []
+    result, joined = [], 0
     for group in groups.values():
         phases = [p for piece in group for p in piece.phases]
         together = len(set(phases)) == len(phases)
         for part in [group] if together else [[piece] for piece in group]:
-            if part[0].link.is_open and sum(len(piece.phases) for piece in part) < 3:
-                partial += [piece.link.id for piece in part]
-                continue
             joined += len(part) if len(part) > 1 else 0
             result.append(bank(part))
-    if partial:
-        notes.append(f"{LEFT_OUT}, a balanced network would feed three phases through them: " + ", ".join(partial))
     if joined:
         notes.append(f"{joined} lines of different phases side by side are joined to branches of all their phases")
     return result
+
+
+def ties_by_phase(
+    wires: Sequence[Link], others: Sequence[Link], all_fed: bool, notes: list[str]
+) -> tuple[list[Link], list[Link]]:
+    """Part the open switches of one or two phases, which a balanced network leaves open, from all other lines.
+
+    Where everything is fed and all other switches have three phases, a radial state closes as many of these ties in
+    each phase as in any other: every phase opens its loops, and the switches of three phases open one in each. So ties
+    that do not cover all three phases are open in every state; they are left out.
+
+    Parameters
+    ----------
+    wires, others
+        Lines, and all other branches.
+    all_fed
+        Every node of the circuit has a voltage in the present state.
+
+    Returns
+    -------
+    Lines without these switches, and those of them that some state may close.
+    """
+    ties = [link for link in wires if link.is_open and link.phases != ABC]
+    if not ties:
+        return list(wires), []
+    kept = [link for link in wires if not (link.is_open and link.phases != ABC)]
+    names = ", ".join(link.id for link in ties)
+    whole = all(link.phases == ABC for link in (*kept, *others) if link.switchable)
+    if all_fed and whole and len(set().union(*(link.phases for link in ties))) < len(ABC):
+        notes.append(f"{LEFT_OUT}, a balanced network would feed three phases through them: {names}")
+        return kept, []
+    notes.append(f"{BY_PHASE}: {names}")
+    return kept, ties
 
 
 @dataclass(frozen=True)

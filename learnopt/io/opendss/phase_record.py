@@ -67,7 +67,7 @@ def case_in_phases(network: Network, tool: OpenDSSTool) -> Network:
         for e, branch in enumerate(case["branches"]):
             for key in ("r_ohm", "x_ohm", "b_us", "g_us", "ratio", "shift_deg"):
                 branch.pop(key, None)
-            branch |= _branch(dss, network, e)
+            branch |= _branch(dss, network, e) | {"switchable": bool(network.operable_in_phases[e])}
     case["taps"], case["capacitors"], case["generators"] = [], [], []
     try:
         made = network_from_dict(case, network.name)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_from_dict
 from learnopt.io.opendss.banks import banks, refuse_bridges
-from learnopt.io.opendss.branches import OPEN_END, SourceVoltage, lines, sources, switch_states
+from learnopt.io.opendss.branches import OPEN_END, SourceVoltage, lines, sources, switch_states, ties_by_phase
 from learnopt.io.opendss.classes import refuse_unmodelled
 from learnopt.io.opendss.engine import each, engine, rated_voltages, terminals
 from learnopt.io.opendss.loads import Injection, injections
@@ -33,6 +33,7 @@ from learnopt.io.opendss.transformers import corrected_bases, split_phase_buses,
 from learnopt.io.source import Loaded
 from learnopt.io.stations import Link, LooseEnd, contract_stations, energised_from_one_end, fed_buses, turned
 from learnopt.network import Floats, Network
+from learnopt.network.phase_data import ABC
 from learnopt.wording import counted
 
 _DEAD_VOLTS = 1.0
@@ -148,7 +149,7 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     voltage: dict[str, SourceVoltage] = {}
     inner, loss_inside = sources(dss, kv, voltage)
     notes += _solution(dss, loss_inside, explained)
-    dead = _dead_phases(dss, found)
+    dead, all_fed = _dead_phases(dss, found), _all_fed(dss)
     links, units = transformers(dss, kv, notes, str(path))
     states = switch_states(dss, notes)
     whole = {frozenset((link.from_bus, link.to_bus)): link for link in links if not link.is_open}
@@ -156,7 +157,9 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     for ends in whole.keys() & jumpers.keys():
         refuse_bridges(jumpers[ends], [whole[ends]], str(path))
         notes.append(f"closed lines across {whole[ends].id} belong to it and are left out")
-    links = [*inner, *links, *banks(units, jumpers, notes, explained, str(path)), *wires]
+    links = [*inner, *links, *banks(units, jumpers, notes, explained, str(path))]
+    wires, ties = ties_by_phase(wires, links, all_fed, notes)
+    links += wires
     if dss.RegControls.Count():
         notes.append(
             f"{counted(dss.RegControls.Count(), 'regulator control is', 'regulator controls are')} "
@@ -171,6 +174,7 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
     if len(merged) > _LISTED:
         notes.append(f"and {len(merged) - _LISTED} more of that kind")
     fed = fed_buses(list(kv), links, list(voltage))
+    links += _between(ties, bus_of, fed)
     lost = [bus for bus in kv if bus_of[bus] not in fed and not bus.endswith(OPEN_END)]
     if lost:
         names = ", ".join(lost[:10]) + (" ..." if len(lost) > 10 else "")
@@ -188,9 +192,35 @@ def _case(dss: Any, path: Path, notes: list[str], tool: OpenDSSTool) -> OpenDSSC
         )
     if not any(link.switchable for link in links):
         notes.append("the circuit has no switch: no branch can be operated")
+    by_phase = frozenset(link.id for link in links if link.is_open and link.phases != ABC)
+    partial = {link.id: link.phases for link in links if link.phases != ABC}
+    links = [replace(link, switchable=link.switchable and link.id not in by_phase) for link in links]
     record = _record(dss.Circuit.Name(), path, kv, places, links, loose, voltage, kept, fed)
     notes += explained
-    return OpenDSSCase(network_from_dict(record, str(path)), tuple(notes), kept, shapes, tool, tuple(explained))
+    network = replace(network_from_dict(record, str(path)), partial=partial, phase_switches=by_phase)
+    return OpenDSSCase(network, tuple(notes), kept, shapes, tool, tuple(explained))
+
+
+def _between(ties: list[Link], bus_of: Mapping[Any, Any], fed: set[Any]) -> list[Link]:
+    """Ties of one or two phases between buses that are fed without them."""
+    moved = [
+        replace(
+            link,
+            from_bus=bus_of[link.from_bus],
+            to_bus=bus_of[link.to_bus],
+            switch_end=None if link.switch_end is None else bus_of[link.switch_end],
+        )
+        for link in ties
+    ]
+    return [link for link in moved if link.from_bus != link.to_bus and {link.from_bus, link.to_bus} <= fed]
+
+
+def _all_fed(dss: Any) -> bool:
+    """Every node has a voltage in the present state but for the loose ends of ties, whose name says what they are."""
+    nodes = zip(dss.Circuit.AllNodeNames(), dss.Circuit.AllBusVMag(), strict=True)
+    dead = [name.lower().rpartition(".") for name, volts in nodes if volts < _DEAD_VOLTS]
+    waiting = [bus for bus, _, node in dead if node in ("1", "2", "3") and not bus.endswith(OPEN_END)]
+    return bool(dss.Solution.Converged()) and not waiting
 
 
 def _missing_bases(dss: Any, kv: dict[str, float], notes: list[str]) -> None:

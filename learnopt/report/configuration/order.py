@@ -8,7 +8,7 @@ from typing import Any
 from learnopt.network import Network, ReconfigurationProblem, Result
 from learnopt.network.names import branch_label, bus_label, ends_label
 from learnopt.physics import evaluate_transition
-from learnopt.physics.phase_judge import judge_in_phases
+from learnopt.physics.phase_judge import PhaseJudge
 from learnopt.report.kit.numbers import finite, number
 from learnopt.report.kit.terminal import Listing
 from learnopt.studies.configuration.switching_order import (
@@ -49,7 +49,7 @@ def plan_of(
     if result.configuration is None:
         return []
     if judge is None:
-        judge = evaluate_transition if result.phases is None else judge_in_phases(())
+        judge = evaluate_transition if result.phases is None else PhaseJudge()
     applied = problem.applied(result.settings)
     return switching_plan(applied, normal_state(problem), result.configuration, paralleling, judge)
 

@@ -438,7 +438,11 @@ def _about_loops(problem: ReconfigurationProblem) -> tuple[str, ...]:
         some = counted(n_fixed, "fixed loop is", "fixed loops are")
         sentences.append(f"{some} closed in every configuration and computed meshed: radial is meant but for that.")
     present = normal_state(problem).closed
-    if radiality_faults(problem.network, present) and not unfed_buses(problem.network, present).any():
+    if (
+        not problem.network.by_phase
+        and radiality_faults(problem.network, present)
+        and not unfed_buses(problem.network, present).any()
+    ):
         sentences.append("The present state is not radial: its loss is that of its closed loops.")
     return tuple(sentences)
 

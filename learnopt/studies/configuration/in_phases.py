@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.base import Stopwatch
 from learnopt.network import Configuration, ReconfigurationProblem, Result
 from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
+from learnopt.network.unbalanced import PhaseCircuit
+from learnopt.physics.held_currents import loop_model, loops_and_unfed
 from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.pareto import falling_front
@@ -17,6 +21,7 @@ from learnopt.studies.configuration.solve import AUTO, ENUMERATE, TREE
 from learnopt.studies.configuration.switching_order import normal_state
 from learnopt.studies.configuration.wish import refuse_cost_of_front
 from learnopt.studies.inspection.reconcile import Imported
+from learnopt.wording import counted
 
 if TYPE_CHECKING:
     from learnopt.engines.phases.engine import PhaseTreeEngine
@@ -48,7 +53,7 @@ def solve_in_phases(
     The problem that was solved, whose ``limits.held`` says what is held, and its result. None where the file is
     balanced, where its tool has no phases, with controls and with other engines.
     """
-    options = options or SolveOptions()
+    options, problem = options or SolveOptions(), problem.in_phases()
     if engine not in (AUTO, TREE, ENUMERATE) or problem.worst_case:
         return None
     with imported.circuits(problem) as circuits:
@@ -93,7 +98,7 @@ def front_in_phases(
     UnsupportedError
         If the problem has a switching cost.
     """
-    options = options or SolveOptions()
+    options, problem = options or SolveOptions(), problem.in_phases()
     if engine not in (AUTO, TREE) or problem.worst_case:
         return None
     refuse_cost_of_front(problem)
@@ -144,6 +149,22 @@ def solve_holding(
     return problem, replace(result, nodes=nodes + result.nodes, solve_time_s=watch.elapsed)
 
 
+def _radiality(problem: ReconfigurationProblem, circuit: PhaseCircuit, configuration: Configuration) -> tuple[str, ...]:
+    """Why a configuration is not radial but for fixed loops; by its buses, unless switches have one or two phases."""
+    network = problem.network
+    if not network.by_phase:
+        return tuple(radiality_faults(network, configuration.closed))
+    switches = np.flatnonzero(network.switchable | (configuration.closed != ~network.normally_open))
+    loops, unfed = loops_and_unfed(loop_model(circuit.conductors(switches)), ~configuration.closed[switches])
+    found = []
+    if loops:
+        found.append(f"{counted(loops, 'loop is', 'loops are')} closed, counted in each phase")
+    if unfed:
+        some = counted(unfed, "part of one phase has", "parts of one phase have")
+        found.append(f"{some} no path to a substation in that phase")
+    return tuple(found)
+
+
 def check_in_phases(imported: Imported, problem: ReconfigurationProblem, configuration: Configuration) -> Check | None:
     """Judge a configuration of an unbalanced file in all its phases, with all of its loops closed.
 
@@ -153,17 +174,18 @@ def check_in_phases(imported: Imported, problem: ReconfigurationProblem, configu
     -------
     None where the file is balanced, and where its tool has no phases.
     """
+    problem = problem.in_phases()
     with imported.circuits(problem) as circuits:
         if not circuits:
             return None
         before = solved_states(circuits, normal_state(problem))
         states = solved_states(circuits, configuration)
+        faults = _radiality(problem, circuits[0], configuration)
     evaluation, phases = without_solution(problem), None
     present = evaluation_of(problem, before) if before else None
     if states:
         evaluation = evaluation_of(problem, states)
         phases = summary_of(circuits[0].tool, problem.network, states, present)
-    faults = tuple(radiality_faults(problem.network, configuration.closed))
-    violations = tuple(dict.fromkeys([*problem.faults(configuration), *evaluation.violations]))
+    violations = tuple(dict.fromkeys([*problem.faults(configuration), *faults, *evaluation.violations]))
     note = "Computed in all phases, since the file is unbalanced."
     return Check(problem, configuration, evaluation, faults, violations, note, phases)

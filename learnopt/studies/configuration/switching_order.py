@@ -35,13 +35,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from learnopt.errors import DataError
-from learnopt.network import Bools, Configuration, Evaluation, Id, Network, ReconfigurationProblem
+from learnopt.errors import DataError, UnsupportedError
+from learnopt.network import Bools, Configuration, Evaluation, Id, Ints, Network, ReconfigurationProblem
 from learnopt.network.names import branch_quoted, bus_label
+from learnopt.network.phase_data import ABC
 from learnopt.network.phases import SAME_PHASE, has_angles, phase_differences, unequal_loops
 from learnopt.network.topology import DisjointSets, merged_nodes, radiality_faults, unfed_buses, without_chords
 from learnopt.network.totals import consumption
 from learnopt.physics import evaluate_transition, power_flow_batch
+from learnopt.physics.phase_judge import PhaseJudge
 from learnopt.physics.rooted_tree import rooted
 from learnopt.studies.configuration.isolation import isolation
 from learnopt.studies.configuration.order_check import unsafe_steps
@@ -176,7 +178,8 @@ def switching_plan(
 
     Every bus fed at some moment stays fed, unless paralleling is forbidden or would join unequal phases; from the first
     radial state on, every second state is radial and feeds all. Of branches out of service, the devices around them
-    are opened first, and nothing is closed onto them.
+    are opened first, and nothing is closed onto them. Where switches have one or two phases, several may have to close
+    before one can open: every phase that is fed at some moment stays fed.
 
     Parameters
     ----------
@@ -188,6 +191,8 @@ def switching_plan(
     DataError
         Where the target is not radial, holds a loop between unequal phases, uses a branch out of service, or moves one
         that is locked in its state or has no switch; where a step is not safe, by its number.
+    UnsupportedError
+        If no loop may be closed for a moment and switches have one or two phases.
     """
     net = problem.network
     out = problem.out_of_service
@@ -198,12 +203,16 @@ def switching_plan(
         ("must stay closed: it is locked, or has no switch", problem.must_close & ~target.closed & moved),
     )
     faults += [f"branch {branch_quoted(net, e)} {why}" for why, mask in fixed for e in np.flatnonzero(mask)]
-    faults += radiality_faults(net, target.closed)
+    faults += [] if net.by_phase else radiality_faults(net, target.closed)
     faults += unequal_loops(net, target.closed, problem.chords)
     if faults:
         raise DataError("switching plan: target configuration", faults)
     plan = PlanRecord(problem, start.closed & ~out, judge)
     _isolate(plan)
+    if net.by_phase:
+        _by_phase(plan, target.closed, paralleling)
+        refuse_unsafe(problem, plan.operations, start)
+        return plan.operations
     _restore(plan, target.closed)
     _open_loops(plan, target.closed)
     _exchange(plan, target.closed, paralleling)
@@ -497,6 +506,61 @@ def _exchange(plan: PlanRecord, target: Bools, paralleling: Paralleling) -> None
                 )
             plan.switch(open_, Action.OPEN, PlanState.INTERRUPTED, reason)
             plan.switch(close, Action.CLOSE, PlanState.RADIAL)
+
+
+def _by_phase(plan: PlanRecord, target: Bools, paralleling: Paralleling) -> None:
+    """Close the branches of the target one by one; after each, open what takes no phase of a bus its supply.
+
+    What is fed is what the power flow of all phases gives a voltage; where there is none, everything closes first.
+    """
+    net = plan.problem.network
+    if paralleling is Paralleling.FORBIDDEN:
+        raise UnsupportedError(
+            "an order without loops is not planned where switches have one or two phases: several close before one "
+            "opens",
+            {"paralleling": "forbidden"},
+        )
+    live = plan.judge.live if isinstance(plan.judge, PhaseJudge) else lambda _: None
+    while True:
+        closing = np.flatnonzero(target & ~plan.closed)
+        _open_spare(plan, target, live)
+        if not len(closing):
+            break
+        joined = closing[phase_differences(net, plan.closed, closing.tolist()) <= SAME_PHASE]
+        if not len(joined):
+            raise DataError(
+                "switching plan", [f"branch {branch_quoted(net, closing[0])} would join phases of different angle"]
+            )
+        best = plan.best_closing(joined.tolist())
+        plan.switch(best, Action.CLOSE, _phase_state(plan, target, best, close=True))
+
+
+def _open_spare(plan: PlanRecord, target: Bools, live: Callable[[Configuration], Ints | None]) -> None:
+    """Open branches that are not in the target, as long as every phase that has a voltage keeps it."""
+    last = not (target & ~plan.closed).any()
+    while True:
+        before = live(Configuration(plan.closed))
+        for e in np.flatnonzero(plan.closed & ~target).tolist():
+            without = plan.closed.copy()
+            without[e] = False
+            after = None if before is None else live(Configuration(without))
+            if last if before is None or after is None else bool((after >= before).all()):
+                plan.switch(e, Action.OPEN, _phase_state(plan, target, e, close=False))
+                break
+        else:
+            break
+    if last and (plan.closed & ~target).any():
+        left = ", ".join(branch_quoted(plan.problem.network, e) for e in np.flatnonzero(plan.closed & ~target))
+        raise DataError("switching plan", [f"branch {left} cannot open: a phase would be without supply"])
+
+
+def _phase_state(plan: PlanRecord, target: Bools, e: int, close: bool) -> PlanState:
+    """Radial where each phase has as many closed conductors as in the target, which is radial."""
+    closed = plan.closed.copy()
+    closed[e] = close
+    phases = plan.problem.network.branch_phases
+    counts = [[sum(p in phases[k] for k in np.flatnonzero(state)) for p in ABC] for state in (closed, target)]
+    return PlanState.RADIAL if counts[0] == counts[1] else PlanState.LOOPED
 
 
 def _apart(net: Network, closed: Bools, pairs: list[tuple[int, int]]) -> dict[int, float]:
