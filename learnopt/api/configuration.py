@@ -14,13 +14,12 @@ from learnopt.learned.choice import engine_of
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.report.configuration.head import Head
 from learnopt.studies.configuration.check import state_of
-from learnopt.studies.configuration.in_phases import front_in_phases, solve_in_phases
-from learnopt.studies.configuration.risk import Risk
+from learnopt.studies.configuration.in_phases import front_in_phases, risk_in_phases, solve_in_phases
+from learnopt.studies.configuration.risk import RISK_LEVEL, Risk
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import Paralleling
 from learnopt.studies.configuration.wish import Wish, fulfil, fulfil_front
 
-RISK_LEVEL = 0.9
 PATIENCE = Patience()
 """Of whoever asks ``auto`` or ``tree`` for one configuration of least loss and sets neither a gap nor a limit."""
 
@@ -151,6 +150,9 @@ def solve(
     if wish.plain and not balanced:
         read, hold = question.imported, not strict_limits
         in_phases = solve_in_phases(read, asked, engine, options, begin, k_best=k_best, hold=hold)
+    elif wish.risk is not None and balance_weight is None and k_best == 1 and not balanced:
+        read, hold = question.imported, not strict_limits
+        in_phases = risk_in_phases(read, asked, wish.risk, level, engine, options, begin, hold=hold)
     if in_phases is not None:
         asked, result = in_phases
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,19 @@ from rich.console import RenderableType
 
 from learnopt.api.answer import Answer
 from learnopt.api.picture import Picture
-from learnopt.api.question import Enforced, Rules, Situation, Source, chosen, profile_source, read_profile, warm
-from learnopt.api.unused import Unused, of_savings
-from learnopt.errors import DataError
+from learnopt.api.question import (
+    Enforced,
+    Question,
+    Rules,
+    Situation,
+    Source,
+    chosen,
+    profile_source,
+    read_profile,
+    warm,
+)
+from learnopt.api.unused import Unused, of_balanced, of_savings, of_savings_in_phases
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.io import Profiles
 from learnopt.io.files import check_folder
 from learnopt.network import Certificate
@@ -27,7 +37,7 @@ from learnopt.report.savings.text import (
     strategy_name,
 )
 from learnopt.studies.inspection.reconcile import Origin
-from learnopt.studies.savings import Period, Savings, savings_study
+from learnopt.studies.savings import Period, Savings, SavingsProblem, savings_study
 from learnopt.studies.savings.held import hold_limits_of_study
 from learnopt.studies.savings.profile import savings_problem
 
@@ -130,6 +140,7 @@ def savings(
     resume: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     accept_differences: bool = False,
+    balanced: bool = False,
 ) -> SavingsStudy:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
 
@@ -169,11 +180,15 @@ def savings(
         Called with what is being done, how many are done and how many there are.
     accept_differences
         Go on where a file differs in its own tool and nothing explains it; the study then says so.
+    balanced
+        Study the balanced equivalent of an unbalanced file, not the file in all its phases.
 
     Raises
     ------
     DataError
         If the input is bad.
+    UnsupportedError
+        If searches of a study in all phases are to be kept in a folder.
     """
     unused = of_savings(
         currency=currency, price_per_mwh=price_per_mwh, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax
@@ -192,6 +207,10 @@ def savings(
         raise DataError("savings", ["the problem has several scenarios: loads over time belong into the profile"])
     profiles = read_profile(source, base.network)
     asked = savings_problem(base, profiles, start, steps, step_hours, season, switching_cost)
+    if not balanced and (found := _in_phases(question, asked, not strict_limits, directory, progress)) is not None:
+        unused += of_savings_in_phases(representatives=representatives, proof_time=proof_time, node_limit=node_limit)
+        return SavingsStudy(found, factors, (*question.notes, *profiles.notes), Origin(), unused)
+    unused += of_balanced(balanced, question.origin.equivalent)
     warm("tree", Certificate.AC)
     result = savings_study(
         asked if strict_limits else hold_limits_of_study(asked),
@@ -203,3 +222,22 @@ def savings(
         progress=progress,
     )
     return SavingsStudy(result, factors, (*question.notes, *profiles.notes), question.origin, unused)
+
+
+def _in_phases(
+    question: Question,
+    asked: SavingsProblem,
+    hold: bool,
+    directory: Path | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> Savings | None:
+    """The study in all phases of an unbalanced file; None where it is balanced."""
+    with question.imported.circuits(question.problem) as circuits:
+        if not circuits:
+            return None
+        if directory is not None:
+            raise UnsupportedError("a study in all phases keeps no searches", {"resume": None})
+        from learnopt.studies.savings.by_phases import savings_in_phases  # nothing of it where a file is balanced
+
+        in_phases = replace(asked, network=asked.network.in_phases())
+        return savings_in_phases(in_phases, circuits[0], hold, progress)

@@ -156,6 +156,15 @@ def of_savings(
     )
 
 
+def of_savings_in_phases(
+    *, representatives: int | None, proof_time: float | None, node_limit: int | None
+) -> tuple[Unused, ...]:
+    """Of ``savings`` of an unbalanced file, whose states are all solved where they are few."""
+    given = {"representatives": representatives, "proof_time": proof_time, "node_limit": node_limit}
+    why = "a study in all phases solves states, and proves no single steps"
+    return unused([(value is not None, Unused(option, why)) for option, value in given.items()])
+
+
 def told(found: Sequence[Unused], wording: Wording = in_python) -> list[str]:
     """A sentence for each."""
     return [one.told(wording) for one in found]

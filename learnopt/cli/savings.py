@@ -12,6 +12,7 @@ from learnopt.api.unused import of_savings
 from learnopt.cli.options import (
     PROFILE_HELP,
     AcceptOption,
+    BalancedOption,
     CaseArgument,
     HeldScenarioOption,
     JsonOption,
@@ -73,6 +74,7 @@ def savings(
     remote_only: RemoteOnlyOption = False,
     scenario: HeldScenarioOption = None,
     accept_differences: AcceptOption = False,
+    balanced: BalancedOption = False,
     json_output: JsonOption = False,
     report: ReportOption = None,
     resume: Annotated[
@@ -87,12 +89,11 @@ def savings(
     from learnopt.api.savings_study import savings as study_savings
 
     check_writable(report=report, picture=out)
-    tell_unused(
-        of_savings(
-            currency=currency, price_per_mwh=price, strict_limits=strict_limits, limits=enforced(no_limits), vmin=vmin,
-            vmax=vmax,
-        )
+    unused = of_savings(
+        currency=currency, price_per_mwh=price, strict_limits=strict_limits, limits=enforced(no_limits), vmin=vmin,
+        vmax=vmax,
     )  # fmt: skip
+    tell_unused(unused)
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise DataError(str(out), ["the picture is written as .png, .svg or .pdf"])
     with stderr.status(escape(f"Studying {case} ...")) as status:
@@ -103,8 +104,9 @@ def savings(
             limits=enforced(no_limits), vmin=vmin, vmax=vmax, strict_limits=strict_limits, charging=not no_charging,
             remote_only=remote_only, resume=resume,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
-            accept_differences=accept_differences,
+            accept_differences=accept_differences, balanced=balanced,
         )  # fmt: skip
+    tell_unused([one for one in study.unused if one not in unused])
     tell(profile or case, study.notes)
     if out is not None:
         study.plot().save(out)

@@ -27,7 +27,7 @@ from learnopt.network import (
 from learnopt.network.limits import HeldLimit, LimitKind
 from learnopt.network.topology import radiality_faults
 from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
-from learnopt.physics.held_currents import joins_phases, loop_model
+from learnopt.physics.held_currents import LoopModel, joins_phases, loop_model
 from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of, unfed_bus
 
 ROUNDS = 12
@@ -128,6 +128,37 @@ class PhaseTreeEngine:
         return ASKED_STATES if options.certify is Certificate.AC else 0
 
 
+def switches_of(problem: ReconfigurationProblem) -> Ints:
+    """Branches whose state is decided: all with a switch, and what is out of service."""
+    return np.flatnonzero(problem.network.switchable | problem.out_of_service)
+
+
+def choice_of(problem: ReconfigurationProblem, switches: Ints) -> Choice:
+    """What may be done with each of some switches, and what that costs."""
+    out, locked = problem.out_of_service[switches], problem.locked[switches]
+    must_open = out | (locked == 0)
+    normal = problem.network.normal_configuration.closed[switches]
+    price, cap = 1e3 * problem.switching_cost, problem.max_operations
+    opening, closing = normal & ~out, ~normal & ~out  # what is out of service is not operated
+    return Choice(
+        must_open | (locked < 0),
+        must_open,
+        (price * opening).astype(np.float64),
+        (price * closing).astype(np.float64),
+        opening,
+        closing,
+        NO_CAP if cap is None else cap,
+    )
+
+
+def every_state(model: LoopModel, choice: Choice, most: int) -> tuple[Leaves | None, int]:
+    """All radial states, and nodes visited; None where there are more than ``most``."""
+    nothing = np.zeros((len(model.inverse), 1), complex), np.zeros((len(model.position), 1), complex)
+    # Without currents no state costs anything, and none is ruled out for what it would starve but by its parts.
+    found = search(model, *nothing, choice, most + 1, NODES_PER_STATE * (most + 1))
+    return found if found.complete and len(found.cost) <= most else None, found.nodes
+
+
 class _Run:
     """One solve."""
 
@@ -141,24 +172,10 @@ class _Run:
     ) -> None:
         self.problem, self.circuits, self.options, self.watch, self.k_best = problem, circuits, options, watch, k_best
         self.keep = k_best  # more of them once currents are held near the answer
-        net, out = problem.network, problem.out_of_service
-        self.switches: Ints = np.flatnonzero(net.switchable | out)
-        locked = problem.locked[self.switches]
-        must_open = out[self.switches] | (locked == 0)
-        normal = net.normal_configuration.closed
-        self.base = normal & ~out
-        price, cap = 1e3 * problem.switching_cost, problem.max_operations
-        operated = ~out[self.switches]  # what is out of service is not operated
-        opening, closing = normal[self.switches] & operated, ~normal[self.switches] & operated
-        self.choice = Choice(
-            must_open | (locked < 0),
-            must_open,
-            (price * opening).astype(np.float64),
-            (price * closing).astype(np.float64),
-            opening,
-            closing,
-            NO_CAP if cap is None else cap,
-        )
+        self.switches = switches_of(problem)
+        self.base = problem.network.normal_configuration.closed & ~problem.out_of_service
+        self.choice = choice_of(problem, self.switches)
+        must_open = self.choice.must_open
         with watch.stage("setup"):
             self.models = [loop_model(circuit.conductors(self.switches)) for circuit in circuits]
         self.model = self.models[0]
@@ -362,12 +379,9 @@ class _Run:
     def _every(self, most: int) -> Leaves | None:
         """All radial states; None where there are more than ``most``, or the limit of nodes is too low for them."""
         left = sys.maxsize if self.options.node_limit is None else max(self.options.node_limit - self.nodes, 0)
-        most = min(most, left)
-        nothing = np.zeros((len(self.model.inverse), 1), complex), np.zeros((len(self.model.position), 1), complex)
-        # Without currents no state costs anything, and none is ruled out for what it would starve but by its parts.
-        found = search(self.model, *nothing, self.choice, most + 1, NODES_PER_STATE * (most + 1))
-        self.nodes += found.nodes
-        return found if found.complete and len(found.cost) <= most else None
+        found, nodes = every_state(self.model, self.choice, min(most, left))
+        self.nodes += nodes
+        return found
 
     def _hold(self, held: Bools) -> tuple[float, float, tuple[Complex, Complex]]:
         """Loss of the solved state [W], what meshing saves [W], and the currents of the meshed circuit by situation."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.base import Stopwatch
-from learnopt.network import Configuration, ReconfigurationProblem, Result
+from learnopt.errors import UnsupportedError
+from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
 from learnopt.network.unbalanced import PhaseCircuit
@@ -17,6 +18,7 @@ from learnopt.physics.held_currents import loop_model, loops_and_unfed
 from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.pareto import falling_front
+from learnopt.studies.configuration.risk import RISK_LEVEL, Risk
 from learnopt.studies.configuration.solve import AUTO, ENUMERATE, TREE
 from learnopt.studies.configuration.switching_order import normal_state
 from learnopt.studies.configuration.wish import refuse_cost_of_front
@@ -51,11 +53,16 @@ def solve_in_phases(
     Returns
     -------
     The problem that was solved, whose ``limits.held`` says what is held, and its result. None where the file is
-    balanced, where its tool has no phases, with controls and with other engines.
+    balanced, where its tool has no phases, with controls and with other engines. A problem whose objective is the worst
+    case is that of :func:`risk_in_phases`.
     """
     options, problem = options or SolveOptions(), problem.in_phases()
-    if engine not in (AUTO, TREE, ENUMERATE) or problem.worst_case:
+    if engine not in (AUTO, TREE, ENUMERATE):
         return None
+    if problem.worst_case and (k_best > 1 or engine == ENUMERATE):
+        raise UnsupportedError("a worst case in all phases is served by the tree search alone", {"k_best": None})
+    if problem.worst_case:
+        return risk_in_phases(imported, problem, Risk.WORST, RISK_LEVEL, engine, options, start, hold)
     with imported.circuits(problem) as circuits:
         if not circuits:
             return None
@@ -63,6 +70,55 @@ def solve_in_phases(
 
         search = PhaseTreeEngine(circuits, k_best, engine == ENUMERATE)
         problem, result = solve_holding(search, problem, options, start, hold)
+    return problem, _told(imported, problem, result)
+
+
+def risk_in_phases(
+    imported: Imported,
+    problem: ReconfigurationProblem,
+    risk: Risk,
+    level: float,
+    engine: str | Engine = AUTO,
+    options: SolveOptions | None = None,
+    start: Configuration | None = None,
+    hold: bool = True,
+) -> tuple[ReconfigurationProblem, Result] | None:
+    """Least expected loss, CVaR or worst case of several scenarios in all phases, and the price of it.
+
+    Limits that are held are those that keep every state from being an answer for the expected loss.
+
+    Parameters
+    ----------
+    risk, level
+        As of :func:`~learnopt.studies.configuration.risk.solve_risk`.
+    engine, options, start, hold
+        As of :func:`solve_in_phases`.
+
+    Returns
+    -------
+    As of :func:`solve_in_phases`; None too where there is one scenario only.
+    """
+    options, problem = options or SolveOptions(), problem.in_phases()
+    if engine not in (AUTO, TREE) or len(problem.situations) == 1 or not 0 < level < 1:
+        return None
+    problem = problem.judged_by("expected")
+    loads = problem.situations
+    with_mean = replace(loads, scenarios=(*loads, loads.mean), weights=np.append(loads.weights, 0.0))
+    with imported.circuits(problem.replace(situations=with_mean)) as circuits:
+        if not circuits:
+            return None
+        from learnopt.engines.phases.engine import PhaseTreeEngine  # nothing of it where a file is balanced
+        from learnopt.studies.configuration.risk_in_phases import solve_risk_in_phases
+
+        *each, mean = circuits
+        first = replace(options, certify=options.certify or Certificate.MODEL)
+        problem, result = solve_holding(PhaseTreeEngine(each), problem, first, start, hold)
+        if result.configuration is not None:
+            seconds = None if options.time_limit is None else max(options.time_limit - result.solve_time_s, _SOON)
+            left = replace(options, time_limit=seconds)
+            nodes = result.nodes
+            result = solve_risk_in_phases(problem, each, mean, risk, level, left, result.configuration)
+            result = replace(result, nodes=nodes + result.nodes)
     return problem, _told(imported, problem, result)
 
 

@@ -54,6 +54,10 @@ CUTS = 60
 FIRST_K, LAST_K = 8, 1024
 
 
+RISK_LEVEL = 0.9
+"""Level of a CVaR where none is given: the mean of the worst tenth."""
+
+
 class Risk(StrEnum):
     """What is to be least over the scenarios."""
 
@@ -118,13 +122,18 @@ def solve_risk(
     certify = options.certify or (Certificate.MODEL if tight_obstacles(problem) else Certificate.AC)
     # Bounds of weighted means are what the CVaR and the price of risk rest on, whatever objective the problem names.
     problem = problem.judged_by("expected")
-    study = _Study(problem, risk, level, replace(options, certify=Certificate.AC if milp else certify), milp)
+    study = RiskStudy(problem, risk, level, replace(options, certify=Certificate.AC if milp else certify), milp)
+    return answer_of(study, start)
+
+
+def answer_of(study: RiskStudy, start: Configuration | None) -> Result:
+    """The answer for the risk of a study, with what uncertainty costs."""
     result = study.expected(start)
     if result.configuration is None:
         return result
-    if risk is Risk.WORST:
+    if study.risk is Risk.WORST:
         result = study.worst(result)
-    elif risk is Risk.CVAR:
+    elif study.risk is Risk.CVAR:
         result = study.averse(result)
     return replace(result, risk=study.summary(result), solve_time_s=study.watch.elapsed)
 
@@ -138,8 +147,8 @@ class _Seen:
     switching: float
 
 
-class _Study:
-    """Everything that is computed about one problem."""
+class RiskStudy:
+    """Everything that is computed about one problem, by its balanced network."""
 
     def __init__(
         self, problem: ReconfigurationProblem, risk: Risk, level: float, options: SolveOptions, milp: bool = False
@@ -150,6 +159,9 @@ class _Study:
         self.limit = math.inf if options.time_limit is None else options.time_limit
         self.seen: dict[Configuration, _Seen] = {}
         self.nodes = 0
+
+    in_phases = False
+    """Power flows are those of all phases."""
 
     def expected(self, start: Configuration | None = None) -> Result:
         """The least expected loss."""
@@ -212,7 +224,7 @@ class _Study:
                 k *= 4
         best_seen = min(self.seen.values(), key=self._value)
         settled = certificate is not Certificate.NONE and bound >= self._best() * (1 - gap)
-        name = f"CVaR at level {self.level:g}"
+        name = "worst case" if self.risk is Risk.WORST else f"CVaR at level {self.level:g}"
         message = f"Least {name} of {len(self.problem.members)} scenarios."
         if not settled:
             why = f"time limit of {self.limit:g} s" if self._late() else f"{LAST_K} configurations"
@@ -236,6 +248,8 @@ class _Study:
             objective=averse,
             message=message,
             nodes=self.nodes,
+            judged=self._judged(best_seen.configuration),
+            in_phases=self.in_phases,
         )
 
     def summary(self, result: Result) -> RiskSummary:
@@ -291,13 +305,22 @@ class _Study:
     def _see(self, configuration: Configuration) -> None:
         if configuration in self.seen:
             return
-        losses = feasible_losses(self.problem, [configuration])[0]
-        if not np.isfinite(losses).all():  # a sweep may miss what the judge finds, and the rest is bounded without it
-            judged = evaluate(self.problem, configuration)
-            losses = np.array([e.loss_kw for e in judged.situations] if judged.feasible else [np.inf])
+        losses = self._losses(configuration)
         if np.isfinite(losses).all():
             switching = self.problem.switching_cost * self.problem.operations(configuration)
             self.seen[configuration] = _Seen(configuration, losses, switching)
+
+    def _losses(self, configuration: Configuration) -> Floats:
+        """Loss in each scenario [kW], infinite where it is no answer."""
+        losses = feasible_losses(self.problem, [configuration])[0]
+        if np.isfinite(losses).all():
+            return losses
+        judged = evaluate(self.problem, configuration)  # a sweep may miss what the judge finds
+        return np.array([e.loss_kw for e in judged.situations] if judged.feasible else [np.inf])
+
+    def _judged(self, configuration: Configuration) -> Evaluation | None:
+        """What a judge of its own says of a configuration; None = the one of balanced networks is to be asked."""
+        return None
 
     def _value(self, seen: _Seen) -> float:
         return risk_of(seen.losses, self.problem.weights, self.risk, self.level) + seen.switching
@@ -312,7 +335,7 @@ class _Study:
         """The weights at which the least weighted mean of the configurations seen is largest, and that mean [kW]."""
         probability = self.problem.weights
         n = len(probability)
-        upper = np.minimum(probability / (1.0 - self.level), 1.0)
+        upper = np.ones(n) if self.risk is Risk.WORST else np.minimum(probability / (1.0 - self.level), 1.0)
         rows = [np.append(-seen.losses, 1.0) for seen in self.seen.values()]
         # Maximise theta, theta <= w' losses + switching of every configuration.
         from scipy.optimize import linprog  # takes long to load: only where a risk is asked for

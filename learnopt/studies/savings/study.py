@@ -127,12 +127,17 @@ def _refuse_unsafe(savings: Savings) -> None:
 
 
 @dataclass
-class _Bounds:
+class Bounds:
     """What is proven, in energy [kWh]: of all steps by one configuration, of each season by one, of each step."""
 
     static: float
     seasons: Floats
     steps: Floats
+
+    @classmethod
+    def none(cls, problem: SavingsProblem) -> Bounds:
+        """Nothing."""
+        return cls(0.0, np.zeros(len(problem.seasons)), np.zeros(problem.n_steps))
 
 
 class _Study:
@@ -176,7 +181,7 @@ class _Study:
         bounds.seasons = np.maximum(bounds.seasons, np.add.reduceat(bounds.steps, problem.seasons))
         bounds.static = max(bounds.static, float(bounds.seasons.sum()))
         with self.watch.stage("judge"):
-            strategies = self._strategies(loss, within, bounds)
+            strategies = strategies_of(problem, list(self.pool), loss, within, bounds, Judged(problem), self.report)
         return Savings(
             problem=problem,
             strategies=strategies,
@@ -198,7 +203,7 @@ class _Study:
             self.pool[configuration] = len(self.pool)
         return fresh
 
-    def _representatives(self, count: int | None, convex: bool) -> _Bounds:
+    def _representatives(self, count: int | None, convex: bool) -> Bounds:
         """Candidates of representative steps, and what their means prove."""
         problem, net = self.problem, self.problem.network
         wanted = WORK // (net.n_bus * max(net.n_loops, 1)) if count is None else count
@@ -222,7 +227,7 @@ class _Study:
         for k, at in enumerate(order[chosen].tolist()):
             self.report("load situations", k, len(chosen))
             self._candidates(problem.together(whole.p[at][None], whole.q[at][None], np.ones(1)))
-        return _Bounds(static, seasons, np.zeros(problem.n_steps))
+        return Bounds(static, seasons, np.zeros(problem.n_steps))
 
     def _best(self, part: Representatives, convex: bool) -> float:
         """Candidates for some representatives in one configuration, and what it loses at least [kWh]."""
@@ -264,40 +269,6 @@ class _Study:
         entries = net.n_branch * max(net.n_loops, 1) + SETUP_WORK
         return int(PROOF_WORK / entries) if proof_time is None else sys.maxsize
 
-    def _strategies(self, loss: Floats, within: np.ndarray, bounds: _Bounds) -> tuple[Strategy, ...]:
-        """Each strategy by dynamic programming over the candidates, measured by the judge."""
-        problem, pool = self.problem, list(self.pool)
-        closed = np.stack([c.closed for c in pool])[:, problem.counted].astype(np.int32)
-        first = np.count_nonzero(closed != closed[0], axis=1)  # the present configuration came first
-        ones = closed.sum(axis=1)
-        distance = (ones[:, None] + ones[None, :] - 2 * (closed @ closed.T)).astype(np.int64)
-        energy = loss * problem.hours[:, None]
-        # An hour outside limits is worse than any loss and any number of operations.
-        worst = float(np.max(energy, initial=0.0, where=np.isfinite(energy)))
-        penalty = problem.n_steps * (worst + problem.switching_cost * problem.network.n_branch + 1.0)
-        price = np.where(np.isfinite(energy), energy, 2 * penalty) + np.where(within, 0.0, penalty)
-        judge = Judged(problem)
-        every = np.zeros(problem.n_steps, dtype=np.int64)
-        strategies = [judge.strategy("present", pool, every, 0, None)]
-        kinds: list[tuple[str, Ints, float]] = [
-            ("static", np.zeros(1, dtype=np.int64), bounds.static),
-            ("seasonal", problem.seasons, float(bounds.seasons.sum())),
-            ("hourly", np.arange(problem.n_steps), float(bounds.steps.sum())),
-        ]
-        for k, (name, starts, bound) in enumerate(kinds):
-            self.report("judge", k, len(kinds))
-            path = cheapest_path(np.add.reduceat(price, starts), first, distance, problem.switching_cost)
-            assert path is not None, "every price is finite"
-            used = np.repeat(path, np.diff(np.append(starts, problem.n_steps)))
-            operations = int(operations_of(path, first, distance).sum())
-            measured = judge.strategy(name, pool, used, operations, bound / 1e3)
-            own = loss[np.arange(problem.n_steps), used]
-            agreed = np.abs(measured.loss_kw - own) <= AGREEMENT * own + PICOWATT
-            if not agreed.all() or (measured.gap is not None and measured.gap > USELESS):
-                measured = replace(measured, bound_mwh=None)  # two power flows disagree, or it says nothing
-            strategies.append(measured)
-        return tuple(strategies)
-
     @staticmethod
     def _message(hourly: HourlyBound, proof_time: float | None) -> str:
         """What is not proven, and why."""
@@ -309,3 +280,57 @@ class _Study:
                 f"{hourly.proven} of {hourly.problem.n_steps}."
             )
         return "" if proof_time is None or proof_time > 0 else "Steps were not proven one by one (proof time 0)."
+
+
+def strategies_of(
+    problem: SavingsProblem,
+    pool: list[Configuration],
+    loss: Floats,
+    within: np.ndarray,
+    bounds: Bounds,
+    judge: Judged,
+    report: Progress,
+) -> tuple[Strategy, ...]:
+    """Each strategy by dynamic programming over the candidates, measured by the judge.
+
+    Parameters
+    ----------
+    pool
+        Candidates, the present configuration first.
+    loss, within
+        Loss of each in each step [kW], infinite without power flow, and whether it respects the limits, shape (n_step,
+        n).
+    bounds
+        What is proven.
+    report
+        Called with what is being done, how many are done and how many there are.
+    """
+    closed = np.stack([c.closed for c in pool])[:, problem.counted].astype(np.int32)
+    first = np.count_nonzero(closed != closed[0], axis=1)  # the present configuration came first
+    ones = closed.sum(axis=1)
+    distance = (ones[:, None] + ones[None, :] - 2 * (closed @ closed.T)).astype(np.int64)
+    energy = loss * problem.hours[:, None]
+    # An hour outside limits is worse than any loss and any number of operations.
+    worst = float(np.max(energy, initial=0.0, where=np.isfinite(energy)))
+    penalty = problem.n_steps * (worst + problem.switching_cost * problem.network.n_branch + 1.0)
+    price = np.where(np.isfinite(energy), energy, 2 * penalty) + np.where(within, 0.0, penalty)
+    every = np.zeros(problem.n_steps, dtype=np.int64)
+    strategies = [judge.strategy("present", pool, every, 0, None)]
+    kinds: list[tuple[str, Ints, float]] = [
+        ("static", np.zeros(1, dtype=np.int64), bounds.static),
+        ("seasonal", problem.seasons, float(bounds.seasons.sum())),
+        ("hourly", np.arange(problem.n_steps), float(bounds.steps.sum())),
+    ]
+    for k, (name, starts, bound) in enumerate(kinds):
+        report("judge", k, len(kinds))
+        path = cheapest_path(np.add.reduceat(price, starts), first, distance, problem.switching_cost)
+        assert path is not None, "every price is finite"
+        used = np.repeat(path, np.diff(np.append(starts, problem.n_steps)))
+        operations = int(operations_of(path, first, distance).sum())
+        measured = judge.strategy(name, pool, used, operations, bound / 1e3)
+        own = loss[np.arange(problem.n_steps), used]
+        agreed = np.abs(measured.loss_kw - own) <= AGREEMENT * own + PICOWATT
+        if not agreed.all() or (measured.gap is not None and measured.gap > USELESS):
+            measured = replace(measured, bound_mwh=None)  # two power flows disagree, or it says nothing
+        strategies.append(measured)
+    return tuple(strategies)
