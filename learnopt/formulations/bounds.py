@@ -84,6 +84,14 @@ _UNPROVEN = (
 
 
 @dataclass(frozen=True)
+class Window:
+    """Least and largest voltage magnitude of each bus [pu], shape (n_bus,) each."""
+
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
 class Bounds:
     """Bounds on squared voltages, powers and squared currents [pu].
 
@@ -266,7 +274,11 @@ def _behind(problem: ReconfigurationProblem, bus_value: Floats, branch_value: Fl
 
 
 def derive_bounds(
-    problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float, series: SeriesRange | None = None
+    problem: ReconfigurationProblem,
+    arcs: Arcs,
+    loss_cutoff: float,
+    series: SeriesRange | None = None,
+    window: Window | None = None,
 ) -> Bounds:
     """Bounds for all configurations with loss at most ``loss_cutoff`` [pu] (may be infinite).
 
@@ -274,10 +286,12 @@ def derive_bounds(
     ----------
     series
         What the series impedances may be, where they are a choice too; those of the network if absent.
+    window
+        Voltages proven for the same configurations by other means.
     """
     loss_cutoff = max(loss_cutoff, 0.0)  # the judge rounds a loss of zero to either side
     given = _Given.of(problem, series or SeriesRange.of(problem.network))
-    vm_low, vm_high, current = _voltages_and_currents(given, loss_cutoff)
+    vm_low, vm_high, current = _voltages_and_currents(given, loss_cutoff, window)
     # A bound far beyond anything physical is worth as little as none, and would ruin the model's numerics.
     flat = (given.apparent + given.charged * given.root_high) * given.widest
     useless = given.in_block & ~(current <= USELESS_FACTOR * flat.max(initial=0.0))
@@ -302,7 +316,7 @@ def derive_bounds(
     )
 
 
-def _voltages_and_currents(given: _Given, loss_cutoff: float) -> tuple[Floats, Floats, Floats]:
+def _voltages_and_currents(given: _Given, loss_cutoff: float, window: Window | None) -> tuple[Floats, Floats, Floats]:
     """Least and largest voltage of each bus and largest current of each branch: each pass uses one for the other."""
     problem, series, ranges, net = given.problem, given.series, given.ranges, given.problem.network
     in_block, stretch, widest = given.in_block, given.stretch, given.widest
@@ -310,6 +324,8 @@ def _voltages_and_currents(given: _Given, loss_cutoff: float) -> tuple[Floats, F
     fed, susceptance = ~net.is_substation, given.susceptance
     generated = _behind(problem, np.maximum(-given.p_low, 0))
     vm_low, vm_high = problem.vm_min / (1 + LIMIT_TOLERANCE), problem.vm_max * (1 + LIMIT_TOLERANCE)
+    if window is not None:
+        vm_low, vm_high = np.maximum(vm_low, window.low), np.minimum(vm_high, window.high)
     vm_low[net.substations] = vm_high[net.substations] = net.substation_vm
     loads = (given.p_low, given.p_high, given.q_low, given.q_high)
     loaded = fed & np.logical_or.reduce([load != 0 for load in loads])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.formulations.bounds import Bounds, derive_bounds
+from learnopt.formulations.bounds import Bounds, Window, derive_bounds
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 
 
@@ -51,10 +51,18 @@ class DistFlowData:
         return self.problem.i_max[self.arcs.branch] if self.equipment is None else self.equipment.i_max
 
     @classmethod
-    def of(cls, problem: ReconfigurationProblem, loss_cutoff: float = math.inf) -> DistFlowData:
-        """Data for all configurations with loss at most ``loss_cutoff`` [pu]."""
+    def of(
+        cls, problem: ReconfigurationProblem, loss_cutoff: float = math.inf, window: Window | None = None
+    ) -> DistFlowData:
+        """Data for all configurations with loss at most ``loss_cutoff`` [pu].
+
+        Parameters
+        ----------
+        window
+            As of :func:`~learnopt.formulations.bounds.derive_bounds`.
+        """
         arcs = Arcs.of(problem)
-        return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff))
+        return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff, window=window))
 
     def configuration(self, used: Ints) -> Configuration:
         """The configuration in which of the arcs that are a decision these are in use."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from learnopt.engines.dispatch import settle_from_each_step
 from learnopt.engines.exchange import PENALTY, LocalSearch
-from learnopt.engines.milp.coupled import with_recourse
+from learnopt.engines.milp.coupled import Plan, with_recourse
 from learnopt.network import Configuration, ReconfigurationProblem, Result, Settings, Status
 from learnopt.physics import evaluate
 
@@ -62,6 +62,22 @@ class Best:
             self.configuration, self.settings, self.merit = configuration, tuple(settings), merit
             self._common = common
 
+    def offer_plan(self, plan: Plan | None) -> None:
+        """Take a plan of one configuration where it is better; it may leave situations without weight out."""
+        if plan is None:
+            return
+        configuration, settings, before = plan.configurations[0], plan.settings, self.merit
+        if settings and len(settings) < len(self.problem.situations):
+            settings = self.followed(configuration, settings[0])
+        self.offer(configuration, settings)
+        if self.merit < before:
+            self._common = None
+
+    @property
+    def common(self) -> Settings | None:
+        """What :meth:`held` holds the controls at; None where there is none."""
+        return self._common or next(iter(self.settings), None)
+
     def followed(self, configuration: Configuration, common: Settings | None = None) -> tuple[Settings, ...]:
         """Settings in each situation: discrete parts the same in all, what may follow its loads set anew.
 
@@ -70,7 +86,7 @@ class Best:
         common
             Where they start; absent = where :meth:`held` holds them.
         """
-        return with_recourse(self.problem, configuration, common or self._common or self.settings[0]).settings
+        return with_recourse(self.problem, configuration, common or self.common).settings
 
     @property
     def feasible(self) -> bool:
@@ -81,7 +97,7 @@ class Best:
 
     def held(self, problem: ReconfigurationProblem) -> ReconfigurationProblem:
         """A problem with its controls held where the best answer has them, the same in all situations."""
-        return problem.applied(self._common or self.settings[:1])
+        return problem.applied(self.common)
 
     def of_held(self, result: Result) -> Result:
         """A result found with the controls held, as one of the problem that sets them."""

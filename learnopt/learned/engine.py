@@ -5,8 +5,9 @@ reduced problem and proves nothing about the full one. *Certified mode* frees ev
 against the full problem, with the fast answer as incumbent; a better configuration replaces it. Where nothing was fixed
 there is no reduced problem, and certified mode solves once.
 
-One load situation or several, with controls or without, go the same way. Belief and starts are those of all situations;
-in the reduced problem controls are held where the best start has them. Where no calibration covers the class of the
+One load situation or several, with controls or without, go the same way. Belief and starts are those of all situations.
+With controls fast mode looks around the best answer (:mod:`learnopt.engines.milp.neighbourhoods`); in the reduced
+problem they are held where it has them. Where no calibration covers the class of the
 problem no switch is fixed.
 """
 
@@ -24,7 +25,9 @@ from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.fixed_loops import solve_without_loops
-from learnopt.engines.tree.coverage import tight_obstacles
+from learnopt.engines.milp.neighbourhoods import Neighbourhoods
+from learnopt.engines.milp.results import searching
+from learnopt.engines.tree.coverage import mixed_signs, tight_obstacles
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
 from learnopt.learned.answers import Best
@@ -51,6 +54,11 @@ REDUCED_WORK, LEAST_NODES = 4e8, 1000
 seconds, since fast mode is for answers now; and its least nodes. The answer is the same on every machine."""
 FIRST_NODES = 200
 """Nodes of the MILP where the user sets no limit: it is asked only where no admissible configuration is known."""
+MIXED_SHARE = 0.02
+"""Share of this work with generation, capacitors or charging: there a node takes that much longer."""
+AROUND_GAP, AROUND_BUSES = 3e-4, 600
+"""With controls: least progress that is looked for around the best answer, and most buses, of all load situations
+together, for which that is a matter of seconds."""
 BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 
@@ -128,6 +136,9 @@ class LearnedEngine:
             with watch.stage("start"):
                 binding = self._starts(problem, belief, start, options, best)
             task = _Task(options, watch, belief, best)
+            if task.certify is Certificate.NONE and problem.controls and best.feasible:
+                with watch.stage("neighbourhoods"):
+                    self._around(task)
             answer, reason = self._reduced(task, binding)
             best.offer(answer.configuration, answer.settings, answer.objective_kw)
             if answer.status is Status.INTERRUPTED:
@@ -175,6 +186,21 @@ class LearnedEngine:
         for each in filter(problem.admits, further):
             best.offer(each)
         return binding
+
+    def _around(self, task: _Task) -> None:
+        """Better answers around the best one, switches and controls together: in turns they get stuck."""
+        best = task.best
+        if best.configuration is None or len(best.problem.situations) * best.problem.network.n_bus > AROUND_BUSES:
+            return
+        inner = replace(task.options, time_limit=task.remaining(0.8), progress=None)
+        search = searching(best.problem, self.name, AROUND_GAP, inner, Stopwatch())
+        search.offer(search.coupled.served(best.configuration, best.common))
+        if search.plan is None:
+            return
+        try:
+            Neighbourhoods(search).improve()
+        finally:
+            best.offer_plan(search.plan)
 
     def _decisions(
         self, problem: ReconfigurationProblem, belief: Belief, kind: ProblemClass, best: Best
@@ -252,7 +278,8 @@ class LearnedEngine:
             inner = replace(inner, node_limit=min(FIRST_NODES, options.node_limit or FIRST_NODES))
         elif options.time_limit is None:
             loops = max(len(reduction.problem.core.branches) - reduction.problem.core.n_nodes + 1, 1)
-            nodes = max(int(REDUCED_WORK / (reduced.network.n_bus * loops)), LEAST_NODES)
+            work = REDUCED_WORK * (MIXED_SHARE if mixed_signs(reduced) else 1.0)
+            nodes = max(int(work / (reduced.network.n_bus * loops)), LEAST_NODES)
             inner = replace(inner, node_limit=min(nodes, options.node_limit or nodes))
         engine = engine if reduction.n_free or reduced.controls else "tree"
         return load_engine(engine).solve(reduced, inner, begin)

@@ -221,6 +221,7 @@ class CompiledModel:
         heuristics: bool = True,
         node_limit: int | None = None,
         watch: Callable[[float, int], None] | None = None,
+        quick: bool = False,
     ) -> SolverRun:
         """Solve the mixed-integer model.
 
@@ -237,6 +238,9 @@ class CompiledModel:
         watch
             Called on the way with the bound (minus infinity before there is one) and the number of nodes. With it
             Ctrl-C ends the run as ``INTERRUPTED``, with its bound; without it Ctrl-C is raised as ever.
+        quick
+            With presolve, which is quick where much is fixed. Solutions may be missed and bounds wrong (see the
+            constructor): for who takes solutions only, and judges them.
         """
         self._integrality(True)
         self._highs.clearSolver()  # an old solution would be offered again, be it above the cutoff
@@ -252,6 +256,12 @@ class CompiledModel:
             mip_heuristic_run_rens=heuristics,
             mip_heuristic_run_root_reduced_cost=heuristics,
         )
+        if quick:
+            self._set(presolve="on")
+            try:
+                return self._run(time_limit, cutoff, watch)
+            finally:
+                self._set(presolve="off")
         started = time.perf_counter()
         run = self._run(time_limit, cutoff, watch)
         if run.outcome is not Outcome.INFEASIBLE or run.nodes > MOST_DOUBTED:

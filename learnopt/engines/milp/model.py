@@ -13,6 +13,7 @@ from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import SolverRun
 from learnopt.engines.milp.relaxation import LEAST_SHARE, HighsRelaxation, units_of_powers
 from learnopt.engines.milp.tangents import Tangents
+from learnopt.formulations.bounds import Window
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.periods import PeriodsData, build_periods
 from learnopt.network import Floats, Network, ReconfigurationProblem
@@ -54,6 +55,8 @@ class JointModel:
         Of a plan known [kWh], ``inf`` without one: the size of what is minimised.
     gap
         Relative gap to be reached.
+    windows
+        Voltages assumed in each situation, not proven: no bound of the model is believed.
     """
 
     takes_tangents = True
@@ -65,11 +68,14 @@ class JointModel:
         losses_kw: Floats,
         objective: float,
         gap: float,
+        windows: Sequence[Window] = (),
     ) -> None:
         horizon = coupled.horizon
         kw = horizon.network.base.kw
-        data = [DistFlowData.of(step, loss / kw) for step, loss in zip(steps, losses_kw.tolist(), strict=True)]
-        self.unproven = next((one.bounds.reason for one in data if not one.bounds.proven), "")
+        cutoffs = zip(steps, losses_kw / kw, windows or (None,) * len(steps), strict=True)
+        data = [DistFlowData.of(step, float(cutoff), window) for step, cutoff, window in cutoffs]
+        assumed = "voltages were assumed" if windows else ""
+        self.unproven = next((one.bounds.reason for one in data if not one.bounds.proven), assumed)
         size = expected_size(coupled, objective)
         model = build_periods(PeriodsData(horizon, tuple(data), coupled.tied, coupled.worst, coupled.prices))
         units = [unit for one, block in zip(data, model.period, strict=True) for unit in units_of_powers(one, block)]
@@ -124,8 +130,26 @@ class JointModel:
         for k in range(len(self.parts)) if t is None else [t]:
             self.parts[k].settle_on(plan.configurations[k], plan.settings[k] if plan.settings else None)
 
+    def hold_common(self, plan: Plan, run: SolverRun, nearness: float) -> int:
+        """Fix what a plan and a solution without integrality have in common; returns how many binaries stay free."""
+        settings = plan.settings or (None,) * len(self.parts)
+        each = zip(self.parts, plan.configurations, settings, strict=True)
+        return sum(part.hold_common(configuration, own, run, nearness) for part, configuration, own in each)
+
+    def solve_held(self, cutoff: float, gap: float, time_limit: float, node_limit: int) -> SolverRun:
+        """Look quickly for a solution below a cutoff with what is held."""
+        return self.compiled.solve(
+            cutoff=cutoff,
+            gap=gap,
+            time_limit=time_limit,
+            heuristics=False,
+            node_limit=node_limit,
+            watch=lambda bound, nodes: None,  # with it Ctrl-C is an outcome
+            quick=True,
+        )
+
     def release(self) -> None:
-        """Undo :meth:`settle_on`."""
+        """Undo :meth:`settle_on` or :meth:`hold_common`."""
         for part in self.parts:
             part.release()
 

@@ -99,8 +99,26 @@ class SettableRelaxation(Relaxation, Protocol):
         """
         ...
 
+    def hold_common(self, plan: Plan, run: SolverRun, nearness: float) -> int:
+        """Fix what a plan and a solution without integrality have in common, until :meth:`release`.
+
+        Parameters
+        ----------
+        nearness
+            Largest distance of a binary of the solution from its value in the plan.
+
+        Returns
+        -------
+        Number of binaries that stay free.
+        """
+        ...
+
+    def solve_held(self, cutoff: float, gap: float, time_limit: float, node_limit: int) -> SolverRun:
+        """Look quickly for a solution below a cutoff [kW] with what is held; it proves nothing, not even of that."""
+        ...
+
     def release(self) -> None:
-        """Undo :meth:`settle_on`."""
+        """Undo :meth:`settle_on` or :meth:`hold_common`."""
         ...
 
 
@@ -215,10 +233,36 @@ class HighsRelaxation:
         """
         if settings is None:
             columns = self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]
-            self._settled = columns[columns >= 0]
-            zero = np.zeros(len(self._settled))
-            self.model.set_bounds(self._settled, zero, zero)
+            self._fix(columns, np.zeros(len(columns)))
             return
+        opened = self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]
+        columns, states = self._states_of(settings)
+        # Of a row of steps or positions the one chosen follows from the others.
+        others = np.ones(len(columns), dtype=bool)
+        others[: len(columns) - len(settings.on)] = states[: len(columns) - len(settings.on)] == 0
+        self._fix(np.concatenate([opened, columns[others]]), np.concatenate([np.zeros(len(opened)), states[others]]))
+
+    def hold_common(
+        self, configuration: Configuration, settings: Settings | None, run: highs.SolverRun, nearness: float
+    ) -> int:
+        """Fix the binaries that are near their value in a plan; returns how many stay free.
+
+        A branch that the plan closes is held in the direction that the solution gives it.
+        """
+        assert run.values is not None
+        closed = configuration.closed[self.data.arcs.branch[self.choice]]
+        share = run.values[self.b]
+        columns, states = [self.b], [np.where(closed, np.where(share > 0.5, 1.0, np.nan), 0.0)]
+        if settings is not None:
+            others, wanted = self._states_of(settings)
+            columns, states = [*columns, others], [*states, wanted]
+        joined, values = np.concatenate(columns), np.concatenate(states)
+        near = (joined >= 0) & (np.abs(run.values[joined] - values) <= nearness)
+        self._fix(joined[near], values[near])
+        return int(np.count_nonzero(joined >= 0)) - int(np.count_nonzero(near))
+
+    def _states_of(self, settings: Settings) -> tuple[Ints, Floats]:
+        """Columns and values of the binaries of bank steps, then of positions of taps, then of running generators."""
         m, controls = self.pyomo_model, self.data.problem.controls
         discrete = [(m.capacitor_on, k, np.array(bank.choices)) for k, bank in enumerate(controls.capacitors)]
         values = list(settings.capacitors)
@@ -226,19 +270,21 @@ class HighsRelaxation:
             if tap.positions is not None:
                 discrete.append((m.tap_on, k, tap.positions))
                 values.append(settings.taps[k])
-        others = [self.b[~configuration.closed[self.data.arcs.branch[self.choice]]]]
+        columns, states = [], []
         for (on, k, choices), value in zip(discrete, values, strict=True):
-            columns = self.model.columns([on[k, s] for s in range(len(choices))])
-            others.append(np.delete(columns, np.abs(choices - value).argmin()))
-        running = self._generators[2]
-        columns = np.concatenate([*others, running])
-        states = np.concatenate([np.zeros(len(columns) - len(running)), np.array(settings.on, dtype=float)])
+            columns.append(self.model.columns([on[k, s] for s in range(len(choices))]))
+            states.append((np.arange(len(choices)) == np.abs(choices - value).argmin()).astype(float))
+        on = np.array(settings.on, dtype=float)
+        return np.concatenate([*columns, self._generators[2]]), np.concatenate([*states, on])
+
+    def _fix(self, columns: Ints, states: Floats) -> None:
+        """Fix binaries until :meth:`release`; a column of -1 is in no row."""
         present = columns >= 0
         self._settled = columns[present]
         self.model.set_bounds(self._settled, states[present], states[present])
 
     def release(self) -> None:
-        """Undo :meth:`settle_on`: all that it fixed are binaries that were free."""
+        """Undo :meth:`settle_on` or :meth:`hold_common`: all that they fix are binaries that were free."""
         n = len(self._settled)
         self.model.set_bounds(self._settled, np.zeros(n), np.ones(n))
         self._settled = self._settled[:0]
