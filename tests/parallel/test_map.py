@@ -72,9 +72,11 @@ def test_no_process_is_left_over(how: signal.Signals, tmp_path: Path) -> None:
     """Whatever ends the process that started them, workers in the middle of a task end too."""
     script = tmp_path / "parent.py"
     script.write_text(
+        "import signal\n"
         "from parallel_tasks import hold\n"
         "from learnopt.parallel import Workers, run_tasks\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background of a shell it is ignored
         "    run_tasks(hold, [1, 2], Workers(2))\n"
     )
     parent = subprocess.Popen(
