@@ -7,5 +7,6 @@
 :mod:`learnopt.formulations.controls`  taps, capacitor banks and generators in that model
 :mod:`learnopt.formulations.cuts`       rows added between solves, for solvers that Pyomo drives
 :mod:`learnopt.formulations.elastic`    limits that give, for what to say when nothing respects them
+:mod:`learnopt.formulations.exported`   AC reconfiguration itself, for users of Pyomo
 ======================================  ==================================================================
 """
