@@ -1,4 +1,4 @@
-"""Eighty commands as a new user types them: those of README.md and the pages, and what the pages have no room for.
+"""Ninety commands as a new user types them: those of README.md and the pages, and what the pages have no room for.
 
 ``python benchmarks/walk.py`` runs them one by one in a folder of their own, each as a process, and prints how each
 ended and how long it took, by the clock and on the processor. ``--fresh`` runs a clone of the last commit with nothing
@@ -72,6 +72,8 @@ learnopt evaluate --data nowhere  # exit code 2
 learnopt evaluate --data sample --rival nothing:Here  # exit code 2
 learnopt train  # exit code 2
 learnopt solv case33  # exit code 2
+learnopt serve --host 0.0.0.0  # exit code 2
+learnopt service user anna --role god  # exit code 2
 """
 """After those of the pages, in their folder: ``sample`` is there, ``CONFIGS`` stands for training/configs."""
 _TROUBLE = re.compile(r"Traceback \(most recent|Warning\b|\bWARNING\b")

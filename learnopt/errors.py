@@ -131,8 +131,12 @@ PROFILES = ("pyarrow",)
 """Packages that load profiles and datasets need: a light install goes without until it is asked for these."""
 
 
+SERVICE = ("alembic", "argon2", "fastapi", "jinja2", "psycopg", "sqlalchemy", "starlette", "uvicorn")
+"""Packages of the control room's service, and of its databases."""
+
+
 def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedError:
-    """The error of a light install that is asked for what learns, or for a load profile.
+    """The error of a light install that is asked for what learns, for a load profile, or for the service.
 
     Parameters
     ----------
@@ -144,11 +148,14 @@ def without_learning(wish: str, missing: ModuleNotFoundError) -> UnsupportedErro
     Raises
     ------
     ModuleNotFoundError
-        ``missing`` itself where it is none of :data:`LEARNING` and :data:`PROFILES`.
+        ``missing`` itself where it is none of :data:`LEARNING`, :data:`PROFILES` and :data:`SERVICE`.
     """
     package = (missing.name or "").partition(".")[0]
-    if package not in (*LEARNING, *PROFILES):
+    if package not in (*LEARNING, *PROFILES, *SERVICE):
         raise missing
+    if package in SERVICE:
+        extra = "postgresql" if package == "psycopg" else "service"
+        return UnsupportedError(f"{wish} needs {package}, which is not installed: pip install 'learnopt[{extra}]'")
     everything = "pip install learnopt adds what is missing"
     how = f"pip install {package} (or everything: pip install learnopt)" if package in PROFILES else everything
     return UnsupportedError(f"{wish} needs {package}, which is not installed: {how}")

@@ -67,14 +67,15 @@ class Browser:
             self.complaints.append(json.dumps(message["params"]))
         return message
 
-    def open(self, page: Path, width: int, height: int = 900, paper: bool = False) -> None:
-        """Load a file at a width [px]; a narrow one as a phone."""
+    def open(self, page: Path | str, width: int, height: int = 900, paper: bool = False, dark: bool = False) -> None:
+        """Load a file, or an address, at a width [px]; a narrow one as a phone; dark as in a dark room."""
         self.complaints = []
         self._ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        self._ask("Emulation.setEmulatedMedia", media="print" if paper else "screen")
-        self._ask("Page.navigate", url=page.resolve().as_uri())
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._ask("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=scheme)
+        self._ask("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
         self.run("new Promise(done => setTimeout(done, 300))")
 
@@ -83,6 +84,13 @@ class Browser:
         answer = self._ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """A key: ``Tab`` or ``Enter``."""
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r")}[key]
+        for kind in ("keyDown", "keyUp"):
+            typed = {"text": text} if text and kind == "keyDown" else {}
+            self._ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **typed)
 
     def move(self, x: float, y: float) -> None:
         """The mouse to a place of the window."""

@@ -70,6 +70,14 @@ COMMANDS = {
         "learnopt.cli.replay:replay",
         "A recorded day through the cycle of a control room: what would have been proposed, switched and saved.",
     ),
+    "serve": Listed(
+        "learnopt.cli.serve:serve",
+        "Serve the control room: measurements in, proposals out, reviewed by people on its pages.",
+    ),
+    "service": Listed(
+        "learnopt.cli.service:service_app",
+        "The control room's feeders, people, audit trail and copies.",
+    ),
     "restore": Listed(
         "learnopt.cli.restore:restore",
         "Supply after a fault: isolate it, supply the most load within the limits, and say what is proven.",

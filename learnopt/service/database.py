@@ -234,11 +234,15 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-            self.sqlite = parsed.get_backend_name() == "sqlite"
-            options: dict[str, Any] = {"connect_args": {"timeout": _WAIT_S}} if self.sqlite else {"pool_pre_ping": True}
-            self.engine: Engine = create_engine(parsed, **options)
-        except (ArgumentError, ModuleNotFoundError) as error:
-            raise DataError("database", [f"{url!r}: {error}"]) from None
+        except ArgumentError:
+            raise DataError("database", [f"{url!r} is no URL: write sqlite:///room.db, for instance"]) from None
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise DataError("database", [f"{parsed!r} must begin with sqlite:/// or postgresql+psycopg://"])
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.sqlite = parsed.get_backend_name() == "sqlite"
+        options: dict[str, Any] = {"connect_args": {"timeout": _WAIT_S}} if self.sqlite else {"pool_pre_ping": True}
+        self.engine: Engine = create_engine(parsed, **options)
         if self.sqlite:
             event.listen(self.engine, "connect", _as_sqlite)
         self._session = sessionmaker(self.engine, expire_on_commit=False)

@@ -78,7 +78,7 @@ class Room:
         self.bulletin, self.metrics = Bulletin(), Metrics()
         with database.read() as session:
             cases = list(session.scalars(select(Feeder.case)))
-        self.solver, self.checker = Worker(thinking.warm, cases), Worker(thinking.warm, [])
+        self.solver, self.checker = Worker(thinking.warm, cases), Worker(thinking.imported)
         self._due: set[str] = set()
         self._tried: dict[str, float] = {}
         self._pictures: OrderedDict[tuple[int, bool], str] = OrderedDict()
@@ -100,6 +100,11 @@ class Room:
         self.checker.stop()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+
+    @property
+    def running(self) -> bool:
+        """The cycles have begun and not ended."""
+        return self._thread.is_alive()
 
     # Feeders
 

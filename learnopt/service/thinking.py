@@ -389,3 +389,7 @@ def warm(cases: Sequence[str]) -> None:
 
     largest = max((network_of(case).n_loops for case in cases), default=0)
     warm_up("auto", SolveOptions(), largest)
+
+
+def imported() -> None:
+    """Nothing: whoever calls this has imported what it needs."""

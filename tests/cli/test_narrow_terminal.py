@@ -46,6 +46,7 @@ HELP = (
     *("cases", "example", "solve", "inspect", "convert", "check", "draw", "horizon", "savings", "replay", "generate"),
     "region",
     *("label", "train", "calibrate", "evaluate", "plan conductors", "plan substations"),
+    *("serve", "service add-feeder", "service user", "service token", "service audit", "service restore"),
 )
 
 

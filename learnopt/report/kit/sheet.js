@@ -166,5 +166,5 @@
     new ResizeObserver(soon).observe(box);
     draw();
   };
-  document.querySelectorAll(".sheets").forEach(start);
+  document.querySelectorAll(".sheets:not(.live)").forEach(start);
 })();
