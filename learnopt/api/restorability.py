@@ -28,9 +28,10 @@ from learnopt.report.restoration.table import (
 )
 from learnopt.studies.configuration.solve import AUTO
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.restoration.reliability import SwitchingTimes, failure_rates
 from learnopt.studies.restoration.search import Second
 from learnopt.studies.restoration.study import priorities
-from learnopt.studies.restoration.table import Faults, Restorability
+from learnopt.studies.restoration.table import Faults, Restorability, faults_of
 from learnopt.studies.restoration.table import restorability as study_restorability
 from learnopt.wording import counted
 
@@ -109,6 +110,10 @@ def restorability(
     accept_differences: bool = False,
     balanced: bool = False,
     scheduler: str | None = None,
+    failures: float | str | Path | Mapping[Id, float] | None = None,
+    repair_hours: float = 4.0,
+    remote_minutes: float = 1.0,
+    crew_minutes: float = 30.0,
 ) -> RestorabilityTable:
     """Restorable load, operations and loss after every single fault.
 
@@ -128,6 +133,11 @@ def restorability(
         Called with the number of faults that are done, and of all.
     scheduler
         Address of a Dask scheduler (``tcp://host:8786``) whose workers take the place of processes.
+    failures
+        Failures a year: one number for every fault, or by id or name, as a mapping or a CSV file with the columns
+        ``id`` and ``failures_per_year``. With them the answer has SAIFI, SAIDI and the energy not supplied.
+    repair_hours, remote_minutes, crew_minutes
+        From a fault to its repair; a step by remote control, and by a crew on the spot, the way there included.
 
     Raises
     ------
@@ -146,8 +156,12 @@ def restorability(
     worth = priorities(question.problem, priority)
     kind, second = chosen(Faults, "faults", faults), chosen(Second, "then", then)
     warm(AUTO)
+    times = rates = None
+    if failures is not None:
+        times = SwitchingTimes(repair_hours, remote_minutes, crew_minutes)
+        rates = failure_rates(failures, question.problem.network, faults_of(question.problem, kind))
     result = study_restorability(
-        question.problem, kind, worth, second, time_limit, jobs, directory, progress, scheduler
+        question.problem, kind, worth, second, time_limit, jobs, directory, progress, scheduler, times, rates
     )
     unused = of_balanced(balanced, question.origin.equivalent)
     return RestorabilityTable(result, question.notes, question.origin, unused)

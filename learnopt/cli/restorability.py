@@ -54,6 +54,18 @@ def restorability(
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the rows there; an interrupted table goes on.")
     ] = None,
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE|FILE",
+            help="Failures a year of every fault, or a CSV file (id, failures_per_year): for SAIFI, SAIDI, energy.",
+        ),
+    ] = None,
+    repair_hours: Annotated[float, typer.Option(help="From a fault to its repair \\[h], for --failures.")] = 4.0,
+    remote_minutes: Annotated[float, typer.Option(help="A step by remote control \\[min], for --failures.")] = 1.0,
+    crew_minutes: Annotated[
+        float, typer.Option(help="A step by a crew, the way there included \\[min], for --failures.")
+    ] = 30.0,
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     balanced: PlanBalancedOption = False,
@@ -84,6 +96,10 @@ def restorability(
             scheduler=scheduler,
             resume=resume,
             progress=lambda done, total: live.update(escape(f"Faults of {case}: {done} of {total}")),
+            failures=failures,
+            repair_hours=repair_hours,
+            remote_minutes=remote_minutes,
+            crew_minutes=crew_minutes,
             hour=hour,
             accept_differences=accept_differences,
             balanced=balanced,

@@ -29,10 +29,24 @@ def restorability_to_dict(table: Restorability, origin: Origin = UNKNOWN_ORIGIN)
         "fully_restorable": table.fully_restorable,
         "proven": sum(row.status in _PROVEN for row in table.rows),
         "mean_unserved_kw": finite(table.mean_unserved_kw),
+        "indices": _indices_to_dict(table),
         "rows": [
             {key: finite(value) if isinstance(value, float) else value for key, value in asdict(row).items()}
             for row in table.rows
         ],
+    }
+
+
+def _indices_to_dict(table: Restorability) -> dict[str, Any] | None:
+    found = table.indices
+    if found is None:
+        return None
+    return {
+        "by": "customers" if found.by_customers else "load",
+        "saifi": finite(found.saifi),
+        "saidi_hours": finite(found.saidi_h),
+        "caidi_hours": finite(found.caidi_h),
+        "eens_kwh": finite(found.eens_kwh),
     }
 
 
@@ -59,6 +73,12 @@ def restorability_sentences(table: Restorability) -> list[str]:
     said = [f"After {table.fully_restorable} of {n} single faults everything that is not faulted has supply again."]
     if mean is not None:
         said.append(f"{number(mean)} kW are without supply after a fault, all faults being equally likely.")
+    if (found := table.indices) is not None:
+        names = ("SAIFI", "SAIDI") if found.by_customers else ("ASIFI, by load", "ASIDI")
+        said.append(
+            f"A year with these failures: {found.saifi:.3f} interruptions ({names[0]}), {found.saidi_h:.3f} hours "
+            f"({names[1]}), {number(found.eens_kwh)} kWh not supplied."
+        )
     return said
 
 

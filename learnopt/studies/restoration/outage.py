@@ -145,12 +145,12 @@ class Outage:
     @cached_property
     def reachable(self) -> Bools:
         """Healthy buses that some switching connects to a healthy substation, shape (n_bus,)."""
-        return self._fed(self.problem.usable & ~self.blocked)
+        return self.fed(self.problem.usable & ~self.blocked)
 
     @cached_property
     def still_fed(self) -> Bools:
         """Buses that keep their supply while nothing is done but isolating, shape (n_bus,)."""
-        return self._fed(self.isolated.closed)
+        return self.fed(self.isolated.closed)
 
     @cached_property
     def fed_before(self) -> Bools:
@@ -163,7 +163,8 @@ class Outage:
             sets.join(k, net.n_bus)
         return np.array([sets.find(k) == sets.find(net.n_bus) for k in range(net.n_bus)])
 
-    def _fed(self, closed: Bools) -> Bools:
+    def fed(self, closed: Bools) -> Bools:
+        """Buses that closed branches join to a healthy substation, past what the fault blocks, shape (n_bus,)."""
         net = self.problem.network
         sets, root = DisjointSets(net.n_bus + 1), net.n_bus
         for e in np.flatnonzero(closed & ~self.blocked).tolist():

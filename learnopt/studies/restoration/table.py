@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,19 @@ import numpy as np
 from learnopt.errors import DataError
 from learnopt.io.files import write_text
 from learnopt.network import Floats, Id, ReconfigurationProblem
+from learnopt.network.totals import consumption
 from learnopt.parallel import Workers, run_tasks
 from learnopt.studies.configuration.isolation import dead_zone
 from learnopt.studies.restoration.fault import Fault
+from learnopt.studies.restoration.reliability import Indices, SwitchingTimes, interruption, weights
 from learnopt.studies.restoration.search import Second
 from learnopt.studies.restoration.study import LIMITS, Restoration, refuse_restoration, restore
 
-FORMAT = 1
+FORMAT = 2
 """Version of the rows that a folder keeps."""
+
+
+_PER_FAULT = ("interrupted", "interrupted_hours", "unserved_kwh")
 
 
 class Faults(StrEnum):
@@ -56,6 +62,9 @@ class Row:
         After the plan.
     binding
         What keeps the rest without supply: ``fault``, ``no way``, ``limits``; "" where all have supply.
+    minutes, interrupted, interrupted_hours, unserved_kwh
+        As of :class:`~learnopt.studies.restoration.reliability.Interruption`; None where no times were given, the
+        minutes also without a plan.
     """
 
     kind: str
@@ -72,6 +81,10 @@ class Row:
     loss_kw: float | None
     min_voltage_pu: float | None
     binding: str
+    minutes: float | None = None
+    interrupted: float | None = None
+    interrupted_hours: float | None = None
+    unserved_kwh: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +97,25 @@ class Restorability:
         What was asked.
     rows
         One for each fault, in the order of the file.
+    rates
+        Failures a year of each, shape (n_row,); None where nobody asked for indices.
     """
 
     problem: ReconfigurationProblem
     rows: tuple[Row, ...]
+    rates: Floats | None = None
+
+    @cached_property
+    def indices(self) -> Indices | None:
+        """Reliability over a year; None where nobody asked for it."""
+        if self.rates is None:
+            return None
+        net = self.problem.network
+        count, by_customers = weights(net, consumption(net, self.problem.scenario) * net.base.kw)
+        columns = [[getattr(row, name) or 0.0 for row in self.rows] for name in _PER_FAULT]
+        interrupted, hours, energy = (float(self.rates @ np.array(values)) for values in columns)
+        everything = max(float(count.sum()), 1e-300)
+        return Indices(by_customers, interrupted / everything, hours / everything, energy)
 
     @property
     def worst_first(self) -> list[Row]:
@@ -124,8 +152,9 @@ def faults_of(problem: ReconfigurationProblem, kind: Faults) -> list[Fault]:
     return found
 
 
-def row_of(restoration: Restoration, kind: str, index: int) -> Row:
-    """What the table says of a restoration."""
+def row_of(restoration: Restoration, kind: str, index: int, times: SwitchingTimes | None = None) -> Row:
+    """What the table says of a restoration; of its time where times of switching are given."""
+    cost = None if times is None else interruption(restoration, times)
     net, found, judged = restoration.problem.network, restoration.found, restoration.evaluation
     ids, names = (net.branch_ids, net.branch_names) if kind == "branch" else (net.bus_ids, net.bus_names)
     planned = restoration.configuration is not None
@@ -151,6 +180,7 @@ def row_of(restoration: Restoration, kind: str, index: int) -> Row:
         loss_kw=restoration.loss_kw,
         min_voltage_pu=None if judged is None else judged.min_voltage_pu,
         binding=binding,
+        **({} if cost is None else vars(cost)),
     )
 
 
@@ -163,11 +193,12 @@ class _Task:
     priority: Floats
     second: Second
     time_limit: float | None
+    times: SwitchingTimes | None
 
     def __call__(self) -> Row:
         kind, index = ("branch", self.fault.branches[0]) if self.fault.branches else ("bus", self.fault.buses[0])
         found = restore(self.problem, self.fault, self.priority, self.second, time_limit=self.time_limit)
-        return row_of(found, kind, index)
+        return row_of(found, kind, index, self.times)
 
 
 def restorability(
@@ -180,6 +211,8 @@ def restorability(
     directory: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     scheduler: str | None = None,
+    times: SwitchingTimes | None = None,
+    rates: Floats | None = None,
 ) -> Restorability:
     """The table of all single faults.
 
@@ -197,6 +230,8 @@ def restorability(
         Called with the number of rows that are done, and of all.
     scheduler
         Address of a Dask scheduler that takes the place of processes.
+    times, rates
+        How long steps and repair take, and how often each fault happens a year, shape (n_fault,): for the indices.
 
     Raises
     ------
@@ -206,7 +241,7 @@ def restorability(
     refuse_restoration(problem)
     worth = np.ones(problem.network.n_bus) if priority is None else priority
     faults = faults_of(problem, kind)
-    kept = _Kept.open(directory, problem, kind, worth, second, time_limit)
+    kept = _Kept.open(directory, problem, kind, worth, second, time_limit, times)
     rows: dict[int, Row] = dict(kept.rows)
     missing = [k for k in range(len(faults)) if k not in rows]
 
@@ -216,13 +251,13 @@ def restorability(
 
     run_tasks(
         _Task.__call__,
-        [_Task(problem, faults[k], worth, second, time_limit) for k in missing],
+        [_Task(problem, faults[k], worth, second, time_limit, times) for k in missing],
         Workers(0 if jobs == 1 else jobs, scheduler),
         take=take,
         progress=progress,
         done=len(rows),
     )
-    return Restorability(problem, tuple(rows[k] for k in range(len(faults))))
+    return Restorability(problem, tuple(rows[k] for k in range(len(faults))), rates)
 
 
 @dataclass(eq=False)
