@@ -61,6 +61,8 @@ learnopt label small --time-limit 1  # long
 learnopt train --config CONFIGS/train_small.toml --data small --out model --store mlruns  # long
 learnopt evaluate --data small --checkpoint model  # long
 learnopt promote --data small --store mlruns  # long
+learnopt monitor --data small --checkpoint model  # long
+learnopt monitor  # exit code 2
 learnopt evaluate --data small --checkpoint model --rival mymodel:AsItIs --no-baselines --json  # long
 learnopt solve case33 --engine learned --checkpoint model  # long
 learnopt solve nothing.json  # exit code 2

@@ -110,6 +110,10 @@ COMMANDS = {
         "learnopt.cli.learn:evaluate",
         "Measure a model and its rivals on exact labels; of one's own feeder on the last days, against persistence.",
     ),
+    "monitor": Listed(
+        "learnopt.cli.monitor:monitor",
+        "Compare a model with exact answers over time, and say when to calibrate it again or to train it again.",
+    ),
     "promote": Listed(
         "learnopt.cli.promote:promote",
         "Let the alias champion name another version of a model, if that is better and keeps the risk it states.",

@@ -6,15 +6,15 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from learnopt.api.unused import Unused, unused
 from learnopt.cli.completion import cases_and_files, exact_engines
-from learnopt.cli.options import JsonOption, SchedulerOption, progress_bar, stderr, stdout, tell_unused
+from learnopt.cli.history import snapshots
+from learnopt.cli.options import JsonOption, SchedulerOption, progress_bar, stdout, tell_unused
 from learnopt.errors import DataError
-from learnopt.io import load, read_profiles
 from learnopt.io.places import place_of
 from learnopt.wording import counted
 
@@ -46,7 +46,6 @@ def generate(
     """Draw synthetic feeders and scenarios, or take the snapshots of a feeder; the same input gives the same bytes."""
     from learnopt.dataset.generate import GenerateConfig
     from learnopt.dataset.generate import generate as run_generate
-    from learnopt.dataset.snapshots import generate_snapshots
     from learnopt.parallel import Workers
 
     alone, own = config is None, scheduler is not None and workers != 1
@@ -63,25 +62,20 @@ def generate(
     if own == (config is not None) or (case is None) != (profile is None) or (limits and not own):
         raise DataError("options", ["give either --config, or --case and --profile (with them perhaps --limits)"])
     folder = place_of(out)
-    with progress_bar() as bar:
-        task = bar.add_task("instances", total=None)
+    if config is None:
+        assert case is not None
+        assert profile is not None
+        manifest = snapshots(case, profile, folder, limits)
+    else:
+        processes = workers or os.cpu_count() or 1
+        who = Workers(0 if processes == 1 else processes, scheduler)
+        with progress_bar() as bar:
+            task = bar.add_task("instances", total=None)
 
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            def progress(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
 
-        if config is not None:
-            processes = workers or os.cpu_count() or 1
-            who = Workers(0 if processes == 1 else processes, scheduler)
             manifest = run_generate(GenerateConfig.from_toml(config), folder, progress=progress, workers=who)
-        else:
-            assert case is not None
-            assert profile is not None
-            network = load(case)
-            profiles = read_profiles(profile, network)
-            for note in profiles.notes:
-                stderr.print(f"{profile}: {note}", highlight=False, markup=False)
-            kind: Literal["file", "none"] = "file" if limits else "none"
-            manifest = generate_snapshots(network, profiles, folder, kind, progress=progress)
     if json_output:
         typer.echo(json.dumps({"directory": str(out), "instances": manifest.n_instances, "shards": manifest.n_shards}))
     else:

@@ -10,6 +10,7 @@ import typer
 
 from learnopt.api.unused import Unused, unused
 from learnopt.cli.completion import checkpoints
+from learnopt.cli.history import HistoryCaseOption, HistoryProfileOption, history
 from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout, tell_unused
 from learnopt.cli.tracked import data_input, log_card, log_methods, tracked, version_tags
 from learnopt.errors import DataError
@@ -106,18 +107,31 @@ def train(
 
 def calibrate(
     data: Annotated[
-        list[str],
-        typer.Option(metavar="DIR_OR_URL", help="Labelled dataset that the model was not trained on; repeatable."),
-    ],
+        list[str] | None,
+        typer.Option(
+            metavar="DIR_OR_URL",
+            help="Labelled dataset that the model was not trained on; repeatable. With --case the folder to keep its "
+            "answers in.",
+        ),
+    ] = None,
+    case: HistoryCaseOption = None,
+    profile: HistoryProfileOption = None,
     checkpoint: CheckpointOption = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, if another one.")] = None,
     track: TrackOption = False,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics."""
+    """Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics.
+
+    On one's own feeder whole days take the place of feeders: snapshots in --data, or its own history with --case and
+    --profile.
+    """
+    from learnopt.dataset.manifest import read_manifest
+    from learnopt.dataset.snapshots import is_snapshots
+    from learnopt.learned.own_feeder import recalibrate_on_days
     from learnopt.learned.recalibrate import recalibrate
-    from learnopt.learning.checkpoint import REFERENCE, directory_of
+    from learnopt.learning.checkpoint import REFERENCE, directory_of, load_card
     from learnopt.tracking import is_address
 
     elsewhere = checkpoint in (None, REFERENCE) or is_address(checkpoint)
@@ -125,9 +139,12 @@ def calibrate(
         raise DataError("options", [f"say where the calibrated checkpoint {checkpoint or REFERENCE} goes: --out DIR"])
     source = directory_of(checkpoint or REFERENCE)
     target = out or source
-    folders = [place_of(folder) for folder in data]
-    with tracked(track, store, "calibrate", source, folders) as run:
-        card = recalibrate(source, folders, target)
+    load_card(source)  # a folder without a checkpoint is told before anything is solved
+    with history(data, case, profile) as folders, tracked(track, store, "calibrate", source, folders) as run:
+        if len(folders) == 1 and is_snapshots(read_manifest(folders[0])):
+            card = recalibrate_on_days(source, folders[0], target)
+        else:
+            card = recalibrate(source, folders, target)
         if run is not None:
             log_card(run, card)
             run.log_checkpoint(target)

@@ -12,6 +12,7 @@ from learnopt.cli.options import stderr
 from learnopt.io.places import Place
 
 if TYPE_CHECKING:
+    from learnopt.learned.monitoring import Monitored
     from learnopt.learning.card import ModelCard
     from learnopt.learning.evaluation import Metrics
     from learnopt.tracking import DataInput, TrackedRun
@@ -69,6 +70,38 @@ def log_methods(run: TrackedRun, methods: Mapping[str, Metrics]) -> None:
     columns = [key for key in rows[0] if key != "fixing"]
     run.log_table(columns, [[row[key] for key in columns] for row in rows], "methods.json")
     run.log_all_metrics({name: values.as_dict() for name, values in methods.items()})
+
+
+def log_monitored(run: TrackedRun, found: Monitored) -> None:
+    """A look at a model in use: curves over the periods, headlines over all of them, tables, and the verdict as tag."""
+    from learnopt.learning.figures import monitoring_figure
+
+    for step, period in enumerate(found.periods):
+        run.log_metrics({"unusual": period.unusual, **headlines(period.metrics.as_dict())}, "period.", step)
+    run.log_metrics({"unusual": found.whole.unusual, **headlines(found.whole.metrics.as_dict())})
+    run.log_tags({"verdict": found.verdict.value, "because": " ".join(found.reasons)})
+    rows = [{"period": period.name, **headlines(period.metrics.as_dict())} for period in found.periods]
+    run.log_table(list(rows[0]), [list(row.values()) for row in rows], "periods.json")
+    checks = [asdict(each) for each in (*found.risks, found.novelty)]
+    names = [*(f"wrong fixings at {risk.alpha:g}" for risk in found.risks), "unusual"]
+    run.log_table(
+        ["claim", *checks[0]], [[name, *row.values()] for name, row in zip(names, checks, strict=True)], "claims.json"
+    )
+    run.log_json(found.as_dict(), "monitored.json")
+    run.log_figure(
+        monitoring_figure(
+            [period.name for period in found.periods],
+            [period.metrics.mean_regret_percent for period in found.periods],
+            {
+                f"wrong fixings at {risk.alpha:g}": [
+                    period.metrics.fixing[risk.alpha].failure_rate for period in found.periods
+                ]
+                for risk in found.risks
+            }
+            | {"unusual": [period.unusual for period in found.periods]},
+        ),
+        "monitor",
+    )
 
 
 @contextmanager

@@ -28,18 +28,27 @@ from learnopt.io.profiles.clock import Times
 from learnopt.learned.baselines import PresentConfiguration
 from learnopt.learned.evaluate import Evaluated, measure_rivals, told_apart
 from learnopt.learned.starts import confidence_for_fixing
-from learnopt.learned.training import UNFINISHED, TrainingOutcome, proven_pairs
-from learnopt.learned.unseen import LEARNED_UNTIL, SIDES, TRAINING, learned_until
+from learnopt.learned.training import UNFINISHED, TrainingOutcome, measure, proven_pairs
+from learnopt.learned.unseen import CALIBRATION, LEARNED_UNTIL, SIDES, TRAINING, learned_until, of_training
 from learnopt.learning.baselines import MajorityLabel, NearestNeighbour, SwitchRegression
 from learnopt.learning.calibration import calibrate, reliability
 from learnopt.learning.card import LIMITS_OF_USE, ModelCard
-from learnopt.learning.checkpoint import REFERENCE, directory_of, load_card, load_checkpoint, save_checkpoint
+from learnopt.learning.checkpoint import (
+    REFERENCE,
+    directory_of,
+    load_card,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
 from learnopt.learning.config import TrainingConfig
+from learnopt.learning.coverage import CALIBRATED_ON
 from learnopt.learning.evaluation import Metrics, evaluate_predictions
 from learnopt.learning.predict import Predictor
 from learnopt.learning.rival import OwnModel
 from learnopt.learning.training import Pair, fit
 from learnopt.network import Configuration
+from learnopt.wording import counted
 
 TUNING = TrainingConfig(
     name="own-feeder",
@@ -53,6 +62,9 @@ TUNING = TrainingConfig(
 )
 """Used where no configuration is given: small steps from weights that are good already; shares are shares of days."""
 
+RECALIBRATION = (0.1, 0.2)
+"""Shares of the days for the temperature and for the test of a recalibration; the rest is for the thresholds."""
+LEAST_DAYS = 3
 DAY = np.timedelta64(1, "D")
 TUNED_FROM = "tuned_from"
 """Key of the card's data: the checkpoint that tuning started from."""
@@ -147,6 +159,58 @@ def tune(
     return TrainingOutcome(predictor, card, model.history, reliability(predictions, labels))
 
 
+def recalibrate_on_days(source: Path | str, data: Place, checkpoint: Path) -> ModelCard:
+    """Calibrate a checkpoint on the days of one feeder that its weights have not learned from; weights stay.
+
+    Temperature on the first of these days, thresholds on most, metrics on the last (:data:`RECALIBRATION`).
+
+    Parameters
+    ----------
+    source, checkpoint
+        Folder (or name) to read and folder to write; the same one is replaced.
+
+    Raises
+    ------
+    DataError
+        If there are too few such days, or the card does not say what the weights have learned from.
+    """
+    source = directory_of(source)
+    card = load_card(source)
+    if not card.split:
+        problem = f"the card of {card.name!r} does not say what its weights have learned from: train it again"
+        raise DataError(str(source), [problem])
+    weights_of = replace(card, split={**card.split, "seen": of_training(card)})
+    pairs, times, manifest = read_snapshots(data)
+    until = learned_until(weights_of, given_origin(pairs[0][0].network))
+    later = np.flatnonzero(times >= until + DAY) if until is not None else np.arange(len(times))
+    days = len({_day(times[k]) for k in later})
+    if days < LEAST_DAYS:
+        known = "" if until is None else f" after {until}, the last that its weights have learned from"
+        raise DataError(str(data), [f"{counted(days, 'day')}{known}: {LEAST_DAYS} are needed, give more snapshots"])
+    pairs, times = [pairs[k] for k in later], times[later]
+    warm, last = (max(1, round(share * days)) for share in RECALIBRATION)
+    sides = split_days(times, [(days - warm - last) / days, last / days])
+    warming, thresholds, test = ([pairs[k] for k in side] for side in sides)
+    model = load_weights(source, card)
+    owners = [_day(times[k]) for k in sides[1]]
+    calibration = calibrate(Predictor(model), warming, thresholds, owners, confidence_for_fixing)
+    predictor = calibration.apply(Predictor(model, name=card.name))
+    measured, _ = measure(predictor, test, {})
+    feeder = pairs[0][0].network.name
+    counts = {"temperature": len(warming), "thresholds": len(thresholds), "test": len(test)}
+    summary = {
+        SNAPSHOTS: manifest.config[SNAPSHOTS],
+        "feeder": feeder,
+        "limits": manifest.limits,
+        "days": {name: len({_day(times[k]) for k in side}) for name, side in zip(counts, sides, strict=True)},
+        "pairs": counts,
+    }
+    split = {**_split(weights_of, data, times, [[], *sides], CALIBRATION), "rule": card.split["rule"]}
+    card = card.calibrated(calibration, {CALIBRATED_ON: summary}, measured, split)
+    card = replace(card, limits_of_use=(*LIMITS_OF_USE[:-1], _only_for(feeder)))
+    return save_checkpoint(checkpoint, model, card)
+
+
 def evaluate_snapshots(
     checkpoint: Path | str, data: Place, baselines: bool = True, rivals: Sequence[OwnModel] = ()
 ) -> Evaluated:
@@ -199,7 +263,9 @@ def evaluate_snapshots(
     return Evaluated(metrics | measure_rivals(rivals, measured), sentence)
 
 
-def _split(start: ModelCard, data: Place, times: Times, sides: Sequence[Sequence[int]]) -> dict[str, Any]:
+def _split(
+    start: ModelCard, data: Place, times: Times, sides: Sequence[Sequence[int]], use: str = TRAINING
+) -> dict[str, Any]:
     """What the card says about the days of every side, and about the feeders that the start had seen."""
     days = {
         name: f"{_day(times[side].min())} to {_day(times[side].max())}"
@@ -210,7 +276,7 @@ def _split(start: ModelCard, data: Place, times: Times, sides: Sequence[Sequence
         "dataset": data.name,
         "origin": given_origin(read_network(data, 0)),
         "sha256": data_checksum(read_manifest(data)),
-        "use": TRAINING,
+        "use": use,
         "days": days,
         LEARNED_UNTIL: _day(max(times[k] for side in sides[:3] for k in side)),
     }

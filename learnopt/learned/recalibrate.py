@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
 from learnopt.io.places import Place, Remote
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.training import AC_LABELS, manifests_of, measure, of_ac, proven_pairs, summary_of
-from learnopt.learned.unseen import CALIBRATION, TRAINING, entries, sides_seen, training_seeds
+from learnopt.learned.unseen import CALIBRATION, TRAINING, entries, of_training, sides_seen, training_seeds
 from learnopt.learning.calibration import calibrate
 from learnopt.learning.card import ModelCard
 from learnopt.learning.checkpoint import directory_of, load_card, load_weights, save_checkpoint
@@ -95,11 +94,6 @@ def recalibrate(source: Path | str, data: Place | Sequence[Place], checkpoint: P
     summaries = {name: summary_of(manifest) for name, manifest in manifests.items()}
     summary = summaries if len(summaries) > 1 else next(iter(summaries.values()))
     sides = {"temperature": len(warming), "thresholds": len(thresholds), "test": len(test)}
-    split = {**card.split, "seen": [*_of_training(card), *entries([{}, *aside], CALIBRATION)]} if card.split else {}
+    split = {**card.split, "seen": [*of_training(card), *entries([{}, *aside], CALIBRATION)]} if card.split else {}
     card = card.calibrated(calibration, {CALIBRATED_ON: {**summary, "pairs": sides}}, measured, split)
     return save_checkpoint(checkpoint, model, card)
-
-
-def _of_training(card: ModelCard) -> list[dict[str, Any]]:
-    """What a card says about the feeders of the weights: an earlier calibration is made up for."""
-    return [entry for entry in card.split.get("seen", ()) if entry["use"] == TRAINING]

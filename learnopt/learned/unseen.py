@@ -205,6 +205,11 @@ def learned_until(card: ModelCard, origin: str) -> np.datetime64 | None:
     return found
 
 
+def of_training(card: ModelCard) -> list[dict[str, Any]]:
+    """What a card says about the feeders of the weights: an earlier calibration is made up for by another."""
+    return [entry for entry in card.split.get("seen", ()) if entry["use"] == TRAINING]
+
+
 def training_seeds(card: ModelCard) -> set[int]:
     """Seeds of the datasets whose feeders made the weights, as the summary of a card has them."""
     several = [each for key, each in card.data.items() if isinstance(each, dict) and key != CALIBRATED_ON]

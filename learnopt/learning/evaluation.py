@@ -14,7 +14,7 @@ from learnopt.learning.calibration import reliability
 from learnopt.learning.confidence import Confidence
 from learnopt.learning.graph import DecisionGraph
 from learnopt.learning.predict import Prediction
-from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.network import Bools, Configuration, ReconfigurationProblem
 from learnopt.physics import power_flow
 
 
@@ -172,6 +172,16 @@ def evaluate_predictions(
     )
 
 
+def wrong_fixings(prediction: Prediction, confidence: Confidence, label: Configuration, tau: float) -> int:
+    """Switches that fixing at a threshold would get wrong."""
+    return _mistakes(*confidence.fixed(tau), prediction.graph.canonical(label))
+
+
+def _mistakes(closed: Bools, opened: Bools, label: Configuration) -> int:
+    """Of the switches that are fixed closed and open those that the (canonical) label contradicts."""
+    return int(np.count_nonzero((closed & ~label.closed) | (opened & label.closed)))
+
+
 def _fixing(
     predictions: Sequence[Prediction],
     confidences: Sequence[Confidence],
@@ -182,7 +192,7 @@ def _fixing(
     left = []
     for prediction, confidence, label in zip(predictions, confidences, labels, strict=True):
         closed, opened = confidence.fixed(np.inf if tau is None else tau)
-        mistakes = int(np.count_nonzero((closed & ~label.closed) | (opened & label.closed)))
+        mistakes = _mistakes(closed, opened, label)
         decided = int(closed.sum() + opened.sum())
         free += int(prediction.free.sum())
         fixed += decided

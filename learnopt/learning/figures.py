@@ -37,3 +37,21 @@ def reliability_figure(reliability: Reliability) -> Figure:
     axes.set_ylabel("share of branches closed")
     axes.set_title(f"expected calibration error {reliability.ece:.4f}")
     return figure
+
+
+def monitoring_figure(
+    periods: Sequence[str], regret_percent: Sequence[float], shares: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Mean regret of every period, and below it shares of the instances."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
+    above.plot(regret_percent, marker="o")
+    above.set_ylabel("mean regret [%]")
+    for name, values in shares.items():
+        below.plot(values, marker="o", label=name)
+    below.set_ylabel("share of instances")
+    below.set_xticks(range(len(periods)), periods, rotation=30, ha="right")
+    below.legend()
+    return figure
