@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 from typing import Any
 
 from learnopt._version import __version__
@@ -11,7 +12,10 @@ from learnopt.errors import DataError, UnsupportedError
 from learnopt.parallel.workers import Prepare, Workers, WorkersLostError
 
 _AHEAD = 3
-"""Tasks per worker that the scheduler knows: it never sees a million of them."""
+"""Tasks per worker that the scheduler knows at least: it never sees a million of them."""
+_AT_ONCE = 256
+"""Tasks that the scheduler knows where workers are few. They go there by halves, since a message of one task takes as
+long as one of a hundred."""
 _TIMEOUT_S = 30
 
 
@@ -36,18 +40,19 @@ def on_cluster(
         ) from None
     places: dict[Any, int] = {}
     try:
-        ahead = _AHEAD * _check(client, workers.scheduler)
+        ahead = max(_AHEAD * _check(client, workers.scheduler), _AT_ONCE)
         coming = as_completed((), loop=client.loop)  # else it asks for a default client, which a command has not
+        task, following = partial(_carry_out, function, prepare), iter(range(len(items)))
 
-        def submit(place: int) -> None:
+        def submit() -> None:
+            """As many tasks as there is room for."""
+            batch = list(islice(following, ahead - len(places)))
             # pure=False: a task writes files, its answer must not come from an earlier one of the same item.
-            future = client.submit(_carry_out, function, items[place], prepare, pure=False, retries=0)
-            places[future] = place
-            coming.add(future)
+            futures = client.map(task, [items[place] for place in batch], pure=False, retries=0) if batch else []
+            places.update(zip(futures, batch, strict=True))
+            coming.update(futures)
 
-        for place in range(min(ahead, len(items))):
-            submit(place)
-        following = iter(range(min(ahead, len(items)), len(items)))
+        submit()
         for future in coming:
             place = places.pop(future)
             try:
@@ -58,8 +63,8 @@ def on_cluster(
             except CancelledError:
                 problem = f"the connection to scheduler {workers.scheduler} is lost"
                 raise WorkersLostError(f"{problem}: run it again when it is back; what is done stays") from None
-            if (further := next(following, None)) is not None:
-                submit(further)
+            if len(places) <= ahead // 2:
+                submit()
             yield place, answer
     finally:
         client.cancel(list(places))
@@ -95,7 +100,7 @@ def _version() -> str:
     return __version__
 
 
-def _carry_out(function: Callable[[Any], Any], item: Any, prepare: Prepare | None) -> Any:
+def _carry_out(function: Callable[[Any], Any], prepare: Prepare | None, item: Any) -> Any:
     if prepare is not None:
         _prepared(prepare)
     return function(item)

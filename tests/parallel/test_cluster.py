@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,18 +79,35 @@ def test_workers_that_do_not_fit() -> None:
         run_tasks(square, [1], Workers(scheduler=made.scheduler_address))
 
 
-def test_a_scheduler_that_ends_in_the_middle(tmp_path: Path) -> None:
-    """Told in a sentence, at once."""
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as made:
-        with made.get_client() as client:
-            client.run(_import_tasks, str(Path(__file__).parent))
+SERVE = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    made = LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50)
+    print(made.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_scheduler_that_is_killed_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told in a sentence when it does not come back; its worker ends with it."""
+    monkeypatch.setattr(cluster, "_TIMEOUT_S", 10)
+    (tmp_path / "serve.py").write_text(SERVE)
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    served = subprocess.Popen(
+        [sys.executable, str(tmp_path / "serve.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    with served:
+        assert served.stdout is not None
+        address = served.stdout.readline().strip()
         # The second answer never comes: with the first its scheduler is gone.
         with pytest.raises(WorkersLostError, match=r"the connection to scheduler tcp.* is lost"):
-            run_tasks(
-                fail_at_two, [1, 3], Workers(scheduler=made.scheduler_address), take=lambda *_: made.close(timeout=1)
-            )
+            run_tasks(fail_at_two, [1, 3], Workers(scheduler=address), take=lambda *_: served.kill())
+        assert served.stdout.read() == ""  # the pipe closes once the worker has ended too
 
 
 def test_workers_that_die_again_and_again(scheduler: str, tmp_path: Path) -> None:
