@@ -6,9 +6,10 @@ which branches are switches, what they are called, and what limits hold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +139,46 @@ class TransposedCircuit:
     most_s: float
 
 
+TAPS, CAPACITORS = "taps", "capacitors"
+"""Kinds of devices."""
+
+
+@dataclass(frozen=True)
+class PhaseDevice:
+    """A regulator or a bank of capacitors that can be set by itself, whatever its neighbours do.
+
+    Parameters
+    ----------
+    element
+        Name in the tool: ``transformer.reg1a``.
+    kind
+        ``taps`` or ``capacitors``.
+    phases
+        Phases that it is in.
+    first
+        Number of its first position; the others follow one by one.
+    values
+        Of each position: tap [pu], or capacitors connected [kvar at nominal voltage].
+    present
+        Number of the position that the file leaves it in.
+    winding
+        Of a regulator: the one that is tapped.
+    """
+
+    element: str
+    kind: str
+    phases: str
+    first: int
+    values: tuple[float, ...]
+    present: int
+    winding: int = 0
+
+    @property
+    def last(self) -> int:
+        """Number of its last position."""
+        return self.first + len(self.values) - 1
+
+
 class PhaseCircuit(Protocol):
     """A circuit of all phases in a tool that solves it, one load situation."""
 
@@ -186,4 +227,17 @@ class PhaseCircuit(Protocol):
 
     def transposed(self) -> TransposedCircuit | str:
         """The circuit in sequences, or why it has none."""
+        ...
+
+
+@runtime_checkable
+class ControlledCircuit(PhaseCircuit, Protocol):
+    """A circuit whose regulators and capacitors can be set."""
+
+    def devices(self) -> tuple[PhaseDevice, ...]:
+        """What can be set."""
+        ...
+
+    def operate(self, positions: Mapping[str, int]) -> None:
+        """Set devices, by their elements, to the numbers of their positions."""
         ...
