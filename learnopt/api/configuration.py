@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from learnopt.api.question import Enforced, Question, Rules, Situation, Source, State, chosen, optional, warm
+from learnopt.api.question import (
+    NONE_TO_SET,
+    Enforced,
+    Question,
+    Rules,
+    Situation,
+    Source,
+    State,
+    chosen,
+    optional,
+    warm,
+)
 from learnopt.api.solution import EXPLANATION_S, ParetoFront, Solution
 from learnopt.api.unused import of_balanced, of_solve
 from learnopt.engines import Patience, Progress, SolveOptions
@@ -14,7 +25,12 @@ from learnopt.learned.choice import engine_of
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
 from learnopt.report.configuration.head import Head
 from learnopt.studies.configuration.check import state_of
-from learnopt.studies.configuration.in_phases import front_in_phases, risk_in_phases, solve_in_phases
+from learnopt.studies.configuration.in_phases import (
+    controls_in_phases,
+    front_in_phases,
+    risk_in_phases,
+    solve_in_phases,
+)
 from learnopt.studies.configuration.risk import RISK_LEVEL, Risk
 from learnopt.studies.configuration.solve import AUTO, TREE
 from learnopt.studies.configuration.switching_order import Paralleling
@@ -147,7 +163,14 @@ def solve(
     question = rules.question(network, accept_differences)
     begin = _begin(question.problem, start)
     asked, in_phases = question.problem, None
-    if wish.plain and not balanced:
+    kinds = _kinds(asked, controls)
+    if wish.plain and not balanced and kinds:
+        read, hold = question.imported, not strict_limits
+        in_phases = None if k_best > 1 else controls_in_phases(read, asked, kinds, engine, options, begin, hold)
+    if in_phases is not None:
+        missing = tuple(note for note in question.notes if not note.startswith(NONE_TO_SET))
+        question = replace(question, notes=missing)
+    elif wish.plain and not balanced:
         read, hold = question.imported, not strict_limits
         in_phases = solve_in_phases(read, asked, engine, options, begin, k_best=k_best, hold=hold)
     elif wish.risk is not None and balance_weight is None and k_best == 1 and not balanced:
@@ -246,6 +269,14 @@ def pareto(
         points,
         unused + of_balanced(balanced, question.origin.equivalent),
     )
+
+
+def _kinds(problem: ReconfigurationProblem, controls: str) -> set[str]:
+    """Regulators and capacitors among what is to be set besides switches."""
+    asked = set(controls.replace(",", " ").split())
+    if "all" in asked:
+        asked |= {"taps", "capacitors"}
+    return {kind for kind in ("taps", "capacitors") if kind in asked or getattr(problem.controls, kind)}
 
 
 def _begin(problem: ReconfigurationProblem, start: State) -> Configuration | None:

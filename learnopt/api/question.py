@@ -106,6 +106,10 @@ class Question:
             )
 
 
+NONE_TO_SET = "the case has no"
+"""What the note of a kind of controls that is asked for and missing starts with."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rules:
     """The options of a problem as of :func:`problem`: what a front door gets, before anything is read."""
@@ -157,7 +161,7 @@ class Rules:
         missing = [kind for kind in KINDS if kind in asked and not getattr(loaded.network.controls, kind)]
         if asked == ["all"] and not loaded.network.controls:
             missing = ["controls"]
-        return (*found, *(f"the case has no {kind} to set" for kind in missing))
+        return (*found, *(f"{NONE_TO_SET} {kind} to set" for kind in missing))
 
     def _given(self) -> str:
         """Names of the rules that are not at their defaults."""

@@ -18,6 +18,7 @@ from learnopt.errors import DataError
 from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, Evaluation, Id, ReconfigurationProblem, Result, Status
 from learnopt.network.names import open_labels
+from learnopt.network.unbalanced import ControlledCircuit
 from learnopt.physics.phase_judge import PhaseJudge
 from learnopt.report.configuration.head import Head
 from learnopt.report.configuration.order import operated_by, plan_of, state_after, what
@@ -127,6 +128,10 @@ class Solution(Answer):
         if self.result.phases is None:
             return plan_of(self.problem, self.result, self.paralleling)
         with self.question.imported.circuits(self.problem) as circuits:
+            positions = {one.element: one.position for one in self.result.phases.controls}
+            for circuit in circuits if positions else ():
+                assert isinstance(circuit, ControlledCircuit), "it was set in this circuit"
+                circuit.operate(positions)
             return plan_of(self.problem, self.result, self.paralleling, PhaseJudge(circuits))
 
     @cached_property

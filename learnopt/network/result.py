@@ -178,6 +178,8 @@ class PhaseSummary:
         Largest negative- over positive-sequence voltage, and where.
     voltage
         Of each phase a b c of each bus [pu], NaN where it has none, shape (n_bus, 3); the lowest of several situations.
+    controls
+        Regulators and capacitors that were set with the switches; none where they were held.
     """
 
     tool: str
@@ -188,6 +190,29 @@ class PhaseSummary:
     unbalance: float
     unbalance_bus: Id
     voltage: Floats | None = field(default=None, repr=False, compare=False)
+    controls: tuple[PhaseSetting, ...] = ()
+
+
+@dataclass(frozen=True)
+class PhaseSetting:
+    """A regulator or a bank of capacitors, set by itself.
+
+    Parameters
+    ----------
+    element, kind, phases
+        As of :class:`~learnopt.network.unbalanced.PhaseDevice`.
+    before, position
+        Numbers of its positions in the present state and in the answer.
+    value
+        Tap of the answer [pu], or capacitors connected [kvar].
+    """
+
+    element: str
+    kind: str
+    phases: str
+    before: int
+    position: int
+    value: float
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from learnopt.io.opendss.branches import UNSTATED_AMPERES
 from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.conductors import Conductors, conductors
+from learnopt.io.opendss.devices import devices, operate
 from learnopt.io.opendss.engine import HELD, each, terminals
 from learnopt.io.opendss.loads import is_shunt
 from learnopt.io.opendss.scenarios import CircuitLoads
@@ -19,7 +21,14 @@ from learnopt.io.opendss.setting import set_switches
 from learnopt.io.opendss.transposed import foreign, transposed
 from learnopt.io.stations import equipment
 from learnopt.network import Bools, Floats, Ints, Network, Scenario
-from learnopt.network.unbalanced import Complex, ConductorCircuit, PhaseFlow, PhaseState, TransposedCircuit
+from learnopt.network.unbalanced import (
+    Complex,
+    ConductorCircuit,
+    PhaseDevice,
+    PhaseFlow,
+    PhaseState,
+    TransposedCircuit,
+)
 
 _LIVE = 1e-3
 """Voltage below which a node is fed by nothing [pu]."""
@@ -42,6 +51,7 @@ class OpenDSSCircuit:
         self._dss, self._read, self._network = dss, read, network
         self._conductors: Conductors | None = None
         self._loads: CircuitLoads | None = None
+        self._operated: dict[PhaseDevice, int] = {}
         self._lossy_shunts = [
             full
             for full in dss.Circuit.AllElementNames()
@@ -57,9 +67,22 @@ class OpenDSSCircuit:
         closed[switches] = True  # a branch that is open and no switch of the problem is in no loop
         with self._read() as dss:
             set_switches(dss, self._network, closed)
+            for device, position in self._operated.items():
+                operate(dss, device, position)
             dss.Solution.BuildYMatrix(0, 0)  # to be read only
             self._conductors = conductors(dss, names)
         return self._conductors.circuit
+
+    def devices(self) -> tuple[PhaseDevice, ...]:
+        """Regulators and capacitors of the file."""
+        return devices(self._dss)
+
+    def operate(self, positions: Mapping[str, int]) -> None:
+        """Set regulators and capacitors; conductors that are read later have these ratios."""
+        for device in devices(self._dss):
+            if device.element in positions:
+                operate(self._dss, device, positions[device.element])
+                self._operated[replace(device, present=0)] = positions[device.element]
 
     def set_loads(self, scenario: Scenario | None) -> None:
         """Set the loads of another situation; None = those of the file."""

@@ -60,6 +60,8 @@ def write_export(
         Author, time of the data and checked by, on top of the script.
     """
     assert result.configuration is not None, "there is nothing to write without a configuration"
+    if result.phases is not None and result.phases.controls:
+        raise UnsupportedError("controls that were set phase by phase are in the answer (json), and not exported")
     refuse_unsafe(problem, plan, normal_state(problem))
     net = replace(problem.network, controls=problem.controls)
     settings = result.settings[0] if result.settings else None

@@ -14,6 +14,7 @@ from learnopt.network import (
     Certificate,
     Configuration,
     Evaluation,
+    PhaseSetting,
     PhaseSummary,
     ReconfigurationProblem,
     Result,
@@ -26,6 +27,7 @@ from learnopt.network.names import branch_label, bus_label, label, lowest_bus, o
 from learnopt.network.open_ends import open_ends
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.network.totals import totals
+from learnopt.network.unbalanced import TAPS
 from learnopt.physics import evaluate_as_it_is, evaluate_as_operated
 from learnopt.physics.balance import balance_index, feeder_currents
 from learnopt.report.configuration.gap_curve import gap_story
@@ -162,6 +164,7 @@ def phases_to_dict(phases: PhaseSummary) -> dict[str, Any]:
         "highest_bus": phases.highest_bus,
         "max_unbalance": finite(phases.unbalance),
         "unbalance_bus": phases.unbalance_bus,
+        **({"controls": [asdict(one) for one in phases.controls]} if phases.controls else {}),
     }
 
 
@@ -534,6 +537,11 @@ def _risk_table(risk: RiskSummary) -> Listing:
     return Listing(("", "kW"), rows, (1,), f"over the scenarios (least {risk.measure})")
 
 
+def _position(setting: PhaseSetting) -> str:
+    unit = "pu" if setting.kind == TAPS else "kvar"
+    return f"{setting.position} ({setting.value:.5g} {unit})"
+
+
 def result_table(
     problem: ReconfigurationProblem,
     result: Result,
@@ -554,6 +562,10 @@ def result_table(
             settings = settings_rows(problem, *result.settings)
             title = "controls, set before the first step"
             parts.append(Listing(("control", "where", "setting"), settings, title=title))
+        if result.phases is not None and (set_by_phase := result.phases.controls):
+            rows = [(one.element, one.phases, str(one.before), _position(one)) for one in set_by_phase]
+            title = "controls, set before the first step"
+            parts.append(Listing(("control", "phases", "before", "setting"), rows, title=title))
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
             parts += [plan_table(net, operations), *paragraphs([*reasons(operations), *travels(net, operations)])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ import numpy as np
 from learnopt.engines import Engine, SolveOptions
 from learnopt.engines.base import Stopwatch
 from learnopt.errors import UnsupportedError
-from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Result
+from learnopt.network import Certificate, Configuration, Controls, ReconfigurationProblem, Result
 from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
-from learnopt.network.unbalanced import PhaseCircuit
+from learnopt.network.unbalanced import ControlledCircuit, PhaseCircuit
 from learnopt.physics.held_currents import loop_model, loops_and_unfed
 from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
@@ -119,6 +120,52 @@ def risk_in_phases(
             nodes = result.nodes
             result = solve_risk_in_phases(problem, each, mean, risk, level, left, result.configuration)
             result = replace(result, nodes=nodes + result.nodes)
+    return problem, _told(imported, problem, result)
+
+
+def controls_in_phases(
+    imported: Imported,
+    problem: ReconfigurationProblem,
+    kinds: Collection[str],
+    engine: str | Engine = AUTO,
+    options: SolveOptions | None = None,
+    start: Configuration | None = None,
+    hold: bool = True,
+) -> tuple[ReconfigurationProblem, Result] | None:
+    """Least loss over switches, regulators and capacitors in all phases, each unit set by itself.
+
+    Parameters
+    ----------
+    kinds
+        ``taps``, ``capacitors`` or both.
+    engine, options, start, hold
+        As of :func:`solve_in_phases`.
+
+    Returns
+    -------
+    As of :func:`solve_in_phases`; ``phases.controls`` of the result has the settings. None too where the file has no
+    such device, with several load situations, and with other engines.
+    """
+    options = options or SolveOptions()
+    problem = problem.in_phases().replace(controls=Controls())
+    if engine not in (AUTO, TREE) or len(problem.situations) > 1:
+        return None
+    with imported.circuits(problem) as circuits:
+        if not circuits or not isinstance(circuit := circuits[0], ControlledCircuit):
+            return None
+        from learnopt.engines.phases.engine import PhaseTreeEngine  # nothing of it where a file is balanced
+        from learnopt.studies.configuration.controls_in_phases import ControlSearch
+
+        devices = [one for one in circuit.devices() if one.kind in kinds]
+        if not devices:
+            return None
+        result = ControlSearch(problem, circuit, devices, options).solve(start)
+        if result.configuration is None and hold:  # what no switch mends with the controls as they are is held
+            circuit.operate({one.element: one.present for one in devices})
+            by_model = replace(options, certify=Certificate.MODEL)
+            problem, plain = solve_holding(PhaseTreeEngine(circuits), problem, by_model, start)
+            if problem.limits.held:
+                result = ControlSearch(problem, circuit, devices, options).solve(plain.configuration)
     return problem, _told(imported, problem, result)
 
 
