@@ -199,3 +199,21 @@ def test_a_file_without_end_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(rehearsal, "_CHARACTERS_PER_SECOND", 1e12)
     with pytest.raises(DataError, match="takes longer than"):
         load(write(tmp_path, "! never rehearsed before\nNew Load.slow bus1=a kv=11 kw=1 kvar=0\n"))
+
+
+def test_a_program_is_read_again_where_any_of_its_files_changed(tmp_path: Path) -> None:
+    """By what they hold: the second file may be as long as the first, written at once after it."""
+    master, part = tmp_path / "m.dss", tmp_path / "part.dss"
+    master.write_text(FEEDER + "Redirect part.dss\n", encoding="utf-8")
+    part.write_text("New Load.b bus1=a kv=11 kw=100\n", encoding="utf-8")
+    first = read_program(master)
+    assert read_program(master) is first
+    part.write_text("New Load.b bus1=a kv=11 kw=200\n", encoding="utf-8")
+    assert "kw=200" in read_program(master).commands[-1][0].lower()
+    part.write_text("Export voltages x.txt\n", encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(DataError, match="Export is not run"):
+            read_program(master)
+    part.unlink()
+    with pytest.raises(DataError):
+        read_program(master)

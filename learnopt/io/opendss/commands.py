@@ -18,6 +18,7 @@ OpenDSS itself opens no file but those of coordinates and of numbers, each by th
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -115,13 +116,32 @@ def read_program(path: Path, root: Path | None = None) -> Program:
     DataError
         Naming every command, option, property and file that is refused, with file and line.
     """
-    inside = (path.parent if root is None else root).resolve()
+    inside, master = (path.parent if root is None else root).resolve(), path.resolve()
+    if (known := _read.get((master, inside))) is not None and all(_digest(one) == own for one, own in known[0].items()):
+        return known[1]
     reader = _Reader(path, inside)
-    reader.file(path.resolve(), 1)
+    reader.file(master, 1)
     if reader.bad:
         more = len(reader.bad) - _LISTED
         raise DataError(str(path), reader.bad[:_LISTED] + ([f"and {more} more of that kind"] if more > 0 else []))
+    while len(_read) >= _REMEMBERED:
+        _read.pop(next(iter(_read)))
+    _read[master, inside] = reader.read, reader.program
     return reader.program
+
+
+_REMEMBERED = 8
+"""Programs that are kept: a circuit is read for its network, its state, its phases and its conductors."""
+_read: dict[tuple[Path, Path], tuple[dict[Path, bytes], Program]] = {}
+"""Programs by master and root, each with what its files held when they were read."""
+
+
+def _digest(path: Path) -> bytes:
+    """Of what a file holds; of none where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
 
 
 class _RefusedError(Exception):
@@ -140,6 +160,7 @@ class _Reader:
         self.kind = ""
         self.position = 0
         self.bytes = 0
+        self.read: dict[Path, bytes] = {}
 
     def file(self, path: Path, depth: int) -> None:
         """Read one file; relative names in it start at its folder."""
@@ -170,6 +191,7 @@ class _Reader:
                 return None
             self.bytes += size
             raw = path.read_bytes()
+            self.read[path] = hashlib.sha256(raw).digest()
         except OSError as error:
             self.bad.append(f"{name} cannot be read: {error.strerror or error}")
             return None

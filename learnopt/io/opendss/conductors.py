@@ -9,7 +9,7 @@ capacitors, charging and magnetising currents are held, so they do not appear.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,18 +87,44 @@ def conductors(dss: Any, switches: Sequence[Sequence[str]]) -> Conductors:
         Names of the lines that each switch opens together.
     """
     sources = {terminals(dss)[0][0] for _ in each(dss.Vsources)}
-    found: list[Series] = []
-    admittances: dict[str, np.ndarray] = {}
-    for collection, kind in ((dss.Lines, "line"), (dss.Reactors, "reactor")):
-        for name in each(collection):
-            if (line := _line(dss, f"{kind}.{name}")) is not None:
-                found.append(line[0])
-                admittances[line[0].name] = line[1]
-    found += [_transformer(dss, f"transformer.{name}") for name in each(dss.Transformers)]
+    ends = {name: _ends(dss) for name in _named(dss) if len({bus for bus, _ in terminals(dss)}) > 1}
     of_line = {line: k for k, lines in enumerate(switches) for line in lines}
-    across = [one for one in found if one.name in of_line and sources.issuperset(one.buses)]  # a loop by itself
-    inside = [*_in_loops(found, sources), *across]
+    found: dict[str, Series] = {}
+    admittances: dict[str, np.ndarray] = {}
+    while True:  # what is open in some phase, without being a switch, is seen by its admittances: few are computed
+        across = [one for one in ends.values() if one.name in of_line and sources.issuperset(one.buses)]  # by itself
+        names = [one.name for one in (*_in_loops(ends.values(), sources), *across)]
+        for name in [name for name in names if name not in found]:
+            dss.Circuit.SetActiveElement(name)
+            one = None
+            if name.startswith("transformer."):
+                dss.Transformers.Name(name.partition(".")[2])
+                one = _transformer(dss, name)
+            elif (line := _line(dss, name)) is not None:
+                one, admittances[name] = line
+            if one is None:
+                del ends[name]
+            else:
+                found[name] = one
+        if all(name in ends for name in names):
+            break
+    inside = [found[name] for name in names]
     return Conductors(_circuit(inside, sources, of_line, len(switches)), tuple(inside), admittances)
+
+
+def _named(dss: Any) -> Iterator[str]:
+    """Every line, series reactor and transformer, active in turn."""
+    for collection, kind in ((dss.Lines, "line"), (dss.Reactors, "reactor"), (dss.Transformers, "transformer")):
+        for name in each(collection):
+            yield f"{kind}.{name}"
+
+
+def _ends(dss: Any) -> Series:
+    """The buses and nodes of the active element, without its currents."""
+    ends = terminals(dss)
+    nodes = tuple((bus, int(node)) for bus, own in ends for node in own if node > 0)
+    name = str(dss.CktElement.Name()).lower()
+    return Series(name, tuple(bus for bus, _ in ends), nodes, np.zeros((len(nodes), 0)), np.zeros((0, 0)))
 
 
 def _line(dss: Any, name: str) -> tuple[Series, np.ndarray] | None:
