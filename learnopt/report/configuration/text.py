@@ -563,9 +563,9 @@ def result_table(
             title = "controls, set before the first step"
             parts.append(Listing(("control", "where", "setting"), settings, title=title))
         if result.phases is not None and (set_by_phase := result.phases.controls):
-            rows = [(one.element, one.phases, str(one.before), _position(one)) for one in set_by_phase]
+            moved = [(one.element, one.phases, str(one.before), _position(one)) for one in set_by_phase]
             title = "controls, set before the first step"
-            parts.append(Listing(("control", "phases", "before", "setting"), rows, title=title))
+            parts.append(Listing(("control", "phases", "before", "setting"), moved, title=title))
         operations = plan_of(problem, result) if plan is None else plan
         if operations:
             parts += [plan_table(net, operations), *paragraphs([*reasons(operations), *travels(net, operations)])]
