@@ -7,7 +7,9 @@ Voltage
     Along a branch the phasors differ by :math:`|z_e||J_e|` with :math:`r_e|J_e|^2 \le \text{loss}_e`. With
     Cauchy-Schwarz along the path from the root, :math:`||V_j| - |V_r|| \le \sqrt{U \sum |z_e|^2 / r_e}` (branches
     with r = 0 are added with their largest current). The path runs through known blocks; inside a block its weight is
-    at most that of a maximum spanning tree of the block. An enforced limit may be tighter.
+    at most that of its heaviest branch at the entry, which it leaves once, and of a maximum spanning tree of the other
+    buses. Where the paths are few they are gone through one by one (:mod:`learnopt.formulations.voltage_paths`). An
+    enforced limit may be tighter.
     Without negative loads and charging no voltage exceeds that of the substations.
     A feeder with some of these raises it at a bus by no more than :math:`v_j - v_i \le -2 (r P' + x Q')` summed over
     the path, P' and Q' arriving: at least minus the generation below, and minus what charging and shunts of the buses
@@ -27,12 +29,14 @@ Power
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from learnopt.formulations.arcs import Arcs
 from learnopt.formulations.load_ranges import LoadRanges
+from learnopt.formulations.voltage_paths import Paths, Window, window_over_paths
 from learnopt.network import Bools, Floats, Network, ReconfigurationProblem
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics.judge import LIMIT_TOLERANCE
@@ -76,19 +80,15 @@ USELESS_FACTOR = 100.0
 """Bounds on currents (voltages) above this many times the flat-voltage current of all loads (the root voltage) count as
 none."""
 
+WIDE = 0.1
+"""Distance of least and largest voltage [pu] from which on paths are looked at one by one."""
+PATH_PASSES, PATH_PROGRESS = 4, 0.02
+"""Passes over all paths, and the share by which one narrows the voltages or is the last."""
 PASSES = 3
 _UNPROVEN = (
     "no bound on currents could be proven: enforce a minimum voltage or ampacities, "
     "or give a start that respects the limits"
 )
-
-
-@dataclass(frozen=True)
-class Window:
-    """Least and largest voltage magnitude of each bus [pu], shape (n_bus,) each."""
-
-    low: Floats
-    high: Floats
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,14 @@ def block_path_weight(problem: ReconfigurationProblem, weight: Floats) -> Floats
         ends = np.unique(np.concatenate([tail[edges], head[edges]]))
         local = {int(k): i for i, k in enumerate(ends)}
         sets = DisjointSets(len(ends))
-        total = 0.0
-        for e in edges[np.argsort(-weight[edges], kind="stable")]:
+        entry = blocks.entry[block]
+        # A simple path leaves the entry once: its largest branch there, and a spanning tree of all other buses.
+        leaving = (tail[edges] == entry) | (head[edges] == entry)
+        total = float(weight[edges[leaving]].max())
+        inner = edges[~leaving]
+        for e in inner[np.argsort(-weight[inner], kind="stable")]:
             if sets.join(local[int(tail[e])], local[int(head[e])]):
                 total += weight[e]
-        entry = blocks.entry[block]
         below = ends[ends != entry]
         reach[below] = reach[entry] + total
     return reach[node]
@@ -313,6 +316,56 @@ def derive_bounds(
         reason="" if proven else _UNPROVEN,
         passive_p=given.passive_p,
         passive_q=given.passive_q,
+    )
+
+
+def derive_closer_bounds(problem: ReconfigurationProblem, arcs: Arcs, loss_cutoff: float) -> Bounds:
+    """:func:`derive_bounds` with the voltages that the paths to each bus leave, one path after the other.
+
+    What voltages bound, currents and the injections of capacitors, bounds voltages: it is repeated while that helps.
+    """
+    bounds = derive_bounds(problem, arcs, loss_cutoff)
+    if not math.isfinite(loss_cutoff) or (problem.network.x < 0).any():
+        return bounds
+    for _ in range(PATH_PASSES):
+        known = Window(np.sqrt(bounds.w_min), np.sqrt(bounds.w_max))
+        if not bounds.proven or not (known.high - known.low > WIDE).any():
+            break
+        closer = window_over_paths(_paths(problem, arcs, bounds), known, max(loss_cutoff, 0.0))
+        before = float((known.high - known.low).sum())
+        if float((closer.high - closer.low).sum()) > before * (1 - PATH_PROGRESS):
+            break
+        bounds = derive_bounds(problem, arcs, loss_cutoff, window=closer)
+    return bounds
+
+
+def _paths(problem: ReconfigurationProblem, arcs: Arcs, bounds: Bounds) -> Paths:
+    """The usable branches with all that controls and generation can do."""
+    net = problem.network
+    given = _Given.of(problem, SeriesRange.of(net))
+    usable = np.flatnonzero(given.in_block)
+    ends = np.concatenate([net.from_bus[usable], net.to_bus[usable]])
+    order = np.argsort(ends, kind="stable")
+    current = np.zeros(net.n_branch)
+    current[arcs.branch] = np.sqrt(bounds.ell_max)
+    leading = np.where(given.susceptance > 0, given.susceptance * bounds.w_max, 0.0) - given.q_low
+    vm = np.zeros(net.n_bus)
+    vm[net.substations] = net.substation_vm
+    return Paths(
+        start=np.searchsorted(ends[order], np.arange(net.n_bus + 1)),
+        branch=np.concatenate([usable, usable])[order],
+        other=np.concatenate([net.to_bus[usable], net.from_bus[usable]])[order],
+        root=net.is_substation,
+        vm=vm,
+        r=net.r,
+        x=net.x,
+        weight=given.series.weight_high,
+        fixed_drop=np.where(given.lossless, net.x * current, 0.0),
+        stretch=np.maximum(np.maximum(given.ranges.ratio_high, 1 / given.ranges.ratio_low), 1.0),
+        p=np.maximum(given.p_low, 0.0),
+        q=np.maximum(-leading, 0.0),
+        generation=float(np.maximum(-given.p_low, 0.0).sum()),
+        leading=float(np.maximum(leading, 0.0).sum()),
     )
 
 

@@ -23,6 +23,7 @@ problem with controls: its bound covers every setting.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,9 @@ def variable_tap_voltage_sqr(model: Any, controls: Controls, branch: Any) -> Non
     model.tap_share = pyo.Var(model.tap_shares, domain=pyo.NonNegativeReals)
 
 
-def constraint_tap(model: Any, controls: Controls, before: dict[int, Any], after: dict[int, Any], high: float) -> None:
+def constraint_tap(
+    model: Any, controls: Controls, before: dict[int, Any], after: dict[int, Any], high: Sequence[float]
+) -> None:
     """The voltage behind a transformer is the tap times that of the from bus, on each arc of its branch.
 
     Parameters
@@ -159,7 +162,7 @@ def constraint_tap(model: Any, controls: Controls, before: dict[int, Any], after
     before, after
         By arc: squared voltage of the from bus, and behind the transformer; 0 for an arc not in use.
     high
-        Largest squared voltage of a from bus [pu].
+        Largest squared voltage of the from bus of each tap changer [pu].
     """
     model.tap = pyo.ConstraintList()
     positions = [tap.positions for tap in controls.taps]
@@ -175,7 +178,7 @@ def constraint_tap(model: Any, controls: Controls, before: dict[int, Any], after
         model.tap.add(sum(model.tap_share[a, s] for s in range(len(values))) == before[a])
         model.tap.add(sum(float(t) ** 2 * model.tap_share[a, s] for s, t in enumerate(values)) == after[a])
         for s in range(len(values)):
-            model.tap.add(model.tap_share[a, s] <= high * model.tap_on[k, s])
+            model.tap.add(model.tap_share[a, s] <= high[k] * model.tap_on[k, s])
 
 
 def settings_of_solution(model: Any, controls: Controls, before: dict[int, Any], after: dict[int, Any]) -> Settings:

@@ -155,7 +155,8 @@ def constraint_controls(model: Any, data: DistFlowData) -> None:
     settable, bounds = data.problem.controls, data.bounds
     controls.constraint_capacitor_step(model, settable, bounds.w_min, bounds.w_max)
     controls.constraint_generator_range(model, settable)
-    controls.constraint_tap(model, settable, *tap_voltages_sqr(model, data), high=float(bounds.w_max.max()))
+    high = [float(bounds.w_max[data.problem.network.from_bus[tap.branch]]) for tap in settable.taps]
+    controls.constraint_tap(model, settable, *tap_voltages_sqr(model, data), high=high)
 
 
 def objective_loss_and_switching(model: Any, data: DistFlowData) -> None:

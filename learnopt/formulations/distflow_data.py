@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.formulations.bounds import Bounds, Window, derive_bounds
+from learnopt.formulations.bounds import Bounds, derive_bounds, derive_closer_bounds
+from learnopt.formulations.voltage_paths import Window
 from learnopt.network import Configuration, Floats, Ints, ReconfigurationProblem
 
 
@@ -59,10 +60,12 @@ class DistFlowData:
         Parameters
         ----------
         window
-            As of :func:`~learnopt.formulations.bounds.derive_bounds`.
+            As of :func:`~learnopt.formulations.bounds.derive_bounds`; derived where absent.
         """
         arcs = Arcs.of(problem)
-        return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff, window=window))
+        if window is not None:
+            return cls(problem, arcs, derive_bounds(problem, arcs, loss_cutoff, window=window))
+        return cls(problem, arcs, derive_closer_bounds(problem, arcs, loss_cutoff))
 
     def configuration(self, used: Ints) -> Configuration:
         """The configuration in which of the arcs that are a decision these are in use."""

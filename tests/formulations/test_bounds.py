@@ -10,7 +10,13 @@ from conftest import make_network
 from instances import all_configurations, feasible_flows, just_rated, random_problem, solvable_problem, used_arcs
 
 from learnopt.formulations.arcs import Arcs
-from learnopt.formulations.bounds import Bounds, block_path_weight, derive_bounds, fed_through_block
+from learnopt.formulations.bounds import (
+    Bounds,
+    block_path_weight,
+    derive_bounds,
+    derive_closer_bounds,
+    fed_through_block,
+)
 from learnopt.network import Limits, ReconfigurationProblem
 from learnopt.physics import PowerFlow, power_flow
 
@@ -60,6 +66,7 @@ def test_bounds_contain_every_ac_state(mix):
         middle = flows[len(flows) // 2 : len(flows) // 2 + 1]
         for cutoff in [*(f.loss for f in flows[:1] + middle + flows[-1:]), np.inf]:
             bounds = derive_bounds(problem, arcs, cutoff * (1 + 1e-12))
+            closer = derive_closer_bounds(problem, arcs, cutoff * (1 + 1e-12))
             assert bounds.proven or bounds.reason
             if not bounds.proven:
                 continue
@@ -68,6 +75,7 @@ def test_bounds_contain_every_ac_state(mix):
                 if flow.loss <= cutoff:
                     checked += 1
                     assert outside(problem, arcs, bounds, flow) == [], (mix, seed, cutoff)
+                    assert outside(problem, arcs, closer, flow) == [], (mix, seed, cutoff)
     assert proven > 80, "hardly anything was proven: the test would see nothing"
     assert checked > 400
 

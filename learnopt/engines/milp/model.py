@@ -13,9 +13,9 @@ from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import SolverRun
 from learnopt.engines.milp.relaxation import LEAST_SHARE, HighsRelaxation, units_of_powers
 from learnopt.engines.milp.tangents import Tangents
-from learnopt.formulations.bounds import Window
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.periods import PeriodsData, build_periods
+from learnopt.formulations.voltage_paths import Window
 from learnopt.network import Floats, Network, ReconfigurationProblem
 from learnopt.physics import PowerFlow
 

@@ -17,7 +17,7 @@ from learnopt.engines.milp.incumbent import Incumbent
 from learnopt.engines.milp.model import JointModel
 from learnopt.engines.milp.relaxation import SettableRelaxation
 from learnopt.engines.milp.rounds import Effort, Rounds
-from learnopt.formulations.bounds import Window
+from learnopt.formulations.voltage_paths import Window
 from learnopt.network import Evaluation
 
 NEARNESS = (0.4, 0.1)

@@ -40,6 +40,8 @@ SAMPLE_NOISE = 0.6
 """Largest random weight added to the share by which the relaxation closes a branch, where trees are sampled."""
 FIX_SHARE = 0.5
 """Share of the time limit after which no further switch is fixed."""
+IDLE = 2
+"""Rounds of the cut loop in a row without progress that end it: with controls it starts from nearly nothing."""
 FINE_SHARE = 0.3
 """Share of the gap by which a squared current of a proposal may lie outside the cone, where no row excludes it."""
 
@@ -66,7 +68,7 @@ class Effort:
     root_rounds
         Most rounds of the cut loop on the linear relaxation.
     root_progress
-        Stop the cut loop when a round raises the bound by less than this share.
+        Stop the cut loop when :data:`IDLE` rounds in a row raise the bound by less than this share.
     mip_gap_share
         Gap of each mixed-integer round as a share of the requested gap: the rest is left to the tangents.
     rounding
@@ -244,7 +246,7 @@ class Rounds:
 
     def _root(self, model: Relaxation, steps: Sequence[ReconfigurationProblem]) -> End | None:
         """Tangents at solutions of the linear relaxation, as long as they raise its bound."""
-        search, effort, previous = self.search, self.effort, -math.inf
+        search, effort, previous, idle = self.search, self.effort, -math.inf, 0
         for _ in range(effort.root_rounds):
             run = model.solve_relaxation(search.remaining)
             if run.outcome is Outcome.INTERRUPTED:
@@ -259,7 +261,8 @@ class Rounds:
                 return None
             self._raise_bound(model, run.bound)
             added = model.cut(run)
-            if search.closed or not added or run.bound < previous + effort.root_progress * abs(run.bound):
+            idle = idle + 1 if run.bound < previous + effort.root_progress * abs(run.bound) else 0
+            if search.closed or not added or idle == IDLE:
                 break
             previous = run.bound
         unfinished = not search.closed and search.remaining > 0 and self.coupled.tied
