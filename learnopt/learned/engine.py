@@ -25,7 +25,7 @@ from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.fixed_loops import solve_without_loops
-from learnopt.engines.milp.neighbourhoods import Neighbourhoods
+from learnopt.engines.milp.neighbourhoods import look_around
 from learnopt.engines.milp.results import searching
 from learnopt.engines.tree.coverage import mixed_signs, tight_obstacles
 from learnopt.engines.tree.probing import fix_by_bounds
@@ -56,9 +56,8 @@ FIRST_NODES = 200
 """Nodes of the MILP where the user sets no limit: it is asked only where no admissible configuration is known."""
 MIXED_SHARE = 0.02
 """Share of this work with generation, capacitors or charging: there a node takes that much longer."""
-AROUND_GAP, AROUND_BUSES = 3e-4, 600
-"""With controls: least progress that is looked for around the best answer, and most buses, of all load situations
-together, for which that is a matter of seconds."""
+AROUND_GAP = 3e-4
+"""With controls: least progress that is looked for around the best answer."""
 BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 
@@ -190,15 +189,13 @@ class LearnedEngine:
     def _around(self, task: _Task) -> None:
         """Better answers around the best one, switches and controls together: in turns they get stuck."""
         best = task.best
-        if best.configuration is None or len(best.problem.situations) * best.problem.network.n_bus > AROUND_BUSES:
+        if best.configuration is None:
             return
         inner = replace(task.options, time_limit=task.remaining(0.8), progress=None)
         search = searching(best.problem, self.name, AROUND_GAP, inner, Stopwatch())
         search.offer(search.coupled.served(best.configuration, best.common))
-        if search.plan is None:
-            return
         try:
-            Neighbourhoods(search).improve()
+            look_around(search)
         finally:
             best.offer_plan(search.plan)
 

@@ -6,6 +6,7 @@ from learnopt.engines.base import SolveOptions, Stopwatch, infeasible
 from learnopt.engines.fixed_loops import solve_without_loops
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.model import JointModel
+from learnopt.engines.milp.neighbourhoods import look_around
 from learnopt.engines.milp.results import DEFAULT_GAP, SMALLEST_GAP, searching, solve_by_rounds
 from learnopt.engines.milp.rounds import Effort
 from learnopt.network import Configuration, ReconfigurationProblem, Result
@@ -40,4 +41,5 @@ class MilpEngine:
             return solve_without_loops(self.name, self.solve, problem, options, start)
         gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
         search = searching(problem, self.name, gap, options, watch)
-        return solve_by_rounds(problem, search, JointModel, self.effort, start, f"HiGHS {highs.VERSION}")
+        version = f"HiGHS {highs.VERSION}"
+        return solve_by_rounds(problem, search, JointModel, self.effort, start, version, look_around)

@@ -24,6 +24,8 @@ NEARNESS = (0.4, 0.1)
 """Distances from the plan up to which binaries of the relaxation are held at it, one neighbourhood after the other."""
 NODES, PROPOSALS = 30, 3
 """Nodes of the mixed-integer model in each neighbourhood, and solutions of it without progress until it is left."""
+MOST_BUSES = 600
+"""Buses of all load situations together for which that is a matter of seconds."""
 FALL, RISE = 0.05, 0.02
 """How far voltages may lie below the lowest and above the highest of the plan [pu]."""
 
@@ -79,6 +81,13 @@ class Neighbourhoods(Rounds):
                 break
             idle = 0 if search.objective < before else idle + 1
         return search.objective < known * (1 - search.gap)
+
+
+def look_around(search: Incumbent) -> None:
+    """Better plans around the incumbent, where there is one and its situations are few enough for that to be quick."""
+    horizon = search.coupled.horizon
+    if search.plan is not None and horizon.n_steps * horizon.network.n_bus <= MOST_BUSES:
+        Neighbourhoods(search).improve()
 
 
 def _around(evaluation: Evaluation) -> Window:

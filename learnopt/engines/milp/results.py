@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from learnopt.engines.base import SolveOptions, Stopwatch, conclude
@@ -33,6 +34,7 @@ def solve_by_rounds(
     effort: Effort,
     start: Configuration | None,
     version: str,
+    look_around: Callable[[Incumbent], None] | None = None,
 ) -> Result:
     """Result of an engine that works by outer approximation; Ctrl-C returns what is known.
 
@@ -44,11 +46,13 @@ def solve_by_rounds(
         Makes the relaxation.
     version
         Solver and version for the result.
+    look_around
+        As of :class:`~learnopt.engines.milp.rounds.Rounds`.
     """
     try:
         with search.watch.stage("incumbent"):
             offer_starts(search, start, effort.random_starts)
-        status, message = Rounds(search, effort, build).run()
+        status, message = Rounds(search, effort, build, look_around=look_around).run()
     except KeyboardInterrupt:
         status, message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."
     return concluded(problem, search, status, message, version)

@@ -40,6 +40,9 @@ SAMPLE_NOISE = 0.6
 """Largest random weight added to the share by which the relaxation closes a branch, where trees are sampled."""
 FIX_SHARE = 0.5
 """Share of the time limit after which no further switch is fixed."""
+LOOSE, WORTH = 0.05, 0.002
+"""Gap of the linear relaxation from which on it pays to look around the incumbent, and progress for which the model is
+made anew: its constants hold for losses up to that of the incumbent."""
 IDLE = 2
 """Rounds of the cut loop in a row without progress that end it: with controls it starts from nearly nothing."""
 FINE_SHARE = 0.3
@@ -105,6 +108,9 @@ class Rounds:
         Makes the relaxation.
     step_bounds_kw
         Proven bounds of the loss of each situation alone [kW], shape (n_period,); 0 where NaN or absent.
+    look_around
+        Looks for better plans around the incumbent; asked once, with controls, where the linear relaxation leaves more
+        than :data:`LOOSE` to prove.
 
     Attributes
     ----------
@@ -113,9 +119,14 @@ class Rounds:
     """
 
     def __init__(
-        self, search: Incumbent, effort: Effort, build: Build = JointModel, step_bounds_kw: Floats | None = None
+        self,
+        search: Incumbent,
+        effort: Effort,
+        build: Build = JointModel,
+        step_bounds_kw: Floats | None = None,
+        look_around: Callable[[Incumbent], None] | None = None,
     ) -> None:
-        self.search, self.effort, self._build = search, effort, build
+        self.search, self.effort, self._build, self._look_around = search, effort, build, look_around
         self.coupled, self.controls = search.coupled, search.coupled.horizon.controls
         self.proven = True
         self._ceilings = Ceilings(search.coupled, step_bounds_kw)
@@ -151,6 +162,8 @@ class Rounds:
                 end = self._root(model, steps)
             if end is not None:
                 return end
+            if self._starts_over():
+                return None
         while not search.closed:
             if over := search.over:
                 return search.stopped, over
@@ -187,6 +200,16 @@ class Rounds:
         if not search.closed:
             return search.stopped, search.doubt or "The solver's tolerances leave a larger gap than asked for."
         return self._closed()
+
+    def _starts_over(self) -> bool:
+        """Look around the incumbent where much is left to prove; whether so much was found that constants move."""
+        search, look, self._look_around = self.search, self._look_around, None
+        if look is None or not self.controls or search.plan is None or search.reached < LOOSE or search.remaining <= 0:
+            return False
+        known = search.objective
+        with search.watch.stage("neighbourhoods"):
+            look(search)
+        return search.objective < known * (1 - WORTH)
 
     def _closed(self, how: str = "") -> End:
         """The end where the gap is closed: the one asked for, or one that is enough by now."""
