@@ -314,8 +314,8 @@ def test_certificate_is_withdrawn_where_a_constant_is_not_proven(triangle, monke
     """The optimum may be found, but nothing is claimed, and the message says why."""
     real = DistFlowData.of
 
-    def unproven(problem: ReconfigurationProblem, cutoff: float) -> DistFlowData:
-        data = real(problem, cutoff)
+    def unproven(problem: ReconfigurationProblem, *rest: object) -> DistFlowData:
+        data = real(problem, *rest)
         return replace(data, bounds=replace(data.bounds, proven=False, reason="not proven here"))
 
     monkeypatch.setattr(DistFlowData, "of", unproven)
