@@ -179,6 +179,74 @@ class PhaseDevice:
         return self.first + len(self.values) - 1
 
 
+@dataclass(frozen=True, eq=False)
+class RadialLoads:
+    """Parts of loads, each between a phase and ground or between two phases.
+
+    Parameters
+    ----------
+    bus
+        Shape (n_part,).
+    nodes
+        Phases 0 1 2 that each lies between, -1 = ground, shape (n_part, 2).
+    power
+        At rated voltage [VA], complex, shape (n_part,).
+    rated
+        Rated voltage across it [V], shape (n_part,).
+    limits
+        Over the rated voltage: below the first it is the impedance of that voltage, from the second to the third it
+        draws its power; the fourth is 0 for a constant impedance, shape (n_part, 4).
+    """
+
+    bus: Ints
+    nodes: Ints
+    power: Complex
+    rated: Floats
+    limits: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class RadialCircuit:
+    """Lines, loads and shunts of a circuit that is solved bus by bus wherever its closed lines are radial.
+
+    Parameters
+    ----------
+    buses
+        Their names in the file.
+    tail, head, switch
+        Buses of each line and its switch, -1 = none, shape (n_line,).
+    phases
+        Which phases it has, bool, shape (n_line, 3).
+    z, y
+        Series impedance [ohm], and charging at each end [S], 0 in phases it has not, complex, shape (n_line, 3, 3).
+    shunt
+        Of each bus [S], complex, shape (n_bus, 3, 3).
+    source, emf, inside
+        Bus of each source, its voltages [V] and the impedance inside it [ohm], shapes (n_source,), (n_source, 3) and
+        (n_source, 3, 3).
+    loads
+        What is drawn.
+    """
+
+    buses: tuple[str, ...]
+    tail: Ints
+    head: Ints
+    switch: Ints
+    phases: Bools
+    z: Complex
+    y: Complex
+    shunt: Complex
+    source: Ints
+    emf: Complex
+    inside: Complex
+    loads: RadialLoads
+
+    @property
+    def n_bus(self) -> int:
+        """Number of buses."""
+        return len(self.buses)
+
+
 class PhaseCircuit(Protocol):
     """A circuit of all phases in a tool that solves it, one load situation."""
 
@@ -240,4 +308,7 @@ class ControlledCircuit(PhaseCircuit, Protocol):
 
     def operate(self, positions: Mapping[str, int]) -> None:
         """Set devices, by their elements, to the numbers of their positions."""
+
+    def radial(self, switches: Ints) -> RadialCircuit | str:
+        """The circuit for sweeps over states of these branches, others as they are, or why it has none."""
         ...

@@ -15,6 +15,7 @@ from learnopt.network.unbalanced import (
     PhaseCircuit,
     PhaseFlow,
     PhaseState,
+    RadialCircuit,
     TransposedCircuit,
 )
 
@@ -79,6 +80,11 @@ class SituationCircuit:
         """What the last solution of this situation is judged by."""
         self._again()
         return self._shared.circuit.state()
+
+    def radial(self, switches: Ints) -> RadialCircuit | str:
+        """The circuit for sweeps in this situation, solved before, or why it has none."""
+        self._again()
+        return self._shared.circuit.radial(switches)
 
     def transposed(self) -> TransposedCircuit | str:
         """The circuit in sequences in this situation, solved before, or why it has none."""

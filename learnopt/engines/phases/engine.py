@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from learnopt.engines.base import AGREEMENT, SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.phases.balance import ROUNDING, balances_of, state_bounds
 from learnopt.engines.phases.search import NO_CAP, Choice, Leaves, is_radial, search
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.network import (
@@ -19,6 +21,7 @@ from learnopt.network import (
     Certificate,
     Configuration,
     Evaluation,
+    Floats,
     Ints,
     ReconfigurationProblem,
     Result,
@@ -26,9 +29,10 @@ from learnopt.network import (
 )
 from learnopt.network.limits import HeldLimit, LimitKind
 from learnopt.network.topology import radiality_faults
-from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState
+from learnopt.network.unbalanced import Complex, PhaseCircuit, PhaseState, RadialCircuit
 from learnopt.physics.held_currents import LoopModel, joins_phases, loop_model
 from learnopt.physics.phase_judge import broken_limits, evaluation_of, summary_of, unfed_bus
+from learnopt.physics.phase_sweep import losses_kw
 
 ROUNDS = 12
 """Times the currents are held anew; two or three are enough where the circuit is not near collapse."""
@@ -48,6 +52,17 @@ seconds), states where the AC certificate is, and where enumeration is."""
 SHARE_OF_BALANCED = 0.25
 """How many of these are solved where the others are bounded: those that are left lose little, or are far from balanced
 and take many iterations."""
+UNASKED_SWEEPS, ASKED_SWEEPS, FEW_SWEEPS = 2e6, 6e7, 300
+"""Buses in all radial states, where compiled sweeps solve them, and states from which on they do."""
+FAILED_SWEEPS = 500
+"""States that sweeps do not solve and that are given to the tool of the file, which takes long to find none."""
+SAME_LOSS, COMPARED = 1e-6, 12
+"""Relative difference of the losses of sweeps and of the tool of the file at most, and states in which they are
+compared."""
+LIMIT_ROOM = 1e-3
+"""What the judge lets a voltage limit be missed by, and more."""
+CHUNK = 20_000
+"""States that are swept between two looks at the clock."""
 NODES_PER_STATE = 4
 """Nodes of the search for all states, for each that may be found; it needs one or two."""
 CLOSE_SOLUTION, CLOSE_WORK = 1e-7, 10
@@ -111,21 +126,23 @@ class PhaseTreeEngine:
         run = _Run(problem, self.circuits, options, watch, self.k_best)
         try:
             run.loop(start)
-            if run.best.closed is not None and (most := self._most_states(problem, options)):
-                run.certify(most, asked=self.exhaustive or options.certify is Certificate.AC)
+            if run.best.closed is not None and (self.exhaustive or options.certify is not Certificate.MODEL):
+                asked = self.exhaustive or options.certify is Certificate.AC
+                run.certify(*self._most_states(problem, options, run), asked)
         except KeyboardInterrupt:
             run.status, run.said = Status.INTERRUPTED, ["Interrupted; this is the best configuration so far."]
         self.stubborn = run.stubborn()
         return run.result(self.name)
 
-    def _most_states(self, problem: ReconfigurationProblem, options: SolveOptions) -> int:
-        """Radial states up to which all of them are solved."""
+    def _most_states(self, problem: ReconfigurationProblem, options: SolveOptions, run: _Run) -> tuple[int, int]:
+        """Radial states up to which all of them are looked at, and up to which the tool of the file solves them."""
+        n = problem.network.n_bus
+        asked = self.exhaustive or options.certify is Certificate.AC
+        work = 1 if all(circuit.tolerance <= CLOSE_SOLUTION for circuit in self.circuits) else CLOSE_WORK
+        alone = ASKED_STATES if asked else int(UNASKED_BUSES / (work * n))
         if self.exhaustive:
-            return MOST_STATES
-        if options.certify is None:
-            work = 1 if all(circuit.tolerance <= CLOSE_SOLUTION for circuit in self.circuits) else CLOSE_WORK
-            return int(UNASKED_BUSES / (work * problem.network.n_bus))
-        return ASKED_STATES if options.certify is Certificate.AC else 0
+            alone = MOST_STATES
+        return max(alone, int((ASKED_SWEEPS if asked else UNASKED_SWEEPS) / n) if run.lines else 0), alone
 
 
 def switches_of(problem: ReconfigurationProblem) -> Ints:
@@ -197,6 +214,13 @@ class _Run:
         self.meshed_kw = math.nan
         self.status, self.said = Status.FEASIBLE, [MODEL]
 
+    @cached_property
+    def lines(self) -> list[RadialCircuit]:
+        """The circuits as lines that sweeps solve, one per load situation; empty where one is more than that."""
+        found = [circuit.radial(self.switches) for circuit in self.circuits]
+        known = [one for one in found if not isinstance(one, str)]
+        return known if len(known) == len(found) else []
+
     def closed_with(self, opened: Bools) -> Bools:
         """State of every branch with these switches open."""
         closed = self.base.copy()
@@ -259,21 +283,28 @@ class _Run:
         self.keep = min(4 * self.keep, most)
         return True
 
-    def certify(self, most: int, asked: bool) -> None:
+    def certify(self, most: int, alone: int, asked: bool) -> None:
         """Look for an AC bound, of any gap where it was asked for; what stands in the way is then said."""
-        if not (why := self.exhaust(most)):
+        if not (why := self.exhaust(most, alone, asked)):
             return
         gap = 1.0 if asked else max(self.options.gap or 0.0, AGREEMENT)
-        other = self.balance(max(int(SHARE_OF_BALANCED * most), 1), gap)
+        other = self.balance(max(int(SHARE_OF_BALANCED * alone), 1), gap)
         if other and asked:
             self.said.append(f"No AC certificate: {why}; {other}.")
 
-    def exhaust(self, most: int) -> str:
-        """Solve every radial state in AC, so that the least loss is a bound of all.
+    def exhaust(self, most: int, alone: int, asked: bool) -> str:
+        """Settle every radial state in AC, so that the least loss is a bound of all.
+
+        Parameters
+        ----------
+        most, alone
+            Radial states at most, and those of them that the tool of the file solves.
+        asked
+            A bound with a gap is one too.
 
         Returns
         -------
-        Why that was not done, and all is as it was: more than ``most`` states, the time is over, or the judge finds no
+        Why that was not done, and all is as it was: there are more states, the time is over, or the judge finds no
         power flow of some state. "" where it was.
         """
         if joins_phases(self.model):
@@ -286,18 +317,114 @@ class _Run:
         if opened is not None and not (every.opened == opened).all(axis=1).any():
             return "the answer is none of the radial states that the model knows, which may miss others"
         with self._solving_closely():
-            why = self._judge_all(every.opened)
-            if not why and self.best.closed is None:
-                why = "no radial state respects the limits once solved to more digits"
-            if why:
-                return why
-            self.ac_bound = self.best.objective
-        self.leaves, self.all_solved = every, True
-        self.said = [
-            f"Each of the {len(every.cost)} radial states was solved in all phases by {self.circuits[0].tool} "
-            f"(tolerance {CLOSE_SOLUTION:g}, taps held); none that respects the limits loses less."
-        ]
+            bound, said = self._settle(every.opened, alone)
+            if bound is None:
+                return said
+            if bound <= 0 or (not asked and bound < self.best.objective * (1 - AGREEMENT)):
+                return said
+            self.ac_bound = bound
+        self.leaves, self.all_solved, self.said = every, True, [said]
         return ""
+
+    def _settle(self, states: Bools, alone: int) -> tuple[float | None, str]:
+        """Every state is proven to lose more than the best one, or solved: bound of all [kW], and what to say of it.
+
+        Without a bound why there is none.
+        """
+        price = np.where(states, self.choice.price_open, self.choice.price_closed).sum(axis=1) / 1e3
+        many = len(states) >= FEW_SWEEPS
+        least = self._proven(states, price) if many else np.full(len(states), -np.inf)
+        open_ = least < self.best.objective
+        proven = len(states) - int(open_.sum())
+        value = np.full(len(states), np.nan)
+        if many:
+            value[open_] = self._swept(states[open_], price[open_])
+        failed = np.flatnonzero(open_ & np.isnan(value))
+        unknown, solved = [], 0
+        if len(failed) > (alone if np.isnan(value[open_]).all() else FAILED_SWEEPS):
+            unknown, open_[failed] = failed.tolist(), False
+            self.judged.update((states[k].tobytes(), -math.inf) for k in unknown)
+        for k in np.argsort(np.where(np.isnan(value), -np.inf, value), kind="stable").tolist():
+            if not open_[k]:
+                continue
+            if self._seconds_left() == 0:
+                return None, f"the time was over before each of {len(states)} radial states was solved"
+            if value[k] > self._wanted() * (1 + 2 * SAME_LOSS):
+                self.judged.setdefault(states[k].tobytes(), float(value[k]))
+                continue
+            if self._judge(states[k]) == -math.inf:
+                unknown.append(k)
+            else:
+                solved += 1
+        if self.best.closed is None:
+            return None, "no radial state respects the limits once solved to more digits"
+        if unknown and not many:
+            least[unknown] = self._proven(states[unknown], price[unknown])
+        bound = min([self.best.objective, *least[unknown].tolist()])
+        if bound <= 0 or not math.isfinite(bound):
+            return None, f"no power flow was found of {len(unknown)} of {len(states)} radial states"
+        return bound, self._told(len(states), proven, solved, len(unknown))
+
+    def _told(self, count: int, proven: int, solved: int, unknown: int) -> str:
+        """How so many states were settled."""
+        tool = f"{self.circuits[0].tool} (tolerance {CLOSE_SOLUTION:g}, taps held)"
+        if solved == count:
+            return (
+                f"Each of the {count} radial states was solved in all phases by {tool}; none that respects the limits "
+                "loses less."
+            )
+        swept = count - proven - solved - unknown
+        parts = [f"{proven} lose more as balanced networks, which lose least"] if proven else []
+        parts += [f"{swept} were solved by sweeps that agree with it to {SAME_LOSS:g}"] if swept else []
+        parts += [f"of {unknown} no power flow was found, and their balanced networks are the bound"] if unknown else []
+        return (
+            f"Each of the {count} radial states was settled in all phases, {solved} by {tool}; "
+            f"{', '.join(parts)}. None that respects the limits loses less than the bound."
+        )
+
+    def _wanted(self) -> float:
+        """Objective above which a state is none of the best ones."""
+        if self.k_best == 1:
+            return self.best.objective
+        found = sorted(one for one in self.judged.values() if math.isfinite(one))
+        return found[self.k_best - 1] if len(found) >= self.k_best else math.inf
+
+    def _proven(self, states: Bools, price: Floats) -> Floats:
+        """Objective of each state at least by its balanced network, ``-inf`` where nothing is known [kW]."""
+        nothing = np.full(len(states), -np.inf)
+        if len(self.lines) != 1 or self.k_best > 1 or not math.isfinite(self.best.objective):
+            return nothing
+        circuit, net = self.lines[0], self.problem.network
+        balances = balances_of(circuit)
+        if isinstance(balances, str):
+            return nothing
+        kept = dict(zip(map(str, net.bus_ids), self.problem.vm_min * net.kv * 1e3 / math.sqrt(3), strict=True))
+        kept_v = np.array([kept.get(bus, 0.0) for bus in circuit.buses]) * (1 - LIMIT_ROOM)
+        most = (1 + 3 * ROUNDING) * self.best.objective - price  # so that what is proven to lose that much loses more
+        bounds = state_bounds(circuit, balances, states, np.maximum(most, 0.0), kept_v)
+        return np.where(bounds > 0, bounds + price, np.where(price >= self.best.objective, price, -np.inf))
+
+    def _swept(self, states: Bools, price: Floats) -> Floats:
+        """AC objective of states by sweeps [kW]; NaN where these do not know it, or do not agree with the judge."""
+        total = np.full(len(states), np.nan)
+        if len(states) < FEW_SWEEPS or not self.lines:
+            return total
+        for start in range(0, len(states), CHUNK):
+            if self._seconds_left() == 0:
+                break
+            part = slice(start, start + CHUNK)
+            losses = [losses_kw(circuit, states[part]) for circuit in self.lines]
+            total[part] = np.dot(self.problem.weights, losses)
+        known = np.argsort(total)[: np.count_nonzero(~np.isnan(total))]
+        spread = np.linspace(0, len(known) - 1, COMPARED).astype(int).tolist() if len(known) else []
+        compared = 0
+        for k in known[[*range(min(COMPARED, len(known))), *spread]].tolist():
+            if self._solved(self.closed_with(states[k])):
+                loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
+                compared += 1
+                if abs(total[k] - loss) > SAME_LOSS * abs(loss):
+                    return np.full(len(states), np.nan)
+        return total + price if compared else np.full(len(states), np.nan)
 
     @contextmanager
     def _solving_closely(self) -> Iterator[None]:
@@ -366,15 +493,6 @@ class _Run:
         """Of the time limit; None where there is none."""
         limit = self.options.time_limit
         return None if limit is None else max(limit - self.watch.elapsed, 0.0)
-
-    def _judge_all(self, states: Bools) -> str:
-        """Solve states in AC; why that did not settle all of them."""
-        for opened in states:
-            if self._seconds_left() == 0:
-                return f"the time was over before each of {len(states)} radial states was solved"
-            self._judge(opened)
-        unknown = sum(loss == -math.inf for loss in self.judged.values())
-        return f"no power flow was found of {unknown} of {len(states)} radial states" if unknown else ""
 
     def _every(self, most: int) -> Leaves | None:
         """All radial states; None where there are more than ``most``, or the limit of nodes is too low for them."""

@@ -16,6 +16,7 @@ from learnopt.io.opendss.conductors import Conductors, conductors
 from learnopt.io.opendss.devices import devices, operate
 from learnopt.io.opendss.engine import HELD, each, terminals
 from learnopt.io.opendss.loads import is_shunt
+from learnopt.io.opendss.radial import radial_circuit, unswept
 from learnopt.io.opendss.scenarios import CircuitLoads
 from learnopt.io.opendss.setting import set_switches
 from learnopt.io.opendss.transposed import foreign, transposed
@@ -27,6 +28,7 @@ from learnopt.network.unbalanced import (
     PhaseDevice,
     PhaseFlow,
     PhaseState,
+    RadialCircuit,
     TransposedCircuit,
 )
 
@@ -62,6 +64,13 @@ class OpenDSSCircuit:
 
     def conductors(self, switches: Ints) -> ConductorCircuit:
         """What lies in loops when these branches of the network are closed, as switches; others stay as they are."""
+        with self._closed(switches) as (dss, names):
+            self._conductors = conductors(dss, names)
+        return self._conductors.circuit
+
+    @contextmanager
+    def _closed(self, switches: Ints) -> Iterator[tuple[Any, list[tuple[str, ...]]]]:
+        """The circuit with these branches closed, to be read only, and the elements of each."""
         names = [equipment(str(self._network.branch_ids[e])) for e in switches.tolist()]
         closed = ~self._network.normally_open
         closed[switches] = True  # a branch that is open and no switch of the problem is in no loop
@@ -69,9 +78,8 @@ class OpenDSSCircuit:
             set_switches(dss, self._network, closed)
             for device, position in self._operated.items():
                 operate(dss, device, position)
-            dss.Solution.BuildYMatrix(0, 0)  # to be read only
-            self._conductors = conductors(dss, names)
-        return self._conductors.circuit
+            dss.Solution.BuildYMatrix(0, 0)
+            yield dss, names
 
     def devices(self) -> tuple[PhaseDevice, ...]:
         """Regulators and capacitors of the file."""
@@ -137,6 +145,13 @@ class OpenDSSCircuit:
         """Currents of the conductors in the last solution [A]."""
         assert self._conductors is not None, "conductors come first"
         return self._conductors.currents(self._dss)
+
+    def radial(self, switches: Ints) -> RadialCircuit | str:
+        """The circuit for sweeps over states of these branches, others as they are, or why it has none."""
+        if beyond := unswept(self._dss):
+            return beyond
+        with self._closed(switches) as (dss, names):
+            return radial_circuit(dss, self._dss, names)
 
     def transposed(self) -> TransposedCircuit | str:
         """The circuit in sequences, or why it has none."""
