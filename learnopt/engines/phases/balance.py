@@ -96,6 +96,7 @@ def balances_of(circuit: RadialCircuit) -> list[Balance] | str:
     # A load between two phases draws its current from both, at a voltage of two of them at most.
     apparent = np.abs(load.power) * np.where(between, 2, 1)
     currents = float((apparent / least).sum()), float((apparent * np.where(between, 2, 1) / highest**2).sum())
+    partial = np.logical_not(np.asarray(circuit.phases.all(axis=1), dtype=bool))
     found = []
     for shape in _shapes(circuit):
         lines = _lines(circuit, shape)
@@ -103,7 +104,7 @@ def balances_of(circuit: RadialCircuit) -> list[Balance] | str:
             return lines
         inside = np.linalg.norm(circuit.inside, 2, axis=(1, 2))
         weighted = np.linalg.norm(_power(shape, -0.5) @ circuit.inside, 2, axis=(1, 2))
-        found.append(Balance(p, q, floor, *lines, ~circuit.phases.all(axis=1), size[:, 0], inside, weighted, *currents))
+        found.append(Balance(p, q, floor, *lines, partial, size[:, 0], inside, weighted, *currents))
     return found
 
 
@@ -174,6 +175,8 @@ def _lines(circuit: RadialCircuit, shape: float) -> tuple[Floats, Floats, Floats
         root = np.linalg.eigvalsh(z.real)
         if root[0] <= 0:
             return "a line has a resistance that is not positive"
+        if np.linalg.eigvalsh(z.imag)[0] < -_ALIKE * abs(z).max():
+            return "a line has a reactance that is not positive"
         conductance = np.linalg.inv(z.real)
         spread = (z @ conductance @ z.conj().T).real
         own = np.diag(spread)
@@ -181,8 +184,6 @@ def _lines(circuit: RadialCircuit, shape: float) -> tuple[Floats, Floats, Floats
         if not live.all():
             continue
         r[e], x[e] = (float(np.linalg.eigvalsh(half @ part @ half)[0]) for part in (z.real, z.imag))
-        if x[e] < -_ALIKE * abs(z).max():
-            return "a line has a reactance that is not positive"
         r[e], x[e] = max(r[e], 0.0), max(x[e], 0.0)
         off = z - (r[e] + 1j * x[e]) * _power(shape, 1)
         lower = np.linalg.inv(np.linalg.cholesky(z.real))

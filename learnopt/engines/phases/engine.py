@@ -332,17 +332,18 @@ class _Run:
         Without a bound why there is none.
         """
         price = np.where(states, self.choice.price_open, self.choice.price_closed).sum(axis=1) / 1e3
-        many = len(states) >= FEW_SWEEPS
+        many = len(states) >= min(FEW_SWEEPS, alone + 1)
         least = self._proven(states, price) if many else np.full(len(states), -np.inf)
         open_ = least < self.best.objective
         proven = len(states) - int(open_.sum())
         value = np.full(len(states), np.nan)
-        if many:
-            value[open_] = self._swept(states[open_], price[open_])
+        value[open_] = self._swept(states[open_], price[open_])
         failed = np.flatnonzero(open_ & np.isnan(value))
+        swept = len(failed) < int(open_.sum())
         unknown, solved = [], 0
-        if len(failed) > (alone if np.isnan(value[open_]).all() else FAILED_SWEEPS):
-            unknown, open_[failed] = failed.tolist(), False
+        if len(failed) > (FAILED_SWEEPS if swept else alone):
+            dearest = failed if swept else failed[np.argsort(least[failed], kind="stable")][alone:]
+            unknown, open_[dearest] = dearest.tolist(), False
             self.judged.update((states[k].tobytes(), -math.inf) for k in unknown)
         for k in np.argsort(np.where(np.isnan(value), -np.inf, value), kind="stable").tolist():
             if not open_[k]:
@@ -376,7 +377,7 @@ class _Run:
         swept = count - proven - solved - unknown
         parts = [f"{proven} lose more as balanced networks, which lose least"] if proven else []
         parts += [f"{swept} were solved by sweeps that agree with it to {SAME_LOSS:g}"] if swept else []
-        parts += [f"of {unknown} no power flow was found, and their balanced networks are the bound"] if unknown else []
+        parts += [f"of {unknown} no power flow is known, and their balanced networks are the bound"] if unknown else []
         return (
             f"Each of the {count} radial states was settled in all phases, {solved} by {tool}; "
             f"{', '.join(parts)}. None that respects the limits loses less than the bound."

@@ -163,6 +163,8 @@ def test_the_engine_bounds_what_it_does_not_solve(tmp_path: Path, monkeypatch: p
     loaded = load_with_source(path)
     assert loaded.source is not None
     problem = ReconfigurationProblem.of(loaded.network)
+    monkeypatch.setattr(engine_module, "ASKED_SWEEPS", 0)
+    monkeypatch.setattr(engine_module, "UNASKED_SWEEPS", 0)
     with loaded.source.circuit(loaded.network) as circuit:
         for share, gap in ((1.0, 1e-6), (0.0, 0.5)):
             monkeypatch.setattr(engine_module, "ASKED_STATES", 3)
