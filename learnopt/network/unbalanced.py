@@ -297,6 +297,10 @@ class PhaseCircuit(Protocol):
         """The circuit in sequences, or why it has none."""
         ...
 
+    def radial(self, switches: Ints) -> RadialCircuit | str:
+        """The circuit for sweeps over states of these branches, others as they are, or why it has none."""
+        ...
+
 
 @runtime_checkable
 class ControlledCircuit(PhaseCircuit, Protocol):
@@ -308,7 +312,3 @@ class ControlledCircuit(PhaseCircuit, Protocol):
 
     def operate(self, positions: Mapping[str, int]) -> None:
         """Set devices, by their elements, to the numbers of their positions."""
-
-    def radial(self, switches: Ints) -> RadialCircuit | str:
-        """The circuit for sweeps over states of these branches, others as they are, or why it has none."""
-        ...

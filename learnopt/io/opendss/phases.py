@@ -69,7 +69,7 @@ class OpenDSSCircuit:
         return self._conductors.circuit
 
     @contextmanager
-    def _closed(self, switches: Ints) -> Iterator[tuple[Any, list[tuple[str, ...]]]]:
+    def _closed(self, switches: Ints) -> Iterator[tuple[Any, list[list[str]]]]:
         """The circuit with these branches closed, to be read only, and the elements of each."""
         names = [equipment(str(self._network.branch_ids[e])) for e in switches.tolist()]
         closed = ~self._network.normally_open
