@@ -312,3 +312,4 @@ class ControlledCircuit(PhaseCircuit, Protocol):
 
     def operate(self, positions: Mapping[str, int]) -> None:
         """Set devices, by their elements, to the numbers of their positions."""
+        ...
