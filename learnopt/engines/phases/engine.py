@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from learnopt.engines.base import AGREEMENT, SolveOptions, Stopwatch, conclude, infeasible
+from learnopt.engines.enumeration import count_configurations
 from learnopt.engines.phases.balance import ROUNDING, balances_of, state_bounds
 from learnopt.engines.phases.search import NO_CAP, Choice, Leaves, is_radial, search
 from learnopt.errors import DataError, UnsupportedError
@@ -142,7 +143,9 @@ class PhaseTreeEngine:
         alone = ASKED_STATES if asked else int(UNASKED_BUSES / (work * n))
         if self.exhaustive:
             alone = MOST_STATES
-        return max(alone, int((ASKED_SWEEPS if asked else UNASKED_SWEEPS) / n) if run.lines else 0), alone
+        swept = int((ASKED_SWEEPS if asked else UNASKED_SWEEPS) / n)
+        # Looking for many states where there are more of them would take as long as looking at them.
+        return max(alone, swept if count_configurations(problem) <= swept and run.lines else 0), alone
 
 
 def switches_of(problem: ReconfigurationProblem) -> Ints:
