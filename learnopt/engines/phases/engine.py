@@ -145,7 +145,7 @@ class PhaseTreeEngine:
             alone = MOST_STATES
         swept = int((ASKED_SWEEPS if asked else UNASKED_SWEEPS) / n)
         # Looking for many states where there are more of them would take as long as looking at them.
-        return max(alone, swept if count_configurations(problem) <= swept and run.lines else 0), alone
+        return max(alone, swept if 0 < count_configurations(problem) <= swept and run.lines else 0), alone
 
 
 def switches_of(problem: ReconfigurationProblem) -> Ints:
