@@ -3,10 +3,13 @@
     python datasets/build.py build  training/configs/dataset_large.toml datasets/large --shards 100
     python datasets/build.py verify datasets/large --sample 40
     python datasets/build.py subset datasets/large datasets/large-sample --megabytes 20
+    python datasets/build.py publish training/configs/dataset_large.toml published --megabytes 20
 
 ``build`` continues where it was left. Feeders are independent draws, so any leading shards are a fair sample of the
 whole. ``verify`` proves a random sample again by the MILP, which shares neither bound nor search with the tree search
 that made the labels. ``subset`` copies leading shards into a dataset of its own that stays below a size.
+``publish`` makes a folder for others, of a dataset or of a configuration, which it then draws and labels as far as the
+size needs: shards, card, Croissant, licence, and everything read back from there.
 """
 
 from __future__ import annotations
@@ -19,13 +22,17 @@ from pathlib import Path
 
 import numpy as np
 
+from learnopt.dataset.card import describe
 from learnopt.dataset.generate import GenerateConfig, generate
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.store import finish_labels, labelled_shards, read_labels
+from learnopt.datasets import load
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.learned.labels import LABEL_OPTIONS, label_dataset
 from learnopt.network import Certificate, Status
 
+LICENCE = Path(__file__).parents[1] / "LICENSE"
+"""Of feeders that are drawn."""
 PIECE = 10
 """Shards drawn and labelled in one go."""
 AGREEMENT = 1e-4
@@ -114,12 +121,56 @@ def subset(directory: Path, out: Path, megabytes: float) -> Manifest:
     return finish_labels(out)
 
 
+def publish(source: Path, out: Path, megabytes: float, workers: int, licence: Path | None) -> Manifest:
+    """A folder for others, complete and read back: shards of at most a size, data card, Croissant, licence.
+
+    Parameters
+    ----------
+    source
+        A labelled dataset; or a configuration, drawn and labelled beside ``out``: that goes on where it was left.
+    licence
+        File with the licence of the data: needed where feeders were given and not drawn.
+    """
+    given = source.is_dir()
+    directory = source if given else out.with_name(f"{out.name}.unfinished")
+    if not given:
+        _build_up_to(source, directory, megabytes, workers)
+    if read_manifest(directory).sources and licence is None:
+        raise SystemExit(f"{directory}: its feeders were given, not drawn: say under which licence with --licence FILE")
+    subset(directory, out, megabytes)
+    shutil.copyfile(licence or LICENCE, out / "LICENSE")
+    describe(out)
+    manifest = read_manifest(out)
+    proven = sum(record.status is Status.OPTIMAL for record in read_labels(out))  # every file against its checksum
+    graphs = load(out)
+    assert manifest.labels is not None
+    if not (len(graphs) == proven == manifest.labels.status["optimal"] and graphs[proven - 1].y.any()):
+        raise SystemExit(f"{out}: {len(graphs)} graphs of {proven} proven labels: not what was written")
+    if not given:
+        shutil.rmtree(directory)
+    return manifest
+
+
+def _build_up_to(config: Path, directory: Path, megabytes: float, workers: int) -> None:
+    """Draw and label shards until they are larger than a size, or all there are."""
+    shards = 0
+    while not shards or _size(directory) <= 1e6 * megabytes:
+        shards += PIECE
+        manifest = build(config, directory, shards, workers, None)
+        if shards >= manifest.n_shards:
+            return
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for shard in labelled_shards(directory) for path in _files(directory, shard))
+
+
 def _files(directory: Path, shard: int) -> list[Path]:
     return [directory / f"{kind}-{shard:05d}.parquet" for kind in ("feeders", "scenarios", "labels")]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one of the three commands."""
+    """Run one of the four commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build")
@@ -137,11 +188,19 @@ def main(arguments: list[str] | None = None) -> int:
     copy.add_argument("directory", type=Path)
     copy.add_argument("out", type=Path)
     copy.add_argument("--megabytes", type=float, default=20.0)
+    give = commands.add_parser("publish")
+    give.add_argument("source", type=Path, help="labelled dataset, or configuration (.toml)")
+    give.add_argument("out", type=Path)
+    give.add_argument("--megabytes", type=float, default=20.0)
+    give.add_argument("--workers", type=int, default=1)
+    give.add_argument("--licence", type=Path, help="of feeders that were given")
     chosen = parser.parse_args(arguments)
     if chosen.command == "build":
         print(build(chosen.config, chosen.out, chosen.shards, chosen.workers, chosen.time_limit).labels)
     elif chosen.command == "verify":
         return int(verify(chosen.directory, chosen.sample, chosen.time_limit, chosen.seed) > 0)
+    elif chosen.command == "publish":
+        print(publish(chosen.source, chosen.out, chosen.megabytes, chosen.workers, chosen.licence).labels)
     else:
         print(subset(chosen.directory, chosen.out, chosen.megabytes).labels)
     return 0

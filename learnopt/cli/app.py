@@ -102,6 +102,10 @@ COMMANDS = {
         "learnopt.cli.learn:train",
         "Train a model on exact labels, calibrate it, track the run in MLflow, write a checkpoint.",
     ),
+    "sweep": Listed(
+        "learnopt.cli.sweep:sweep",
+        "Train with several seeds and settings, each a run of MLflow below one of the whole; the best is registered.",
+    ),
     "calibrate": Listed(
         "learnopt.cli.learn:calibrate",
         "Calibrate a checkpoint on feeders that it was not trained on: thresholds with a stated risk, and new metrics.",

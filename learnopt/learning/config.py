@@ -36,6 +36,9 @@ class TrainingConfig:
         Passes without a better validation likelihood before training stops.
     batch_size
         Feeders per step, over all devices.
+    accumulate
+        Parts in which a step goes through its feeders, one after the other, before the weights move: less memory for
+        the same step. The loss of every epoch is that of one part, to rounding, where nothing is dropped.
     learning_rate, weight_decay
         AdamW; the rate rises over the first 5 % of the steps and then falls to zero along a cosine.
     likelihood
@@ -78,6 +81,7 @@ class TrainingConfig:
     epochs: int = 60
     patience: int = 12
     batch_size: int = 32
+    accumulate: int = 1
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     likelihood: Literal["tree", "switch"] = "tree"
@@ -95,7 +99,8 @@ class TrainingConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
-        least = {"seed": 0, "epochs": 1, "patience": 1, "batch_size": 1, "partial_states": 0, "devices": 1}
+        least = {"seed": 0, "partial_states": 0}
+        least |= dict.fromkeys(("epochs", "patience", "batch_size", "accumulate", "devices"), 1)
         problems = [
             f"{name} = {getattr(self, name)} must be >= {value}"
             for name, value in least.items()

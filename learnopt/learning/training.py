@@ -38,7 +38,7 @@ Pair = tuple[ReconfigurationProblem, Configuration]
 _WARM_UP = 0.05
 _CLIP = 1.0
 _IDENTITY = "learnopt"
-_WHERE = ("name", "data", "checkpoint", "accelerator", "devices", "strategy")
+_WHERE = ("name", "data", "checkpoint", "accelerator", "devices", "strategy", "accumulate")
 """Settings that may differ when a training is resumed."""
 _ORDER_NOISE = 1.5
 """Standard deviation of the logarithm of opening costs when partial states are drawn."""
@@ -339,6 +339,7 @@ def _fit_one(
             strategy="ddp_spawn" if config.strategy == "auto" and config.devices > 1 else config.strategy,
             precision=config.precision,
             max_epochs=config.epochs,
+            accumulate_grad_batches=config.accumulate,
             logger=logger or False,
             callbacks=[
                 stopping,
@@ -356,7 +357,7 @@ def _fit_one(
         )
         steps = config.epochs * -(-len(train) // config.batch_size)
         module = TreeLikelihood(model, config, steps, identity)
-        feeders = FeederModule(train, validation, config.batch_size, config.seed)
+        feeders = FeederModule(train, validation, config.batch_size, config.seed, config.accumulate)
         if start is not None and not resumed:
             trainer.validate(module, feeders, verbose=False)
             recorder.on_train_epoch_end(trainer, module)

@@ -84,6 +84,11 @@ class TrackedRun:
         self.run_id: str = run_id
 
     @property
+    def store(self) -> Store:
+        """Where it is recorded."""
+        return self._store
+
+    @property
     def view_command(self) -> str:
         """What to type, or open, to see the run in a browser."""
         if self._store.served:

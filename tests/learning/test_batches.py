@@ -76,7 +76,7 @@ def test_the_batches_of_several_devices_are_those_of_one(feeders: list[FeederDat
     assert len(whole) == len(plan) == -(-len(pack) // 8)
     other = Batches(len(pack), 8, seed=3)
     assert not np.array_equal(next(iter(other)).whole, whole[0])  # another epoch, another order
-    source = BatchSource(pack, devices=3)
+    source = BatchSource(pack, shares=3)
     for graphs in (whole[0], whole[0][:4], whole[0][:1]):  # of three devices the last leaves two without a graph
         shares = [source[Share(graphs, graphs[rank::3])] for rank in range(3)]
         expected = means(pack.batch(graphs))

@@ -50,6 +50,17 @@ def test_two_processes_train_as_one() -> None:
         np.testing.assert_allclose([r[name] for r in two.history], [r[name] for r in one.history], atol=1e-5)
 
 
+@pytest.mark.parametrize("changes", [{"accumulate": 4}, {"accumulate": 2, "devices": 2}], ids=["parts", "parts of two"])
+def test_a_step_in_parts_is_the_same_step(changes: dict[str, int]) -> None:
+    """The loss of every epoch to 1e-5; batches of six feeders and a last one of one, which leaves parts empty."""
+    config = replace(TINY, epochs=3, batch_size=6)
+    pairs = labelled_pairs()
+    whole, parts = (fit(each, pairs[:19], pairs[19:26]) for each in (config, replace(config, **changes)))
+    assert parts.best_epoch == whole.best_epoch
+    for name in whole.history[0]:
+        np.testing.assert_allclose([r[name] for r in parts.history], [r[name] for r in whole.history], atol=1e-5)
+
+
 class _Interruption(Callback):
     """The machine fails in the middle of an epoch."""
 
