@@ -56,6 +56,7 @@ learnopt convert case33 case33.json
 learnopt solve case33.json --export steps.csv
 learnopt plan substations turkay --report plan.html
 learnopt region case33.json case16 --out region.csv
+learnopt plan phases case33  # exit code 2
 learnopt generate --config CONFIGS/dataset_small.toml --out small
 learnopt label small --time-limit 1  # long
 learnopt train --config CONFIGS/train_small.toml --data small --out model --store mlruns  # long

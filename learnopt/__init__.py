@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from learnopt.api.restoration import RestorationPlan, restore
     from learnopt.api.savings_study import SavingsStudy, savings
     from learnopt.api.solution import ParetoFront, Solution
+    from learnopt.api.swapping import PhasePlan, plan_phases
     from learnopt.engines import Progress
     from learnopt.errors import CheckpointError, DataError, LearnoptError, UnsupportedError
     from learnopt.io import case_names
@@ -61,6 +62,7 @@ __all__ = [
     "Network",
     "NetworkInspection",
     "ParetoFront",
+    "PhasePlan",
     "Picture",
     "Progress",
     "ReconfigurationProblem",
@@ -83,6 +85,7 @@ __all__ = [
     "load",
     "pareto",
     "plan_conductors",
+    "plan_phases",
     "plan_substations",
     "problem",
     "region",
@@ -107,6 +110,7 @@ _HOME = {
     "learnopt.api.restoration": ("RestorationPlan", "restore"),
     "learnopt.api.savings_study": ("SavingsStudy", "savings"),
     "learnopt.api.solution": ("ParetoFront", "Solution"),
+    "learnopt.api.swapping": ("PhasePlan", "plan_phases"),
     "learnopt.engines": ("Progress",),
     "learnopt.errors": ("CheckpointError", "DataError", "LearnoptError", "UnsupportedError"),
     "learnopt.io": ("case_names",),

@@ -124,7 +124,7 @@ COMMANDS = {
     ),
     "plan": Listed(
         "learnopt.cli.plan:plan_app",
-        "Planning: substations and routes, conductors.",
+        "Planning: substations and routes, conductors, phases.",
     ),
     "warmup": Listed(
         "learnopt.cli.warmup:warmup",

@@ -302,6 +302,45 @@ class PhaseCircuit(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PhaseLateral:
+    """What hangs on one phase of a line of several, and can hang on another.
+
+    Parameters
+    ----------
+    element
+        Its first element in the tool: ``line.l7``.
+    bus
+        Where it hangs.
+    phase, choice
+        Its phase in the file, and the phases that its bus has.
+    size
+        Terminals that move with it.
+    load_kw
+        Nominal load behind it [kW].
+    """
+
+    element: str
+    bus: str
+    phase: str
+    choice: str
+    size: int
+    load_kw: float
+
+
+@runtime_checkable
+class LateralCircuit(PhaseCircuit, Protocol):
+    """A circuit whose laterals can be connected to other phases."""
+
+    def laterals(self) -> tuple[PhaseLateral, ...]:
+        """What can move."""
+        ...
+
+    def connect(self, phases: Mapping[str, str]) -> None:
+        """Connect laterals, by their elements, to these phases; all others to those of the file."""
+        ...
+
+
 @runtime_checkable
 class ControlledCircuit(PhaseCircuit, Protocol):
     """A circuit whose regulators and capacitors can be set."""

@@ -68,6 +68,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "savings": ("savings",),
     "plan_conductors": ("plan", "conductors"),
     "plan_substations": ("plan", "substations"),
+    "plan_phases": ("plan", "phases"),
 }
 """Commands of the functions."""
 ELSEWHERE = {

@@ -45,7 +45,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 HELP = (
     *("cases", "example", "solve", "inspect", "convert", "check", "draw", "horizon", "savings", "replay", "generate"),
     "region",
-    *("label", "train", "calibrate", "evaluate", "plan conductors", "plan substations"),
+    *("label", "train", "calibrate", "evaluate", "plan conductors", "plan substations", "plan phases"),
     *("serve", "service add-feeder", "service user", "service token", "service audit", "service restore"),
 )
 

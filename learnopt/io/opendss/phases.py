@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from learnopt.io.opendss.classes import is_off
 from learnopt.io.opendss.conductors import Conductors, conductors
 from learnopt.io.opendss.devices import devices, operate
 from learnopt.io.opendss.engine import HELD, each, terminals
+from learnopt.io.opendss.laterals import Spot, connect, laterals
 from learnopt.io.opendss.loads import is_shunt
 from learnopt.io.opendss.radial import radial_circuit, unswept
 from learnopt.io.opendss.scenarios import CircuitLoads
@@ -27,6 +29,7 @@ from learnopt.network.unbalanced import (
     ConductorCircuit,
     PhaseDevice,
     PhaseFlow,
+    PhaseLateral,
     PhaseState,
     RadialCircuit,
     TransposedCircuit,
@@ -54,6 +57,7 @@ class OpenDSSCircuit:
         self._conductors: Conductors | None = None
         self._loads: CircuitLoads | None = None
         self._operated: dict[PhaseDevice, int] = {}
+        self._connected: dict[str, str] = {}
         self._lossy_shunts = [
             full
             for full in dss.Circuit.AllElementNames()
@@ -91,6 +95,22 @@ class OpenDSSCircuit:
             if device.element in positions:
                 operate(self._dss, device, positions[device.element])
                 self._operated[replace(device, present=0)] = positions[device.element]
+
+    def laterals(self) -> tuple[PhaseLateral, ...]:
+        """Laterals of one phase that can hang on another."""
+        return tuple(self._laterals)
+
+    def connect(self, phases: Mapping[str, str]) -> None:
+        """Connect laterals to these phases, all others to those of the file."""
+        for lateral, spots in self._laterals.items():
+            wanted, present = phases.get(lateral.element, lateral.phase), self._connected.get(lateral.element)
+            if wanted != (present or lateral.phase):
+                connect(self._dss, spots, lateral.phase, wanted)
+                self._connected[lateral.element] = wanted
+
+    @cached_property
+    def _laterals(self) -> dict[PhaseLateral, list[Spot]]:
+        return laterals(self._dss)
 
     def set_loads(self, scenario: Scenario | None) -> None:
         """Set the loads of another situation; None = those of the file."""

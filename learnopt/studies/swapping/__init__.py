@@ -1,0 +1,1 @@
+"""Which phase each lateral hangs on."""
