@@ -1,8 +1,8 @@
 """Which phase each lateral of one phase hangs on: least loss with at most so many of them moved.
 
-Where the choices are few, the tool of the file solves each of them: certificate ``ac``. Where they are many, the loss is
-taken as a quadratic form in the moves, which it is while currents are held: its coefficients are the losses that the
-tool finds for each move and for each pair of them, its least value is searched by branch and bound, and the best
+Where the choices are few, the tool of the file solves each of them: certificate ``ac``. Where they are many, the loss
+is taken as a quadratic form in the moves, which it is while currents are held: its coefficients are the losses that
+the tool finds for each move and for each pair of them, its least value is searched by branch and bound, and the best
 choices of the search, and all that differ from the best of these in one move, are solved by the tool: certificate
 ``none``.
 """
