@@ -7,7 +7,8 @@ measurements in the database to a proposal in it, with the solver in its own pro
 operator would (approve, begin, confirm, abort), and kills it (SIGKILL) again and again. Afterwards: the chain of the
 audit trail is whole; every approval that was acknowledged is there; no step was released or confirmed twice; what the
 trail says of every proposal, gone through the state machine again, leads to the state that the database has. Exit
-code 1 where anything of this does not hold.
+code 1 where anything of this does not hold. ``kills-inside`` does the same to the room alone, forked and without web
+server and worker processes: many more kills in the same time.
 """
 
 from __future__ import annotations
@@ -21,22 +22,28 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sqlalchemy import select
 
+from learnopt.errors import LearnoptError
+from learnopt.generator.example import example_feeder
 from learnopt.service import people
 from learnopt.service.audit import entries, verify
 from learnopt.service.client import AnswerError, Client
 from learnopt.service.clock import Clock
 from learnopt.service.database import Approval, Database, Proposal
 from learnopt.service.people import Role
+from learnopt.service.proposals import open_proposal
 from learnopt.service.review import Review, State
 from learnopt.service.room import Room
-from learnopt.service.running import DEMO_FEEDER
+from learnopt.service.running import DEMO_FEEDER, demo_clock
 from learnopt.service.settings import Settings
 from learnopt.service.simulation import Plant
 from learnopt.studies.operation.meters import Telemetry
@@ -70,6 +77,99 @@ def latency(case: str, cycles: int, measured: float) -> int:
     print(f"{case}: {cycles} cycles: {points}; the first one {first:.1f} s")
     print(f"advice: {dict(verdicts)}; certificates: {dict(certificates)}")
     return 0
+
+
+class Inline:
+    """Answers in the process itself: what is killed is then the room and its database, a hundred times a minute."""
+
+    lost = 0
+
+    def ask(self, function: Callable[..., Any], *arguments: Any, deadline_s: float, **named: Any) -> Any:
+        """The answer, at once."""
+        return function(*arguments, **named)
+
+
+def kills_inside(number: int, seed: int, longest_s: float) -> int:
+    """Kill a room, its simulated feeder and an operator, all in one forked process, at random moments."""
+    rng, seen = np.random.default_rng(seed), Seen()
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/room.db"
+        database = Database(url)
+        database.migrate()
+        room = _inline(database)
+        often = Settings(hold_off_s=0.0, most_per_device=1000, least_saving_kwh=0.0, valid_s=7200.0)
+        content = json.dumps(example_feeder(np.random.default_rng(1)))
+        room.add_feeder(DEMO_FEEDER, DEMO_FEEDER, often, "benchmark", content)
+        plant = Plant(room, DEMO_FEEDER, Telemetry(), np.random.default_rng(7))
+        _live_inside(plant, room, rng, 1, lambda what, proposal: None)  # imported and compiled before the first fork
+        database.close()
+        for k in range(number):
+            begun, told = rng.spawn(1)[0], os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(told[0])
+                _live_inside(plant, _inline(Database(url)), begun, 10**9, partial(_tell, told[1]))
+            os.close(told[1])
+            time.sleep(rng.uniform(0.0, longest_s))
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            with os.fdopen(told[0], encoding="utf-8") as lines:
+                for line in lines:
+                    what, _, proposal = line.strip().partition(" ")
+                    seen.done[what] += 1
+                    seen.approvals += [int(proposal)] if what == "approve" else []
+            with database.read() as session:
+                broken = verify(session).broken_at
+            if broken is not None:
+                print(f"kill {k + 1}: broken at {broken}")
+                break
+        faults = _faults(database, seen)
+        with database.read() as session:
+            lines_kept, proposals = verify(session).lines, session.scalars(select(Proposal.id)).all()
+        database.close()
+    print(f"{len(proposals)} proposals, {lines_kept} lines; acknowledged: {dict(seen.done)}")
+    print("\n".join(faults) or f"{number} kills: chain whole, no approval lost, nothing done twice")
+    return 1 if faults else 0
+
+
+def _inline(database: Database) -> Room:
+    room = Room(database, demo_clock(database, 600.0))
+    room.solver = room.checker = Inline()  # type: ignore[assignment]
+    return room
+
+
+def _tell(pipe: int, what: str, proposal: int) -> None:
+    """After it was committed, as the answer to a request would be."""
+    os.write(pipe, f"{what} {proposal}\n".encode())
+
+
+def _live_inside(
+    plant: Plant, room: Room, rng: np.random.Generator, rounds: int, tell: Callable[[str, int], None]
+) -> None:
+    plant.room = room
+    plant.as_left()
+    for _ in range(rounds):
+        plant.beat()
+        room.tick()
+        with room.database.read() as session:
+            found = open_proposal(session, DEMO_FEEDER)
+        if found is None:
+            continue
+        step = found.confirmed + 1 if found.released else None
+        choices: list[tuple[str, Callable[[], object]]] = {
+            State.PROPOSED: [("approve", lambda k=found.id: room.approve(k, "operator-program"))],
+            State.APPROVED: [("begin", lambda k=found.id: room.begin(k, "operator-program"))],
+            State.EXECUTING: [("abort", lambda k=found.id: room.abort(k, "operator-program", "dice"))],
+        }.get(State(found.state), [])
+        if step is not None:
+            choices.append(("confirm", lambda k=found.id, n=step: room.confirm(k, n, "operator-program")))
+        if choices and (found.state in (State.PROPOSED, State.APPROVED) or rng.random() < 0.4):
+            what, act = choices[int(rng.integers(len(choices)))]
+            try:
+                act()
+                tell(what, found.id)
+            except LearnoptError:  # telemetry was faster
+                tell("refused", found.id)
 
 
 @dataclass
@@ -205,7 +305,13 @@ def main() -> int:
     killed.add_argument("--kills", type=int, default=50)
     killed.add_argument("--seed", type=int, default=0)
     killed.add_argument("--longest", type=float, default=25.0, help="seconds of a life after its start")
+    inside = parts.add_parser("kills-inside")
+    inside.add_argument("--kills", type=int, default=200)
+    inside.add_argument("--seed", type=int, default=0)
+    inside.add_argument("--longest", type=float, default=2.0, help="seconds of a life")
     given = parser.parse_args()
+    if given.what == "kills-inside":
+        return kills_inside(given.kills, given.seed, given.longest)
     if given.what == "latency":
         return latency(given.case, given.cycles, given.measured)
     return kills(given.kills, given.seed, given.longest)

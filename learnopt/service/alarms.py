@@ -53,4 +53,5 @@ def switch_moved(session: Session, feeder: str, branch: str, closed: bool, sourc
     ).first()
     record(session, source, "switch moved", feeder=feeder, branch=branch, action=action, proposal=planned)
     if planned is None:
-        alarm(session, feeder, "switch", f"branch {branch} was seen to {action}, and no step asked for it", now)
+        told = f"branch {branch} was seen to {action}, and no step asked for it"
+        session.add(Alarm(feeder=feeder, kind="switch", told=told, raised=now))  # each such event is one of its own

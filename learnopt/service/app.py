@@ -12,6 +12,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from sqlalchemy import func, select
+from sqlalchemy.exc import DataError as InputError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.staticfiles import StaticFiles
@@ -59,7 +60,7 @@ def application(room: Room, *, tls: bool = False, demo: str = "", rate: float = 
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.room, app.state.stopping, app.state.demo = room, stopping, demo
+    app.state.room, app.state.stopping, app.state.demo, app.state.tls = room, stopping, demo, tls
     app.state.limits = Limiter(20.0, 100.0), Limiter(rate, 5 * rate)
     app.state.logins = Limiter(0.1, 5.0), Limiter(1.0, 30.0)  # of one name, from one address
     app.include_router(rest.router)
@@ -86,7 +87,7 @@ def _add_health(app: FastAPI, room: Room) -> None:
         except SQLAlchemyError:
             response.status_code = 503
             return {"status": "the database does not answer"}
-        if time.monotonic() - room.ticked > STUCK_S and room.running:
+        if not room.running or (room.started and time.monotonic() - room.ticked > STUCK_S):
             response.status_code = 503
             return {"status": "the cycles stand still"}
         return {"status": "ok"}
@@ -122,6 +123,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(AnyHTTPException)
     def _(request: Request, error: HTTPException) -> JSONResponse:
         return rest.problem(error.status_code, [str(error.detail)], dict(error.headers or {}))
+
+    @app.exception_handler(InputError)
+    def _(request: Request, error: InputError) -> JSONResponse:
+        return rest.problem(422, ["the database cannot hold a value that was given"])
 
     @app.exception_handler(SQLAlchemyError)
     def _(request: Request, error: SQLAlchemyError) -> JSONResponse:

@@ -19,7 +19,7 @@ from learnopt.service import audit, memory, people, proposals, views
 from learnopt.service.access import COOKIE, RoomHere, Viewer, address, check_csrf, known
 from learnopt.service.database import Alarm, Cycle, Feeder, Proposal
 from learnopt.service.people import Identity, Role
-from learnopt.service.rest import refuse
+from learnopt.service.rest import Number, refuse
 from learnopt.service.room import Room
 
 router = APIRouter(include_in_schema=False)
@@ -110,7 +110,7 @@ def log_in(
         return _page(request, "login.html", None, 401, wrong="Name or password is wrong.")
     answer = RedirectResponse("/", 303)
     lasts = int(people.SESSION.total_seconds())
-    answer.set_cookie(COOKIE, key, lasts, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    answer.set_cookie(COOKIE, key, lasts, httponly=True, samesite="strict", secure=request.app.state.tls)
     return answer
 
 
@@ -177,13 +177,13 @@ def diagram(room: RoomHere, who: Reader, name: str) -> HTMLResponse:
 
 
 @router.get("/proposals/{number}")
-def proposal(request: Request, room: RoomHere, who: Reader, number: int) -> HTMLResponse:
+def proposal(request: Request, room: RoomHere, who: Reader, number: Number) -> HTMLResponse:
     """A proposal for itself."""
     return _page(request, "proposal.html", who, **_proposal(room, number))
 
 
 @router.get("/proposals/{number}/live")
-def proposal_live(request: Request, room: RoomHere, who: Reader, number: int) -> HTMLResponse:
+def proposal_live(request: Request, room: RoomHere, who: Reader, number: Number) -> HTMLResponse:
     """The part of it that changes."""
     return _page(request, "_proposal.html", who, **_proposal(room, number))
 
@@ -240,7 +240,7 @@ def decide(
     request: Request,
     room: RoomHere,
     who: Reader,
-    number: int,
+    number: Number,
     what: str,
     csrf: Word = "",
     reason: Annotated[str, Form(max_length=500)] = "",
@@ -260,7 +260,7 @@ def decide(
 
 
 @router.post("/alarms/{number}/acknowledge")
-def acknowledge(request: Request, room: RoomHere, who: Reader, number: int, csrf: Word = "") -> Response:
+def acknowledge(request: Request, room: RoomHere, who: Reader, number: Number, csrf: Word = "") -> Response:
     """An alarm was seen."""
     return _act(request, who, csrf, "/alarms", lambda: room.acknowledge(number, who.name))
 

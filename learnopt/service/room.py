@@ -39,6 +39,8 @@ log = logging.getLogger("learnopt.service")
 TELEMETRY = "telemetry"
 """Who confirms a step that was seen to be carried out."""
 _PICTURES = 64
+_FEW = 500
+"""Measurements of a batch up to which their points are looked up one by one, and not all of the feeder."""
 _BEAT_S = 0.5
 """Time between two looks at what is to be done."""
 _LONGEST_S = 20.0
@@ -103,8 +105,13 @@ class Room:
 
     @property
     def running(self) -> bool:
-        """The cycles have begun and not ended."""
-        return self._thread.is_alive()
+        """The cycles go round; what was never started does not count as stopped."""
+        return not self.started or self._thread.is_alive()
+
+    @property
+    def started(self) -> bool:
+        """The cycles have begun."""
+        return self._thread.ident is not None
 
     # Feeders
 
@@ -169,7 +176,10 @@ class Room:
         with self.database.write() as session:
             feeder = memory.feeder_of(session, name)
             network = thinking.network_of(feeder.case)
-            known = {one.point: one for one in session.scalars(select(LatestValue).where(LatestValue.feeder == name))}
+            stored = select(LatestValue).where(LatestValue.feeder == name)
+            if len(found) < _FEW:
+                stored = stored.where(LatestValue.point.in_([one.point.text(network) for one in found]))
+            known = {one.point: one for one in session.scalars(stored)}
             taken = 0
             for one in found:
                 text = one.point.text(network)
@@ -426,8 +436,9 @@ class Room:
                 return
             try:
                 self._tick(name)
-            except (LearnoptError, SQLAlchemyError) as error:
-                log.error("tick failed", extra={"feeder": name, "error": str(error)})
+            except Exception as error:
+                # Whatever goes wrong on one feeder, the others and the next look go on.
+                log.error("tick failed", extra={"feeder": name, "error": str(error)}, exc_info=True)
             self.ticked = time.monotonic()
 
     def _tick(self, name: str) -> None:
@@ -496,8 +507,8 @@ def _check_guard(settings: Settings, case: str) -> None:
 
 def _reason(text: str) -> str:
     text = text.strip()
-    if not text or len(text) > 500:
-        raise DataError("reason", ["say why, in 1 to 500 characters"])
+    if not 1 <= len(text) <= 500 or not text.isprintable():
+        raise DataError("reason", ["say why, in 1 to 500 characters on one line"])
     return text
 
 

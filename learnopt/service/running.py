@@ -17,6 +17,7 @@ import numpy as np
 import uvicorn
 from sqlalchemy import func, select
 
+from learnopt.errors import DataError
 from learnopt.generator.example import example_feeder
 from learnopt.service.app import application
 from learnopt.service.clock import Clock
@@ -82,8 +83,10 @@ def demo_clock(database: Database, speed: float) -> Clock:
 def set_up_demo(room: Room, speed: float) -> Demo:
     """The feeder and the people of a demo."""
     with room.database.read() as session:
-        known = session.get(Feeder, DEMO_FEEDER) is not None
-    if not known:
+        names = set(session.scalars(select(Feeder.name)))
+    if names - {DEMO_FEEDER}:
+        raise DataError("demo", [f"the database watches {', '.join(sorted(names))}: a demo needs one of its own"])
+    if not names:
         content = json.dumps(example_feeder(np.random.default_rng(1)))
         # Two hours there are some minutes here: time to read a proposal before it expires.
         settings = Settings(cycle_s=300.0, valid_s=7200.0, fresh_s=1800.0)

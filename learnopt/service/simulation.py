@@ -37,14 +37,18 @@ class Plant:
         self.room, self.feeder = room, feeder
         with room.database.read() as session:
             self.network: Network = thinking.network_of(session.get_one(Feeder, feeder).case)
-            seen = standing.switches(session, feeder, Quantity.CLOSED)
-        self.closed = self.network.normal_configuration.closed.copy()
-        for branch, one in seen.items():  # as it was left
-            self.closed[self.network.branch_index[branch]] = one.value == 1
+        self.as_left()
         self.year = synthetic_year(self.network, rng)
         self.meters = Meters(self.network, telemetry, rng)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="simulation", daemon=True)
+
+    def as_left(self) -> None:
+        """Its switches as they were last seen."""
+        self.closed = self.network.normal_configuration.closed.copy()
+        with self.room.database.read() as session:
+            for branch, one in standing.switches(session, self.feeder, Quantity.CLOSED).items():
+                self.closed[self.network.branch_index[branch]] = one.value == 1
 
     def start(self) -> None:
         """Live, a beat a second."""

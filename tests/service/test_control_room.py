@@ -18,6 +18,7 @@ from learnopt.service.audit import entries, verify
 from learnopt.service.database import Alarm, Cycle, LatestValue
 from learnopt.service.review import RefusedError
 from learnopt.service.room import Room
+from learnopt.service.running import set_up_demo
 from learnopt.service.simulation import Plant
 from learnopt.service.thinking import network_of
 from learnopt.service.worker import WorkerError
@@ -318,3 +319,25 @@ def test_feeders_that_cannot_be_watched(tmp_path: Path) -> None:
     room.add_feeder("other", "uploaded", settings, "admin", content)
     with room.database.read() as session:
         assert network_of(memory.feeder_of(session, "other").case).n_bus == 33
+
+
+def test_every_switch_that_moves_by_itself_is_told(tmp_path: Path) -> None:
+    """Two of them are two alarms, and each is over when somebody has seen it."""
+    made = make(tmp_path)
+    made.measured(5)
+    made.clock.on(seconds=5)
+    made.room.take("case33", [measurement(made, "branch:37:closed", 1), measurement(made, "branch:5:closed", 0)], "x")
+    with made.room.database.read() as session:
+        found = [one for one in session.scalars(select(Alarm)) if one.kind == "switch"]
+    assert ["37" in one.told for one in found] == [True, False]
+    for one in found:
+        made.room.acknowledge(one.id, "anna")
+    assert "switch" not in alarms(made)
+    with pytest.raises(RefusedError, match="anna has acknowledged"):
+        made.room.acknowledge(found[0].id, "ben")
+
+
+def test_a_demo_keeps_out_of_other_databases(tmp_path: Path) -> None:
+    """It would make people who can log in."""
+    with pytest.raises(DataError, match="watches case33"):
+        set_up_demo(make(tmp_path).room, 60.0)

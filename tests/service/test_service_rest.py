@@ -237,12 +237,23 @@ def test_any_input_is_answered(served: Served) -> None:
     for method, path in routes(served):
         if "abort" in path or "reject" in path:
             continue
+        deep = client.request(method, path, content=b"[" * 900 + b"]" * 900)
+        assert deep.status_code < 500, (method, path, deep.text)
         for _ in range(6):
             body = draw.choice([{k: draw.choice(values) for k in draw.sample(keys, 3)}, draw.choice(values)])
             odd = path.replace("/1", f"/{draw.choice(['1', '0', '-1', '99999999999', 'x', '%00'])}")
             odd = odd.replace("case33", draw.choice(["case33", "%00", "..%2f..", "x" * 500]))
             answer = client.request(method, odd, json=body)
             assert answer.status_code < 500, (method, odd, body, answer.text)
+    nested: Any = 1
+    for _ in range(900):
+        nested = [nested]
+    for odd in ({"measurements": [nested]}, {"measurements": [{"point": nested}]}):
+        answer = client.post("/api/feeders/case33/measurements", content=str(odd).replace("'", '"'))
+        assert answer.status_code < 500, answer.text
+    browser = served.browser()
+    for page in ("/proposals/99999999999999999999", "/proposals/x/live", "/feeders/%00", "/drawing/%2e%2e"):
+        assert browser.get(page).status_code in (404, 422)
     assert client.get("/api/audit/verify").json()["broken_at"] is None
     assert served.made.state(1) in ("proposed", "approved", "executing")
 
