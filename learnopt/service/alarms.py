@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from learnopt.service.audit import record
-from learnopt.service.database import Alarm, Cycle, Proposal, Step
-from learnopt.service.review import UNDER_WAY
+from learnopt.service.database import Alarm, Cycle
+from learnopt.service.proposals import released_step
 
 
 def alarm(session: Session, feeder: str, kind: str, told: str, now: datetime) -> None:
@@ -45,12 +45,8 @@ def of_cycle(session: Session, cycle: Cycle, under_way: bool) -> None:
 def switch_moved(session: Session, feeder: str, branch: str, closed: bool, source: str, now: datetime) -> None:
     """A switch is seen in another state: planned, or an event that people have to know of."""
     action = "close" if closed else "open"
-    planned = session.scalars(
-        select(Step.proposal)
-        .join(Proposal, Proposal.id == Step.proposal)
-        .where(Proposal.feeder == feeder, Proposal.state.in_([s.value for s in UNDER_WAY]))
-        .where(Step.branch == branch, Step.action == action, Step.released.is_not(None), Step.confirmed.is_(None))
-    ).first()
+    asked = released_step(session, feeder)
+    planned = None if asked is None or (asked.branch, asked.action) != (branch, action) else asked.proposal
     record(session, source, "switch moved", feeder=feeder, branch=branch, action=action, proposal=planned)
     if planned is None:
         told = f"branch {branch} was seen to {action}, and no step asked for it"

@@ -23,7 +23,7 @@ SESSION = timedelta(hours=12)
 """A shift: then one logs in again."""
 SHORTEST = 12
 """Characters of a password."""
-RESERVED = ("automatic", "telemetry", "learnopt", "simulation", "console")
+RESERVED = ("automatic", "hand", "telemetry", "learnopt", "simulation", "console")
 """Names that the audit trail uses itself."""
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash(secrets.token_hex())

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from learnopt.service.audit import record
 from learnopt.service.database import Approval, Cycle, Proposal, Step
-from learnopt.service.review import OPEN, RefusedError, Review, State
+from learnopt.service.review import OPEN, UNDER_WAY, RefusedError, Review, State
 from learnopt.service.settings import Settings
 from learnopt.service.thinking import way_back
 
@@ -65,6 +65,17 @@ def open_proposal(session: Session, feeder: str, *states: State) -> Proposal | N
     wanted = [state.value for state in states or OPEN]
     found = select(Proposal).where(Proposal.feeder == feeder, Proposal.state.in_(wanted)).order_by(Proposal.id.desc())
     return session.scalars(found.limit(1)).first()
+
+
+def released_step(session: Session, feeder: str) -> Step | None:
+    """The one step that may be carried out on a feeder now.
+
+    A step that was released before its proposal was aborted is none: only its opposite may follow.
+    """
+    proposal = open_proposal(session, feeder, *UNDER_WAY)
+    if proposal is None or not proposal.released:
+        return None
+    return session.get_one(Step, (proposal.id, proposal.state == State.RETURNING, proposal.confirmed + 1))
 
 
 def create(session: Session, cycle: Cycle, settings: Settings) -> Proposal:

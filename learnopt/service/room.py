@@ -332,11 +332,16 @@ class Room:
         self.advance(number, who)
 
     def confirm(self, number: int, step: int, who: str) -> None:
-        """A person says that the released step was carried out; it counts as a measurement of its switch."""
+        """A person says that the released step was carried out; it counts as a measurement of its switch.
+
+        Where fresh telemetry of the switch says otherwise, it is telemetry that confirms the step.
+        """
         now = self.clock.now()
         with self.database.write() as session:
             proposal = proposals.proposal_of(session, number)
             done = proposals.confirm(session, proposal, step, who, now)
+            if why := standing.contradicted(session, proposal.feeder, done, now):
+                raise RefusedError(why)
             alarms.clear(session, proposal.feeder, "step", now)
             if done.action in OPPOSITE:
                 point = f"branch:{done.branch}:closed"
@@ -344,7 +349,7 @@ class Room:
                     feeder=proposal.feeder, point=point, time=now
                 )
                 row.value, row.time = float(done.action == "close"), max(now, row.time)
-                row.quality, row.source = Quality.GOOD.value, who
+                row.quality, row.source = Quality.GOOD.value, standing.HAND
                 session.add(row)
         self._decided(number, "confirm", who)
         self.advance(number, who)

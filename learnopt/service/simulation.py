@@ -8,14 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from learnopt.generator.year import HOURS, synthetic_year
 from learnopt.network import Configuration, Network, Scenario
 from learnopt.service import standing, thinking
-from learnopt.service.database import Feeder, Proposal, Step
-from learnopt.service.review import UNDER_WAY
+from learnopt.service.database import Feeder
+from learnopt.service.proposals import released_step
 from learnopt.service.room import Room
 from learnopt.studies.operation.measurements import Quantity
 from learnopt.studies.operation.meters import Meters, Telemetry
@@ -78,16 +77,10 @@ class Plant:
         return replace(like, p_load=p + like.p_gen, q_load=q + like.q_gen)
 
     def _operate(self) -> None:
-        released = (
-            select(Step.branch, Step.action)
-            .join(Proposal, Proposal.id == Step.proposal)
-            .where(Proposal.feeder == self.feeder, Proposal.state.in_([state.value for state in UNDER_WAY]))
-            .where(Step.released.is_not(None), Step.confirmed.is_(None))
-            .order_by(Step.back, Step.number)
-        )
         with self.room.database.read() as session:
-            for branch, action in session.execute(released):
-                self.closed[self.network.branch_index[branch]] = action == "close"
+            step = released_step(session, self.feeder)
+        if step is not None:
+            self.closed[self.network.branch_index[step.branch]] = step.action == "close"
 
     def _run(self) -> None:
         while not self._stop.is_set():

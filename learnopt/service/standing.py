@@ -8,13 +8,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from learnopt.service.database import Cycle, LatestValue, Proposal, Step
+from learnopt.service.database import Cycle, Feeder, LatestValue, Proposal, Step
 from learnopt.service.proposals import AUTOMATIC, review_of, steps_of
 from learnopt.service.review import OPEN, UNDER_WAY, State
-from learnopt.service.settings import Settings
+from learnopt.service.settings import Settings, settings_of
 from learnopt.service.thinking import OPPOSITE
 from learnopt.studies.operation.measurements import Quantity
 
+HAND = "hand"
+"""Source of a switch's state that a person has told."""
 STEP_S = 900.0
 """A step that is not confirmed after this time is an alarm."""
 
@@ -101,6 +103,21 @@ def carried_out(session: Session, proposal: Proposal) -> Step | None:
     row = session.get(LatestValue, (proposal.feeder, f"branch:{step.branch}:closed"))
     seen = row is not None and row.time > step.released and (row.value == 1) == (step.action == "close")
     return step if seen else None
+
+
+def contradicted(session: Session, feeder: str, step: Step, now: datetime) -> str:
+    """What fresh telemetry has against a person's word that a step was carried out; "" where nothing."""
+    row = session.get(LatestValue, (feeder, f"branch:{step.branch}:closed"))
+    if row is None or row.source == HAND or step.action not in OPPOSITE:
+        return ""
+    fresh_s = settings_of(session.get_one(Feeder, feeder).settings).fresh_s
+    if (now - row.time).total_seconds() > fresh_s or (row.value == 1) == (step.action == "close"):
+        return ""
+    shown = "closed" if row.value else "open"
+    return (
+        f"branch {step.branch} is {shown} by telemetry of {row.time:%H:%M:%S} UTC: the step is confirmed when "
+        f"telemetry shows it, or by hand once that is older than {fresh_s / 60:g} min"
+    )
 
 
 def waits_long(session: Session, proposal: Proposal, now: datetime) -> bool:

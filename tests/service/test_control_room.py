@@ -126,6 +126,40 @@ def test_a_step_that_was_released_and_not_confirmed_is_undone_first(tmp_path: Pa
     assert made.state(number) == "aborted"
 
 
+def test_what_was_released_before_an_abort_is_not_carried_out_after_it(tmp_path: Path) -> None:
+    """Its row stands without a confirmation; the plant, and whoever else asks, sees the way back only."""
+    made = make(tmp_path)
+    made.measured(5)
+    number = made.proposal().id
+    made.room.approve(number, "anna")
+    made.room.begin(number, "anna")
+    made.measured(0.1)  # the first step is seen, the second one released
+    assert [done for _, _, done in steps(made, number)][:2] == [True, False]
+    made.room.abort(number, "anna", "dice")
+    for _ in range(4):
+        made.measured(0.1)
+    assert made.state(number) == "aborted"
+    assert (made.plant.closed == made.plant.network.normal_configuration.closed).all()
+    assert not alarms(made)
+
+
+def test_a_word_against_fresh_telemetry_does_not_confirm(tmp_path: Path) -> None:
+    """What is measured open is not closed because somebody says so; where telemetry is old, their word counts."""
+    made = make(tmp_path)
+    made.measured(5)
+    number = made.proposal().id
+    made.room.approve(number, "anna")
+    made.room.begin(number, "anna")
+    with pytest.raises(RefusedError, match="by telemetry"):
+        made.room.confirm(number, 1, "anna")
+    assert [done for _, _, done in steps(made, number)] == [False] * 4
+    assert not done_by(made, "confirm")
+    made.clock.on(minutes=16)
+    made.room.confirm(number, 1, "anna")
+    assert [done for _, _, done in steps(made, number)] == [True, False, False, False]
+    assert "of the load is known" in made.proposal().held
+
+
 @pytest.mark.parametrize("approved", [False, True])
 @pytest.mark.parametrize("why", ["old", "moved", "tagged"])
 def test_a_proposal_expires(tmp_path: Path, why: str, approved: bool) -> None:
