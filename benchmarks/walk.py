@@ -63,6 +63,7 @@ learnopt train --config CONFIGS/train_small.toml --data small --out model --stor
 learnopt evaluate --data small --checkpoint model  # long
 learnopt promote --data small --store mlruns  # long
 learnopt monitor --data small --checkpoint model  # long
+learnopt sweep --config CONFIGS/train_small.toml --data small --out sweep --store mlruns  # long
 learnopt monitor  # exit code 2
 learnopt evaluate --data small --checkpoint model --rival mymodel:AsItIs --no-baselines --json  # long
 learnopt solve case33 --engine learned --checkpoint model  # long
