@@ -12,7 +12,7 @@ from learnopt.api.unused import Unused, unused
 from learnopt.cli.completion import checkpoints
 from learnopt.cli.history import HistoryCaseOption, HistoryProfileOption, history
 from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout, tell_unused
-from learnopt.cli.tracked import data_input, log_card, log_methods, tracked, version_tags
+from learnopt.cli.tracked import data_input, log_card, log_methods, told_of, tracked, version_tags
 from learnopt.errors import DataError
 from learnopt.io.places import place_of
 from learnopt.report.kit.terminal import Listing, Paragraph
@@ -89,7 +89,7 @@ def train(
         run.log_figure(loss_figure(outcome.history), "loss")
         run.log_figure(reliability_figure(outcome.reliability), "reliability")
         run.log_checkpoint(checkpoint)
-        run.log_model(checkpoint, version_tags(inputs))
+        run.log_model(checkpoint, version_tags(inputs), description=told_of(outcome.card))
     test = outcome.card.metrics["test"]
     if json_output:
         answer = {"checkpoint": str(checkpoint), "run_id": run.run_id, "metrics": outcome.card.metrics}
@@ -148,7 +148,8 @@ def calibrate(
         if run is not None:
             log_card(run, card)
             run.log_checkpoint(target)
-            run.log_model(target, version_tags([data_input(folder) for folder in folders]))
+            tags = version_tags([data_input(folder) for folder in folders])
+            run.log_model(target, tags, description=told_of(card))
     if json_output:
         answer = {"checkpoint": str(target), "calibration": card.calibration, "metrics": card.metrics}
         typer.echo(json.dumps(answer, default=str))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learnopt.cli.options import JsonOption, StoreOption, said, stderr, stdout
-from learnopt.cli.tracked import data_input, log_card, version_tags
+from learnopt.cli.tracked import data_input, log_card, told_of, version_tags
 from learnopt.errors import DataError
 from learnopt.io.places import place_of
 from learnopt.report.kit.terminal import Listing, Paragraph
@@ -43,6 +43,7 @@ def sweep(
     """
     from learnopt.learned.sweep import Record, Setting
     from learnopt.learned.sweep import sweep as run_sweep
+    from learnopt.learning.checkpoint import load_card
     from learnopt.learning.config import TrainingConfig
     from learnopt.learning.figures import loss_figure, reliability_figure
     from learnopt.tracking import track_run
@@ -85,7 +86,7 @@ def sweep(
         columns = ["trial", "settings", "mean", "spread", *(f"seed {k}" for k in range(seeds))]
         parent.log_table(columns, rows, "trials.json")
         parent.log_checkpoint(best.best)
-        parent.log_model(best.best, version_tags(inputs))
+        parent.log_model(best.best, version_tags(inputs), description=told_of(load_card(best.best)))
     if json_output:
         answer = {"best": str(best.best), "run_id": parent.run_id, "trials": [_plain(each) for each in done]}
         typer.echo(json.dumps(answer))

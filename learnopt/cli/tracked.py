@@ -57,6 +57,16 @@ def version_tags(inputs: Sequence[DataInput]) -> dict[str, str]:
     return {"commit": git_commit() or "none", "data": data, "learnopt": __version__}
 
 
+def told_of(card: ModelCard) -> str:
+    """What the page of a version says first."""
+    test = card.metrics["test"]
+    return (
+        f"`{card.name}`: exact in {100 * test['tree_rate']:.1f} % of {test['n']} test instances, mean regret "
+        f"{test['mean_regret_percent']:.3f} %. Weights `{card.weights_sha256[:12]}`. The whole card: README.md and "
+        "card.json of the checkpoint, among the artifacts of the run."
+    )
+
+
 def log_card(run: TrackedRun, card: ModelCard) -> None:
     """The numbers of a card: four as metrics beside the four curves of the training, all of them in a table."""
     run.log_metrics(headlines(card.metrics["test"]))

@@ -23,7 +23,8 @@ def deliver(client: Any, store: Store, run_id: str, entry: Mapping[str, Any], fi
     ----------
     entry
         ``kind`` and what belongs to it: ``metrics`` (values, step, time in ms), ``parameters`` (values), ``tags``
-        (values), ``datasets`` (rows), ``artifact`` (place), ``model`` (name, tags), ``end`` (status).
+        (values), ``datasets`` (rows), ``artifact`` (place), ``model`` (name, tags, description), ``end``
+        (status).
     file
         Of an artifact or a model.
 
@@ -58,7 +59,7 @@ def deliver(client: Any, store: Store, run_id: str, entry: Mapping[str, Any], fi
             assert file is not None
             with store.current():
                 source = log_served_model(run_id, file)
-                _register(client, entry["name"], source, entry["tags"])
+                _register(client, entry["name"], source, entry["tags"], entry.get("description", ""))
         case "end":
             client.set_terminated(run_id, entry["status"], end_time=entry["time"])
         case kind:
@@ -77,7 +78,7 @@ def _send_artifact(client: Any, run_id: str, file: Path | None, place: str, text
         client.log_artifact(run_id, str(path), folder or None)
 
 
-def _register(client: Any, name: str, source: str, tags: Mapping[str, str]) -> None:
+def _register(client: Any, name: str, source: str, tags: Mapping[str, str], description: str) -> None:
     """A further version in the registry of the current store; what MLflow says of it on stderr is left out."""
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -90,4 +91,7 @@ def _register(client: Any, name: str, source: str, tags: Mapping[str, str]) -> N
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
     with redirect_stderr(io.StringIO()):
-        mlflow.register_model(source, name, tags=dict(tags))  # a server wants the id of the model too, which this gives
+        # A server wants the id of the model too, which this gives.
+        version = mlflow.register_model(source, name, tags=dict(tags))
+    if description:
+        client.update_model_version(name, version.version, description)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _LONGEST_PARAMETER = 500
 """Characters; longer values belong in an artifact."""
 _LONGEST_DIGEST = 36
+KIND, _TRAINING_OF_MODELS = "mlflow.experimentKind", "custom_model_development"
+"""Tag of an experiment by which MLflow tells training of models from work with language models."""
 TABLES = "mlflow.loggedArtifacts"
 """Tag by which MLflow's pages find tables."""
 
@@ -153,12 +155,24 @@ class TrackedRun:
             if path.is_file() and path.name != ORIGIN:
                 self._outbox.send({"kind": "artifact", "place": f"checkpoint/{path.name}"}, path)
 
-    def log_model(self, directory: Path, tags: Mapping[str, str] | None = None, name: str = REGISTERED) -> None:
+    def log_model(
+        self,
+        directory: Path,
+        tags: Mapping[str, str] | None = None,
+        name: str = REGISTERED,
+        description: str = "",
+    ) -> None:
         """Register a checkpoint as the next version of a model that ``mlflow models serve`` answers with.
 
         Signature and an example of its input are part of it (:func:`learnopt.tracking.served.log_served_model`).
+
+        Parameters
+        ----------
+        description
+            Markdown, shown on the page of the version.
         """
-        self._outbox.send({"kind": "model", "name": name, "tags": dict(tags or {})}, directory)
+        entry = {"kind": "model", "name": name, "tags": dict(tags or {}), "description": description}
+        self._outbox.send(entry, directory)
 
 
 @contextmanager
@@ -219,9 +233,12 @@ def track_run(
 def _experiment(client: Any, store: Store, name: str) -> str:
     """Id of an experiment, which is made if absent; files of a folder's runs lie within the folder."""
     if (known := client.get_experiment_by_name(name)) is not None:
+        if KIND not in known.tags:
+            client.set_experiment_tag(known.experiment_id, KIND, _TRAINING_OF_MODELS)
         return str(known.experiment_id)
     location = None if store.folder is None else (store.folder / ARTIFACTS).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
+    tags = {KIND: _TRAINING_OF_MODELS}
+    return str(client.create_experiment(name, artifact_location=location, tags=tags))
 
 
 def _tags(store: Store, description: str, parent: str | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from learnopt.learning.calibration import Reliability
 from learnopt.learning.figures import loss_figure, reliability_figure
 from learnopt.network import Network
 from learnopt.tracking import REGISTERED, DataInput, track_run
+from learnopt.tracking.run import KIND
 
 pytestmark = pytest.mark.usefixtures("user_folders")
 
@@ -121,7 +122,7 @@ def test_registered_model_answers_a_feeder(
     monkeypatch.setattr(serve, "get_ready", lambda engine, feeder: made_ready.append(json.loads(feeder)["name"]))
     with track_run(tmp_path, "test", "serving") as run:
         run.log_model(tiny_checkpoint)
-        run.log_model(tiny_checkpoint)
+        run.log_model(tiny_checkpoint, description="The second.")
     assert capfd.readouterr().err == ""
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -134,7 +135,10 @@ def test_registered_model_answers_a_feeder(
         (ring,) = (json.loads(text) for text in model.predict(pd.DataFrame(rows[:1]))["answer"])
         with pytest.raises(MlflowException) as refused:
             model.predict(pd.DataFrame(rows))
-        assert [version.version for version in mlflow.MlflowClient().search_model_versions()] == [2, 1]
+        client = mlflow.MlflowClient()
+        versions = {version.version: version.description for version in client.search_model_versions()}
+        assert (list(versions), versions[2]) == ([2, 1], "The second.")
+        assert client.get_experiment_by_name("test").tags[KIND] == "custom_model_development"
         first = json.loads(model.predict(example)["answer"][0])
     finally:
         mlflow.set_tracking_uri(before)
