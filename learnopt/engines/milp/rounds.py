@@ -40,9 +40,9 @@ SAMPLE_NOISE = 0.6
 """Largest random weight added to the share by which the relaxation closes a branch, where trees are sampled."""
 FIX_SHARE = 0.5
 """Share of the time limit after which no further switch is fixed."""
-LOOSE, WORTH = 0.05, 0.002
-"""Gap of the linear relaxation from which on it pays to look around the incumbent, and progress for which the model is
-made anew: its constants hold for losses up to that of the incumbent."""
+LOOK_NODES, LOOSE, WORTH = 100, 0.05, 0.002
+"""Nodes of a first run without proof after which it pays to look around the incumbent, if the gap is as large as this;
+and progress for which the model is made anew: its constants hold for losses up to that of the incumbent."""
 IDLE = 2
 """Rounds of the cut loop in a row without progress that end it: with controls it starts from nearly nothing."""
 FINE_SHARE = 0.3
@@ -109,8 +109,8 @@ class Rounds:
     step_bounds_kw
         Proven bounds of the loss of each situation alone [kW], shape (n_period,); 0 where NaN or absent.
     look_around
-        Looks for better plans around the incumbent; asked once, with controls, where the linear relaxation leaves more
-        than :data:`LOOSE` to prove.
+        Looks for better plans around the incumbent; asked once, with controls, where :data:`LOOK_NODES` nodes leave a
+        gap of :data:`LOOSE`.
 
     Attributes
     ----------
@@ -162,8 +162,6 @@ class Rounds:
                 end = self._root(model, steps)
             if end is not None:
                 return end
-            if self._starts_over():
-                return None
         while not search.closed:
             if over := search.over:
                 return search.stopped, over
@@ -171,15 +169,16 @@ class Rounds:
             with watch.stage("milp"):
                 aim = search.gap
                 gap = effort.mip_gap_share * aim
-                run = model.solve(
-                    cutoff, gap, search.until, math.isinf(cutoff), self._heard(model, cutoff), search.nodes_left
-                )
+                nodes = self._nodes
+                run = model.solve(cutoff, gap, search.until, math.isinf(cutoff), self._heard(model, cutoff), nodes)
                 search.nodes += run.nodes if search.nodes_left is None else max(run.nodes, 1)
             self._raise_bound(model, min(run.bound, cutoff))
             if run.outcome is Outcome.INTERRUPTED:
                 raise KeyboardInterrupt
             if run.outcome is Outcome.FAILED:
                 return search.stopped, "The solver reported an error; the result is what was known before."
+            if run.outcome is Outcome.LIMIT and not search.over and self._starts_over():
+                return None
             if run.outcome is Outcome.INFEASIBLE:
                 if math.isinf(cutoff):
                     return self._infeasible_model(model)
@@ -201,10 +200,18 @@ class Rounds:
             return search.stopped, search.doubt or "The solver's tolerances leave a larger gap than asked for."
         return self._closed()
 
+    @property
+    def _nodes(self) -> int | None:
+        """Most nodes of the next run: few before the look around the incumbent."""
+        left = self.search.nodes_left
+        if self._look_around is None or not self.controls or self.search.plan is None:
+            return left
+        return LOOK_NODES if left is None else min(LOOK_NODES, left)
+
     def _starts_over(self) -> bool:
         """Look around the incumbent where much is left to prove; whether so much was found that constants move."""
         search, look, self._look_around = self.search, self._look_around, None
-        if look is None or not self.controls or search.plan is None or search.reached < LOOSE or search.remaining <= 0:
+        if look is None or not self.controls or search.plan is None or search.reached < LOOSE:
             return False
         known = search.objective
         with search.watch.stage("neighbourhoods"):
