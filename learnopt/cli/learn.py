@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,16 @@ import typer
 from learnopt.api.unused import Unused, unused
 from learnopt.cli.completion import checkpoints
 from learnopt.cli.history import HistoryCaseOption, HistoryProfileOption, history
-from learnopt.cli.options import CheckpointOption, JsonOption, StoreOption, TrackOption, stderr, stdout, tell_unused
+from learnopt.cli.options import (
+    CheckpointOption,
+    JsonOption,
+    SchedulerOption,
+    StoreOption,
+    TrackOption,
+    stderr,
+    stdout,
+    tell_unused,
+)
 from learnopt.cli.tracked import data_input, log_card, log_methods, told_of, tracked, version_tags
 from learnopt.errors import DataError
 from learnopt.io.places import place_of
@@ -174,6 +184,8 @@ def evaluate(
     card: Annotated[
         bool, typer.Option("--card", help="Put the comparison on the card of the checkpoint (its README.md).")
     ] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes for what solves; 0 = one per core.")] = 1,
+    scheduler: SchedulerOption = None,
     track: TrackOption = False,
     store: StoreOption = None,
     json_output: JsonOption = False,
@@ -194,17 +206,33 @@ def evaluate(
         source = str(directory_of(source))
     load_card(source)  # a folder without a checkpoint is told before one without data
     of_one = is_snapshots(read_manifest(folder))
+    alone, own = "one feeder is measured in this process", "the scheduler has its own"
+    tell_unused(
+        unused(
+            [
+                (of_one and workers != 1, Unused("workers", alone)),
+                (of_one and scheduler is not None, Unused("scheduler", alone)),
+                (not of_one and scheduler is not None and workers != 1, Unused("workers", own)),
+            ]
+        )
+    )
     # What takes long to load comes after what may be wrong in the command.
     from learnopt.learned.compare import check_comparable, put_on_card
     from learnopt.learned.evaluate import evaluate as run_evaluate
     from learnopt.learned.own_feeder import evaluate_snapshots
     from learnopt.learning.rival import load_rival
+    from learnopt.parallel import Workers
 
     if card:
         check_comparable(folder)
     rivals = [load_rival(source) for source in rival or ()]
     with tracked(track, store, "evaluate", directory_of(source), [folder]) as run:
-        measured = (evaluate_snapshots if of_one else run_evaluate)(source, folder, baselines, rivals)
+        if of_one:
+            measured = evaluate_snapshots(source, folder, baselines, rivals)
+        else:
+            processes = workers or os.cpu_count() or 1
+            who = Workers(0 if processes == 1 else processes, scheduler)
+            measured = run_evaluate(source, folder, baselines, rivals, workers=who)
         if run is not None:
             log_methods(run, measured.methods)
     metrics = measured.methods

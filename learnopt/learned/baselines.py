@@ -10,12 +10,14 @@ from learnopt.learning.training import Pair
 from learnopt.network import Configuration, ReconfigurationProblem
 
 
-class _Untrained(Baseline):
+class Untrained(Baseline):
+    """Solves, and learns nothing."""
+
     def fit(self, pairs: Sequence[Pair]) -> None:
         """Nothing to learn."""
 
 
-class PresentConfiguration(_Untrained):
+class PresentConfiguration(Untrained):
     """Leave the switches as they are (repaired where outages or locks forbid it)."""
 
     name = "present configuration"
@@ -25,7 +27,7 @@ class PresentConfiguration(_Untrained):
         return radial_start(problem)
 
 
-class SequentialOpening(_Untrained):
+class SequentialOpening(Untrained):
     """Close everything, then open the branch of least opening cost until radial (Merlin & Back 1975)."""
 
     name = "sequential opening"
@@ -35,7 +37,7 @@ class SequentialOpening(_Untrained):
         return sequential_opening(problem)
 
 
-class ExchangeFromPresent(_Untrained):
+class ExchangeFromPresent(Untrained):
     """Branch exchange from the present configuration (Civanlar et al. 1988, doi:10.1109/61.193906)."""
 
     name = "branch exchange"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from learnopt.dataset.store import read_labels
 from learnopt.errors import DataError
 from learnopt.io.places import Place
-from learnopt.learned.baselines import solving_baselines
+from learnopt.learned.baselines import Untrained, solving_baselines
 from learnopt.learned.starts import ROUNDS, SURE, confidence_for_fixing, settled
 from learnopt.learned.training import proven_pairs
 from learnopt.learned.unseen import Unseen, unseen
@@ -24,10 +24,15 @@ from learnopt.learning.predict import Predictor
 from learnopt.learning.rival import OwnModel
 from learnopt.learning.training import Pair, split_by_feeder
 from learnopt.network import Configuration, ReconfigurationProblem
+from learnopt.parallel import HERE, Workers, run_tasks
 
 AND_EXCHANGE = ", exchange"
 """Behind the name of a rival: its configuration, improved like ours is."""
 MODEL = "model"
+_CHUNK = 50
+"""Instances of a task: each takes some hundredths of a second."""
+Job = tuple[Callable[..., Any], Iterable[tuple[Any, ...]]]
+"""A function, and the arguments of its calls."""
 OURS = (MODEL, "model, step by step", f"model, step by step{AND_EXCHANGE}", "model and exchange")
 
 
@@ -51,7 +56,12 @@ class Evaluated:
 
 
 def evaluate(
-    checkpoint: Path | str, data: Place, baselines: bool = True, rivals: Sequence[OwnModel] = (), seed: int = 0
+    checkpoint: Path | str,
+    data: Place,
+    baselines: bool = True,
+    rivals: Sequence[OwnModel] = (),
+    seed: int = 0,
+    workers: Workers = HERE,
 ) -> Evaluated:
     """Metrics of a model and of its rivals on the proven labels of a dataset.
 
@@ -62,6 +72,8 @@ def evaluate(
     ----------
     rivals
         Somebody's own models; each is measured with exchange after it besides.
+    workers
+        Do what solves (exchange, kicks, baselines that solve); models predict here. The figures do not depend on them.
 
     Returns
     -------
@@ -97,8 +109,8 @@ def evaluate(
     learned = [each for each in learning if fitted and not isinstance(each, OwnModel)]
     methods: list[Baseline] = [*rivals, *(solving_baselines() if baselines else []), *learned]
     told_apart((*OURS, *(method.name for method in methods)))
-    theirs = measure_rivals(methods, pairs)
-    measured = _ours(load_checkpoint(checkpoint), pairs) | theirs
+    theirs = measure_rivals(methods, pairs, workers)
+    measured = _ours(load_checkpoint(checkpoint), pairs, workers) | theirs
     return Evaluated(measured, f"{len(pairs)} instances, {sides.sentence}", sides.measured)
 
 
@@ -121,16 +133,22 @@ def proven_of(data: Place, feeders: Collection[int]) -> tuple[list[Pair], list[s
     return pairs, owners
 
 
-def _ours(predictor: Predictor, pairs: Sequence[Pair]) -> dict[str, Metrics]:
+def _ours(predictor: Predictor, pairs: Sequence[Pair], workers: Workers) -> dict[str, Metrics]:
     """Metrics of the model, alone and with what improves it."""
     problems, labels = [p for p, _ in pairs], [y for _, y in pairs]
     decoded = [predictor.predict_step_by_step(p, SURE, ROUNDS) for p in problems]
     predictions = [predictor.predict(p) for p in problems]
-    confidences = [confidence_for_fixing(p, prediction) for p, prediction in zip(problems, predictions, strict=True)]
+    confidences, improved = _each(
+        [
+            (confidence_for_fixing, zip(problems, predictions, strict=True)),
+            (settled, zip(problems, decoded, strict=True)),
+        ],
+        workers,
+    )
     answers: tuple[Any, ...] = (
         predictions,
         decoded,
-        [settled(p, start) for p, start in zip(problems, decoded, strict=True)],
+        improved,
         [confidence.configuration for confidence in confidences],
     )
     return {
@@ -139,15 +157,37 @@ def _ours(predictor: Predictor, pairs: Sequence[Pair]) -> dict[str, Metrics]:
     }
 
 
-def measure_rivals(methods: Sequence[Baseline], pairs: Sequence[Pair]) -> dict[str, Metrics]:
+def measure_rivals(methods: Sequence[Baseline], pairs: Sequence[Pair], workers: Workers = HERE) -> dict[str, Metrics]:
     """Metrics of baselines and rivals; of rivals with exchange after them too."""
     problems, labels = [p for p, _ in pairs], [y for _, y in pairs]
-    answers: dict[str, list[Configuration]] = {}
-    for method in methods:
-        answers[method.name] = found = [method.predict(p) for p in problems]
-        if isinstance(method, OwnModel):
-            answers[f"{method.name}{AND_EXCHANGE}"] = [_improved(p, y) for p, y in zip(problems, found, strict=True)]
-    return {name: evaluate_predictions(problems, labels, found) for name, found in answers.items()}
+    # Models stay in this process: somebody's own may not be one that can be sent.
+    found = {m.name: [m.predict(p) for p in problems] for m in methods if not isinstance(m, Untrained)}
+    jobs: dict[str, Job] = {m.name: (m.predict, zip(problems)) for m in methods if isinstance(m, Untrained)}
+    jobs |= {
+        f"{m.name}{AND_EXCHANGE}": (_improved, zip(problems, found[m.name], strict=True))
+        for m in methods
+        if isinstance(m, OwnModel)
+    }
+    found |= dict(zip(jobs, _each(list(jobs.values()), workers), strict=True))
+    names = [name for m in methods for name in (m.name, f"{m.name}{AND_EXCHANGE}") if name in found]
+    return {name: evaluate_predictions(problems, labels, found[name]) for name in names}
+
+
+def _each(jobs: Sequence[Job], workers: Workers) -> list[list[Any]]:
+    """Answers of several functions for each of their items, some items a task; all in one map."""
+    tasks: list[tuple[int, Callable[..., Any], list[tuple[Any, ...]]]] = []
+    for number, (function, items) in enumerate(jobs):
+        every = list(items)
+        tasks += [(number, function, every[k : k + _CHUNK]) for k in range(0, len(every), _CHUNK)]
+    found: list[list[Any]] = [[] for _ in jobs]
+    for (number, _, _), answers in zip(tasks, run_tasks(_some, tasks, workers), strict=True):
+        found[number] += answers
+    return found
+
+
+def _some(task: tuple[int, Callable[..., Any], list[tuple[Any, ...]]]) -> list[Any]:
+    _, function, items = task
+    return [function(*item) for item in items]
 
 
 def _improved(problem: ReconfigurationProblem, configuration: Configuration) -> Configuration:

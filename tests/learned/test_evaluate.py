@@ -16,7 +16,8 @@ from learnopt.dataset.identity import as_ranges, feeder_key, from_ranges, identi
 from learnopt.dataset.store import read_labels
 from learnopt.errors import CheckpointError, DataError
 from learnopt.generator import FeederConfig, ScenarioConfig
-from learnopt.learned.baselines import solving_baselines
+from learnopt.learned import evaluate as evaluation
+from learnopt.learned.baselines import PresentConfiguration, solving_baselines
 from learnopt.learned.evaluate import evaluate
 from learnopt.learned.recalibrate import recalibrate
 from learnopt.learned.training import train
@@ -25,8 +26,9 @@ from learnopt.learning.baselines import all_baselines
 from learnopt.learning.checkpoint import REFERENCE, load_card
 from learnopt.learning.config import TrainingConfig
 from learnopt.learning.model import ModelConfig
-from learnopt.learning.rival import load_rival
+from learnopt.learning.rival import OwnModel, load_rival
 from learnopt.learning.training import split_by_feeder
+from learnopt.parallel import Workers
 
 FEEDERS = FeederConfig(buses=(10, 20), substations=(1, 2), loops=(2, 3))
 
@@ -73,6 +75,20 @@ def test_only_the_test_side_of_the_training_data_is_measured(
     assert len(found.feeders) == 3
     assert {m.n for m in found.methods.values()} == {6}
     assert "its test feeders; left out: 27 that the checkpoint has learned from" in found.sentence
+
+
+def test_figures_do_not_depend_on_the_workers(
+    labelled_dataset: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes, three tasks for each method: to the last bit, those of somebody's own model included."""
+    monkeypatch.setattr(evaluation, "_CHUNK", 2)
+    own = OwnModel(PresentConfiguration(), "baselines:PresentConfiguration")
+    own.name, own.learns = "own", False
+    here = evaluate(tiny_checkpoint, labelled_dataset, rivals=[own])
+    there = evaluate(tiny_checkpoint, labelled_dataset, rivals=[own], workers=Workers(2))
+    assert list(there.methods) == list(here.methods)
+    assert "own, exchange" in here.methods
+    assert there == here
 
 
 def test_more_feeders_of_the_same_seed_are_known(labelled_dataset: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
