@@ -57,7 +57,7 @@ def restorability(
     failures: Annotated[
         str | None,
         typer.Option(
-            metavar="RATE|FILE",
+            metavar="RATE_OR_FILE",
             help="Failures a year of every fault, or a CSV file (id, failures_per_year): for SAIFI, SAIDI, energy.",
         ),
     ] = None,
