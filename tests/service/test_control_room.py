@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from control_room import Here, Made, make
+from fastapi.testclient import TestClient
+from rooms import WHY_NONE, postgresql
 from sqlalchemy import select
 
 from learnopt.errors import DataError, UnsupportedError
-from learnopt.service import memory, proposals
+from learnopt.service import memory, people, proposals
+from learnopt.service.app import application
 from learnopt.service.audit import entries, verify
 from learnopt.service.database import Alarm, Cycle, LatestValue
 from learnopt.service.review import RefusedError
@@ -375,3 +378,42 @@ def test_a_demo_keeps_out_of_other_databases(tmp_path: Path) -> None:
     """It would make people who can log in."""
     with pytest.raises(DataError, match="watches case33"):
         set_up_demo(make(tmp_path).room, 60.0)
+
+
+@pytest.mark.skipif(bool(WHY_NONE), reason=WHY_NONE)
+def test_the_same_on_postgresql(tmp_path: Path) -> None:
+    """From measurements to the last step, an abort's way back, a rejection, odd texts: as on SQLite."""
+    with postgresql() as url:
+        made = make(tmp_path, url, hold_off_s=0)
+        made.measured(5)
+        first = made.proposal().id
+        made.room.approve(first, "anna")
+        made.room.begin(first, "anna")
+        made.measured(0.1)
+        made.room.abort(first, "anna", "a storm \N{CLOUD WITH LIGHTNING}")
+        for _ in range(3):
+            made.measured(0.1)
+        assert made.state(first) == "aborted"
+        made.measured(5)
+        second = made.proposal().id
+        made.room.approve(second, "ben")
+        made.room.begin(second, "ben")
+        for _ in range(4):
+            made.measured(0.1)
+        assert made.state(second) == "done"
+        released = [(one["proposal"], one["back"], one["step"]) for one in done_by(made, "release")]
+        assert len(released) == len(set(released)) == 2 + 2 + 4
+        made.measured(5)
+        with made.room.database.read() as session:
+            cycles = session.scalars(select(Cycle).order_by(Cycle.id)).all()
+            assert all(memory.reproduced(one) for one in cycles)
+        client = TestClient(application(made.room), raise_server_exceptions=False)
+        with made.room.database.write() as session:
+            key = people.add_token(session, "program", people.Role.ADMIN, "console")
+        client.headers["Authorization"] = f"Bearer {key}"
+        assert len(client.get("/api/feeders/case33/cycles").json()) == len(cycles)
+        assert client.get("/api/feeders/%00").status_code in (404, 422)
+        assert client.delete("/api/users/%00").status_code in (404, 422)
+        assert client.post("/login", data={"name": "\0", "password": "x"}).status_code in (401, 422)
+        assert client.get("/metrics").status_code == 200
+        made.room.database.close()
