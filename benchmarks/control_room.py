@@ -34,7 +34,7 @@ from sqlalchemy import select
 
 from learnopt.errors import LearnoptError
 from learnopt.generator.example import example_feeder
-from learnopt.service import people
+from learnopt.service import people, thinking
 from learnopt.service.audit import entries, verify
 from learnopt.service.client import AnswerError, Client
 from learnopt.service.clock import Clock
@@ -101,7 +101,8 @@ def kills_inside(number: int, seed: int, longest_s: float) -> int:
         content = json.dumps(example_feeder(np.random.default_rng(1)))
         room.add_feeder(DEMO_FEEDER, DEMO_FEEDER, often, "benchmark", content)
         plant = Plant(room, DEMO_FEEDER, Telemetry(), np.random.default_rng(7))
-        _live_inside(plant, room, rng, 1, lambda what, proposal: None)  # imported and compiled before the first fork
+        thinking.warm([])  # imported and compiled before the first fork
+        _live_inside(plant, room, rng, 3, lambda what, proposal: None)
         database.close()
         for k in range(number):
             begun, told = rng.spawn(1)[0], os.pipe()
@@ -153,7 +154,8 @@ def _live_inside(
         room.tick()
         with room.database.read() as session:
             found = open_proposal(session, DEMO_FEEDER)
-        if found is None:
+        if found is None:  # somebody switches back by hand, so that there is something to propose again
+            plant.closed = plant.network.normal_configuration.closed.copy()
             continue
         step = found.confirmed + 1 if found.released else None
         choices: list[tuple[str, Callable[[], object]]] = {
