@@ -110,7 +110,8 @@ def label(parameter: Any) -> str:
         return f"`{_metavar(parameter)}`"
     on = ", ".join(parameter.opts)
     words = [on, *parameter.secondary_opts] if parameter.is_flag else [f"{on} {_metavar(parameter)}"]
-    return f"`{' / '.join(words)}`"
+    cell = f"`{' / '.join(words)}`"
+    return cell.replace("|", "\\|")  # of a table
 
 
 def _metavar(parameter: Any) -> str:
