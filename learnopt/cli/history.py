@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from learnopt.cli.completion import cases_and_files
 from learnopt.cli.options import progress_bar, tell
-from learnopt.dataset.manifest import Manifest
 from learnopt.errors import DataError
 from learnopt.io import load, read_profiles
 from learnopt.io.places import Place, place_of
+
+if TYPE_CHECKING:  # datasets need more than the core
+    from learnopt.dataset.manifest import Manifest
 
 HistoryCaseOption: TypeAlias = Annotated[
     str | None,

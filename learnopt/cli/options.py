@@ -56,7 +56,7 @@ CheckpointOption: TypeAlias = Annotated[
     typer.Option(
         metavar="CHECKPOINT",
         autocompletion=checkpoints,
-        help="Folder, reference (the usual one), or in MLflow models:/learnopt@champion or runs:/ID/model.",
+        help="Folder, reference (the usual one), or in MLflow models:/NAME@ALIAS or runs:/ID/model.",
     ),
 ]
 ReportOption: TypeAlias = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained page.")]

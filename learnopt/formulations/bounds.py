@@ -7,9 +7,8 @@ Voltage
     Along a branch the phasors differ by :math:`|z_e||J_e|` with :math:`r_e|J_e|^2 \le \text{loss}_e`. With
     Cauchy-Schwarz along the path from the root, :math:`||V_j| - |V_r|| \le \sqrt{U \sum |z_e|^2 / r_e}` (branches
     with r = 0 are added with their largest current). The path runs through known blocks; inside a block its weight is
-    at most that of its heaviest branch at the entry, which it leaves once, and of a maximum spanning tree of the other
-    buses. Where the paths are few they are gone through one by one (:mod:`learnopt.formulations.voltage_paths`). An
-    enforced limit may be tighter.
+    at most that of a maximum spanning tree of the block. Where the paths are few they are gone through one by one
+    (:mod:`learnopt.formulations.voltage_paths`). An enforced limit may be tighter.
     Without negative loads and charging no voltage exceeds that of the substations.
     A feeder with some of these raises it at a bus by no more than :math:`v_j - v_i \le -2 (r P' + x Q')` summed over
     the path, P' and Q' arriving: at least minus the generation below, and minus what charging and shunts of the buses
@@ -143,14 +142,11 @@ def block_path_weight(problem: ReconfigurationProblem, weight: Floats) -> Floats
         ends = np.unique(np.concatenate([tail[edges], head[edges]]))
         local = {int(k): i for i, k in enumerate(ends)}
         sets = DisjointSets(len(ends))
-        entry = blocks.entry[block]
-        # A simple path leaves the entry once: its largest branch there, and a spanning tree of all other buses.
-        leaving = (tail[edges] == entry) | (head[edges] == entry)
-        total = float(weight[edges[leaving]].max())
-        inner = edges[~leaving]
-        for e in inner[np.argsort(-weight[inner], kind="stable")]:
+        total = 0.0
+        for e in edges[np.argsort(-weight[edges], kind="stable")]:
             if sets.join(local[int(tail[e])], local[int(head[e])]):
                 total += weight[e]
+        entry = blocks.entry[block]
         below = ends[ends != entry]
         reach[below] = reach[entry] + total
     return reach[node]

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtrc
-from scipy.stats import hypergeom
 
 
 @dataclass(frozen=True)
@@ -89,4 +88,6 @@ def p_value(failures: float, units: int, alpha: float, whole: bool) -> float:
 
 def fewer(now: int, n_now: int, before: int, n_before: int) -> float:
     """Fisher's chance of so few successes now, or fewer, if they were as frequent as before."""
+    from scipy.stats import hypergeom  # takes long to load: only where models are compared
+
     return float(hypergeom.cdf(now, n_before + n_now, before + now, n_now))
