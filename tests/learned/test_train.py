@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from learnopt.dataset.generate import GenerateConfig, generate
 from learnopt.dataset.records import LabelRecord
-from learnopt.dataset.store import read_instances, read_labels, read_manifest, write_labels
+from learnopt.dataset.store import begin_labels, read_instances, read_labels, read_manifest, write_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.errors import DataError
 from learnopt.generator import FeederConfig
@@ -112,6 +112,7 @@ def test_labels_that_are_not_proven_are_trained_on_within_a_gap(labelled_dataset
     records = [
         replace(r, status=Status.FEASIBLE, gap=0.02) if k % 3 == 0 else r for k, r in enumerate(read_labels(folder))
     ]
+    begin_labels(folder)
     for shard in range(3):
         (folder / f"labels-{shard:05d}.parquet").unlink()  # labels are never replaced
         write_labels(folder, shard, records[20 * shard : 20 * shard + 20])
