@@ -25,7 +25,6 @@ from learnopt.engines import SolveOptions, Stopwatch, conclude, load_engine
 from learnopt.engines.base import infeasible
 from learnopt.engines.exchange import find_incumbent
 from learnopt.engines.fixed_loops import solve_without_loops
-from learnopt.engines.milp.results import searching
 from learnopt.engines.tree.coverage import mixed_signs, tight_obstacles
 from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
@@ -190,12 +189,14 @@ class LearnedEngine:
         best = task.best
         if best.configuration is None:
             return
+        # They load Pyomo, which takes longer than an answer without controls.
+        from learnopt.engines.milp.neighbourhoods import look_around
+        from learnopt.engines.milp.results import searching
+
         inner = replace(task.options, time_limit=task.remaining(0.8), progress=None)
         search = searching(best.problem, self.name, AROUND_GAP, inner, Stopwatch())
         search.offer(search.coupled.served(best.configuration, best.common))
         try:
-            from learnopt.engines.milp.neighbourhoods import look_around  # Pyomo takes long to load
-
             look_around(search)
         finally:
             best.offer_plan(search.plan)
