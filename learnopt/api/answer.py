@@ -12,15 +12,10 @@ from learnopt.api.unused import Unused, told
 
 
 class Answer(ABC):
-    """An answer together with its question: as plain values, for the terminal, in a notebook and as a page.
-
-    Parameters
-    ----------
-    unused
-        Options that were given and had no effect.
-    """
+    """An answer together with its question: as plain values, for the terminal, in a notebook and as a page."""
 
     unused: tuple[Unused, ...] = ()
+    """Options that were given and had no effect."""
 
     @property
     @abstractmethod
