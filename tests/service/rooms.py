@@ -8,12 +8,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 POSTGRES = shutil.which("pg_ctl")
 ROOT = os.geteuid() == 0
 WHY_NONE = (
-    "no PostgreSQL server installed"
+    "psycopg is not installed (extra postgresql)"
+    if find_spec("psycopg") is None
+    else "no PostgreSQL server installed"
     if POSTGRES is None
     else "a PostgreSQL server does not run as root, and there is no runuser to start it as nobody"
     if ROOT and shutil.which("runuser") is None
