@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from learnopt.errors import DataError
-from learnopt.network import Bools, Configuration, Floats, Ints, ReconfigurationProblem
+from learnopt.network import Bools, Configuration, Floats, Ints, Network, ReconfigurationProblem
 from learnopt.network.part import Part
 from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.network.totals import consumption
@@ -86,11 +86,17 @@ class Outage:
             p_load=first.p_load + cold * consumption(net, first),
             q_load=first.q_load + cold * np.where(first.p_load > 0, first.q_load, 0.0),
         )
-        situations = replace(problem.situations, scenarios=(picked_up, *problem.situations.scenarios[1:]))
-        network = replace(
-            net, i_max=net.i_max * strain.emergency, substation_s_max=net.substation_s_max * strain.emergency
+
+        def rated(one: Network) -> Network:
+            s_max = one.substation_s_max * strain.emergency
+            return replace(one, i_max=one.i_max * strain.emergency, substation_s_max=s_max)
+
+        situations = replace(
+            problem.situations,
+            scenarios=(picked_up, *problem.situations.scenarios[1:]),
+            networks=tuple(map(rated, problem.situations.networks)),
         )
-        changed = problem.replace(network=network, situations=situations)
+        changed = problem.replace(network=rated(net), situations=situations)
         return replace(self, problem=changed, strain=strain, usual=self.problem)
 
     @cached_property

@@ -8,7 +8,9 @@ import pytest
 import learnopt
 from learnopt.errors import DataError
 from learnopt.io import Profiles, network_from_dict
-from learnopt.network import Certificate, Status
+from learnopt.network import Certificate, Situations, Status
+from learnopt.studies.restoration.fault import read_fault
+from learnopt.studies.restoration.outage import Outage, Strain
 
 TIMES = np.array(["2026-01-05T17:00:00", "2026-01-05T18:00:00"], dtype="datetime64[s]")
 
@@ -78,6 +80,15 @@ def test_emergency_ratings_hold_until_the_repair(small):
     assert plan.to_dict()["violations"] == []
     assert not any(o.violations for o in plan.operations)
     assert "ratings 1.300 times those of the network" in plan._repr_html_()
+
+
+def test_emergency_ratings_hold_in_every_situation(small):
+    """Also where the network differs between situations, as with taps set apart."""
+    problem = learnopt.problem(small)
+    two = Situations((problem.scenario,) * 2, np.ones(2), networks=(small, small))
+    outage = Outage(problem.replace(situations=two), read_fault(small, ["branch:L1"]), np.ones(small.n_bus))
+    strained = outage.under(Strain(emergency=1.3)).problem
+    assert all(np.array_equal(net.i_max, 1.3 * small.i_max) for net in (strained.network, *strained.networks))
 
 
 @pytest.mark.parametrize(
