@@ -7,6 +7,7 @@ tests that need one are skipped by name.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FOUND = next((path for name in _NAMES if (path := shutil.which(name))), None)
+_ABOVE = 10
+"""Descriptors from here on are none of those that Chromium is given."""
 needs_browser = pytest.mark.skipif(FOUND is None, reason=f"no browser installed: none of {', '.join(_NAMES)}")
 
 
@@ -116,10 +119,10 @@ def chromium(profile: Path) -> Iterator[Browser]:
     to_browser, from_browser = os.pipe(), os.pipe()
 
     def pipes() -> None:
-        """Chromium reads commands from descriptor 3 and answers on 4."""
-        os.dup2(from_browser[1], 20)
-        os.dup2(to_browser[0], 3)
-        os.dup2(20, 4)
+        """Chromium reads commands from descriptor 3 and answers on 4, whatever numbers the pipes have."""
+        reader, writer = (fcntl.fcntl(one, fcntl.F_DUPFD, _ABOVE) for one in (to_browser[0], from_browser[1]))
+        os.dup2(reader, 3)
+        os.dup2(writer, 4)
 
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars"]
     with subprocess.Popen(
