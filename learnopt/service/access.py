@@ -85,3 +85,18 @@ Source = Annotated[Identity, Depends(needs(Role.SOURCE))]
 Viewer = Annotated[Identity, Depends(needs(Role.VIEWER))]
 Operator = Annotated[Identity, Depends(needs(Role.OPERATOR))]
 Admin = Annotated[Identity, Depends(needs(Role.ADMIN))]
+
+
+def check_own_form(request: Request) -> None:
+    """A form without a session yet, as the one to log in, comes from a page of this service.
+
+    Browsers say where a request comes from (Fetch Metadata, W3C), whatever name a proxy gives the service; other
+    programs say nothing.
+
+    Raises
+    ------
+    HTTPException
+        403 where another site has sent it.
+    """
+    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise HTTPException(403, "this form was sent by another site: open the page of the service itself")

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from learnopt.errors import LearnoptError
 from learnopt.report.kit.numbers import number
 from learnopt.service import audit, memory, people, proposals, views
-from learnopt.service.access import COOKIE, RoomHere, Viewer, address, check_csrf, known
+from learnopt.service.access import COOKIE, RoomHere, Viewer, address, check_csrf, check_own_form, known
 from learnopt.service.database import Alarm, Cycle, Feeder, Proposal
 from learnopt.service.people import Identity, Role
 from learnopt.service.rest import Number, refuse
@@ -101,6 +101,7 @@ def log_in(
     password: Annotated[str, Form(max_length=200)],
 ) -> Response:
     """Begin a session. Guessing is slow: a few tries for every name and every address."""
+    check_own_form(request)
     named, placed = request.app.state.logins
     if max(named.wait_s(name), placed.wait_s(address(request))) > 0:
         return _page(request, "login.html", None, 429, wrong="Too many tries. Wait a minute.")

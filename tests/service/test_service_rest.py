@@ -130,6 +130,15 @@ def test_what_every_answer_carries(served: Served) -> None:
     assert not any(word in page for page in pages for word in ("http://", "https://", "onclick", "<script>"))
 
 
+def test_another_site_logs_nobody_in(served: Served) -> None:
+    """Its form could put a person into a session that is not theirs; browsers tell where a form comes from."""
+    form = {"name": "anna", "password": PASSWORD}
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 303), ("none", 303)):
+        headers = {"Sec-Fetch-Site": site}
+        answer = served.client().post("/login", data=form, headers=headers, follow_redirects=False)
+        assert (answer.status_code, "set-cookie" in answer.headers) == (status, status == 303), site
+
+
 def test_guessing_is_slow(served: Served) -> None:
     """A few tries, then a wait; whether the name exists is not told."""
     app = application(served.made.room)
