@@ -35,15 +35,21 @@ def of_cycle(session: Session, cycle: Cycle, under_way: bool) -> None:
     """What a cycle says of the feeder; while a plan is carried out a closed loop is none of the surprises."""
     now, answer = cycle.time, cycle.answer
     clear(session, cycle.feeder, "solver", now)
-    for kind, sentences in (("picture", [] if under_way else answer["unfit"]), ("limits", answer["violations"])):
-        if sentences and not (kind == "limits" and answer["unfit"]):
+    dark = answer["restoration"]
+    told = {
+        "supply": [] if dark is None else [answer["advice"]["reason"]],
+        "picture": [] if under_way or dark is not None else answer["unfit"],
+        "limits": answer["violations"] if dark is not None or not answer["unfit"] else [],
+    }
+    for kind, sentences in told.items():
+        if sentences:
             alarm(session, cycle.feeder, kind, "; ".join(sentences[:3]), now)
         else:
             clear(session, cycle.feeder, kind, now)
 
 
-def switch_moved(session: Session, feeder: str, branch: str, closed: bool, source: str, now: datetime) -> None:
-    """A switch is seen in another state: planned, or an event that people have to know of."""
+def switch_moved(session: Session, feeder: str, branch: str, closed: bool, source: str, now: datetime) -> bool:
+    """A switch is seen in another state: planned, or an event that people have to know of; whether it was planned."""
     action = "close" if closed else "open"
     asked = released_step(session, feeder)
     planned = None if asked is None or (asked.branch, asked.action) != (branch, action) else asked.proposal
@@ -51,3 +57,4 @@ def switch_moved(session: Session, feeder: str, branch: str, closed: bool, sourc
     if planned is None:
         told = f"branch {branch} was seen to {action}, and no step asked for it"
         session.add(Alarm(feeder=feeder, kind="switch", told=told, raised=now))  # each such event is one of its own
+    return planned is not None

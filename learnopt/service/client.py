@@ -100,6 +100,11 @@ class Client:
         body = {"measurements": list(measurements)}
         return TakenView.model_validate(self._ask("POST", f"/feeders/{_quoted(feeder)}/measurements", body))
 
+    def tell_fault(self, feeder: str, place: str, there: bool = True) -> FeederView:
+        """Say where something is out of order (``branch:ID``, ``bus:ID``), or that it no longer is."""
+        body = {"place": place, "there": there}
+        return FeederView.model_validate(self._ask("POST", f"/feeders/{_quoted(feeder)}/fault", body))
+
     def cycles(self, feeder: str, most: int = 100) -> list[CycleView]:
         """The last cycles, the newest first."""
         return _all(CycleView, self._ask("GET", f"/feeders/{_quoted(feeder)}/cycles", most=most))
@@ -134,6 +139,10 @@ class Client:
     def abort(self, number: int, reason: str) -> ProposalView:
         """Stop, and go back."""
         return self._decide(number, "abort", {"reason": reason})
+
+    def leave(self, number: int, reason: str) -> ProposalView:
+        """End it as it stands, where it is held back."""
+        return self._decide(number, "leave", {"reason": reason})
 
     def alarms(self, standing: bool = True) -> list[AlarmView]:
         """Alarms that stand, or all."""

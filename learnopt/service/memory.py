@@ -92,8 +92,9 @@ def forget(session: Session, name: str, now: datetime) -> None:
 
 
 def reproduced(cycle: Cycle) -> bool | None:
-    """The same question again gives the same answer; None where the question was forgotten."""
-    if cycle.input is None:
+    """The same question again gives the same answer; None where the question was forgotten, or the clock ended it."""
+    restoration = cycle.answer["restoration"]
+    if cycle.input is None or (restoration is not None and not restoration["settled"]):
         return None
     snapshot = thinking.unpacked(cycle.input)
     return snapshot.hash == cycle.input_hash and thinking.look(snapshot).answer == cycle.answer

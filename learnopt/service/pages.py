@@ -19,7 +19,7 @@ from learnopt.service import audit, memory, people, proposals, views
 from learnopt.service.access import COOKIE, RoomHere, Viewer, address, check_csrf, check_own_form, known
 from learnopt.service.database import Alarm, Cycle, Feeder, Proposal
 from learnopt.service.people import Identity, Role
-from learnopt.service.rest import Number, refuse
+from learnopt.service.rest import Name, Number, refuse
 from learnopt.service.room import Room
 
 router = APIRouter(include_in_schema=False)
@@ -56,8 +56,15 @@ def _figure(value: float | None, unit: str = "") -> str:
     return "–" if value is None else f"{number(value)}\u00a0{unit}".rstrip("\u00a0")
 
 
+def _range(least: float | None, most: float | None, unit: str) -> str:
+    """From one to another, "" where people would read the same number twice."""
+    if least is None or most is None or number(least) == number(most):
+        return ""
+    return f"{_figure(least)} to {_figure(most, unit)}"
+
+
 templates.env.filters |= {"when": _when, "figure": _figure}
-templates.env.globals |= {"PROOFS": PROOFS, "STATES": STATES}
+templates.env.globals |= {"PROOFS": PROOFS, "STATES": STATES, "span": _range}
 
 
 class LoginNeeded(Exception):  # noqa: N818 - not an error: the answer is the login page
@@ -254,10 +261,21 @@ def decide(
         "begin": lambda: refuse(room.begin(number, who.name)),
         "confirm": lambda: room.confirm(number, step, who.name),
         "abort": lambda: room.abort(number, who.name, reason),
+        "leave": lambda: room.leave(number, who.name, reason),
     }
     if what not in acts:
         raise HTTPException(404, "there is no such button")
     return _act(request, who, csrf, f"/proposals/{number}", acts[what])
+
+
+@router.post("/feeders/{name}/fault")
+def tell_fault(
+    request: Request, room: RoomHere, who: Reader, name: Name, place: Word = "", there: Word = "", csrf: Word = ""
+) -> Response:
+    """Somebody says where a fault is, or that it is repaired."""
+    return _act(
+        request, who, csrf, f"/feeders/{name}", lambda: room.tell_fault(name, place.strip(), there == "yes", who.name)
+    )
 
 
 @router.post("/alarms/{number}/acknowledge")

@@ -118,6 +118,13 @@ def _add_steps(session: Session, proposal: Proposal, steps: Sequence[dict[str, A
     session.flush()
 
 
+def leave(session: Session, proposal: Proposal, who: str, reason: str, now: datetime) -> None:
+    """End where it stands."""
+    review = review_of(session, proposal).leave()
+    proposal.reason = reason
+    _move(session, proposal, review, now, who, "leave", reason=reason)
+
+
 def _move(
     session: Session, proposal: Proposal, review: Review, now: datetime, who: str, what: str, **detail: Any
 ) -> None:

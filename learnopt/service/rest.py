@@ -20,6 +20,7 @@ from learnopt.service.schema import (
     AuditLine,
     ChainView,
     CycleView,
+    FaultTold,
     FeederView,
     Measurements,
     NewFeeder,
@@ -85,6 +86,13 @@ def take(room: RoomHere, who: Source, name: Name, batch: Measurements, response:
     found = room.take(name, batch.measurements, who.name)
     response.status_code = 207 if found.refused else 200
     return TakenView(taken=found.taken, old=found.old, refused=list(found.refused[:100]))
+
+
+@router.post("/feeders/{name}/fault", tags=["measurements"])
+def tell_fault(room: RoomHere, who: Operator, name: Name, told: FaultTold) -> FeederView:
+    """Say where something is out of order, or that it no longer is; a plan for load in the dark follows."""
+    room.tell_fault(name, told.place, told.there, who.name)
+    return feeder(room, who, name)
 
 
 @router.get("/feeders/{name}/cycles", tags=["feeders"])
@@ -164,6 +172,13 @@ def refuse(against: list[str]) -> None:
     """
     if against:
         raise RefusedError(f"the step is not released: {'; '.join(against)}")
+
+
+@router.post("/proposals/{number}/leave", tags=["proposals"])
+def leave(room: RoomHere, who: Operator, number: Number, why: Reason) -> ProposalView:
+    """End it as it stands, where its next step is held back and there is no way back."""
+    room.leave(number, who.name, why.reason)
+    return proposal(room, who, number)
 
 
 @router.get("/alarms", tags=["alarms"])

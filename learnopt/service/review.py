@@ -7,6 +7,8 @@
                     ├─── reject ─► rejected ◄───────┤                     └─abort─► returning ─confirm (last)─► aborted
                     └─ expire (drafts, too) ─► expired ◄┘
 
+What is executing or returning can also be left as it stands (aborted): where a trip has made both ways impossible.
+
 One step is released at a time, and the next one only when it is confirmed. A step that was released when a proposal is
 aborted may have been carried out: the way back begins with undoing it. What has been released never expires.
 """
@@ -144,6 +146,11 @@ class Review:
         self._must_be(State.EXECUTING)
         back = self.confirmed + self.released
         return replace(self, state=State.RETURNING, length=back, confirmed=0, released=False)
+
+    def leave(self) -> Review:
+        """End where it stands, without a way back; what was released and is not confirmed may have been carried out."""
+        self._must_be(*UNDER_WAY)
+        return replace(self, state=State.ABORTED, released=False)
 
     def _must_be(self, *states: State) -> None:
         if self.state not in states:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from learnopt.errors import DataError, LearnoptError
-from learnopt.service import alarms, memory, proposals, standing, thinking
+from learnopt.service import alarms, faults, memory, proposals, standing, thinking
 from learnopt.service.audit import record
 from learnopt.service.bulletin import Bulletin
 from learnopt.service.clock import Clock
@@ -32,6 +32,7 @@ from learnopt.service.review import OPEN, UNDER_WAY, Mode, RefusedError, State
 from learnopt.service.settings import Settings, settings_of
 from learnopt.service.thinking import OPPOSITE
 from learnopt.service.worker import Worker, WorkerError
+from learnopt.studies.operation.advice import Verdict
 from learnopt.studies.operation.measurements import AHEAD, Measurement, Quality, Quantity, measurement_of
 
 log = logging.getLogger("learnopt.service")
@@ -180,7 +181,7 @@ class Room:
             if len(found) < _FEW:
                 stored = stored.where(LatestValue.point.in_([one.point.text(network) for one in found]))
             known = {one.point: one for one in session.scalars(stored)}
-            taken = 0
+            taken, moved, told = 0, dict[int, bool](), False
             for one in found:
                 text = one.point.text(network)
                 row = known.get(text)
@@ -191,10 +192,18 @@ class Room:
                     session.add(row)
                 elif one.point.quantity is Quantity.CLOSED and row.value != one.value:
                     branch = str(network.branch_ids[one.point.place])
-                    alarms.switch_moved(session, name, branch, bool(one.value), source, now)
+                    if not alarms.switch_moved(session, name, branch, bool(one.value), source, now):
+                        moved[one.point.place] = bool(one.value)
                     changed = True
+                if one.point.quantity is Quantity.FAULT:
+                    told |= (row.value, row.quality) != (one.value, one.quality.value)
                 row.value, row.time, row.quality, row.source = one.value, one.time, one.quality.value, source
                 taken += 1
+            if told:
+                faults.after_told(session, name, network, source, now)
+            if moved:
+                faults.after_moves(session, name, network, moved, now)
+            changed |= told
         if changed:
             self._due.add(name)
             self.bulletin.tell(name)
@@ -262,12 +271,16 @@ class Room:
         if occupied is not None and standing.waits_long(session, occupied, cycle.time):
             told = f"proposal {occupied.id}: step {occupied.confirmed + 1} was released and is not confirmed"
             alarms.alarm(session, cycle.feeder, "step", told, cycle.time)
-        if cycle.verdict == "propose":
+        if cycle.verdict in (Verdict.PROPOSE, thinking.RESTORE):
             self._propose(session, cycle, settings, occupied)
 
     def _propose(self, session: Session, cycle: Cycle, settings: Settings, occupied: Proposal | None) -> None:
         """What becomes of advice to switch."""
         now = cycle.time
+        restores = cycle.verdict == thinking.RESTORE
+        if restores and occupied is not None and standing.gives_way(session, occupied, cycle):
+            proposals.expire(session, occupied, "load is in the dark, and another plan brings it back", now)
+            occupied = None
         if occupied is not None:  # one at a time; what asks for the same again keeps it alive
             if occupied.state not in UNDER_WAY and standing.same(session, occupied, cycle):
                 occupied.measured = now
@@ -330,6 +343,35 @@ class Room:
             proposals.abort(session, proposals.proposal_of(session, number), who, reason, self.clock.now())
         self._decided(number, "abort", who)
         self.advance(number, who)
+
+    def leave(self, number: int, who: str, reason: str) -> None:
+        """End what is under way as it stands, where neither its next step nor the way back can be released."""
+        reason = _reason(reason)
+        with self.database.write() as session:
+            proposal = proposals.proposal_of(session, number)
+            if not proposal.held:
+                raise RefusedError("the next step is not held back: go on, or abort and go back")
+            proposals.leave(session, proposal, who, reason, self.clock.now())
+            for kind in ("held", "step"):
+                alarms.clear(session, proposal.feeder, kind, self.clock.now())
+            self._due.add(proposal.feeder)
+        self._decided(number, "leave", who)
+
+    def tell_fault(self, name: str, place: str, there: bool, who: str) -> None:
+        """A person says where something is out of order, or that it no longer is.
+
+        Parameters
+        ----------
+        place
+            ``branch:ID`` or ``bus:ID``.
+        """
+        now = self.clock.now()
+        with self.database.read() as session:
+            network = thinking.network_of(memory.feeder_of(session, name).case)
+        point = f"{place}:{Quantity.FAULT.value}"
+        found = measurement_of({"point": point, "value": int(there), "time": now.isoformat()}, network)
+        if self.take_measured(name, [found], who) == 0:
+            raise RefusedError(f"{point} was told a moment ago: try again")
 
     def confirm(self, number: int, step: int, who: str) -> None:
         """A person says that the released step was carried out; it counts as a measurement of its switch.
@@ -473,6 +515,7 @@ class Room:
             self._tried[name] = time.monotonic()
             self._due.discard(name)
             if self.cycle(name) is not None:
+                self._tried.pop(name, None)  # an event right after it does not wait
                 for number in held:  # the measurements are others now
                     self.advance(number, "learnopt")
 

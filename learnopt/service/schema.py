@@ -38,6 +38,13 @@ class Reason(Given):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
+class FaultTold(Given):
+    """Where something is out of order (``branch:ID`` or ``bus:ID``), or no longer is."""
+
+    place: Annotated[str, Field(min_length=1, max_length=180)]
+    there: bool = True
+
+
 class NewUser(Given):
     """A person."""
 
@@ -110,6 +117,8 @@ class ProposalView(BaseModel):
     picture: dict[str, Any]
     now: dict[str, Any]
     proposed: dict[str, Any] | None
+    restoration: dict[str, Any] | None
+    """Of a plan for load in the dark: how much of it, and what is out of order; None where it is about losses."""
 
 
 class AlarmView(BaseModel):
@@ -155,6 +164,8 @@ class FeederView(BaseModel):
     cycle: CycleView | None
     proposal: ProposalView | None
     alarms: list[AlarmView]
+    faults: list[list[str]]
+    """[point, quality] of what is out of order; of doubtful quality it is supposed, and nobody has located it."""
     saved_kwh: float
     """Against the normal state of the case, as estimated in every cycle."""
 

@@ -79,7 +79,7 @@ class Plant:
     def _operate(self) -> None:
         with self.room.database.read() as session:
             step = released_step(session, self.feeder)
-        if step is not None:
+        if step is not None and step.action in thinking.OPPOSITE:
             self.closed[self.network.branch_index[step.branch]] = step.action == "close"
 
     def _run(self) -> None:

@@ -12,7 +12,7 @@ from learnopt.service.database import Cycle, Feeder, LatestValue, Proposal, Step
 from learnopt.service.proposals import AUTOMATIC, review_of, steps_of
 from learnopt.service.review import OPEN, UNDER_WAY, State
 from learnopt.service.settings import Settings, settings_of
-from learnopt.service.thinking import OPPOSITE
+from learnopt.service.thinking import OPPOSITE, is_fault
 from learnopt.studies.operation.measurements import Quantity
 
 HAND = "hand"
@@ -25,6 +25,11 @@ def same(session: Session, proposal: Proposal, cycle: Cycle) -> bool:
     """The cycle asks for the same steps."""
     steps = [(one.branch, one.action) for one in steps_of(session, proposal)]
     return steps == [(one["branch"], one["action"]) for one in cycle.answer["steps"]]
+
+
+def gives_way(session: Session, proposal: Proposal, cycle: Cycle) -> bool:
+    """Load in the dark does not wait for another plan of which nothing was released."""
+    return proposal.state not in UNDER_WAY and not same(session, proposal, cycle)
 
 
 def refused_lately(session: Session, cycle: Cycle, settings: Settings) -> bool:
@@ -41,6 +46,8 @@ def refused_lately(session: Session, cycle: Cycle, settings: Settings) -> bool:
 def beyond_guard(answer: dict[str, Any], settings: Settings) -> list[str]:
     """Why advice is for people and not approved by itself; empty where it may be."""
     guard, advice = settings.guard, answer["advice"]
+    if answer["restoration"] is not None:
+        return ["load is in the dark: what brings it back is for people"]
     beyond = [one["branch"] for one in answer["steps"] if one["branch"] not in guard.devices]
     said = [f"branch {one} is not among the devices of the guard" for one in dict.fromkeys(beyond)]
     if len(answer["steps"]) > guard.most_operations:
@@ -80,11 +87,19 @@ def outdated(session: Session, proposal: Proposal, settings: Settings, now: date
     for branch, one in sorted(switches(session, proposal.feeder, Quantity.CLOSED).items()):
         if (one.value == 0) != (branch in opened):
             return f"branch {branch} is {'closed' if one.value else 'open'} now"
+    if cycle.answer["faults"] != faults_now(session, proposal.feeder):
+        return "what is said to be out of order has changed"
     tags = switches(session, proposal.feeder, Quantity.TAG)
     for step in steps_of(session, proposal):
-        if step.branch in tags and tags[step.branch].value == 1:
+        if step.action in OPPOSITE and step.branch in tags and tags[step.branch].value == 1:
             return f"branch {step.branch} bears a tag"
     return ""
+
+
+def faults_now(session: Session, name: str) -> list[list[str]]:
+    """What is said to be out of order, as :func:`.thinking.faults_told` has it."""
+    found = select(LatestValue).where(LatestValue.feeder == name, LatestValue.value == 1)
+    return sorted([one.point, one.quality] for one in session.scalars(found) if is_fault(one.point))
 
 
 def _step_of(session: Session, proposal: Proposal) -> Step | None:
@@ -144,6 +159,7 @@ def question(session: Session, proposal: Proposal) -> dict[str, Any]:
         "unknown": unknown,
         "back": back,
         "cure": bool(cycle.answer["advice"]["present_violations"]),
+        "restoring": cycle.answer["restoration"] is not None,
     }
 
 

@@ -22,22 +22,38 @@ from learnopt._version import __version__
 from learnopt.api.question import Rules
 from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.case_json import network_from_dict, network_to_dict
-from learnopt.network import Configuration, Floats, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.network import (
+    Configuration,
+    Evaluation,
+    Floats,
+    Limits,
+    Network,
+    ReconfigurationProblem,
+    Scenario,
+    Status,
+)
 from learnopt.network.names import branch_quoted, bus_label, lowest_bus
-from learnopt.network.topology import radiality_faults
+from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.physics import evaluate, evaluate_transition
-from learnopt.report.configuration.order import what
+from learnopt.report.configuration.order import operation_to_dict, what
 from learnopt.report.kit.numbers import finite
 from learnopt.report.operation.text import advice_to_dict, picture_to_dict
 from learnopt.service.audit import canonical
 from learnopt.service.settings import settings_of
 from learnopt.studies.configuration.switching_order import Operation
 from learnopt.studies.operation.advice import Advice, History, advise
+from learnopt.studies.operation.faults import fault_of, live
 from learnopt.studies.operation.forecast import SeasonalNaive
 from learnopt.studies.operation.measurements import Latest, Measurement, Quality, Quantity, point_of
 from learnopt.studies.operation.picture import Picture, picture_of
+from learnopt.studies.operation.resupply import Resupply, no_ground, resupply, supposed
+from learnopt.studies.restoration.fault import Fault
 
 OPPOSITE = {"close": "open", "open": "close"}
+"""What moves a switch, and what undoes it."""
+_UNDONE = OPPOSITE | {"earth": "unearth", "disconnect": "reconnect"}
+RESTORE = "restore"
+"""Verdict on a picture with load in the dark that a plan brings back."""
 NAMES = 40
 """Buses or branches that a list in an answer names."""
 
@@ -147,7 +163,18 @@ def asked_of_the_past(now: datetime, last: datetime | None, hours: int) -> list[
     return [time - timedelta(days=days) for days in (1, 7) for time in known]
 
 
-def _looked(snapshot: Snapshot) -> tuple[Picture, list[Scenario]]:
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """A picture with what was expected of now, what is expected of the hours after, and what is out of order."""
+
+    picture: Picture
+    expected: Scenario
+    ahead: list[Scenario]
+    fault: Fault
+    located: bool
+
+
+def _looked(snapshot: Snapshot) -> _Looked:
     """The picture of a snapshot, and the hours after it."""
     net, now = network_of(snapshot.case), _time(snapshot.time)
     policy = settings_of(snapshot.settings).policy
@@ -162,7 +189,9 @@ def _looked(snapshot: Snapshot) -> tuple[Picture, list[Scenario]]:
     if picture.estimated:
         forecast.learn(now, picture.scenario)
     ahead = [forecast.expected(now + timedelta(hours=k), picture.scenario) for k in range(1, policy.hours)]
-    return picture, ahead
+    told = [one for one in latest.values() if one.point.quantity is Quantity.FAULT and one.value == 1]
+    located = all(one.quality is Quality.GOOD for one in told)
+    return _Looked(picture, expected, ahead, fault_of(one.point for one in told), located)
 
 
 def _loads(like: Scenario, p: Floats, q: Floats) -> Scenario:
@@ -173,9 +202,11 @@ def look(snapshot: Snapshot) -> Seen:
     """One cycle: picture, advice, and what is the case now."""
     net = network_of(snapshot.case)
     policy = settings_of(snapshot.settings).policy
-    picture, ahead = _looked(snapshot)
+    seen = _looked(snapshot)
+    picture = seen.picture
     history = History([(_time(t), net.branch_index[e]) for t, e in snapshot.changes if e in net.branch_index])
-    advice = advise(picture, ahead, policy, history)
+    advice = advise(picture, seen.ahead, policy, history)
+    again = resupply(picture, seen.expected, seen.ahead, seen.fault, seen.located, policy.trust)
     answer = {
         "time": snapshot.time,
         "input": snapshot.hash,
@@ -187,10 +218,60 @@ def look(snapshot: Snapshot) -> Seen:
         "open": [str(e) for e in net.open_ids(picture.present)],
         "hours": policy.hours,
         **_figures(picture, net.normal_configuration),
+        "faults": faults_told(snapshot.measurements),
         "proposed": _proposed(picture, advice),
+        "restoration": None,
     }
+    if again is not None:
+        answer |= _restoring(answer["advice"], again, net)
     kept = np.stack([picture.scenario.p, picture.scenario.q]).tobytes() if picture.estimated else None
     return Seen(json.loads(canonical(answer)), kept)
+
+
+def faults_told(measurements: Sequence[tuple[str, float, str, str]]) -> list[list[str]]:
+    """[point, quality] of what is said to be out of order."""
+    return sorted([point, quality] for point, value, _, quality in measurements if is_fault(point) and value == 1)
+
+
+def is_fault(point: str) -> bool:
+    """The point tells of a fault."""
+    return point.endswith(f":{Quantity.FAULT.value}")
+
+
+def _restoring(advice: dict[str, Any], again: Resupply, net: Network) -> dict[str, Any]:
+    """What changes in an answer where load is in the dark."""
+    found, problem, target = again.restoration, again.problem, again.target
+    told: dict[str, Any] = {
+        "dark_kw": again.dark_kw,
+        "restored_kw": again.restored_kw,
+        "settled": True,
+    }
+    if found is not None:
+        told |= {
+            "out_of_order": found.outage.fault.labels(net),
+            "settled": found.status is Status.OPTIMAL,  # else the clock has ended the search
+            "bound_kw": finite(found.bound_kw),
+            "served_kw": found.restored_kw,
+            "not_served": [bus_label(net, k) for k, _ in found.not_served][:NAMES],
+            "certificate": found.certificate.value,
+        }
+    changed: dict[str, Any] = {"restoration": told, "advice": advice | {"reason": again.reason}}
+    if target is None or found is None or problem is None:
+        return changed
+    changed["advice"] |= {
+        "verdict": RESTORE,
+        "open_branches": net.open_ids(target),
+        "operations": len(again.steps),
+        "certificate": found.certificate.value,
+        "saving_kwh": None,
+        "saving_least_kwh": None,
+        "saving_most_kwh": None,
+        "steps": [operation_to_dict(problem, step) for step in again.steps],
+    }
+    return changed | {
+        "steps": _steps(net, again.steps),
+        "proposed": _told_state(problem, target, evaluate_transition(problem, target)),
+    }
 
 
 def _steps(net: Network, steps: Sequence[Operation]) -> list[dict[str, Any]]:
@@ -205,7 +286,7 @@ def way_back(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same states in the other order: each step undone, the last one first."""
     back = []
     for step in reversed(steps):
-        action = OPPOSITE[step["action"]]
+        action = _UNDONE[step["action"]]
         told = step["told"].replace(step["action"], action, 1)
         back.append({"branch": step["branch"], "action": action, "told": told})
     return back
@@ -215,14 +296,16 @@ def _figures(picture: Picture, normal: Configuration) -> dict[str, Any]:
     """Losses, voltages and limits of the present state at the loads of now, and how much better than the normal one."""
     net = picture.network
     problem = ReconfigurationProblem.of(net, picture.scenario, limits=Limits.of(net))
-    now = evaluate(problem, picture.present)
+    dark = unfed_buses(net, picture.present.closed)
+    # What is in the dark has no loss, and compares to nothing.
+    now = (evaluate_transition if dark.any() else evaluate)(problem, picture.present)
     figures: dict[str, Any] = {
         "loss_kw": None,
         "better_kw": None,
-        "load_kw": float(picture.scenario.p.sum()) * net.base.kw,
+        "load_kw": float(picture.scenario.p[~dark].sum()) * net.base.kw,
     }
     if now.converged:
-        low = lowest_bus(net, now.vm)
+        low = lowest_bus(net, np.where(dark, np.inf, now.vm))
         figures |= {
             "loss_kw": finite(now.loss_kw),
             "lowest_pu": float(now.vm[low]),
@@ -230,7 +313,8 @@ def _figures(picture: Picture, normal: Configuration) -> dict[str, Any]:
             "max_loading": finite(now.max_loading) if np.isfinite(net.i_max).any() else None,
         }
         before = evaluate(problem.replace(limits=Limits()), normal)
-        figures["better_kw"] = finite(before.loss_kw - now.loss_kw) if before.converged else None
+        compared = before.converged and not dark.any()
+        figures["better_kw"] = finite(before.loss_kw - now.loss_kw) if compared else None
     return figures | {"violations": list(now.violations)[:NAMES]}
 
 
@@ -239,14 +323,19 @@ def _proposed(picture: Picture, advice: Advice) -> dict[str, Any] | None:
     if advice.target is None:
         return None
     problem = ReconfigurationProblem.of(picture.network, picture.scenario, limits=Limits.of(picture.network))
-    after = evaluate(problem, advice.target)
-    low = lowest_bus(picture.network, after.vm)
+    return _told_state(problem, advice.target, evaluate(problem, advice.target))
+
+
+def _told_state(problem: ReconfigurationProblem, target: Configuration, after: Evaluation) -> dict[str, Any]:
+    """Figures of a state."""
+    net = problem.network
+    low = lowest_bus(net, np.where(unfed_buses(net, target.closed), np.inf, after.vm))
     return {
         "loss_kw": finite(after.loss_kw),
         "lowest_pu": float(after.vm[low]),
-        "lowest_bus": bus_label(picture.network, low),
+        "lowest_bus": bus_label(net, low),
         "violations": list(after.violations)[:NAMES],
-        "open": [str(e) for e in picture.network.open_ids(advice.target)],
+        "open": [str(e) for e in net.open_ids(target)],
     }
 
 
@@ -265,6 +354,7 @@ def objections(
     *,
     back: bool = False,
     cure: bool = False,
+    restoring: bool = False,
 ) -> list[str]:
     """What speaks against the next step at the measurements of now; empty where nothing does.
 
@@ -280,10 +370,13 @@ def objections(
         On the way back states that the network has just been in are not judged again.
     cure
         The proposal brings the feeder back within its limits: they may be broken on the way.
+    restoring
+        The proposal brings load back that is in the dark; that load is as expected, whatever its meters say.
     """
     net = network_of(snapshot.case)
     policy = settings_of(snapshot.settings).policy
-    picture, ahead = _looked(snapshot)
+    seen = _looked(snapshot)
+    picture = seen.picture
     planned = _after(net, _state(net, open_before), done)
     there = picture.present.closed
     said = [
@@ -293,18 +386,37 @@ def objections(
     ]
     points = (point_of(text, net) for text, value, *_ in snapshot.measurements if value == 1)
     tagged = {point.place for point in points if point.quantity is Quantity.TAG}
-    moved = dict.fromkeys(net.branch_index[step["branch"]] for step in left)
+    moved = dict.fromkeys(net.branch_index[step["branch"]] for step in left if step["action"] in OPPOSITE)
     said += [f"branch {branch_quoted(net, e)} bears a tag" for e in moved if e in tagged]
+    said += _awakened(picture, left, seen.fault)
     if back or said:
         return said
+    if restoring:
+        dark = unfed_buses(net, _state(net, open_before).closed)
+        picture = replace(picture, scenario=supposed(picture, seen.expected, dark))
+        why = no_ground(picture, seen.fault, policy.trust)
+        return [*([why] if why else []), *_judged(picture, left, cure, complete=False)]
     said = _doubts(picture, policy.trust) + _judged(picture, left, cure)
     if done or cure or said:
         return said
     end = _after(net, picture.present, left)
-    saving, operations = _saving_kwh(picture, ahead, end), int(np.sum(end.closed != picture.present.closed))
+    saving, operations = _saving_kwh(picture, seen.ahead, end), int(np.sum(end.closed != picture.present.closed))
     if saving > policy.operation_cost_kwh * operations:
         return []
     return [f"it would save {saving:.3g} kWh in {policy.hours} h now, less than its {operations} operations cost"]
+
+
+def _awakened(picture: Picture, left: Sequence[dict[str, Any]], fault: Fault) -> list[str]:
+    """What is said to be out of order and would come under voltage by a step."""
+    net, state = picture.network, picture.present
+    before = set(live(net, state.closed, fault))
+    said = []
+    for step in left:
+        state = _after(net, state, [step])
+        awake = [one for one in live(net, state.closed, fault) if one not in before]
+        said += [f"{one} is out of order, and {step['told']} would bring it under voltage" for one in awake]
+        before |= set(awake)
+    return said
 
 
 def _doubts(picture: Picture, trust: Any) -> list[str]:
@@ -319,8 +431,8 @@ def _doubts(picture: Picture, trust: Any) -> list[str]:
     return standing.unfit(trust)
 
 
-def _judged(picture: Picture, left: Sequence[dict[str, Any]], cure: bool) -> list[str]:
-    """What the judge says of the states to come, at the loads of now."""
+def _judged(picture: Picture, left: Sequence[dict[str, Any]], cure: bool, complete: bool = True) -> list[str]:
+    """What the judge says of the states to come, at the loads of now; complete: the last one supplies every load."""
     net, state, said = picture.network, picture.present, []
     problem = ReconfigurationProblem.of(net, picture.scenario, limits=Limits.of(net))
     for step in left:
@@ -330,7 +442,7 @@ def _judged(picture: Picture, left: Sequence[dict[str, Any]], cure: bool) -> lis
             why = found.violations[0] if found.violations else "no power flow"
             said.append(f"after {step['told']}: {why}")
     end = evaluate(problem, state)
-    if not end.feasible:
+    if complete and not end.feasible:
         said.append(f"the state that is aimed for is not admissible any more: {'; '.join(end.violations[:2])}")
     return said
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from learnopt.service import proposals
+from learnopt.service import proposals, standing
 from learnopt.service.database import Alarm, Cycle, Feeder, Proposal, Step
 from learnopt.service.review import State
 from learnopt.service.schema import AlarmView, CycleView, FeederView, ProposalView, StepView
@@ -27,6 +27,7 @@ def feeder_view(session: Session, feeder: Feeder) -> FeederView:
         cycle=None if last is None else cycle_view(last),
         proposal=None if open_now is None else proposal_view(session, open_now),
         alarms=alarm_views(standing_alarms(session, feeder.name)),
+        faults=standing.faults_now(session, feeder.name),
         saved_kwh=float(saved or 0.0),
     )
 
@@ -118,6 +119,7 @@ def proposal_view(session: Session, proposal: Proposal) -> ProposalView:
         picture=answer["picture"],
         now={key: answer.get(key) for key in ("loss_kw", "load_kw", "lowest_pu", "lowest_bus", "violations", "open")},
         proposed=answer["proposed"],
+        restoration=answer["restoration"],
     )
 
 

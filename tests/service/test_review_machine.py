@@ -10,12 +10,23 @@ from hypothesis import strategies as st
 
 from learnopt.service.review import ENDED, UNDER_WAY, RefusedError, Review, State
 
-EVENTS = ("propose", "approve anna", "approve ben", "reject", "expire", "release", "confirm 1", "confirm 2", "abort")
+EVENTS = (
+    "propose",
+    "approve anna",
+    "approve ben",
+    "reject",
+    "expire",
+    "release",
+    "confirm 1",
+    "confirm 2",
+    "abort",
+    "leave",
+)
 LEGAL = {
     State.DRAFT: {State.PROPOSED, State.EXPIRED},
     State.PROPOSED: {State.APPROVED, State.REJECTED, State.EXPIRED},
     State.APPROVED: {State.EXECUTING, State.REJECTED, State.EXPIRED},
-    State.EXECUTING: {State.DONE, State.RETURNING},
+    State.EXECUTING: {State.DONE, State.RETURNING, State.ABORTED},
     State.RETURNING: {State.ABORTED},
 }
 

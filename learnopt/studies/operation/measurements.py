@@ -1,8 +1,9 @@
 """What telemetry says: one value of one point at one time, with its quality.
 
 A point is ``bus:ID:p_kw``, ``bus:ID:q_kvar`` (drawn there, what feeds in is negative), ``bus:ID:v_pu``,
-``branch:ID:p_kw``, ``branch:ID:q_kvar`` (into the branch at its from end), ``branch:ID:closed`` or ``branch:ID:tag``
-(0 or 1: "do not operate"). For the id a name does as well, where it is unique.
+``branch:ID:p_kw``, ``branch:ID:q_kvar`` (into the branch at its from end), ``branch:ID:closed``, ``branch:ID:tag``
+(0 or 1: "do not operate"), ``bus:ID:fault`` or ``branch:ID:fault`` (0 or 1: out of order there until it is 0 again; of
+doubtful quality it is supposed, and not located). For the id a name does as well, where it is unique.
 """
 
 from __future__ import annotations
@@ -41,12 +42,15 @@ class Quantity(StrEnum):
     V = "v_pu"
     CLOSED = "closed"
     TAG = "tag"
+    FAULT = "fault"
 
 
 QUANTITIES = {
-    "bus": (Quantity.P, Quantity.Q, Quantity.V),
-    "branch": (Quantity.P, Quantity.Q, Quantity.CLOSED, Quantity.TAG),
+    "bus": (Quantity.P, Quantity.Q, Quantity.V, Quantity.FAULT),
+    "branch": (Quantity.P, Quantity.Q, Quantity.CLOSED, Quantity.TAG, Quantity.FAULT),
 }
+STATES = (Quantity.CLOSED, Quantity.TAG, Quantity.FAULT)
+"""Quantities that are 0 or 1."""
 
 
 class Point(NamedTuple):
@@ -124,7 +128,7 @@ def measurement_of(raw: Any, network: Network) -> Measurement:
         bad.append(f"{raw['point']}: value = {str(value)[:40]!r} must be a finite number")
     elif not abs(value) <= LARGEST:
         bad.append(f"{raw['point']}: value = {value:g} must be at most {LARGEST:g}")
-    elif point.quantity in (Quantity.CLOSED, Quantity.TAG) and value not in (0, 1):
+    elif point.quantity in STATES and value not in (0, 1):
         bad.append(f"{raw['point']}: value = {value:g} must be 0 or 1")
     elif point.quantity is Quantity.V and value < 0:
         bad.append(f"{raw['point']}: value = {value:g} must be at least 0 [pu]")

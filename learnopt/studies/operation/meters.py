@@ -11,6 +11,7 @@ import numpy as np
 
 from learnopt.errors import DataError
 from learnopt.network import Bools, Configuration, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.network.topology import unfed_buses
 from learnopt.physics import power_flow
 from learnopt.studies.operation.measurements import Measurement, Point, Quantity
 
@@ -68,8 +69,10 @@ class Meters:
     def read(self, time: datetime, truth: Scenario, present: Configuration) -> Iterator[Measurement]:
         """Values that arrive: loads, heads of feeders, states of all switches."""
         net, kw = self.network, self.network.base.kw
+        dark = unfed_buses(net, present.closed)
         for k in self.seen.tolist():
             for quantity, power in ((Quantity.P, truth.p[k]), (Quantity.Q, truth.q[k])):
+                power = 0.0 if dark[k] else power
                 yield from self._value(Point("bus", k, quantity), float(power) * kw, time)
         problem = ReconfigurationProblem.of(net.in_state(present), truth, limits=Limits())
         flow = power_flow(problem, present)

@@ -11,11 +11,13 @@ from datetime import datetime
 
 import numpy as np
 
-from learnopt.network import Bools, Configuration, Floats, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.network import Bools, Configuration, Floats, Ints, Limits, Network, ReconfigurationProblem, Scenario
 from learnopt.network.names import branch_quoted
-from learnopt.network.topology import radiality_faults
+from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.studies.operation.estimation import Estimate, Reading, estimate
+from learnopt.studies.operation.faults import barred, fault_of, live
 from learnopt.studies.operation.measurements import Latest, Measurement, Point, Quality, Quantity
+from learnopt.studies.restoration.fault import Fault
 
 DOUBTFUL = 5.0
 """A doubtful value is taken for so many times as uncertain as a good one."""
@@ -82,6 +84,8 @@ class Picture:
         Of the measurements used, in standard deviations.
     estimated
         False where the estimator found no state and loads stand as measured or expected.
+    known_of_fed
+        Share of the load of the buses with supply that is known: measured itself, or by its feeder's head.
     """
 
     time: datetime
@@ -94,6 +98,7 @@ class Picture:
     contradictions: tuple[str, ...]
     worst_residual: float
     estimated: bool
+    known_of_fed: float = 1.0
 
     @property
     def present(self) -> Configuration:
@@ -136,7 +141,9 @@ def picture_of(
     closed = present.closed.copy()
     for e, one in latest.of("branch", Quantity.CLOSED).items():
         closed[e] = one.value == 1 and not expected.out_of_service[e]
+    fault = fault_of(one.point for one in latest.values() if one.value == 1)
     contradictions = tuple(radiality_faults(network, closed)) + reading.through_open(closed)
+    contradictions += tuple(f"{one} is said to be out of order and is live" for one in live(network, closed, fault))
     standing = network.in_state(Configuration(closed))
     loads, found = expected, None
     if not contradictions:
@@ -150,7 +157,7 @@ def picture_of(
     return Picture(
         time=now,
         network=standing,
-        scenario=replace(_tagged(loads, closed, latest), name=now.isoformat()),
+        scenario=replace(loads, locked=_locked(network, loads, closed, latest, fault), name=now.isoformat()),
         measured=measured,
         allotted=allotted,
         oldest_s=reading.oldest_s,
@@ -158,6 +165,7 @@ def picture_of(
         contradictions=contradictions,
         worst_residual=0.0 if found is None else found.worst_residual,
         estimated=found is not None,
+        known_of_fed=sum(reading.known(closed, ~unfed_buses(network, closed))),
     )
 
 
@@ -239,11 +247,11 @@ class _Reader:
                 said.append(f"branch {branch_quoted(self.network, e)} is said to be open and carries {one.value:g} kW")
         return tuple(said)
 
-    def known(self, closed: Bools) -> tuple[float, float]:
-        """Shares of the load that are measured, and that are allotted from a measured head."""
+    def known(self, closed: Bools, among: Bools | None = None) -> tuple[float, float]:
+        """Shares of the load, of some buses or of all, that are measured, and allotted from a measured head."""
         fresh = {k for k, one in self._in_use(Quantity.P, "bus").items() if self._age(one) <= self.trust.fresh_s}
         size = np.abs(self.expected.p + 1j * self.expected.q)
-        size[self.network.is_substation] = 0.0
+        size[self.network.is_substation | (False if among is None else ~among)] = 0.0
         total = float(size.sum())
         if total <= 0:
             return 1.0, 0.0
@@ -288,10 +296,11 @@ def _with_loads(expected: Scenario, p: Floats, q: Floats) -> Scenario:
     return replace(expected, p_load=p + expected.p_gen, q_load=q + expected.q_gen)
 
 
-def _tagged(loads: Scenario, closed: Bools, latest: Latest) -> Scenario:
-    """Switches with a tag stay as they are."""
+def _locked(network: Network, loads: Scenario, closed: Bools, latest: Latest, fault: Fault) -> Ints:
+    """Switches with a tag stay as they are, and nothing is closed onto what is out of order."""
     locked = loads.locked.copy()
     for e, one in latest.of("branch", Quantity.TAG).items():
         if one.value == 1:
             locked[e] = 1 if closed[e] else 0
-    return replace(loads, locked=locked)
+    locked[barred(network, closed, fault)] = 0
+    return locked
