@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from learnopt.network import Bools, Configuration, Floats, Ints, Limits, Network, ReconfigurationProblem, Scenario
+from learnopt.network import Bools, Configuration, Floats, Limits, Network, ReconfigurationProblem, Scenario
 from learnopt.network.names import branch_quoted
 from learnopt.network.topology import radiality_faults, unfed_buses
 from learnopt.studies.operation.estimation import Estimate, Reading, estimate
@@ -157,7 +157,7 @@ def picture_of(
     return Picture(
         time=now,
         network=standing,
-        scenario=replace(loads, locked=_locked(network, loads, closed, latest, fault), name=now.isoformat()),
+        scenario=replace(_held(network, loads, closed, latest, fault), name=now.isoformat()),
         measured=measured,
         allotted=allotted,
         oldest_s=reading.oldest_s,
@@ -296,11 +296,11 @@ def _with_loads(expected: Scenario, p: Floats, q: Floats) -> Scenario:
     return replace(expected, p_load=p + expected.p_gen, q_load=q + expected.q_gen)
 
 
-def _locked(network: Network, loads: Scenario, closed: Bools, latest: Latest, fault: Fault) -> Ints:
+def _held(network: Network, loads: Scenario, closed: Bools, latest: Latest, fault: Fault) -> Scenario:
     """Switches with a tag stay as they are, and nothing is closed onto what is out of order."""
     locked = loads.locked.copy()
     for e, one in latest.of("branch", Quantity.TAG).items():
         if one.value == 1:
             locked[e] = 1 if closed[e] else 0
     locked[barred(network, closed, fault)] = 0
-    return locked
+    return replace(loads, locked=locked)
