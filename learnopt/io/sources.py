@@ -53,14 +53,19 @@ def _some(names: list[str]) -> str:
 
 
 def _read_json(path: Path) -> Loaded:
-    """A case file, or a net of ``pandapower.to_json``: what the file holds decides."""
+    """A case file, a net of ``pandapower.to_json``, a dataset of power-grid-model: what the file holds decides."""
     from learnopt.io.pandapower.tables import is_pandapower_json
+    from learnopt.io.power_grid.tables import is_power_grid_json
 
     raw = read_json(path)
     if is_pandapower_json(raw):
         from learnopt.io.pandapower.reader import case_from_pandapower_json
 
         return case_from_pandapower_json(raw, str(path)).loaded
+    if is_power_grid_json(raw):
+        from learnopt.io.power_grid.reader import network_from_power_grid_json
+
+        return loaded_network(*network_from_power_grid_json(raw, str(path)))
     return loaded_network(case_from_json(raw, str(path)), unread_keys(raw, str(path)))
 
 

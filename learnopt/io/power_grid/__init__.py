@@ -1,0 +1,1 @@
+"""Reader of power-grid-model's own JSON datasets."""
