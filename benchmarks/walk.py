@@ -78,6 +78,9 @@ learnopt train  # exit code 2
 learnopt solv case33  # exit code 2
 learnopt serve --host 0.0.0.0  # exit code 2
 learnopt service user anna --role god  # exit code 2
+learnopt service adapter folder nowhere  # exit code 2
+learnopt service adapter mqtt broker --prefix a/#  # exit code 2
+learnopt service adapter opcua opc.tcp://plant nowhere.csv  # exit code 2
 """
 """After those of the pages, in their folder: ``sample`` is there, ``CONFIGS`` stands for training/configs."""
 _TROUBLE = re.compile(r"Traceback \(most recent|Warning\b|\bWARNING\b")

@@ -39,7 +39,7 @@ def serve(
 
     Nothing is written to a plant: a released step is a sentence to a person, or to an adapter of your own.
     """
-    from learnopt.service import running
+    from learnopt.service import lines, running
     from learnopt.service.database import Database
 
     problems = []
@@ -68,7 +68,7 @@ def serve(
         room = Database(f"sqlite:///{folder}/room.db" if fresh else database_url(database))
         room.migrate()
         said("Starting: the solver imports and compiles what it needs")
-        running.log_json(log_level)
+        lines.log_json(log_level)
         running.serve(
             room, host, port, demo_speed=speed if demo else None, certificate=certificate, key=key,
             behind_tls=behind_tls, rate=rate, ready=ready,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from learnopt.cli.adapter import adapter_app
 from learnopt.cli.options import NOT_FOUND, CaseArgument, JsonOption, said
 from learnopt.errors import DataError
 from learnopt.io.files import check_writable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 service_app = typer.Typer(
     help="The control room's feeders, people, audit trail and copies.", no_args_is_help=True, add_completion=False
 )
+
+service_app.add_typer(adapter_app, name="adapter")
 
 VARIABLE = "LEARNOPT_DATABASE"
 BY = "console"

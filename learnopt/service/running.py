@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import secrets
 import signal
 import socket
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import uvicorn
@@ -29,7 +27,6 @@ from learnopt.service.simulation import Plant
 from learnopt.studies.operation.meters import Telemetry
 
 DEMO_FEEDER = "riverbend"
-_KNOWN = frozenset(vars(logging.makeLogRecord({})))
 
 
 @dataclass(frozen=True)
@@ -46,30 +43,6 @@ class Demo:
 
     speed: float
     people: dict[str, str]
-
-
-class JsonLines(logging.Formatter):
-    """A JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "from": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {key: value for key, value in vars(record).items() if key not in _KNOWN and key != "color_message"}
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def log_json(level: str) -> None:
-    """Everything that is logged, as JSON on stderr."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def demo_clock(database: Database, speed: float) -> Clock:

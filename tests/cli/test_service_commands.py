@@ -62,6 +62,10 @@ def test_from_a_feeder_to_a_copy(
         (("service", "user", "anna", "--role", "god", "--generate"), "'god'"),
         (("service", "remove", "nobody"), "nobody"),
         (("service", "restore", "nowhere.gz"), "nowhere.gz"),
+        (("service", "adapter", "folder", "nowhere"), "nowhere is no folder"),
+        (("service", "adapter", "folder", "."), "LEARNOPT_TOKEN is not set"),
+        (("service", "adapter", "mqtt", "host", "--prefix", "a/#"), "'a/#'"),
+        (("service", "adapter", "opcua", "opc.tcp://host", "nowhere.csv"), "nowhere.csv"),
     ],
 )
 def test_bad_input_is_told(
