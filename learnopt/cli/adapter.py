@@ -81,10 +81,7 @@ def opcua(
     user: UserOption = "",
     security: Annotated[
         str,
-        typer.Option(
-            metavar="POLICY,MODE,CERTIFICATE,KEY",
-            help="As Basic256Sha256,SignAndEncrypt,own.der,key.pem; none if absent.",
-        ),
+        typer.Option(metavar="TEXT", help="Policy, mode, certificate and key by commas, as asyncua takes them."),
     ] = "",
     url: UrlOption = HERE,
     log_level: LevelOption = "info",

@@ -88,7 +88,7 @@ class DropFolder:
         try:
             by_feeder = await asyncio.to_thread(self._read, path)
         except (DataError, OSError, ValueError, ArithmeticError, MemoryError) as error:
-            said = error.violations if isinstance(error, DataError) else [f"it cannot be read: {error}"]
+            said = list(error.violations) if isinstance(error, DataError) else [f"it cannot be read: {error}"]
             self._put_away(path, "wrong", said)
             return
         end = _Ended(self, path, len(by_feeder))

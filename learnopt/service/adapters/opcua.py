@@ -91,7 +91,8 @@ class OpcUa:
     async def batches(self) -> AsyncIterator[Batch]:
         """A batch of each feeder at every reading."""
         try:
-            from asyncua import Client, ua
+            from asyncua.client.client import Client
+            from asyncua.ua.uaerrors import UaError
         except ImportError:
             raise UnsupportedError("OPC UA takes asyncua: pip install 'learnopt[opcua]'") from None
         try:
@@ -104,11 +105,11 @@ class OpcUa:
             async with client:
                 nodes = [client.get_node(tag.node) for tag in self.tags]
                 while True:
-                    values = await client.read_attributes(nodes, ua.AttributeIds.Value)
+                    values = await client.read_attributes(nodes)
                     for batch in self._batches(values, datetime.now(UTC)):
                         yield batch
                     await asyncio.sleep(self.every_s)
-        except (ua.UaError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except (UaError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise SourceLostError(f"{self.url}: {error or type(error).__name__}") from None
 
     def _batches(self, values: list[Any], now: datetime) -> list[Batch]:
