@@ -149,7 +149,7 @@ def test_options_of_a_given_problem_are_refused() -> None:
 
 def test_infeasible_is_a_status_with_reasons() -> None:
     """No exception; the limits that conflict are named, and there is nothing to draw."""
-    found = learnopt.solve("case33", limits=learnopt.Limits(vm_min=0.99))
+    found = learnopt.solve("case16", limits=learnopt.Limits(vm_min=0.985))
     assert found.status is learnopt.Status.INFEASIBLE
     assert (found.open_branches, found.operations) == (None, [])
     assert found.conflicts

@@ -108,9 +108,9 @@ def test_savings(hurried: Callable[..., object], case33: Network, node_limit: in
     assert hurried(lambda: studied(savings_study(problem, node_limit=node_limit))) == at_leisure
 
 
-def test_conflicts(hurried: Callable[..., object], case33: Network) -> None:
+def test_conflicts(hurried: Callable[..., object], case16: Network) -> None:
     """Every sentence about the limits that conflict."""
-    problem = ReconfigurationProblem.of(case33, limits=Limits(vm_min=0.95))
+    problem = ReconfigurationProblem.of(case16, limits=Limits(vm_min=0.985))
     at_leisure = explain_infeasibility(problem)
     assert any("Proven" in sentence for sentence in at_leisure)
     assert hurried(lambda: explain_infeasibility(problem)) == at_leisure
