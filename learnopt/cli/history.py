@@ -14,7 +14,7 @@ import typer
 from learnopt.cli.completion import cases_and_files
 from learnopt.cli.options import progress_bar, tell
 from learnopt.errors import DataError
-from learnopt.io import load, read_profiles
+from learnopt.io import load_with_source, read_profiles
 from learnopt.io.places import Place, place_of
 
 if TYPE_CHECKING:  # datasets need more than the core
@@ -37,7 +37,10 @@ def snapshots(case: str, profile: str, out: Place, limits: bool) -> Manifest:
     """Write the instants of a profile as a dataset; an interrupted one is completed."""
     from learnopt.dataset.snapshots import generate_snapshots
 
-    network = load(case)
+    loaded = load_with_source(case)
+    network = loaded.network
+    if loaded.source is None or network.phases is None:  # a file of phases is solved in them
+        tell(case, tuple(why for why in loaded.explained if why.startswith("imbalance")))
     profiles = read_profiles(profile, network)
     tell(profile, profiles.notes)
     wanted: Literal["file", "none"] = "file" if limits else "none"

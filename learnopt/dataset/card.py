@@ -82,6 +82,8 @@ def licence(manifest: Manifest) -> str:
 def sentence(manifest: Manifest) -> str:
     """What it is, in one sentence."""
     kind = "given feeders" if manifest.sources else f"made-up feeders (seed {manifest.seed})"
+    if "phases" in manifest.config:
+        kind += " in three phases that differ"
     return (
         f"{manifest.n_instances} load situations of {manifest.n_feeders} {kind}, each with the radial switch "
         "configuration of least loss and what is proven about it."

@@ -16,7 +16,15 @@ from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import Instance
 from learnopt.dataset.store import create_dataset, missing_shards, name_files, write_shard
 from learnopt.errors import DataError
-from learnopt.generator import FeederConfig, ScenarioConfig, config_from_table, random_feeder, random_scenario
+from learnopt.generator import (
+    FeederConfig,
+    PhaseConfig,
+    ScenarioConfig,
+    config_from_table,
+    random_feeder,
+    random_scenario,
+    split_phases,
+)
 from learnopt.generator.config import FORBID_UNKNOWN
 from learnopt.io.case_json import network_to_dict
 from learnopt.io.cases import load_case
@@ -27,7 +35,7 @@ from learnopt.parallel import HERE, Workers, run_tasks
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """What :func:`generate` makes; loads from TOML with tables ``[feeder]`` and ``[scenario]``.
+    """What :func:`generate` makes; loads from TOML with tables ``[feeder]``, ``[scenario]`` and ``[phases]``.
 
     Parameters
     ----------
@@ -45,6 +53,8 @@ class GenerateConfig:
         ``none``: solve without operating limits; ``file``: with those of the case files.
     charging
         Use the line charging of the case files.
+    phases
+        How feeders become unbalanced ones; None = they stay balanced.
     """
 
     seed: int
@@ -56,6 +66,7 @@ class GenerateConfig:
     charging: bool = True
     feeder: FeederConfig = field(default_factory=FeederConfig)
     scenario: ScenarioConfig = field(default_factory=ScenarioConfig)
+    phases: PhaseConfig | None = None
     __pydantic_config__: ClassVar[Mapping[str, str]] = FORBID_UNKNOWN
 
     def __post_init__(self) -> None:
@@ -72,6 +83,8 @@ class GenerateConfig:
             problems.append(f"n_feeders = {self.n_feeders} must be >= 1, or list cases")
         if len(set(self.cases)) < len(self.cases):
             problems.append(f"cases = {list(self.cases)} must name each case once")
+        if self.phases is not None and not self.charging:
+            problems.append("charging = false with [phases]: in all phases lines have their charging, leave it out")
         if problems:
             raise DataError("dataset config", problems)
 
@@ -92,8 +105,10 @@ class GenerateConfig:
             raise DataError(str(path), [f"not TOML: {error}"]) from None
         # Each table on its own, so that problems in all of them are reported at once.
         problems: list[str] = []
-        parts = {"feeder": FeederConfig, "scenario": ScenarioConfig}
+        parts = {"feeder": FeederConfig, "scenario": ScenarioConfig, "phases": PhaseConfig}
         for name, kind in parts.items():
+            if name == "phases" and name not in table:
+                continue
             try:
                 table[name] = config_from_table(kind, table.get(name, {}), str(path))
             except DataError as error:
@@ -120,7 +135,7 @@ def generate(
 
     Feeder f is drawn from ``default_rng([seed, f])``, its scenario s from ``default_rng([seed, f, s + 1])``: any shard
     can be made alone, and more feeders do not change the first ones. (The + 1 matters: numpy seeds ``[a, b]`` and
-    ``[a, b, 0]`` alike.)
+    ``[a, b, 0]`` alike.) Its phases are split by ``default_rng([seed, f, 0, 1])``.
 
     Parameters
     ----------
@@ -186,9 +201,12 @@ class _Making:
         """Write one shard; returns the checksums of its files."""
         config = self.config
         places = read_manifest(self.directory).places(shard)
-        feeders = dict(enumerate(self.networks)) or {
-            k: drawn_feeder(config.seed, config.feeder, k) for k in dict.fromkeys(feeder for feeder, _ in places)
-        }
+        numbers = dict.fromkeys(feeder for feeder, _ in places)
+        feeders = dict(enumerate(self.networks)) or {k: drawn_feeder(config.seed, config.feeder, k) for k in numbers}
+        if config.phases is not None:
+            for k in numbers:
+                rng = np.random.default_rng([config.seed, k, 0, 1])
+                feeders[k] = split_phases(feeders[k], rng, config.phases)
         return write_shard(self.directory, shard, [_instance(config, feeders[f], f, s) for f, s in places])
 
 
@@ -197,6 +215,8 @@ def _creation_config(config: GenerateConfig) -> dict[str, Any]:
     tables = {"scenario": asdict(config.scenario)}
     if not config.cases:
         tables["feeder"] = asdict(config.feeder)
+    if config.phases is not None:
+        tables["phases"] = asdict(config.phases)
     plain: dict[str, Any] = json.loads(json.dumps(tables))
     return plain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -12,13 +13,16 @@ from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import begin_labels, finish_labels, labelled_shards, read_instances, write_labels
 from learnopt.engines import SolveOptions, load_engine
 from learnopt.engines.tree.coverage import mixed_signs
+from learnopt.errors import UnsupportedError
 from learnopt.io.places import Place
-from learnopt.network import Certificate, Result, Status
+from learnopt.network import Certificate, ReconfigurationProblem, Result, Status
 from learnopt.parallel import Workers, run_tasks
-from learnopt.studies.configuration.solve import warm_up
+from learnopt.studies.configuration.solve import ENUMERATE, TREE, warm_up
 
 LABEL_NODES = 20_000
 """Nodes of one label, some seconds on the largest feeders of the generator: labels are the same on every machine."""
+IN_PHASES = (TREE, ENUMERATE)
+"""Engines that solve feeders whose phases differ."""
 LABEL_OPTIONS = SolveOptions(certify=Certificate.AC, node_limit=LABEL_NODES)
 """Proof of the AC problem where the engine gives one at once; a label that is not proven by then keeps its gap."""
 
@@ -47,8 +51,15 @@ def label_dataset(
         Only these, for a large dataset that is made piece by piece; all where absent.
     scheduler
         Address of a Dask scheduler whose workers see the dataset; they write the shards themselves.
+
+    Raises
+    ------
+    UnsupportedError
+        For feeders in phases, if OpenDSSDirect.py is not installed or the engine has no phases.
     """
     load_engine(engine)
+    if "phases" in read_manifest(directory).config:
+        _check_phases(directory, engine)
     done = labelled_shards(directory)
     total = range(read_manifest(directory).n_shards) if shards is None else sorted(shards)
     missing = [shard for shard in total if shard not in done]
@@ -72,10 +83,14 @@ def _label_shard(directory: Place, shard: int, engine: str, options: SolveOption
     records = []
     for instance in read_instances(directory, shard):
         try:
-            # With mixed signs the tree search's AC bound is loose: a quick proof of the model labels more.
-            loose = engine == "tree" and mixed_signs(instance.problem)
-            asked = replace(options, certify=Certificate.MODEL) if loose else options
-            result = solver.solve(instance.problem, asked)
+            phases = instance.problem.network.phases
+            if phases is not None and not phases.balanced:
+                result = _solved_in_phases(instance.problem, engine, options)
+            else:
+                # With mixed signs the tree search's AC bound is loose: a quick proof of the model labels more.
+                loose = engine == "tree" and mixed_signs(instance.problem)
+                asked = replace(options, certify=Certificate.MODEL) if loose else options
+                result = solver.solve(instance.problem, asked)
         except Exception as error:  # a label must not take the other labels of its shard with it
             result = Result(
                 status=Status.NO_SOLUTION, engine=engine, engine_version="", message=f"{type(error).__name__}: {error}"
@@ -84,3 +99,27 @@ def _label_shard(directory: Place, shard: int, engine: str, options: SolveOption
             raise KeyboardInterrupt  # engines turn Ctrl-C into a result, which is no label
         records.append(LabelRecord.of(instance, result))
     write_labels(directory, shard, records)
+
+
+def _check_phases(directory: Place, engine: str) -> None:
+    """Whether a dataset in phases can be labelled here."""
+    if engine not in IN_PHASES:
+        raise UnsupportedError(f"{directory}: feeders in phases, which {engine} does not solve", {"engine": TREE})
+    if importlib.util.find_spec("opendssdirect") is None:
+        raise UnsupportedError(
+            f"{directory}: feeders in phases, which OpenDSSDirect.py computes, and it is not installed: pip install "
+            "'learnopt[opendss]'"
+        )
+
+
+def _solved_in_phases(problem: ReconfigurationProblem, engine: str, options: SolveOptions) -> Result:
+    """The answer in all phases of one load situation."""
+    from learnopt.engines.phases.engine import PhaseTreeEngine
+    from learnopt.io.opendss.exported import ExportedTool
+
+    if engine not in IN_PHASES:
+        raise UnsupportedError(f"{problem.network.name}: its phases differ, which {engine} does not solve")
+    asked, (only,) = problem.in_phases(), problem.situations
+    with ExportedTool(problem.network).circuit(asked.network, only) as circuit:
+        search = PhaseTreeEngine([circuit], exhaustive=engine == ENUMERATE)
+        return search.solve(asked, replace(options, certify=None))

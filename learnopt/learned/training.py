@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from learnopt.dataset.manifest import Manifest, read_manifest
 from learnopt.dataset.records import LabelRecord
 from learnopt.dataset.store import labelled_feeders, read_labels
-from learnopt.errors import DataError
+from learnopt.errors import DataError, UnsupportedError
 from learnopt.io.places import Place, Remote
 from learnopt.learned.starts import confidence_for_fixing
 from learnopt.learned.unseen import SIDES, TRAINING, Side, entries
@@ -63,14 +63,29 @@ def proven_pairs(records: Iterable[LabelRecord]) -> tuple[list[Pair], list[str],
     Labels of the calibrated-current model (``model``: scenarios with generation, which the AC bound of the tree search
     does not cover) are kept: without them a model would know no generation. They miss the AC optimum seldom and by
     little (``datasets/build.py verify`` measures it); the card states metrics for AC labels alone besides all.
+
+    Raises
+    ------
+    UnsupportedError
+        For labels in all phases: what a model sees of a feeder is balanced.
     """
     pairs, feeders, certificates = [], [], []
     for record in records:
+        _refuse_phases(record)
         if record.status is Status.OPTIMAL and record.configuration is not None:
             pairs.append((record.problem, record.configuration))
             feeders.append(str(record.feeder_index))
             certificates.append(record.certificate)
     return pairs, feeders, certificates
+
+
+def _refuse_phases(record: LabelRecord) -> None:
+    phases = record.problem.network.phases
+    if phases is not None and not phases.balanced:
+        raise UnsupportedError(
+            f"{record.problem.network.name}: its labels are answers in all its phases, and models learn and are "
+            "measured on balanced feeders only: take a dataset without [phases]"
+        )
 
 
 def _by_dataset(feeders: Iterable[tuple[Place, int]]) -> Side:
@@ -94,6 +109,7 @@ def _proven(side: Side) -> tuple[list[Pair], list[str], list[Certificate]]:
 
 def training_pair(record: LabelRecord, gap: float) -> Pair | None:
     """The pair of a label that is proven, or known to be within a relative gap; None for any other."""
+    _refuse_phases(record)
     near = record.status is Status.OPTIMAL or (record.gap is not None and record.gap <= gap)
     return (record.problem, record.configuration) if near and record.configuration is not None else None
 
