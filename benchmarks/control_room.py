@@ -62,21 +62,34 @@ def latency(case: str, cycles: int, measured: float) -> int:
         room = Room(database, room.clock)
         room.solver.start()
         plant = Plant(room, "one", Telemetry(measured=measured), np.random.default_rng(1))
-        seconds, verdicts, certificates = [], Counter[str](), Counter[str]()
+        seconds, busy, verdicts, certificates = [], [], Counter[str](), Counter[str]()
         for _ in range(cycles + 1):
             plant.beat()
+            before = _processor_s(room)
             found = room.cycle("one")
             assert found is not None, "a cycle without an answer"
             seconds.append(found.seconds)
+            busy.append(_processor_s(room) - before)
             verdicts[found.verdict] += 1
             certificates[found.answer["advice"]["certificate"]] += 1
         room.stop()
         database.close()
-    first, rest = seconds[0], np.array(seconds[1:])
-    points = ", ".join(f"{q} % {np.percentile(rest, q):.2f} s" for q in (50, 95, 99, 100))
-    print(f"{case}: {cycles} cycles: {points}; the first one {first:.1f} s")
+    for name, each in (("wall time", seconds), ("processor of room and solver", busy)):
+        points = ", ".join(f"{q} % {np.percentile(each[1:], q):.2f} s" for q in (50, 95, 99, 100))
+        print(f"{case}: {cycles} cycles, {name}: {points}; the first one {each[0]:.1f} s")
+    print(f"load of the machine at the end: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
     print(f"advice: {dict(verdicts)}; certificates: {dict(certificates)}")
     return 0
+
+
+def _processor_s(room: Room) -> float:
+    """Processor time of this process and of the solver's so far; of this alone where the system does not tell."""
+    process = room.solver._process
+    stat = Path(f"/proc/{0 if process is None else process.pid}/stat")
+    if not stat.exists():
+        return time.process_time()
+    user, system = stat.read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+    return time.process_time() + (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class Inline:

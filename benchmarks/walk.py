@@ -78,6 +78,7 @@ learnopt train  # exit code 2
 learnopt solv case33  # exit code 2
 learnopt serve --host 0.0.0.0  # exit code 2
 learnopt service user anna --role god  # exit code 2
+learnopt service work  # exit code 2
 learnopt service adapter folder nowhere  # exit code 2
 learnopt service adapter mqtt broker --prefix a/#  # exit code 2
 learnopt service adapter opcua opc.tcp://plant nowhere.csv  # exit code 2

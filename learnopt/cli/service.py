@@ -166,6 +166,52 @@ def audit(
 
 
 @service_app.command()
+def reproduce(
+    feeder: Annotated[str | None, typer.Option(help="Of one feeder; all of them if absent.")] = None,
+    cycles: Annotated[bool, typer.Option("--cycles", help="Every cycle that is kept, not proposals alone.")] = False,
+    json_output: JsonOption = False,
+    database: DatabaseOption = None,
+) -> int:
+    """Make the decisions of the audit trail again from what they rested on. Exit code 1 where one differs."""
+    from learnopt.service.reproduction import reproduce as again
+
+    with _database(database).read() as session:
+        found = again(session, feeder, cycles)
+    if json_output:
+        typer.echo(json.dumps({"same": found.same, "not_asked": found.unasked, "other": found.other}))
+    else:
+        typer.echo(f"{found.same} of {found.same + len(found.other)} decisions have the same answer again.")
+        if found.unasked:
+            typer.echo(f"{found.unasked} more were not asked: forgotten, or ended by the clock.")
+        for sentence in found.other[:20]:
+            typer.echo(sentence)
+    return 0 if not found.other else NOT_FOUND
+
+
+@service_app.command()
+def work(
+    database: DatabaseOption = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error; JSON lines on stderr.")] = "warning",
+) -> int:
+    """Look after the feeders of a PostgreSQL database beside other processes, without pages, until it is stopped.
+
+    Any number of these and of 'learnopt serve' share the feeders of a region: each is looked after by one at a time.
+    """
+    from learnopt.service import running
+    from learnopt.service.lines import log_json
+
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise DataError("service", [f"log level {log_level!r} must be debug, info, warning or error"])
+    found = _database(database)
+    if found.sqlite:
+        raise DataError("service", ["SQLite is for one process: several share a database of PostgreSQL"])
+    log_json(log_level)
+    said("Looking after the feeders of the database")
+    running.work(found)
+    return 0
+
+
+@service_app.command()
 def backup(path: CopyArgument, database: DatabaseOption = None) -> int:
     """Write everything into one file while the service goes on."""
     from learnopt.service.backup import back_up

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,8 +32,8 @@ def record(session: Session, who: str, what: str, **detail: Any) -> Entry:
     """Append a line, inside :meth:`.Database.write`."""
     last = session.scalars(select(Entry).order_by(Entry.number.desc()).limit(1)).first()
     number, before = (1, FIRST) if last is None else (last.number + 1, last.hash)
-    time = datetime.now(UTC).isoformat(timespec="microseconds")
-    entry = Entry(number=number, time=time, who=who, what=what, detail=canonical(detail), hash="")
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    entry = Entry(number=number, time=now, who=who, what=what, detail=canonical(detail), hash="")
     entry.hash = _hash(entry, before)
     session.add(entry)
     session.flush()
@@ -63,15 +64,45 @@ class Verified:
     broken_at: int | None
 
 
-def verify(session: Session) -> Verified:
-    """Walk the whole chain."""
+def verify(session: Session, since: Verified | None = None) -> Verified:
+    """Walk the chain: all of it, or on from where it was found whole; that line must still be what it was."""
     before, lines = FIRST, 0
-    for entry in entries(session):
+    if since is not None and since.broken_at is None and since.lines:
+        stands = session.get(Entry, since.lines)
+        if stands is None or stands.hash != since.last:
+            return Verified(since.lines, since.last, since.lines)
+        before, lines = since.last, since.lines
+    for entry in entries(session, lines):
         lines += 1
         if entry.number != lines or entry.hash != _hash(entry, before):
             return Verified(lines, before, entry.number)
         before = entry.hash
     return Verified(lines, before, None)
+
+
+class Watch:
+    """The chain for those who look at it often: new lines at every look, the whole of it once an hour.
+
+    Parameters
+    ----------
+    whole_s
+        Time after which the whole chain is walked again.
+    clock
+        Seconds that only go on.
+    """
+
+    def __init__(self, whole_s: float = 3600.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._whole_s, self._clock = whole_s, clock
+        self._found: Verified | None = None
+        self._walked = -whole_s
+
+    def verify(self, session: Session) -> Verified:
+        """As it stands."""
+        now = self._clock()
+        whole = self._found is None or self._found.broken_at is not None or now - self._walked >= self._whole_s
+        found = verify(session, None if whole else self._found)
+        self._found, self._walked = found, now if whole else self._walked
+        return found
 
 
 def entries(session: Session, after: int = 0, most: int | None = None) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ change or none of it. So two people who press a button at once are one after the
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
+    select,
     text,
 )
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -38,6 +40,9 @@ from learnopt.errors import DataError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITERS = 0x6C6F7074
 """Number of the lock that writers on PostgreSQL take."""
+_NEWS = "learnopt"
+"""Channel on which processes tell each other."""
+_LISTEN_S = 0.5
 _WAIT_S = 30.0
 """Longest wait of a writer for the one before it."""
 
@@ -73,6 +78,15 @@ class Feeder(Table):
     settings: Mapped[dict[str, Any]]
     """As of :class:`.settings.Settings`."""
     added: Mapped[datetime]
+    due: Mapped[datetime | None]
+    """A cycle that began before this has not seen the last event."""
+
+
+class Duty(Table):
+    """A row per feeder that nobody changes: who has locked it looks after the feeder (:meth:`Database.duty`)."""
+
+    __tablename__ = "duties"
+    feeder: Mapped[str] = mapped_column(ForeignKey("feeders.name"), primary_key=True)
 
 
 class LatestValue(Table):
@@ -245,6 +259,7 @@ class Database:
         self.engine: Engine = create_engine(parsed, **options)
         if self.sqlite:
             event.listen(self.engine, "connect", _as_sqlite)
+        self._name = secrets.token_hex(8)
         self._session = sessionmaker(self.engine, expire_on_commit=False)
 
     def migrate(self) -> None:
@@ -285,6 +300,41 @@ class Database:
         with self._session.begin() as session:
             self._alone(session.connection())
             yield session
+
+    @contextmanager
+    def duty(self, feeder: str) -> Iterator[bool]:
+        """Whether this process may look after a feeder now; as long as it does no other one may.
+
+        The lock ends with the connection, so that of a process that is killed is free at once. SQLite is for one
+        process.
+        """
+        if self.sqlite:
+            yield True
+            return
+        with self.engine.connect() as connection:
+            free = select(Duty.feeder).where(Duty.feeder == feeder).with_for_update(skip_locked=True)
+            yield connection.execute(free).first() is not None
+            connection.rollback()
+
+    def notify(self, feeder: str) -> None:
+        """Tell other processes of this database that something has changed on a feeder."""
+        if not self.sqlite:
+            with self.engine.begin() as connection:
+                connection.execute(
+                    text("SELECT pg_notify(:to, :news)"), {"to": _NEWS, "news": f"{self._name} {feeder}"}
+                )
+
+    def news(self) -> Iterator[str]:
+        """Feeders on which other processes have changed something; "" now and then where nothing has."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"LISTEN {_NEWS}"))
+            raw: Any = connection.connection.driver_connection
+            while True:
+                for one in raw.notifies(timeout=_LISTEN_S):
+                    who, _, feeder = one.payload.partition(" ")
+                    if who != self._name:
+                        yield feeder
+                yield ""
 
     def _alone(self, connection: Connection) -> None:
         """Wait for every other writer; until this transaction ends they wait for it."""

@@ -14,6 +14,7 @@ HELP = {
     "learnopt_cycles_total": ("counter", "Cycles by feeder and verdict."),
     "learnopt_cycles_failed_total": ("counter", "Cycles without an answer by feeder: too late, or the solver ended."),
     "learnopt_cycle_seconds": ("histogram", "From the measurements to the advice."),
+    "learnopt_events_total": ("counter", "What brought a cycle forward, by feeder and kind."),
     "learnopt_measurements_total": ("counter", "Measurements by feeder and what became of them."),
     "learnopt_decisions_total": ("counter", "Changes of proposals by what was done."),
     "learnopt_requests_total": ("counter", "Requests by method and status."),

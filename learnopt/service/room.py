@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -21,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from learnopt.errors import DataError, LearnoptError
-from learnopt.service import alarms, faults, memory, proposals, standing, thinking
-from learnopt.service.audit import record
+from learnopt.service import alarms, events, faults, memory, proposals, standing, thinking
+from learnopt.service.audit import Watch, record
 from learnopt.service.bulletin import Bulletin
 from learnopt.service.clock import Clock
-from learnopt.service.database import Alarm, Cycle, Database, Feeder, LatestValue, Proposal
+from learnopt.service.database import Alarm, Cycle, Database, Duty, Feeder, LatestValue, Proposal
 from learnopt.service.metrics import Metrics
 from learnopt.service.proposals import AUTOMATIC, AbsentError
 from learnopt.service.review import OPEN, UNDER_WAY, Mode, RefusedError, State
@@ -44,6 +44,8 @@ _FEW = 500
 """Measurements of a batch up to which their points are looked up one by one, and not all of the feeder."""
 _BEAT_S = 0.5
 """Time between two looks at what is to be done."""
+_BETWEEN_S = 0.2
+"""Longest time between the moment that an event is told and the one in which all can see it."""
 _LONGEST_S = 20.0
 """Deadline of what is not a cycle: a check before a step, a case file, a picture."""
 
@@ -82,11 +84,12 @@ class Room:
         with database.read() as session:
             cases = list(session.scalars(select(Feeder.case)))
         self.solver, self.checker = Worker(thinking.warm, cases), Worker(thinking.imported)
-        self._due: set[str] = set()
+        self.chain = Watch()
         self._tried: dict[str, float] = {}
         self._pictures: OrderedDict[tuple[int, bool], str] = OrderedDict()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cycles", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="news", daemon=True)
         self.ticked = time.monotonic()
         """When the loop last looked, for those who ask whether it is alive."""
 
@@ -95,6 +98,8 @@ class Room:
         self.solver.start()
         self.checker.start()
         self._thread.start()
+        if not self.database.sqlite:
+            self._listener.start()
 
     def stop(self) -> None:
         """End after what is being done."""
@@ -103,6 +108,8 @@ class Room:
         self.checker.stop()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        if self._listener.is_alive():
+            self._listener.join(timeout=10)
 
     @property
     def running(self) -> bool:
@@ -139,9 +146,11 @@ class Room:
             if session.get(Feeder, name) is not None:
                 raise RefusedError(f"there is a feeder {name} already")
             now = self.clock.now()
-            session.add(Feeder(name=name, case=case, settings=settings.model_dump(mode="json"), added=now))
+            session.add(Feeder(name=name, case=case, settings=settings.model_dump(mode="json"), added=now, due=None))
+            session.flush()
+            session.add(Duty(feeder=name))
             record(session, who, "add feeder", feeder=name, settings=settings.model_dump(mode="json"))
-        self.bulletin.tell(name)
+        self._tell(name)
 
     def change_settings(self, name: str, changes: dict[str, Any], who: str) -> Settings:
         """Set some of the settings of a feeder."""
@@ -151,7 +160,7 @@ class Room:
             _check_guard(settings, feeder.case)
             feeder.settings = settings.model_dump(mode="json")
             record(session, who, "settings", feeder=name, settings=feeder.settings)
-        self.bulletin.tell(name)
+        self._tell(name)
         return settings
 
     # Measurements
@@ -181,7 +190,7 @@ class Room:
             if len(found) < _FEW:
                 stored = stored.where(LatestValue.point.in_([one.point.text(network) for one in found]))
             known = {one.point: one for one in session.scalars(stored)}
-            taken, moved, told = 0, dict[int, bool](), False
+            taken, moved, told, jump = 0, dict[int, bool](), False, 0.0
             for one in found:
                 text = one.point.text(network)
                 row = known.get(text)
@@ -195,6 +204,8 @@ class Room:
                     if not alarms.switch_moved(session, name, branch, bool(one.value), source, now):
                         moved[one.point.place] = bool(one.value)
                     changed = True
+                elif row.value is not None:
+                    jump = max(jump, events.jump(network, one, row.value))
                 if one.point.quantity is Quantity.FAULT:
                     told |= (row.value, row.quality) != (one.value, one.quality.value)
                 row.value, row.time, row.quality, row.source = one.value, one.time, one.quality.value, source
@@ -204,12 +215,24 @@ class Room:
             if moved:
                 faults.after_moves(session, name, network, moved, now)
             changed |= told
+            leap = settings_of(feeder.settings).jump
+            if changed or (leap is not None and jump >= leap and not events.lately(feeder, now)):
+                self._event(feeder, "switch" if changed else "jump")
         if changed:
-            self._due.add(name)
-            self.bulletin.tell(name)
+            self._tell(name)
         self.metrics.add("learnopt_measurements_total", taken, feeder=name, became="taken")
         self.metrics.add("learnopt_measurements_total", len(found) - taken, feeder=name, became="old")
         return taken
+
+    def _event(self, feeder: Feeder, kind: str) -> None:
+        """The next cycle does not wait; one that has begun already may not have seen this."""
+        feeder.due = self.clock.now() + timedelta(seconds=_BETWEEN_S * self.clock.speed)
+        self.metrics.add("learnopt_events_total", feeder=feeder.name, kind=kind)
+
+    def _tell(self, name: str) -> None:
+        """Pages that are open, here and at other processes, look again."""
+        self.bulletin.tell(name)
+        self.database.notify(name)
 
     # The cycle
 
@@ -241,7 +264,7 @@ class Room:
         with self.database.write() as session:
             self._write_cycle(session, cycle, settings)
         self._count(cycle)
-        self.bulletin.tell(name)
+        self._tell(name)
         return cycle
 
     def _failed(self, name: str, error: LearnoptError, now: datetime) -> None:
@@ -252,7 +275,7 @@ class Room:
             self.metrics.add("learnopt_workers_lost_total")
         with self.database.write() as session:
             alarms.alarm(session, name, "solver", str(error), now)
-        self.bulletin.tell(name)
+        self._tell(name)
 
     def _write_cycle(self, session: Session, cycle: Cycle, settings: Settings) -> None:
         before = session.scalars(
@@ -354,7 +377,7 @@ class Room:
             proposals.leave(session, proposal, who, reason, self.clock.now())
             for kind in ("held", "step"):
                 alarms.clear(session, proposal.feeder, kind, self.clock.now())
-            self._due.add(proposal.feeder)
+            self._event(memory.feeder_of(session, proposal.feeder), "left")
         self._decided(number, "leave", who)
 
     def tell_fault(self, name: str, place: str, there: bool, who: str) -> None:
@@ -455,7 +478,7 @@ class Room:
         log.info("decision", extra={"proposal": number, "what": what, "who": who})
         with self.database.read() as session:
             feeder = proposals.proposal_of(session, number).feeder
-        self.bulletin.tell(feeder)
+        self._tell(feeder)
 
     def acknowledge(self, number: int, who: str) -> None:
         """Somebody has seen an alarm; one of an event is over with that."""
@@ -470,7 +493,7 @@ class Room:
                 found.cleared = self.clock.now()
             record(session, who, "acknowledge", alarm=number, feeder=found.feeder, told=found.told)
             feeder = found.feeder
-        self.bulletin.tell(feeder)
+        self._tell(feeder)
 
     # By itself
 
@@ -482,7 +505,9 @@ class Room:
             if self._stop.is_set():
                 return
             try:
-                self._tick(name)
+                with self.database.duty(name) as ours:
+                    if ours:
+                        self._tick(name)
             except Exception as error:
                 # Whatever goes wrong on one feeder, the others and the next look go on.
                 log.error("tick failed", extra={"feeder": name, "error": str(error)}, exc_info=True)
@@ -491,7 +516,8 @@ class Room:
     def _tick(self, name: str) -> None:
         now = self.clock.now()
         with self.database.read() as session:
-            settings = settings_of(memory.feeder_of(session, name).settings)
+            feeder = memory.feeder_of(session, name)
+            settings, due = settings_of(feeder.settings), feeder.due
             active = standing.active(session, name)
             wanted = any(standing.look_again(session, one, settings, now) for one in active)
             last = session.scalars(
@@ -501,19 +527,19 @@ class Room:
             with self.database.write() as session:
                 for one in standing.active(session, name):
                     _review_again(session, one, settings, now)
-            self.bulletin.tell(name)
+            self._tell(name)
         with self.database.read() as session:
             active = standing.active(session, name)
             ready = [one.id for one in active if standing.goes_on(session, one)]
             held = [one.id for one in active if one.held and one.state in UNDER_WAY]
         for number in ready:
             self.advance(number, "learnopt")
-        if name in self._due or last is None or (now - last).total_seconds() >= settings.cycle_s:
+        waited = last is None or (now - last).total_seconds() >= settings.cycle_s
+        if waited or (due is not None and last is not None and last < due):
             # After a failure the next try waits as long as a cycle would.
             if time.monotonic() - self._tried.get(name, -1e9) < min(settings.cycle_s, 5.0) / self.clock.speed:
                 return
             self._tried[name] = time.monotonic()
-            self._due.discard(name)
             if self.cycle(name) is not None:
                 self._tried.pop(name, None)  # an event right after it does not wait
                 for number in held:  # the measurements are others now
@@ -525,6 +551,22 @@ class Room:
                 self.tick()
             except SQLAlchemyError as error:  # the database is away: it may come back
                 log.error("database", extra={"error": str(error)})
+            self._stop.wait(_BEAT_S)
+
+    def _listen(self) -> None:
+        """News of other processes, for the pages of this one."""
+        while not self._stop.is_set():
+            try:
+                for name in self.database.news():
+                    if name:
+                        self.bulletin.tell(name)
+                    if self._stop.is_set():
+                        return
+            except SQLAlchemyError as error:
+                log.error("database", extra={"error": str(error)})
+            except Exception as error:
+                # The driver's own errors, which are not SQLAlchemy's: the connection has gone, and is made again.
+                log.error("news", extra={"error": str(error)})
             self._stop.wait(_BEAT_S)
 
     # To look at

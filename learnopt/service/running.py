@@ -6,6 +6,7 @@ import json
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,6 +90,19 @@ class _Announced(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             self._listening(self.servers[0].sockets[0].getsockname()[1])
+
+
+def work(database: Database) -> None:
+    """Cycles without a web server, until the process is asked to stop (SIGTERM, Ctrl-C)."""
+    room, stopped = Room(database), threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stopped.set())
+    try:
+        room.start()
+        stopped.wait()
+    finally:
+        room.stop()
+        database.close()
 
 
 def serve(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from learnopt.errors import DataError
 from learnopt.service.review import Mode
 from learnopt.studies.operation.advice import Policy
+from learnopt.studies.operation.forecast import forecast_of
 from learnopt.studies.operation.picture import Trust
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -35,7 +36,11 @@ class Settings(BaseModel):
     four_eyes: bool = False
     """Two people approve."""
     cycle_s: Seconds = 300.0
-    """Time between two cycles; a switch that changes by itself brings the next one forward."""
+    """Time between two cycles; a switch that changes by itself, or a measurement that jumps, does not wait for it."""
+    jump: Annotated[float, Field(gt=0, le=10)] | None = 0.1
+    """Change of a measured power from one message to the next, relative to the load, that is an event; None = never."""
+    forecast: Annotated[str, Field(min_length=1, max_length=80)] = "seasonal"
+    """seasonal, persistence, or what an installed package offers as an entry point of ``learnopt.forecasts``."""
     valid_s: Seconds = 900.0
     """A proposal expires so long after the last measurements that ask for it."""
     deadline_s: Seconds = 30.0
@@ -59,6 +64,15 @@ class Settings(BaseModel):
         if self.four_eyes and self.mode is Mode.AUTOMATIC:
             raise ValueError("four_eyes asks for two people, mode automatic for none: choose one of them")
         return self
+
+    @field_validator("forecast")
+    @classmethod
+    def _installed(cls, name: str) -> str:
+        try:
+            forecast_of(name)
+        except DataError as error:
+            raise ValueError(error.violations[0]) from None
+        return name
 
     @property
     def policy(self) -> Policy:

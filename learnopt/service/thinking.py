@@ -43,7 +43,7 @@ from learnopt.service.settings import settings_of
 from learnopt.studies.configuration.switching_order import Operation
 from learnopt.studies.operation.advice import Advice, History, advise
 from learnopt.studies.operation.faults import fault_of, live
-from learnopt.studies.operation.forecast import SeasonalNaive
+from learnopt.studies.operation.forecast import forecast_of
 from learnopt.studies.operation.measurements import Latest, Measurement, Quality, Quantity, point_of
 from learnopt.studies.operation.picture import Picture, picture_of
 from learnopt.studies.operation.resupply import Resupply, no_ground, resupply, supposed
@@ -180,7 +180,7 @@ def _looked(snapshot: Snapshot) -> _Looked:
     policy = settings_of(snapshot.settings).policy
     latest = Latest()
     latest.take((Measurement(point_of(p, net), v, _time(t), Quality(q)) for p, v, t, q in snapshot.measurements), now)
-    forecast = SeasonalNaive()
+    forecast = forecast_of(settings_of(snapshot.settings).forecast)
     nominal = Scenario.nominal(net)
     for time, p, q in snapshot.past:
         forecast.learn(_time(time), _loads(nominal, np.array(p), np.array(q)))

@@ -48,6 +48,7 @@ HELP = (
     *("label", "train", "calibrate", "evaluate", "plan conductors", "plan substations", "plan phases"),
     *("serve", "service add-feeder", "service user", "service token", "service audit", "service restore"),
     *("service adapter folder", "service adapter mqtt", "service adapter opcua"),
+    *("service reproduce", "service work"),
 )
 
 

@@ -36,6 +36,7 @@ def test_from_a_feeder_to_a_copy(
     lines = [json.loads(line) for line in Path("trail.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [one["what"] for one in lines] == ["add feeder", "user", "token", "remove token"]
     assert (found["lines"], found["last"], found["broken_at"]) == (4, lines[-1]["hash"], None)
+    assert invoke(capsys, "service", "reproduce", "--json").json == {"same": 0, "not_asked": 0, "other": []}
     assert invoke(capsys, "service", "backup", "copy.gz").code == 0
     other = ("--database", "sqlite:///other.db")
     assert invoke(capsys, "service", "restore", "copy.gz", *other).code == 0
@@ -61,6 +62,7 @@ def test_from_a_feeder_to_a_copy(
         (("service", "add-feeder", "one", "case33", "--mode", "manual"), "mode"),
         (("service", "user", "anna", "--role", "god", "--generate"), "'god'"),
         (("service", "remove", "nobody"), "nobody"),
+        (("service", "work"), "SQLite is for one process"),
         (("service", "restore", "nowhere.gz"), "nowhere.gz"),
         (("service", "adapter", "folder", "nowhere"), "nowhere is no folder"),
         (("service", "adapter", "folder", "."), "LEARNOPT_TOKEN is not set"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
+
+from sqlalchemy import create_engine, text
 
 POSTGRES = shutil.which("pg_ctl")
 ROOT = os.geteuid() == 0
@@ -24,9 +28,27 @@ WHY_NONE = (
 )
 
 
+_SERVER: list[str] = []
+_NUMBERS = count(1)
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """URL of a server of its own, on a socket in a folder of its own."""
+    """URL of a new database, on a server that this process starts once."""
+    if not _SERVER:
+        server = ExitStack()
+        _SERVER.append(server.enter_context(_started()))
+        atexit.register(server.close)
+    admin, name = create_engine(_SERVER[0], isolation_level="AUTOCOMMIT"), f"room{next(_NUMBERS)}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    yield _SERVER[0].replace("/postgres?", f"/{name}?")
+
+
+@contextmanager
+def _started() -> Iterator[str]:
+    """A server of its own, on a socket in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="learnopt-pg-") as name:
         folder = Path(name)
         if ROOT:

@@ -19,6 +19,7 @@ from learnopt.service import memory, people, proposals
 from learnopt.service.app import application
 from learnopt.service.audit import entries, verify
 from learnopt.service.database import Alarm, Cycle, LatestValue
+from learnopt.service.reproduction import reproduce
 from learnopt.service.review import RefusedError
 from learnopt.service.room import Room
 from learnopt.service.running import set_up_demo
@@ -77,7 +78,11 @@ def test_from_measurements_to_the_last_step(tmp_path: Path) -> None:
         assert cycles[-1].verdict == "stay"  # hold-off
         assert cycles[-1].saved_kwh > 0.8 * cycles[-1].answer["better_kw"] * 5 / 60 > 0
         assert cycles[0].answer["loss_kw"] > 1.2 * cycles[-1].answer["loss_kw"]
-        assert [memory.reproduced(one) for one in cycles] == [True] * len(cycles)
+        again = reproduce(session, cycles=True)
+        assert (again.same, again.unasked, again.other) == (len(cycles), 0, [])
+        cycles[0].answer = cycles[0].answer | {"loss_kw": 1.0}  # somebody has changed what was answered
+        assert "line 2, proposal 1: the same question has another answer" in reproduce(session, "case33").other[0]
+        session.refresh(cycles[0])
         assert made.room.picture(session, cycles[0], True).count("<svg") > made.room.picture(
             session, cycles[0], False
         ).count("<svg")
@@ -202,6 +207,26 @@ def test_what_does_not_pay_any_more_is_not_begun(tmp_path: Path) -> None:
     assert against
     assert made.state(number) == "expired"
     assert not done_by(made, "release")
+
+
+def test_a_jump_does_not_wait_for_the_next_cycle(tmp_path: Path) -> None:
+    """A tenth of the load from one message to the next is an event; half of that, or another at once, is none."""
+    made = make(tmp_path, cycle_s=3600, forecast="persistence")
+    made.measured(5)
+
+    def cycles_after(value: float, seconds: float) -> int:
+        made.clock.on(seconds=seconds)
+        made.room.take("case33", [measurement(made, "bus:7:p_kw", value)], "scada")
+        made.clock.on(seconds=1)
+        made.room.tick()
+        with made.room.database.read() as session:
+            return len(session.scalars(select(Cycle.id)).all())
+
+    assert [cycles_after(*one) for one in ((150, 60), (700, 60), (150, 2), (700, 60), (600, 60))] == [1, 2, 2, 3, 3]
+    made.room.change_settings("case33", {"jump": None}, "admin")
+    assert cycles_after(100, 60) == 3
+    with pytest.raises(DataError, match="one of seasonal, persistence"):
+        made.room.change_settings("case33", {"forecast": "os:system"}, "admin")
 
 
 def test_four_eyes_and_rejection(tmp_path: Path) -> None:

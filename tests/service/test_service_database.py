@@ -14,8 +14,8 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from learnopt.errors import DataError
-from learnopt.service.audit import FIRST, entries, line_of, record, verify
-from learnopt.service.database import Database, Entry, Feeder, Table
+from learnopt.service.audit import FIRST, Watch, entries, line_of, record, verify
+from learnopt.service.database import Database, Duty, Entry, Feeder, Table
 
 
 @pytest.fixture(
@@ -121,6 +121,60 @@ def test_who_changes_it_all_the_same_is_found_out(tmp_path: Path) -> None:
         assert (found.lines, found.broken_at) == (5, None)
         assert line_of(session.scalars(select(Entry)).all()[2])["detail"] == {"proposal": 2}
     database.close()
+
+
+def test_who_looks_often_walks_the_new_lines(tmp_path: Path) -> None:
+    """What was changed before them is found when the whole chain is walked again, what is cut off at once."""
+    database, now = Database(f"sqlite:///{tmp_path / 'room.db'}"), [0.0]
+    database.migrate()
+    watch = Watch(60.0, lambda: now[0])
+    with database.write() as session:
+        assert watch.verify(session).lines == 0
+        for k in range(5):
+            record(session, "anna", "approve", proposal=k)
+        assert watch.verify(session) == verify(session)
+        session.execute(text("DROP TRIGGER audit_no_update"))
+        session.execute(text("DROP TRIGGER audit_no_delete"))
+        session.execute(text("UPDATE audit SET who = 'ben' WHERE number = 2"))
+        record(session, "anna", "approve", proposal=5)
+        assert watch.verify(session).lines == 6
+        session.execute(text("DELETE FROM audit WHERE number = 6"))
+        session.expire_all()
+        assert watch.verify(session).broken_at == 6
+        now[0] = 61.0
+        assert watch.verify(session).broken_at == 2
+    database.close()
+
+
+@pytest.mark.skipif(bool(WHY_NONE), reason=WHY_NONE)
+def test_several_processes_share_feeders_and_news() -> None:
+    """One at a time looks after a feeder, until its connection ends; what one tells the others hear."""
+    with postgresql() as url:
+        one, two = Database(url), Database(url)
+        one.migrate()
+        with one.write() as session:
+            for name in ("a", "b"):
+                session.add(Feeder(name=name, case="{}", settings={}, added=datetime.now(UTC), due=None))
+                session.flush()
+                session.add(Duty(feeder=name))
+        with one.duty("a") as first, two.duty("a") as second, two.duty("b") as third:
+            assert (first, second, third) == (True, False, True)
+            with two.write() as session:  # nothing else waits for it
+                session.get_one(Feeder, "a").due = datetime.now(UTC)
+        with contextlib.suppress(DBAPIError), one.duty("a") as ours, one.engine.connect() as other:
+            assert ours
+            mine = "pid <> pg_backend_pid() AND state = 'idle in transaction'"
+            other.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}"))
+            with two.duty("a") as second:
+                assert second
+        news = two.news()
+        assert next(news) == ""
+        two.notify("a")
+        one.notify("b")
+        assert next(one_that_is_told for one_that_is_told in news if one_that_is_told) == "b"
+        news.close()
+        one.close()
+        two.close()
 
 
 @pytest.mark.parametrize(("url", "said"), [("room.db", "room.db"), ("sqlite:////nowhere/at/all.db", "nowhere")])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from importlib.metadata import entry_points
 from typing import Protocol
 
 import numpy as np
 
+from learnopt.errors import DataError
 from learnopt.network import Floats, Scenario
 
 DAY = timedelta(days=1)
@@ -63,6 +65,50 @@ class SeasonalNaive:
         if abs((found[0] - time).total_seconds()) > 3600 * TOLERANCE:
             return None
         return found[1], found[2]
+
+
+@dataclass
+class Persistence:
+    """The last known loads, whatever the hour."""
+
+    _last: tuple[Floats, Floats] | None = None
+
+    def learn(self, time: datetime, scenario: Scenario) -> None:
+        """The loads of one time are known."""
+        self._last = scenario.p.copy(), scenario.q.copy()
+
+    def expected(self, time: datetime, like: Scenario) -> Scenario:
+        """The same at any time."""
+        if self._last is None:
+            return like
+        p, q = self._last
+        return replace(like, p_load=p + like.p_gen, q_load=q + like.q_gen, name=time.isoformat())
+
+
+OURS = {"seasonal": SeasonalNaive, "persistence": Persistence}
+GROUP = "learnopt.forecasts"
+"""Entry points of installed packages: a name, and a class without arguments that is a :class:`Forecast`."""
+
+
+def forecast_of(name: str) -> Forecast:
+    """A new forecast by its name; nothing but what is installed can be named.
+
+    Raises
+    ------
+    DataError
+        If there is none of this name, or it cannot be loaded.
+    """
+    if name in OURS:
+        return OURS[name]()
+    offered = {one.name: one for one in entry_points(group=GROUP)}
+    if name not in offered:
+        raise DataError("forecast", [f"{name!r} must be one of {', '.join([*OURS, *sorted(offered)])}"])
+    try:
+        found: Forecast = offered[name].load()()
+    except Exception as error:
+        # Whatever a package of others raises, it is that package which is named.
+        raise DataError("forecast", [f"{name!r} cannot be loaded: {type(error).__name__}: {error}"]) from None
+    return found
 
 
 def _ratio(now: Floats, before: Floats) -> float:
