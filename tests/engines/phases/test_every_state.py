@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,19 @@ def untransposed(text: str, rng: np.random.Generator) -> str:
     return "\n".join([*lines[:at], LATERAL.format(bus, 0.4), OWN, DELTA.format(bus), *lines[at:]])
 
 
-def solved(dss: Any, seed: int) -> tuple[RadialCircuit, np.ndarray, np.ndarray]:
+def far_and_usual(text: str) -> str:
+    """The feeder with lines forty times as long, and loads that draw less below 0.95, as OpenDSS has them by itself."""
+    text = re.sub(r"vminpu=\S+ vmaxpu=\S+ vlowpu=\S+", "vminpu=0.95 vmaxpu=1.05 vlowpu=0.5", text)
+    return re.sub(r"(New Line.*) length=1 ", r"\1 length=40 ", text)
+
+
+def solved(dss: Any, seed: int, far: bool = False) -> tuple[RadialCircuit, np.ndarray, np.ndarray]:
     """A random feeder as lines, its radial states, and the loss of each by OpenDSS."""
     feeder = random_feeder(seed)
     if seed % 2:
         feeder = replace(feeder, text=untransposed(feeder.text, np.random.default_rng(seed)))
+    if far:
+        feeder = replace(feeder, text=far_and_usual(feeder.text))
     states = radial_states(feeder)
     losses = np.array(losses_of(dss, feeder, states))
     opened = np.zeros((len(states), len(feeder.ends)), dtype=bool)
@@ -90,6 +99,18 @@ def test_sweeps_and_bounds_against_opendss() -> None:
     assert len(slack) > 100
     assert min(slack) > -1e-7
     assert min(wrong) < -1e-4
+
+
+def test_loads_that_draw_less_at_low_voltage_are_solved_wherever_opendss_solves_them() -> None:
+    """Far below 0.95 the currents of such loads fall with their voltages, which set simple sweeps swinging."""
+    dss = opendssdirect.NewContext()
+    count = 0
+    for seed in SEEDS:
+        circuit, opened, losses = solved(dss, seed, far=True)
+        assert np.isfinite(losses).all()
+        assert losses_kw(circuit, opened) == pytest.approx(losses, rel=1e-6, abs=1e-5)
+        count += len(losses)
+    assert count > 100
 
 
 def test_the_engine_settles_every_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
