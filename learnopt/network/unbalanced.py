@@ -211,8 +211,8 @@ class RadialCircuit:
 
     Parameters
     ----------
-    buses
-        Their names in the file.
+    bus
+        Bus of the network that each of its buses is, -1 = none, shape (n_bus,).
     tail, head, switch
         Buses of each line and its switch, -1 = none, shape (n_line,).
     phases
@@ -228,7 +228,7 @@ class RadialCircuit:
         What is drawn.
     """
 
-    buses: tuple[str, ...]
+    bus: Ints
     tail: Ints
     head: Ints
     switch: Ints
@@ -244,7 +244,7 @@ class RadialCircuit:
     @property
     def n_bus(self) -> int:
         """Number of buses."""
-        return len(self.buses)
+        return len(self.bus)
 
 
 class PhaseCircuit(Protocol):
@@ -291,10 +291,6 @@ class PhaseCircuit(Protocol):
 
     def flow(self) -> PhaseFlow:
         """Currents and powers of the last solution."""
-        ...
-
-    def transposed(self) -> TransposedCircuit | str:
-        """The circuit in sequences, or why it has none."""
         ...
 
     def radial(self, switches: Ints) -> RadialCircuit | str:

@@ -16,7 +16,6 @@ from learnopt.network.unbalanced import (
     PhaseFlow,
     PhaseState,
     RadialCircuit,
-    TransposedCircuit,
 )
 
 
@@ -85,11 +84,6 @@ class SituationCircuit:
         """The circuit for sweeps in this situation, solved before, or why it has none."""
         self._again()
         return self._shared.circuit.radial(switches)
-
-    def transposed(self) -> TransposedCircuit | str:
-        """The circuit in sequences in this situation, solved before, or why it has none."""
-        self._again()
-        return self._shared.circuit.transposed()
 
     def flow(self) -> PhaseFlow:
         """Currents and powers of the last solution of this situation."""

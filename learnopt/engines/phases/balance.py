@@ -22,7 +22,7 @@ ROUNDING = 1e-6
 SWEEPS = 60
 """At most, of the iteration from below, which is a bound after each."""
 _POSITIVE = np.array([1.0, np.exp(-2j * np.pi / 3), np.exp(2j * np.pi / 3)])
-_ALIKE = 1e-9
+ALIKE = 1e-9
 """Relative difference that is rounding."""
 
 
@@ -71,31 +71,12 @@ class Balance:
 
 def balances_of(circuit: RadialCircuit) -> list[Balance] | str:
     """The circuit by several shapes, each of which yields a bound; or why nothing is proven."""
-    load = circuit.loads
-    if circuit.shunt.any() or (np.abs(circuit.y) > _ALIKE * _size(circuit)[:, None, None]).any():
-        return "it has line charging or shunts"
-    if not load.limits[:, 3].all():
-        return "not every load is of constant power"
-    if (load.power.real < 0).any() or (load.power.imag < 0).any():
-        return "a load feeds in"
-    if (np.abs(circuit.z - circuit.z.transpose(0, 2, 1)).max(axis=(1, 2)) > _ALIKE * np.abs(circuit.z).max()).any():
+    if unfit := unbalanceable(circuit):
+        return unfit
+    if (np.abs(circuit.z - circuit.z.transpose(0, 2, 1)).max(axis=(1, 2)) > ALIKE * np.abs(circuit.z).max()).any():
         return "a line has an impedance that is not symmetric"
-    size = np.abs(circuit.emf[:, :1])
-    turn = circuit.emf[:, :1] / size
-    if (np.abs(circuit.emf - size * turn * _POSITIVE) > _ALIKE * size).any():
-        return "a source is not balanced"
-    least, highest = np.maximum(load.limits[:, 0], load.limits[:, 1]) * load.rated, load.limits[:, 2] * load.rated
-    if not ((least > 0) & (least < highest)).all():
-        return "a load has no range of voltages in which it is of constant power"
-    p, q = np.zeros((2, circuit.n_bus))
-    floor = np.zeros((2, circuit.n_bus))
-    np.add.at(p, load.bus, load.power.real)
-    np.add.at(q, load.bus, load.power.imag)
-    between = load.nodes[:, 1] >= 0
-    np.maximum.at(floor, (between.astype(int), load.bus), least)
-    # A load between two phases draws its current from both, at a voltage of two of them at most.
-    apparent = np.abs(load.power) * np.where(between, 2, 1)
-    currents = float((apparent / least).sum()), float((apparent * np.where(between, 2, 1) / highest**2).sum())
+    p, q, floor, *currents = drawn(circuit)
+    emf = np.abs(circuit.emf[:, 0])
     partial = np.logical_not(np.asarray(circuit.phases.all(axis=1), dtype=bool))
     found = []
     for shape in _shapes(circuit):
@@ -104,8 +85,48 @@ def balances_of(circuit: RadialCircuit) -> list[Balance] | str:
             return lines
         inside = np.linalg.norm(circuit.inside, 2, axis=(1, 2))
         weighted = np.linalg.norm(_power(shape, -0.5) @ circuit.inside, 2, axis=(1, 2))
-        found.append(Balance(p, q, floor, *lines, partial, size[:, 0], inside, weighted, *currents))
+        found.append(Balance(p, q, floor, *lines, partial, emf, inside, weighted, *currents))
     return found
+
+
+def unbalanceable(circuit: RadialCircuit) -> str:
+    """What in a circuit is of a kind that balance proves nothing of, "" where nothing is."""
+    load = circuit.loads
+    if circuit.shunt.any() or (np.abs(circuit.y) > ALIKE * _size(circuit)[:, None, None]).any():
+        return "it has line charging or shunts"
+    if not load.limits[:, 3].all():
+        return "not every load is of constant power"
+    if (load.power.real < 0).any() or (load.power.imag < 0).any():
+        return "a load feeds in"
+    first = circuit.emf[:, :1]
+    if (np.abs(circuit.emf - first * _POSITIVE) > ALIKE * np.abs(first)).any():
+        return "a source is not balanced"
+    least, highest = window(circuit)
+    if not ((least > 0) & (least < highest)).all():
+        return "a load has no range of voltages in which it is of constant power"
+    return ""
+
+
+def window(circuit: RadialCircuit) -> tuple[Floats, Floats]:
+    """Voltages across each part of a load between which it draws its power; below less, and above more [V]."""
+    load = circuit.loads
+    return np.maximum(load.limits[:, 0], load.limits[:, 1]) * load.rated, load.limits[:, 2] * load.rated
+
+
+def drawn(circuit: RadialCircuit) -> tuple[Floats, Floats, Floats, float, float]:
+    """``p``, ``q``, ``floor``, ``most_a`` and ``most_s`` of :class:`Balance`."""
+    load = circuit.loads
+    least, highest = window(circuit)
+    p, q = np.zeros((2, circuit.n_bus))
+    floor = np.zeros((2, circuit.n_bus))
+    np.add.at(p, load.bus, load.power.real)
+    np.add.at(q, load.bus, load.power.imag)
+    between = load.nodes[:, 1] >= 0
+    np.maximum.at(floor, (between.astype(int), load.bus), least)
+    # A load between two phases draws its current from both, at a voltage of two of them at most.
+    apparent = np.abs(load.power) * np.where(between, 2, 1)
+    most_s = float((apparent * np.where(between, 2, 1) / highest**2).sum())
+    return p, q, floor, float((apparent / least).sum()), most_s
 
 
 def state_bounds(
@@ -175,7 +196,7 @@ def _lines(circuit: RadialCircuit, shape: float) -> tuple[Floats, Floats, Floats
         root = np.linalg.eigvalsh(z.real)
         if root[0] <= 0:
             return "a line has a resistance that is not positive"
-        if np.linalg.eigvalsh(z.imag)[0] < -_ALIKE * abs(z).max():
+        if np.linalg.eigvalsh(z.imag)[0] < -ALIKE * abs(z).max():
             return "a line has a reactance that is not positive"
         conductance = np.linalg.inv(z.real)
         spread = (z @ conductance @ z.conj().T).real

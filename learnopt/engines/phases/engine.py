@@ -57,9 +57,9 @@ UNASKED_SWEEPS, ASKED_SWEEPS, FEW_SWEEPS = 2e6, 6e7, 300
 """Buses in all radial states, where compiled sweeps solve them, and states from which on they do."""
 FAILED_SWEEPS = 500
 """States that sweeps do not solve and that are given to the tool of the file, which takes long to find none."""
-SAME_LOSS, COMPARED = 1e-6, 12
-"""Relative difference of the losses of sweeps and of the tool of the file at most, and states in which they are
-compared."""
+SAME_LOSS, COMPARED, COMPARED_CLOSELY = 1e-6, 12, 1e-9
+"""Relative difference of the losses of sweeps and of the tool of the file at most, states in which they are compared,
+and the tolerance of the tool there: what it leaves where it converges slowly is no difference."""
 LIMIT_ROOM = 1e-3
 """What the judge lets a voltage limit be missed by, and more."""
 CHUNK = 20_000
@@ -402,8 +402,8 @@ class _Run:
         balances = balances_of(circuit)
         if isinstance(balances, str):
             return nothing
-        kept = dict(zip(map(str, net.bus_ids), self.problem.vm_min * net.kv * 1e3 / math.sqrt(3), strict=True))
-        kept_v = np.array([kept.get(bus, 0.0) for bus in circuit.buses]) * (1 - LIMIT_ROOM)
+        kept = self.problem.vm_min * net.kv * 1e3 / math.sqrt(3) * (1 - LIMIT_ROOM)
+        kept_v = np.where(circuit.bus >= 0, kept[circuit.bus], 0.0)
         most = (1 + 3 * ROUNDING) * self.best.objective - price  # so that what is proven to lose that much loses more
         bounds = state_bounds(circuit, balances, states, np.maximum(most, 0.0), kept_v)
         return np.where(bounds > 0, bounds + price, np.where(price >= self.best.objective, price, -np.inf))
@@ -422,12 +422,15 @@ class _Run:
         known = np.argsort(total)[: np.count_nonzero(~np.isnan(total))]
         spread = np.linspace(0, len(known) - 1, COMPARED).astype(int).tolist() if len(known) else []
         compared = 0
-        for k in known[[*range(min(COMPARED, len(known))), *spread]].tolist():
-            if self._solved(self.closed_with(states[k])):
-                loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
-                compared += 1
-                if abs(total[k] - loss) > SAME_LOSS * abs(loss):
-                    return np.full(len(states), np.nan)
+        with ExitStack() as stack:
+            for circuit in self.circuits:
+                stack.enter_context(circuit.closely(COMPARED_CLOSELY))
+            for k in known[[*range(min(COMPARED, len(known))), *spread]].tolist():
+                if self._solved(self.closed_with(states[k])):
+                    loss = float(np.dot(self.problem.weights, [circuit.loss_kw for circuit in self.circuits]))
+                    compared += 1
+                    if abs(total[k] - loss) > SAME_LOSS * abs(loss):
+                        return np.full(len(states), np.nan)
         return total + price if compared else np.full(len(states), np.nan)
 
     @contextmanager
@@ -455,12 +458,13 @@ class _Run:
         """
         if self.k_best > 1 or len(self.circuits) > 1 or self.best_opened is None:
             return "imbalance is bounded for one answer in one load situation only"
-        from learnopt.engines.phases.imbalance import balanced_problem, candidates, least_of_balanced
+        from learnopt.engines.phases.imbalance import balanced_problem, candidates, least_of_balanced, transposed
 
         with self._solving_closely():
             if self.best.closed is None or not self._solved(self.best.closed):
                 return "the answer does not respect its limits once solved to more digits"
-            lines = self.circuits[0].transposed()
+            whole = self.circuits[0].radial(np.arange(self.problem.network.n_branch))
+            lines = whole if isinstance(whole, str) else transposed(whole, self.problem.network)
             if isinstance(lines, str):
                 return lines
             answer = Configuration(self.best.closed)

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import spsolve
 
 from learnopt.engines.base import SolveOptions
 from learnopt.engines.bounds.trunk import leaf_loss
+from learnopt.engines.phases.balance import ALIKE, drawn, unbalanceable
 from learnopt.engines.phases.search import Choice, Leaves, search
 from learnopt.engines.tree.coverage import tight_obstacles
 from learnopt.engines.tree.currents import power_flows
@@ -34,8 +35,8 @@ from learnopt.network import (
     Scenario,
     Situations,
 )
-from learnopt.network.names import bus_label
-from learnopt.network.unbalanced import Complex, ConductorCircuit, TransposedCircuit
+from learnopt.network.names import branch_label, bus_label
+from learnopt.network.unbalanced import Complex, ConductorCircuit, RadialCircuit, TransposedCircuit
 from learnopt.physics import power_flow
 from learnopt.physics.held_currents import LoopModel, loop_model
 
@@ -71,6 +72,57 @@ class Candidates:
     bound_kw: Floats
     rest_kw: float
     nodes: int
+
+
+def transposed(circuit: RadialCircuit, network: Network) -> TransposedCircuit | str:
+    """A circuit in sequences, or why it has none.
+
+    Parameters
+    ----------
+    circuit
+        With every branch of the network as a switch; those that are no lines lie inside the sources.
+    """
+    if unfit := unbalanceable(circuit):
+        return unfit
+    sources = _sequences(circuit.inside)
+    if sources is None:
+        return "a source is not balanced"
+    n, n_line = network.n_branch, np.bincount(circuit.switch[circuit.switch >= 0], minlength=network.n_branch)
+    ends = np.sort(circuit.bus[np.stack([circuit.tail, circuit.head])], axis=0)
+    own = np.sort(np.stack([network.from_bus, network.to_bus]), axis=0)
+    if (circuit.switch < 0).any() or n_line.max() > 1 or (ends != own[:, circuit.switch]).any():
+        return "a line is no branch by itself"
+    if not circuit.phases.all():
+        line = branch_label(network, int(circuit.switch[np.argmin(circuit.phases.all(axis=1))]))
+        return f"{line} has not all three phases"
+    if (circuit.bus[circuit.loads.bus] < 0).any():
+        return "a load is at no bus of the network"
+    if (circuit.loads.nodes[:, 1] >= 0).any():
+        return "a load is not between phases and ground"
+    lines = _sequences(circuit.z)
+    if lines is None:
+        return "a line is not transposed"
+    z = np.stack(lines)
+    if z.real.min() <= 0 or z.imag.min() < 0:
+        return "a line has an impedance that is not positive"
+    z1, z0 = np.zeros((2, n), dtype=complex)
+    z1[circuit.switch], z0[circuit.switch] = lines
+    p, q, floor = np.zeros((3, network.n_bus))
+    at, one, two, (least, _), most_a, most_s = circuit.bus, *drawn(circuit)
+    live = at >= 0
+    p[at[live]], q[at[live]], floor[at[live]] = one[live], two[live], least[live]
+    emf = np.abs(circuit.emf)
+    inside = float(np.abs(np.stack(sources)).max())
+    return TransposedCircuit(z1, z0, p, q, (float(emf.min()), float(emf.max())), inside, floor, most_a, most_s)
+
+
+def _sequences(z: Complex) -> tuple[Complex, Complex] | None:
+    """Positive- and zero-sequence impedances of matrices with equal diagonals and equal others; None of other ones."""
+    own = np.trace(z, axis1=1, axis2=2) / 3
+    mutual = (z.sum(axis=(1, 2)) - 3 * own) / 6
+    eye = np.eye(3) > 0
+    apart = np.abs(z - np.where(eye, own[:, None, None], mutual[:, None, None])).max(axis=(1, 2))
+    return None if (apart > ALIKE * np.abs(own)).any() else (own - mutual, own + 2 * mutual)
 
 
 def balanced_problem(

@@ -20,8 +20,7 @@ from learnopt.io.opendss.laterals import Spot, connect, laterals
 from learnopt.io.opendss.loads import is_shunt
 from learnopt.io.opendss.radial import radial_circuit, unswept
 from learnopt.io.opendss.scenarios import CircuitLoads
-from learnopt.io.opendss.setting import set_switches
-from learnopt.io.opendss.transposed import foreign, transposed
+from learnopt.io.opendss.setting import circuit_buses, set_switches
 from learnopt.io.stations import equipment
 from learnopt.network import Bools, Floats, Ints, Network, Scenario
 from learnopt.network.unbalanced import (
@@ -32,7 +31,6 @@ from learnopt.network.unbalanced import (
     PhaseLateral,
     PhaseState,
     RadialCircuit,
-    TransposedCircuit,
 )
 
 _LIVE = 1e-3
@@ -171,16 +169,8 @@ class OpenDSSCircuit:
         if beyond := unswept(self._dss):
             return beyond
         with self._closed(switches) as (dss, names):
-            return radial_circuit(dss, self._dss, names)
-
-    def transposed(self) -> TransposedCircuit | str:
-        """The circuit in sequences, or why it has none."""
-        if other := foreign(self._dss):
-            return other
-        with self._read() as dss:
-            set_switches(dss, self._network, np.ones(self._network.n_branch, dtype=bool))
-            dss.Solution.BuildYMatrix(0, 0)  # to be read only
-            return transposed(dss, self._dss, self._network)
+            names = [[name for name in own if not name.startswith("vsource.")] for own in names]
+            return radial_circuit(dss, self._dss, names, circuit_buses(self._dss, self._network))
 
     def state(self) -> PhaseState:
         """All of the last solution."""

@@ -38,7 +38,9 @@ def unswept(dss: Any) -> str:
     return ""
 
 
-def radial_circuit(closed: Any, loaded: Any, switches: Sequence[Sequence[str]]) -> RadialCircuit | str:
+def radial_circuit(
+    closed: Any, loaded: Any, switches: Sequence[Sequence[str]], buses: Sequence[str]
+) -> RadialCircuit | str:
     """The circuit, nothing in which is :func:`unswept`, or what in it is of a kind that is not known.
 
     Parameters
@@ -49,14 +51,16 @@ def radial_circuit(closed: Any, loaded: Any, switches: Sequence[Sequence[str]]) 
         OpenDSS with the loads as they are.
     switches
         Names of the lines that each switch opens together.
+    buses
+        Names of the buses of the network.
     """
     try:
-        return _radial_circuit(closed, loaded, switches)
+        return _radial_circuit(closed, loaded, switches, buses)
     except _BeyondError as beyond:
         return str(beyond)
 
 
-def _radial_circuit(closed: Any, loaded: Any, switches: Sequence[Sequence[str]]) -> RadialCircuit:
+def _radial_circuit(closed: Any, loaded: Any, switches: Sequence[Sequence[str]], buses: Sequence[str]) -> RadialCircuit:
     index: dict[str, int] = {}
 
     def at(bus: str) -> int:
@@ -80,9 +84,11 @@ def _radial_circuit(closed: Any, loaded: Any, switches: Sequence[Sequence[str]])
         if bus in index:
             shunt[index[bus]][np.ix_(nodes, nodes)] += matrix
     loads = [one for name in each(loaded.Loads) for one in _load(loaded, f"load.{name}") if one[0] in index]
+    known = {bus: k for k, bus in enumerate(buses)}
     tail, head, switch, phases, z, y = zip(*lines, strict=True)
     return RadialCircuit(
-        tuple(index), np.array(tail), np.array(head), np.array(switch), np.array(phases), np.array(z),
+        np.array([known.get(bus, -1) for bus in index]),
+        np.array(tail), np.array(head), np.array(switch), np.array(phases), np.array(z),
         np.array(y), shunt, np.array(source), np.array([emf for _, emf, _ in sources]),
         np.array([inside for _, _, inside in sources]),
         RadialLoads(

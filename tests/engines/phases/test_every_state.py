@@ -70,7 +70,7 @@ def solved(dss: Any, seed: int, far: bool = False) -> tuple[RadialCircuit, np.nd
         for end in (1, 2):
             dss.Text.Command(f"Close Line.l{e} {end}")
     dss.Solution.Solve()
-    circuit = radial_circuit(dss, dss, [(f"line.l{e}",) for e in range(len(feeder.ends))])
+    circuit = radial_circuit(dss, dss, [(f"line.l{e}",) for e in range(len(feeder.ends))], [])
     assert not isinstance(circuit, str), circuit
     return circuit, opened, losses
 

@@ -14,10 +14,11 @@ from random_feeders import KV, Feeder, losses_kw, radial_states, random_feeder
 from learnopt.engines.base import SolveOptions
 from learnopt.engines.phases import engine as engine_module
 from learnopt.engines.phases.engine import PhaseTreeEngine
-from learnopt.engines.phases.imbalance import balanced_problem, candidates, least_of_balanced
+from learnopt.engines.phases.imbalance import balanced_problem, candidates, least_of_balanced, transposed
 from learnopt.engines.phases.search import Choice
 from learnopt.io import load_with_source
 from learnopt.network import Base, Certificate, Configuration, Limits, Network, ReconfigurationProblem, Status
+from learnopt.network.unbalanced import PhaseCircuit, TransposedCircuit
 from learnopt.physics import power_flow
 
 opendssdirect = pytest.importorskip("opendssdirect")
@@ -55,6 +56,11 @@ def closed(feeder: Feeder, opened: tuple[int, ...]) -> Configuration:
     states = np.ones(len(feeder.ends), dtype=bool)
     states[list(opened)] = False
     return Configuration(states)
+
+
+def read_by(circuit: PhaseCircuit, network: Network) -> TransposedCircuit | str:
+    whole = circuit.radial(np.arange(network.n_branch))
+    return whole if isinstance(whole, str) else transposed(whole, network)
 
 
 def violations(dss: object, seed: int) -> Iterator[float]:
@@ -116,7 +122,7 @@ def test_a_feeder_read_from_its_file(tmp_path: Path) -> None:
         result = PhaseTreeEngine([circuit]).solve(problem, SolveOptions(certify=Certificate.MODEL))
         assert result.configuration is not None
         assert circuit.solve(result.configuration.closed)
-        read = circuit.transposed()
+        read = read_by(circuit, loaded.network)
     assert not isinstance(read, str)
     lines = [loaded.network.branch_ids.index(f"line.l{e}") for e in range(len(feeder.ends))]
     buses = [loaded.network.bus_ids.index(f"b{k}") for k in range(feeder.n_bus)]
@@ -188,7 +194,7 @@ def test_a_load_is_an_impedance_below_vlowpu_whatever_vminpu_is(tmp_path: Path) 
     loaded = load_with_source(path)
     assert loaded.source is not None
     with loaded.source.circuit(loaded.network) as circuit:
-        read = circuit.transposed()
+        read = read_by(circuit, loaded.network)
     assert not isinstance(read, str)
     assert read.floor_v.max() == pytest.approx(0.5e3 * KV / math.sqrt(3))
     problem, normal = ReconfigurationProblem.of(loaded.network, limits=Limits()), loaded.network.normal_configuration
