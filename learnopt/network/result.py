@@ -12,6 +12,7 @@ from learnopt.network.aliases import Floats, Id
 from learnopt.network.configuration import Configuration
 from learnopt.network.controls import Settings
 from learnopt.network.notebook import fact_table
+from learnopt.network.unbalanced import PhaseFlow
 from learnopt.wording import counted
 
 
@@ -178,6 +179,11 @@ class PhaseSummary:
         Largest negative- over positive-sequence voltage, and where.
     voltage
         Of each phase a b c of each bus [pu], NaN where it has none, shape (n_bus, 3); the lowest of several situations.
+    unbalance_at
+        Negative- over positive-sequence voltage, 0 at buses without three phases, shape (n_bus,); the largest of
+        several situations.
+    flow
+        Currents and powers of the phases, the largest of several situations; None where they were not asked for.
     controls
         Regulators and capacitors that were set with the switches; none where they were held.
     """
@@ -191,6 +197,8 @@ class PhaseSummary:
     unbalance_bus: Id
     voltage: Floats | None = field(default=None, repr=False, compare=False)
     controls: tuple[PhaseSetting, ...] = ()
+    unbalance_at: Floats | None = field(default=None, repr=False, compare=False)
+    flow: PhaseFlow | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

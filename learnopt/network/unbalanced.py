@@ -6,7 +6,7 @@ which branches are switches, what they are called, and what limits hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -104,6 +104,17 @@ class PhaseFlow:
     return_a: Floats
     from_kw: Floats
     head_kw: Floats
+
+    @classmethod
+    def largest(cls, flows: Sequence[PhaseFlow]) -> PhaseFlow:
+        """Currents and powers of largest size in several solutions."""
+
+        def most(name: str) -> Floats:
+            each = np.array([getattr(one, name) for one in flows])
+            size = np.where(np.isnan(each), -1.0, np.abs(each)).argmax(axis=0)
+            return np.take_along_axis(each, size[None], axis=0)[0]
+
+        return cls(most("phase_a"), most("return_a"), most("from_kw"), most("head_kw"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,13 @@ import numpy as np
 from learnopt.network import Configuration, Evaluation, Floats, Ints, Network, PhaseSummary, ReconfigurationProblem
 from learnopt.network.limits import HeldLimit, LimitKind
 from learnopt.network.names import branch_quoted, bus_quoted
-from learnopt.network.unbalanced import PhaseCircuit, PhaseState
+from learnopt.network.unbalanced import PhaseCircuit, PhaseFlow, PhaseState
 from learnopt.physics.judge import LIMIT_TOLERANCE
 
 SAME_AS_BEFORE = 1e-3
 """Relative worsening of a limit that is held at its present value which counts as none."""
+MOST_FLOWS = 200_000
+"""Branches in all load situations together whose currents are told phase by phase."""
 
 
 def evaluation_of(problem: ReconfigurationProblem, states: Sequence[PhaseState]) -> Evaluation:
@@ -151,4 +153,19 @@ def summary_of(tool: str, network: Network, states: Sequence[PhaseState], presen
     ids = network.bus_ids
     voltage = np.fmin.reduce([state.voltage for state in states])
     most = float(unbalance[worst])
-    return PhaseSummary(tool, present, float(highest[high]), ids[high], ids[low], most, ids[worst], voltage)
+    return PhaseSummary(
+        tool, present, float(highest[high]), ids[high], ids[low], most, ids[worst], voltage, unbalance_at=unbalance
+    )
+
+
+def flow_of(circuits: Sequence[PhaseCircuit], configuration: Configuration) -> PhaseFlow | None:
+    """Currents and powers of a state, the largest of several load situations.
+
+    None where one has no power flow, or where there are more branches in all situations than anybody wants listed.
+    """
+    flows: list[PhaseFlow] = []
+    for circuit in circuits:
+        if len(configuration.closed) * len(circuits) > MOST_FLOWS or not circuit.solve(configuration.closed):
+            return None
+        flows.append(circuit.flow())
+    return PhaseFlow.largest(flows)

@@ -20,6 +20,7 @@ from learnopt.report.configuration.sections import (
     gap_on_the_way,
     loadings,
     loss_by_feeder,
+    phases,
     rankings,
     scenarios,
     switching_order,
@@ -49,6 +50,8 @@ from learnopt.wording import counted
 
 _LISTED = 40
 """Violations listed in full."""
+_BALANCED = "balanced three-phase network, single-phase equivalent, constant-power loads"
+_IN_PHASES = "all phases as the file has them, taps held where they are no controls, loads by their own models"
 
 
 def report_html(
@@ -94,6 +97,7 @@ def report_html(
         _pictures(story),
         _profile(story),
         loadings(story),
+        phases(story),
         loss_by_feeder(story),
         scenarios(story),
         rankings(story),
@@ -250,7 +254,7 @@ def _statement(story: Story) -> str:
         ("Out of service", ids(problem.out_of_service)),
         ("Locked open", ids(problem.locked == 0)),
         ("Locked closed", ids(problem.locked == 1)),
-        ("Network model", "balanced three-phase network, single-phase equivalent, constant-power loads"),
+        ("Network model", _BALANCED if story.result.phases is None else _IN_PHASES),
     ]
     return f"<section><h2>Problem</h2>{table((), rows, kind='facts')}</section>"
 

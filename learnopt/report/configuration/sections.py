@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from learnopt.network.names import branch_label, open_labels
+from learnopt.network.names import branch_label, bus_label, open_labels
 from learnopt.physics.balance import UPSTREAM
 from learnopt.report.configuration.feeders import feeders
 from learnopt.report.configuration.front import front_chart
@@ -28,6 +28,8 @@ from learnopt.wording import counted
 
 _LISTED = 60
 """Rows of a table; of more the largest are shown."""
+_CONDUCTORS, _UNBALANCED = 15, 8
+"""Branches and buses that are listed phase by phase."""
 
 
 def switching_order(story: Story) -> str:
@@ -119,6 +121,44 @@ def loadings(story: Story) -> str:
     """The most loaded branches."""
     bars = loading_html(story.problem, story.before, story.after)
     return f"<section><h2>Highest loadings</h2>{bars}</section>" if bars else ""
+
+
+def phases(story: Story) -> str:
+    """Conductors of the most loaded branches, what neutral and earth return, and where voltages are most unbalanced."""
+    summary, net = story.result.phases, story.problem.network
+    if summary is None or summary.flow is None:
+        return ""
+    current, back = summary.flow.phase_a, np.nan_to_num(summary.flow.return_a)
+    size = np.nan_to_num(current).max(axis=1)
+    loading = story.after.loading if story.after is not None else np.zeros(net.n_branch)
+    # The rating is that of the judge, so that the highest phase has the loading of the answer.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(np.isfinite(net.i_max)[:, None], 100 * current * (loading / size)[:, None], np.nan)
+
+    def cells(e: int) -> tuple[str, ...]:
+        each = [
+            "–" if np.isnan(one) else f"{number(one)} ({percent:.0f} %)" if percent == percent else number(one)
+            for one, percent in zip(current[e].tolist(), share[e].tolist(), strict=True)
+        ]
+        return (branch_label(net, e), *each, number(back[e]))
+
+    order = np.lexsort((-size, -loading))[:_CONDUCTORS]
+    most = int(back.argmax())
+    head = ("branch", "a [A]", "b [A]", "c [A]", "neutral and earth [A]")
+    words = f"Neutral and earth return at most {number(back[most])} A (branch {branch_label(net, most)})."
+    parts = [
+        f"<p class=note>{escaped(words)} Of several scenarios the largest.</p>",
+        table(head, [cells(e) for e in order.tolist() if size[e] > 0], (1, 2, 3, 4)),
+    ]
+    if summary.unbalance_at is not None:
+        worst = np.argsort(-summary.unbalance_at, kind="stable")[:_UNBALANCED].tolist()
+        rows = [
+            (bus_label(net, k), f"{100 * summary.unbalance_at[k]:.3f} %") for k in worst if summary.unbalance_at[k] > 0
+        ]
+        parts.append(
+            "<h3>Voltage unbalance (negative over positive sequence)</h3>" + table(("bus", "unbalance"), rows, (1,))
+        )
+    return f"<section><h2>Loading by phase</h2>{''.join(parts)}</section>"
 
 
 def rankings(story: Story) -> str:

@@ -164,6 +164,7 @@ def phases_to_dict(phases: PhaseSummary) -> dict[str, Any]:
         "highest_bus": phases.highest_bus,
         "max_unbalance": finite(phases.unbalance),
         "unbalance_bus": phases.unbalance_bus,
+        **({} if phases.flow is None else {"max_return_a": finite(float(np.nanmax(phases.flow.return_a)))}),
         **({"controls": [asdict(one) for one in phases.controls]} if phases.controls else {}),
     }
 

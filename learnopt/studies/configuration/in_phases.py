@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from learnopt.network.held import held_in_words
 from learnopt.network.topology import radiality_faults
 from learnopt.network.unbalanced import ControlledCircuit, PhaseCircuit
 from learnopt.physics.held_currents import loop_model, loops_and_unfed
-from learnopt.physics.phase_judge import evaluation_of, solved_states, summary_of, without_solution
+from learnopt.physics.phase_judge import evaluation_of, flow_of, solved_states, summary_of, without_solution
 from learnopt.studies.configuration.check import Check
 from learnopt.studies.configuration.pareto import falling_front
 from learnopt.studies.configuration.risk import RISK_LEVEL, Risk
@@ -71,6 +71,7 @@ def solve_in_phases(
 
         search = PhaseTreeEngine(circuits, k_best, engine == ENUMERATE)
         problem, result = solve_holding(search, problem, options, start, hold)
+        result = _with_flow(result, circuits)
     return problem, _told(imported, problem, result)
 
 
@@ -120,6 +121,7 @@ def risk_in_phases(
             nodes = result.nodes
             result = solve_risk_in_phases(problem, each, mean, risk, level, left, result.configuration)
             result = replace(result, nodes=nodes + result.nodes)
+        result = _with_flow(result, each)
     return problem, _told(imported, problem, result)
 
 
@@ -213,9 +215,17 @@ def front_in_phases(
 
         problem, result = solve_holding(PhaseTreeEngine(circuits, k_best), problem, options, start, hold)
         best = result if k_best == 1 else replace(result, alternatives=(), rest_bound_kw=None)
+        result = _with_flow(result, circuits)
         points = falling_front(problem, PhaseTreeEngine(circuits), options, best, watch.elapsed)
     found = tuple(_told(imported, problem, one) for one in points if one.configuration is not None)
     return problem, _told(imported, problem, result), found
+
+
+def _with_flow(result: Result, circuits: Sequence[PhaseCircuit]) -> Result:
+    """A result with the currents of the phases of its answer."""
+    if result.phases is None or result.configuration is None:
+        return result
+    return replace(result, phases=replace(result.phases, flow=flow_of(circuits, result.configuration)))
 
 
 def _told(imported: Imported, problem: ReconfigurationProblem, result: Result) -> Result:
@@ -283,12 +293,13 @@ def check_in_phases(imported: Imported, problem: ReconfigurationProblem, configu
             return None
         before = solved_states(circuits, normal_state(problem))
         states = solved_states(circuits, configuration)
+        flow = flow_of(circuits, configuration) if states else None
         faults = _radiality(problem, circuits[0], configuration)
     evaluation, phases = without_solution(problem), None
     present = evaluation_of(problem, before) if before else None
     if states:
         evaluation = evaluation_of(problem, states)
-        phases = summary_of(circuits[0].tool, problem.network, states, present)
+        phases = replace(summary_of(circuits[0].tool, problem.network, states, present), flow=flow)
     violations = tuple(dict.fromkeys([*problem.faults(configuration), *faults, *evaluation.violations]))
     note = "Computed in all phases, since the file is unbalanced."
     return Check(problem, configuration, evaluation, faults, violations, note, phases)
