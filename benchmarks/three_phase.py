@@ -3,6 +3,7 @@
     python benchmarks/three_phase.py [--cases case33,case70] [--seeds 3] [--kappa 10,1,0] [--markdown FILE]
     python benchmarks/three_phase.py --folder FOLDER        # every master file (.dss) with switches in it
     python benchmarks/three_phase.py --random 10000         # every radial state against enumeration, no OpenDSS
+    python benchmarks/three_phase.py --large 9000,18500     # import and search of made-up feeders of so many buses
 
 Named cases get their loads split among the phases by a Dirichlet law of parameter kappa at every bus (0 = each bus on
 one phase), and lines with mutual impedances whose positive sequence is the published one. See README.md beside this.
@@ -15,12 +16,15 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from large_feeder import write_feeder
 
 from learnopt.engines import SolveOptions
 from learnopt.engines.phases.engine import PhaseTreeEngine
@@ -140,6 +144,39 @@ def random_circuits(count: int) -> int:
     return wrong
 
 
+LARGE_SWITCHES, LARGE_TIES = 60, 12
+"""Of made-up feeders."""
+LARGE_HEAD = (
+    "| buses | switches | loops | import s | opened s | search and judge s | present kW | here kW | gap | nodes |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def large(n_bus: int) -> str:
+    """A row of one made-up feeder: seconds of the processor."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "large.dss"
+        write_feeder(path, n_bus, LARGE_SWITCHES, LARGE_TIES, np.random.default_rng(1))
+        times = [process_time()]
+        loaded = load_with_source(path)
+        times.append(process_time())
+        problem = ReconfigurationProblem.of(loaded.network, limits=Limits())
+        assert loaded.source is not None, "an OpenDSS file has its tool"
+        opened = loaded.source.circuit(loaded.network)
+        assert opened is not None, "it is unbalanced"
+        with opened as circuit:
+            times.append(process_time())
+            found = PhaseTreeEngine([circuit]).solve(problem, SolveOptions(certify=Certificate.MODEL))
+            times.append(process_time())
+            present = circuit.loss_kw if circuit.solve(loaded.network.normal_configuration.closed) else float("nan")
+    seconds = " | ".join(f"{later - earlier:.1f}" for earlier, later in pairwise(times))
+    network = loaded.network
+    return (
+        f"| {network.n_bus} | {int(problem.free.sum())} | {network.n_loops} | {seconds} | {present:.5g} | "
+        f"{found.loss_kw:.5g} | {found.gap:.2g} | {found.nodes} |"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", default="case33,case70")
@@ -147,10 +184,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--random", type=int)
+    parser.add_argument("--large", help="numbers of buses, by commas")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     if arguments.random:
         return 1 if random_circuits(arguments.random) else 0
+    if arguments.large:
+        print("\n".join(LARGE_HEAD))
+        for n in arguments.large.split(","):
+            print(large(int(n)), flush=True)
+        return 0
     lines = list(HEAD)
     print("\n".join(lines))
     if arguments.folder is not None:
