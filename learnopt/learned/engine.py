@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,10 @@ from learnopt.network import (
 )
 from learnopt.physics import evaluate
 
+if TYPE_CHECKING:
+    from learnopt.engines.milp.incumbent import Incumbent
+    from learnopt.learned.root import Holding
+
 REDUCED_WORK, LEAST_NODES = 4e8, 1000
 """Work of the tree search in a reduced problem where the user sets no limit: buses times loops in all nodes, some
 seconds, since fast mode is for answers now; and its least nodes. The answer is the same on every machine."""
@@ -54,8 +59,8 @@ FIRST_NODES = 200
 """Nodes of the MILP where the user sets no limit: it is asked only where no admissible configuration is known."""
 MIXED_SHARE = 0.02
 """Share of this work with generation, capacitors or charging: there a node takes that much longer."""
-AROUND_GAP = 3e-4
-"""With controls: least progress that is looked for around the best answer."""
+AROUND_GAP, HELD_NODES = 3e-4, 300
+"""With controls: least progress that is looked for around the best answer, and nodes for what is not held."""
 BOUND_MARGIN = 1e-6
 """Relative margin above the incumbent at which bounds fix switches, so that they never exclude the incumbent."""
 
@@ -68,10 +73,17 @@ class _Task:
     watch: Stopwatch
     belief: Belief
     best: Best
+    binding: bool
+    holding: Holding | None = None
 
     @property
     def certify(self) -> Certificate:
         return self.options.certify or Certificate.NONE
+
+    @property
+    def holds(self) -> bool:
+        """Heads held something of a plan while the rest was looked for."""
+        return self.holding is not None and self.holding.threshold is not None
 
     def remaining(self, share: float) -> float | None:
         """A share of the seconds left; None = no limit."""
@@ -131,11 +143,10 @@ class LearnedEngine:
             with watch.stage("predict"):
                 belief = Belief.of(self.predictor, problem)
             with watch.stage("start"):
-                binding = self._starts(problem, belief, start, options, best)
-            task = _Task(options, watch, belief, best)
+                binding = offer_starts(problem, belief, start, options, best, self.samples)
+            task = _Task(options, watch, belief, best, binding)
             if task.certify is Certificate.NONE and problem.controls and best.feasible:
-                with watch.stage("neighbourhoods"):
-                    self._around(task)
+                task = self._around(task)
             answer, reason = self._reduced(task, binding)
             best.offer(answer.configuration, answer.settings, answer.objective_kw)
             if answer.status is Status.INTERRUPTED:
@@ -152,54 +163,45 @@ class LearnedEngine:
             return replace(self._fast(best, watch, answer), status=Status.INTERRUPTED)
         return self._fast(best, watch, answer, reason)
 
-    def _starts(
-        self,
-        problem: ReconfigurationProblem,
-        belief: Belief,
-        start: Configuration | None,
-        options: SolveOptions,
-        best: Best,
-    ) -> bool:
-        """Branch exchange and guided kicks from predicted starts and a given one; whether a limit binds.
-
-        Exchange sees the mean loads, controls neutral. Without limits first: what respects them all the same is as good
-        with them, and none of them binds.
-        """
-        plain = problem.applied(None).mean
-        further = [] if start is None else [start]
-        rng = np.random.default_rng(options.seed)
-        if belief.graph.n_undecided < LARGE:  # never worse than what needs no model
-            rival = find_incumbent(plain, None, np.random.default_rng(options.seed))
-            further += [] if rival is None else [rival]
-        binding, known = False, list[Configuration]()
-        for limits in (Limits(), plain.limits):
-            found = learned_start(plain.replace(limits=limits), belief, rng, self.samples, [*known, *further])
-            if found is None:
-                break
-            best.offer(found[0])
-            if best.feasible:
-                break
-            binding, known = True, [found[0]]
-        for each in filter(problem.admits, further):
-            best.offer(each)
-        return binding
-
-    def _around(self, task: _Task) -> None:
+    def _around(self, task: _Task) -> _Task:
         """Better answers around the best one, switches and controls together: in turns they get stuck."""
         best = task.best
         if best.configuration is None:
-            return
+            return task
         # They load Pyomo, which takes longer than an answer without controls.
-        from learnopt.engines.milp.neighbourhoods import look_around
         from learnopt.engines.milp.results import searching
 
         inner = replace(task.options, time_limit=task.remaining(0.8), progress=None)
         search = searching(best.problem, self.name, AROUND_GAP, inner, Stopwatch())
         search.offer(search.coupled.served(best.configuration, best.common))
         try:
-            look_around(search)
+            return replace(task, holding=self._look(task, search))
         finally:
             best.offer_plan(search.plan)
+            for stage, seconds in search.watch.stages.items():
+                task.watch.stages[stage] = task.watch.stages.get(stage, 0.0) + seconds
+
+    def _look(self, task: _Task, search: Incumbent) -> Holding | None:
+        """Look around the incumbent of a search: hold what is sure and solve the rest, or what needs no model."""
+        from learnopt.engines.milp.neighbourhoods import worth_looking
+        from learnopt.learned.root import RootLook, holding, known_at
+
+        look = RootLook(search)
+        if not worth_looking(search) or (found := look.read()) is None:
+            return None
+        model, readout = found
+        held = None
+        if readout is not None:
+            with search.watch.stage("features"):
+                kind = ProblemClass.of(task.best.problem, self.predictor.coverage, task.binding)
+                known, heads = known_at(search, task.belief.p_closed), self.predictor.heads
+                held = holding(heads, kind, self.policy.alpha, task.belief.novelty, known, readout)
+        if held is None or held.threshold is None:
+            look.look(model)
+            return held
+        model.hold(known.plan, held.branches, held.devices)
+        look.solve_rest(model, HELD_NODES)
+        return held
 
     def _decisions(
         self, problem: ReconfigurationProblem, belief: Belief, kind: ProblemClass, best: Best
@@ -226,7 +228,7 @@ class LearnedEngine:
             posed = problem if binding or not kind.calibrated else problem.replace(limits=Limits())
             result = self._unfixing(task, posed, kind, decisions)
             if posed is problem or result.configuration is None or evaluate(problem, result.configuration).feasible:
-                return result, kind.sentence
+                return result, kind.sentence if task.holding is None else task.holding.sentence
             binding = True
 
     def _unfixing(
@@ -254,7 +256,7 @@ class LearnedEngine:
             fixed = bool((chosen != Decision.FREE).any())
             with watch.stage("reduce"):
                 reduction = Reduction.with_proven(rest, proven if fixed else rest, chosen, p_closed)
-            summary = self._summary(task.belief, kind, reduction, proven)
+            summary = self._summary(task, kind, reduction, proven)
             if not fixed and task.certify is not Certificate.NONE:
                 nothing = conclude(posed, self.name, watch, configuration=None, status=Status.NO_SOLUTION)
                 return replace(nothing, learned=summary)
@@ -265,7 +267,9 @@ class LearnedEngine:
         bound = result.dual_bound_kw if result.certificate is Certificate.AC else None
         if posed.controls and not rest.controls:
             result = best.of_held(result)
-        return replace(reduction.invert(result), learned=replace(summary, reduced_bound_kw=bound))
+        return replace(
+            reduction.invert(result), learned=replace(summary, reduced_bound_kw=None if task.holds else bound)
+        )
 
     def _rest(self, task: _Task, reduction: Reduction, engine: str) -> Result:
         """What is left after fixing, solved from the best answer known."""
@@ -284,9 +288,10 @@ class LearnedEngine:
         return load_engine(engine).solve(reduced, inner, begin)
 
     def _summary(
-        self, belief: Belief, kind: ProblemClass, reduction: Reduction, proven: ReconfigurationProblem
+        self, task: _Task, kind: ProblemClass, reduction: Reduction, proven: ReconfigurationProblem
     ) -> LearnedSummary:
-        return LearnedSummary(
+        belief = task.belief
+        summary = LearnedSummary(
             checkpoint=self.predictor.name,
             alpha=self.policy.alpha if kind.calibrated else None,
             fixed_closed=int(reduction.fixed_closed.sum()),
@@ -297,6 +302,24 @@ class LearnedEngine:
             novelty=belief.novelty,
             proven=int(np.count_nonzero(undecided(reduction.problem) & ~undecided(proven))),
             problem_class=kind.name,
+            family=kind.family,
+        )
+        if summary.used_alpha is not None:
+            return replace(summary, threshold=belief.predictions[0].thresholds[summary.used_alpha])
+        if (held := task.holding) is None:
+            return summary
+        summary = replace(summary, fixed_devices=len(held.devices), free_devices=held.free_devices)
+        if held.threshold is None:
+            return summary
+        return replace(
+            summary,
+            alpha=self.policy.alpha,
+            used_alpha=held.alpha,
+            threshold=held.threshold,
+            fixed_closed=held.closed,
+            fixed_open=int(held.branches.sum()) - held.closed,
+            free=held.free_branches,
+            proven=0,
         )
 
     def _audit(self, task: _Task) -> Result:
@@ -305,7 +328,28 @@ class LearnedEngine:
         engine = "tree" if task.certify is Certificate.MODEL and not problem.controls else proving_engine(problem)
         certify = Certificate.AC if engine == "milp" else task.certify
         inner = replace(task.options, certify=certify, time_limit=task.remaining(1.0))
+        if problem.controls and task.best.configuration is not None:
+            return self._proven_from(task, inner)
         return load_engine(engine).solve(problem, inner, task.best.configuration)
+
+    def _proven_from(self, task: _Task, options: SolveOptions) -> Result:
+        """The MILP from the best answer, settings of its controls included; it looks around as fast mode does."""
+        from learnopt.engines.milp import highs
+        from learnopt.engines.milp.model import JointModel
+        from learnopt.engines.milp.results import DEFAULT_GAP, SMALLEST_GAP, searching, solve_by_rounds
+        from learnopt.engines.milp.rounds import Effort
+
+        best = task.best
+        gap = DEFAULT_GAP if options.gap is None else max(options.gap, SMALLEST_GAP)
+        search = searching(best.problem, "milp", gap, options, Stopwatch())
+        assert best.configuration is not None
+        search.offer(search.coupled.served(best.configuration, best.common))
+        version = f"HiGHS {highs.VERSION}"
+
+        def look(incumbent: Incumbent) -> None:
+            self._look(task, incumbent)
+
+        return solve_by_rounds(best.problem, search, JointModel, Effort(), best.configuration, version, look)
 
     def _fast(self, best: Best, watch: Stopwatch, reduced: Result, reason: str = "") -> Result:
         """The best answer of fast mode, as the judge sees it."""
@@ -330,3 +374,36 @@ class LearnedEngine:
 def proving_engine(problem: ReconfigurationProblem) -> str:
     """The engine that proves a problem in AC: the tree search where its tight bound covers it, else the MILP."""
     return "milp" if tight_obstacles(problem) else "tree"
+
+
+def offer_starts(
+    problem: ReconfigurationProblem,
+    belief: Belief,
+    start: Configuration | None,
+    options: SolveOptions,
+    best: Best,
+    samples: int = SAMPLES,
+) -> bool:
+    """Branch exchange and guided kicks from predicted starts and a given one; whether a limit binds.
+
+    Exchange sees the mean loads, controls neutral. Without limits first: what respects them all the same is as good
+    with them, and none of them binds.
+    """
+    plain = problem.applied(None).mean
+    further = [] if start is None else [start]
+    rng = np.random.default_rng(options.seed)
+    if belief.graph.n_undecided < LARGE:  # never worse than what needs no model
+        rival = find_incumbent(plain, None, np.random.default_rng(options.seed))
+        further += [] if rival is None else [rival]
+    binding, known = False, list[Configuration]()
+    for limits in (Limits(), plain.limits):
+        found = learned_start(plain.replace(limits=limits), belief, rng, samples, [*known, *further])
+        if found is None:
+            break
+        best.offer(found[0])
+        if best.feasible:
+            break
+        binding, known = True, [found[0]]
+    for each in filter(problem.admits, further):
+        best.offer(each)
+    return binding

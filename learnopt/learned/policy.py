@@ -8,7 +8,7 @@ every bus feedable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -67,10 +67,7 @@ class FixingPolicy:
         if self.alpha not in thresholds:
             known = ", ".join(f"{a:g}" for a in sorted(thresholds)) or "none"
             raise DataError("fixing policy", [f"alpha = {self.alpha:g} has no threshold: the checkpoint has {known}"])
-        if prediction.novelty <= 1.0:
-            return None if thresholds[self.alpha] is None else self.alpha
-        safer = [a for a, tau in thresholds.items() if a < self.alpha and tau is not None]
-        return max(safer) if safer and prediction.novelty <= FOREIGN else None
+        return risk_used(self.alpha, thresholds, prediction.novelty)
 
     def decide(self, prediction: Prediction, confidence: Confidence) -> NDArray[np.int8]:
         """Decision per branch, shape (n_branch,): states of the configuration that the confidence is in.
@@ -90,6 +87,14 @@ class FixingPolicy:
             # Which of several branches in series without load opens makes no difference: one of them is enough.
             decisions[prediction.graph.idle & prediction.graph.forced_closed] = Decision.FIX_CLOSED
         return decisions
+
+
+def risk_used(alpha: float, thresholds: Mapping[float, float | None], novelty: float) -> float | None:
+    """The risk whose threshold is used: a smaller one on an unusual feeder, None where nothing may be fixed."""
+    if novelty <= 1.0:
+        return None if thresholds.get(alpha) is None else alpha
+    safer = [a for a, tau in thresholds.items() if a < alpha and tau is not None]
+    return max(safer) if safer and novelty <= FOREIGN else None
 
 
 def consistent(problem: ReconfigurationProblem, decisions: NDArray[np.int8], p_closed: Floats) -> NDArray[np.int8]:

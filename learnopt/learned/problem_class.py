@@ -17,6 +17,8 @@ TOPOLOGY = "topology"
 CONTROLS, SITUATIONS, OPERATIONS = "controls", "several load situations", "cost or cap of operations"
 LIMITS, CHARGING, GENERATION = "limits that bind", "line charging", "strong generation"
 EQUIPMENT = "shunts, ratios or iron losses"
+OPERATING = "limits, charging, generation, equipment or operations"
+"""Family of what has neither controls nor several load situations, and more than topology."""
 NEGLIGIBLE = 0.01
 """Charging up to this share of the load moves no currents worth speaking of."""
 
@@ -71,6 +73,13 @@ class ProblemClass:
     def name(self) -> str:
         """For people: the traits, or :data:`TOPOLOGY`."""
         return ", ".join(self.traits) or TOPOLOGY
+
+    @property
+    def family(self) -> str:
+        """The class that thresholds are calibrated for: the trait that changes most what is to be decided."""
+        if CONTROLS in self.traits:
+            return f"{CONTROLS}, {SITUATIONS}" if SITUATIONS in self.traits else CONTROLS
+        return SITUATIONS if SITUATIONS in self.traits else OPERATING if self.traits else TOPOLOGY
 
     @property
     def calibrated(self) -> bool:

@@ -64,6 +64,9 @@ class ModelCard:
         What the model must not be used for.
     weights_sha256
         Checksum of ``model.safetensors``; filled in when the checkpoint is saved.
+    heads
+        Of ``heads.safetensors``, if there is one: ``schema``, ``hidden``, ``sha256``, ``data`` (what they were trained
+        on) and ``classes`` (:class:`~learnopt.learning.classes.ClassCalibration` as plain values); else empty.
     """
 
     name: str
@@ -83,6 +86,7 @@ class ModelCard:
     git_commit: str | None = field(default_factory=git_commit)
     limits_of_use: tuple[str, ...] = LIMITS_OF_USE
     weights_sha256: str = ""
+    heads: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -170,6 +174,7 @@ class ModelCard:
             ["## What it was trained on", "", *self._trained_on()],
             ["## Risk of fixing", "", *self._risks()],
             ["## Reliability", "", f"![What it states against what was measured]({PICTURE})", "", *self._reliability()],
+            *([["## With controls", "", *self._classes()]] if self.heads else []),
             ["## Beside its rivals", "", *self._rivals(comparison)],
             ["## Provenance", "", *self._provenance()],
         ]
@@ -266,6 +271,25 @@ class ModelCard:
         if unused:
             lines.append(f"At {', '.join(unused)}: nothing would be fixed.")
         return lines
+
+    def _classes(self) -> list[str]:
+        """Heads that see the relaxation: thresholds and what was measured, by class."""
+        data = self.heads["data"]
+        words = (
+            "Heads that see the linear relaxation of the very problem hold switches and devices of a known plan "
+            f"(`heads.safetensors`). Trained on {data['training']} problems of {data['text']}. Thresholds are of each "
+            "class alone; nothing is fixed in a class that is not listed, nor at a risk without a threshold. *Wrong*: "
+            "the plan is worse than the best one known by more than 0.01 %, and something held excludes that one."
+        )
+        rows = ["| class | feeders | risk | threshold | held | wrong, 95 % interval |", "|---" * 6 + "|"]
+        for name, one in self.heads["classes"].items():
+            for alpha, tau in one["thresholds"].items():
+                row = one["measured"].get(alpha)
+                wrong = "–" if row is None else f"{row['wrong']} of {row['n']} [{row['low']:.3f}, {row['high']:.3f}]"
+                held = "–" if row is None else _percent(row["held"])
+                stated = "too few feeders" if tau is None else f"{tau:.4g}"
+                rows.append(f"| {name} | {one['feeders']} | {100 * float(alpha):g} % | {stated} | {held} | {wrong} |")
+        return [words, "", *rows]
 
     def _reliability(self) -> list[str]:
         error = self.calibration.get("ece")

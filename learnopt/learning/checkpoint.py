@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -13,10 +15,12 @@ from learnopt.errors import CheckpointError, DataError
 from learnopt.io.files import write_atomically, write_text
 from learnopt.io.resources import data_root
 from learnopt.learning.card import PICTURE, ModelCard
+from learnopt.learning.classes import CalibratedHeads, ClassCalibration
 from learnopt.learning.comparison import Comparison
 from learnopt.learning.confidence import FIXING_RULE
 from learnopt.learning.coverage import Coverage
 from learnopt.learning.features import FEATURE_SCHEMA
+from learnopt.learning.heads import ROOT_SCHEMA, RelaxationHeads
 from learnopt.learning.model import SwitchModel, build_model
 from learnopt.learning.predict import Predictor
 from learnopt.tracking.registry import checkpoint_folder, is_address
@@ -24,6 +28,7 @@ from learnopt.tracking.registry import checkpoint_folder, is_address
 REFERENCE = "reference"
 """Name of the checkpoint that travels with learnopt."""
 WEIGHTS, CARD, README, COMPARISON = "model.safetensors", "card.json", "README.md", "comparison.json"
+HEADS = "heads.safetensors"
 
 
 def save_checkpoint(directory: Path, model: SwitchModel, card: ModelCard) -> ModelCard:
@@ -117,8 +122,65 @@ def load_checkpoint(source: Path | str = REFERENCE) -> Predictor:
             f"checkpoint {directory_of(source)} is calibrated for fixing rule {card.fixing_rule}, this version of "
             f"learnopt fixes by rule {FIXING_RULE}: calibrate it again with `learnopt calibrate`"
         )
-    coverage = Coverage.of(card.data)
-    return Predictor(load_weights(source, card), card.temperature, card.thresholds, card.name, coverage)
+    coverage, heads = Coverage.of(card.data), load_heads(source, card)
+    return Predictor(load_weights(source, card), card.temperature, card.thresholds, card.name, coverage, heads)
+
+
+def add_heads(source: Path | str, heads: CalibratedHeads, data: Mapping[str, Any]) -> ModelCard:
+    """Write heads into the folder of a checkpoint, and its card and README anew.
+
+    Parameters
+    ----------
+    data
+        What they were trained on, plain values: ``training``, a number of problems, and ``text``, what these are.
+    """
+    directory, card = directory_of(source), load_card(source)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in heads.model.state_dict().items()}
+    weights = safetensors.torch.save(state)
+    described = {
+        "schema": ROOT_SCHEMA.version,
+        "hidden": heads.model.hidden,
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "data": dict(data),
+        "classes": {name: one.as_dict() for name, one in heads.classes.items()},
+    }
+    card = replace(card, heads=described)
+    write_atomically(directory / HEADS, lambda path: path.write_bytes(weights))
+    write_readme(directory, card)
+    write_text(directory / CARD, card.to_json())
+    return card
+
+
+def load_heads(source: Path | str, card: ModelCard) -> CalibratedHeads | None:
+    """The heads of a checkpoint; None where its card has none.
+
+    Raises
+    ------
+    CheckpointError
+        If they are missing, damaged or made for other features.
+    """
+    if not card.heads:
+        return None
+    path = directory_of(source) / HEADS
+    advice = "restore the file or make the heads again with training/heads.py"
+    if card.heads.get("schema") != ROOT_SCHEMA.version:
+        raise CheckpointError(
+            f"{path} was made for root features {card.heads.get('schema')}, this version of learnopt computes "
+            f"{ROOT_SCHEMA.version}: {advice}"
+        )
+    try:
+        weights = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}): {advice}") from None
+    if hashlib.sha256(weights).hexdigest() != card.heads.get("sha256"):
+        raise CheckpointError(f"{path} is not the file that {CARD} describes (checksum differs): {advice}")
+    try:
+        model = RelaxationHeads(card.heads["hidden"])
+        model.load_state_dict(safetensors.torch.load(weights))
+        classes = {name: ClassCalibration.from_dict(one) for name, one in card.heads["classes"].items()}
+    except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not fit its card ({str(error).splitlines()[0]}): {advice}") from None
+    return CalibratedHeads(model.eval(), classes)
 
 
 def load_weights(source: Path | str, card: ModelCard) -> SwitchModel:

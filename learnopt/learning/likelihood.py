@@ -32,6 +32,12 @@ class _LogPartition(torch.autograd.Function):
         return p_closed * upstream.repeat_interleave(edge_start.diff()), None, None, None, None
 
 
+def log_partition_of(theta: Tensor, node_start: Ints, edge_start: Ints, tail: Ints, head: Ints) -> Tensor:
+    """Log Z of many graphs, differentiable in theta; arguments as those of :func:`log_partition_batch`."""
+    log_z: Tensor = _LogPartition.apply(theta, node_start, edge_start, tail, head)  # type: ignore[no-untyped-call]
+    return log_z
+
+
 def batch_arrays(batch: Batch) -> tuple[Ints, Ints, Ints, Ints]:
     """First node and first branch of each graph with the totals, tails and heads of a batch of feeders."""
     tail, head = batch.edge_index.cpu().numpy()
@@ -56,7 +62,7 @@ def negative_log_likelihood(batch: Batch, theta: Tensor) -> Tensor:
     weight = theta.double()
     junctions = batch.get("junctions")
     if junctions is None:
-        log_z: Tensor = _LogPartition.apply(weight, *batch_arrays(batch))  # type: ignore[no-untyped-call]
+        log_z = log_partition_of(weight, *batch_arrays(batch))
     else:
         log_z = log_partition(weight, batch.chain, junctions, batch.num_graphs)
     graph = batch.batch[batch.edge_index[0]]

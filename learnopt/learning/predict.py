@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from learnopt.learning.classes import CalibratedHeads
 from learnopt.learning.coverage import Coverage
 from learnopt.learning.features import feeder_data
 from learnopt.learning.graph import DecisionGraph
@@ -95,6 +96,8 @@ class Predictor:
         Name of the checkpoint.
     coverage
         What the feeders had that the thresholds were calibrated on.
+    heads
+        What sees the relaxation, calibrated by class; None where a checkpoint has none.
     """
 
     model: SwitchModel
@@ -102,6 +105,7 @@ class Predictor:
     thresholds: Mapping[float, float | None] = field(default_factory=dict)
     name: str = "model"
     coverage: Coverage = field(default_factory=Coverage)
+    heads: CalibratedHeads | None = None
 
     def predict(self, problem: ReconfigurationProblem) -> Prediction:
         """What the model believes about a problem: one forward pass and one small determinant (per member).

@@ -147,6 +147,12 @@ class LearnedSummary:
         Switches among the fixed ones whose other state is excluded by a bound, not by belief.
     problem_class
         What the problem has beyond topology, loads and impedances; ``topology`` where that is nothing.
+    family
+        The class that thresholds are calibrated for.
+    threshold
+        Confidence from which on switches, and devices, were fixed; None where nothing may be fixed in this class.
+    fixed_devices, free_devices
+        Controls with steps, positions or on and off that were fixed by prediction, and those that were not.
     """
 
     checkpoint: str
@@ -159,6 +165,10 @@ class LearnedSummary:
     novelty: float = 0.0
     proven: int = 0
     problem_class: str = "topology"
+    family: str = "topology"
+    threshold: float | None = None
+    fixed_devices: int = 0
+    free_devices: int = 0
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ LEARNED_KEYS = {"checkpoint", "alpha", "fixed_closed", "fixed_open", "free", "re
     "novelty",
     "proven",
     "problem_class",
+    "family",
+    "threshold",
+    "fixed_devices",
+    "free_devices",
 }
 CapSys = pytest.CaptureFixture[str]
 

@@ -13,7 +13,9 @@ from learnopt.errors import CheckpointError
 from learnopt.learning import checkpoint
 from learnopt.learning.calibration import Calibration
 from learnopt.learning.card import ModelCard
-from learnopt.learning.checkpoint import load_card, load_checkpoint, save_checkpoint
+from learnopt.learning.checkpoint import HEADS, add_heads, load_card, load_checkpoint, save_checkpoint
+from learnopt.learning.classes import CalibratedHeads, ClassCalibration
+from learnopt.learning.heads import RelaxationHeads
 from learnopt.learning.predict import Predictor
 
 CALIBRATION = Calibration(1.25, {0.01: None, 0.05: 0.97312345678901234}, n_feeders=30, n_instances=60)
@@ -110,3 +112,39 @@ def test_reference_is_found_by_name(folder: Path, monkeypatch: pytest.MonkeyPatc
     (folder.parent / "other").rename(folder.parent / "checkpoints" / "reference")
     assert load_checkpoint("reference").temperature == 1.25
     assert load_checkpoint().name == TINY.name
+
+
+def test_heads_round_trip(folder: Path) -> None:
+    """Heads and thresholds by class survive, the card for people has them; without them a checkpoint is what it was."""
+    assert load_checkpoint(folder).heads is None
+    measured = {"0.05": {"n": 20, "wrong": 1, "low": 0.001, "high": 0.25, "held": 0.7}}
+    classes = {"controls": ClassCalibration({0.01: None, 0.05: 0.875}, {0.05: 0.1}, ("controls",), 30, 40, 5, measured)}
+    heads = CalibratedHeads(RelaxationHeads(4), classes)
+    add_heads(folder, heads, {"training": 50, "text": "random feeders"})
+    loaded = load_checkpoint(folder).heads
+    assert loaded is not None
+    assert loaded.classes == classes
+    for name, tensor in heads.model.state_dict().items():
+        np.testing.assert_array_equal(loaded.model.state_dict()[name], tensor)
+    text = (folder / "README.md").read_text()
+    assert "| controls | 30 | 5 % | 0.875 |" in text
+    assert "| controls | 30 | 1 % | too few feeders |" in text
+
+
+def test_heads_that_do_not_fit_are_refused(folder: Path) -> None:
+    """Damaged, missing, or made for other features: named, with what to do."""
+    add_heads(folder, CalibratedHeads(RelaxationHeads(4), {}), {"training": 0, "text": "nothing"})
+    described = json.loads((folder / "card.json").read_text())["heads"]
+    edit_card(folder, heads=described | {"schema": 0})
+    with pytest.raises(CheckpointError, match="root features 0"):
+        load_checkpoint(folder)
+    edit_card(folder, heads=described | {"hidden": 5})
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_checkpoint(folder)
+    edit_card(folder, heads=described)
+    (folder / HEADS).write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="checksum"):
+        load_checkpoint(folder)
+    (folder / HEADS).unlink()
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_checkpoint(folder)

@@ -71,7 +71,7 @@ def test_no_bound_without_certificate(case33: Network) -> None:
     assert answer["learned"] == {
         "checkpoint": "reference", "alpha": 0.05, "fixed_closed": 20, "fixed_open": 2, "free": 10,
         "reduced_bound_kw": 139.0, "used_alpha": None, "novelty": 0.0, "proven": 0,
-        "problem_class": "topology",
+        "problem_class": "topology", "family": "topology", "threshold": None, "fixed_devices": 0, "free_devices": 0,
     }  # fmt: skip
     words = " ".join(verdict(problem, result).sentences)
     assert "nothing is proven for the full problem" in words

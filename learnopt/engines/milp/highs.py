@@ -61,7 +61,7 @@ class SolverRun:
     nodes
         Branch-and-bound nodes.
     reduced_costs
-        Of every column of a linear relaxation solved to optimality, else None.
+        Of every column of a linear relaxation solved to optimality, per unit of the variable; else None.
     """
 
     outcome: Outcome
@@ -385,7 +385,7 @@ class CompiledModel:
             bound = -math.inf
         reduced = None
         if not self._mixed and outcome is Outcome.OPTIMAL:
-            reduced = np.array(self._highs.getSolution().col_dual)
+            reduced = np.array(self._highs.getSolution().col_dual) / (self._unit * self._scale)
         return SolverRun(outcome, objective, min(bound, cutoff), values, nodes, reduced)
 
 

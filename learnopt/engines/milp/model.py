@@ -11,12 +11,12 @@ from learnopt.engines.base import PICOWATT
 from learnopt.engines.milp import highs
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.highs import SolverRun
-from learnopt.engines.milp.relaxation import LEAST_SHARE, HighsRelaxation, units_of_powers
+from learnopt.engines.milp.relaxation import LEAST_SHARE, Held, HighsRelaxation, units_of_powers
 from learnopt.engines.milp.tangents import Tangents
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.periods import PeriodsData, build_periods
 from learnopt.formulations.voltage_paths import Window
-from learnopt.network import Floats, Network, ReconfigurationProblem
+from learnopt.network import Bools, Floats, Network, ReconfigurationProblem
 from learnopt.physics import PowerFlow
 
 TYPICAL_LOSS = 0.05
@@ -86,6 +86,7 @@ class JointModel:
         ]
         blocks = zip(data, self.parts, strict=True)
         self._tangents = [Tangents(one.arcs, part.add_tangents, part.cuttable) for one, part in blocks]
+        self.hours = np.asarray(horizon.hours, dtype=float)
         self._tolerance = cone_tolerance(coupled, size, gap)
 
     def solve_relaxation(self, time_limit: float = math.inf) -> SolverRun:
@@ -135,6 +136,12 @@ class JointModel:
         settings = plan.settings or (None,) * len(self.parts)
         each = zip(self.parts, plan.configurations, settings, strict=True)
         return sum(part.hold_common(configuration, own, run, nearness) for part, configuration, own in each)
+
+    def hold(self, plan: Plan, branches: Bools, devices: Held) -> None:
+        """Hold branches, bool of shape (n_branch,), and devices where a plan of one decision has them, for good."""
+        settings = plan.settings or (None,) * len(self.parts)
+        for part, configuration, own in zip(self.parts, plan.configurations, settings, strict=True):
+            part.hold(configuration, branches, own, devices)
 
     def solve_held(self, cutoff: float, gap: float, time_limit: float, node_limit: int) -> SolverRun:
         """Look quickly for a solution below a cutoff with what is held."""

@@ -8,14 +8,14 @@ windows that are proven the relaxation is often too loose to tell anything, wher
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from learnopt.engines.milp.highs import Outcome
+from learnopt.engines.milp.highs import Outcome, SolverRun
 from learnopt.engines.milp.incumbent import Incumbent
 from learnopt.engines.milp.model import JointModel
-from learnopt.engines.milp.relaxation import SettableRelaxation
 from learnopt.engines.milp.rounds import Effort, Rounds
 from learnopt.formulations.voltage_paths import Window
 from learnopt.network import Evaluation
@@ -46,18 +46,46 @@ class Neighbourhoods(Rounds):
 
     def improve(self) -> None:
         """Look around until no neighbourhood has anything better."""
-        search, watch = self.search, self.search.watch
-        with watch.stage("build"):
+        if (model := self.relaxed()) is not None:
+            self.look(model)
+
+    def relaxed(self) -> JointModel | None:
+        """The model near the voltages of the incumbent, cut and rounded; None where there is no time for it."""
+        with self.search.watch.stage("build"):
             model = self._model(self.coupled.steps)
-        assert isinstance(model, SettableRelaxation)
-        with watch.stage("root"):
+        assert isinstance(model, JointModel)
+        with self.search.watch.stage("root"):
             self._root(model, self.coupled.steps)
-        with watch.stage("neighbourhoods"):
+        return None if self.search.over else model
+
+    def look(self, model: JointModel) -> None:
+        """Look around the incumbent in such a model."""
+        with self.search.watch.stage("neighbourhoods"):
             for nearness in NEARNESS:
-                while not search.over and self._improved_within(model, nearness):
+                while not self.search.over and self._improved_within(model, nearness):
                     pass
 
-    def _improved_within(self, model: SettableRelaxation, nearness: float) -> bool:
+    def solve_rest(self, model: JointModel, nodes: int) -> None:
+        """Solve what is not held, with the incumbent as cutoff, until nothing better is left or nodes are used up."""
+        search = self.search
+        with search.watch.stage("held"):
+            while nodes > 0 and not search.over:
+                found = self._next(model, nodes)
+                nodes -= max(found.nodes, 1)
+                if found.values is None or not self._learn(model, found):
+                    return
+
+    def _next(self, model: JointModel, nodes: int) -> SolverRun:
+        """A quick solution of what is not held; without values where there is none below the cutoff."""
+        search, cutoff = self.search, self.search.cutoff
+        found = model.solve_held(cutoff, self.effort.mip_gap_share * search.gap, search.remaining, nodes)
+        search.nodes += found.nodes
+        if found.outcome is Outcome.INTERRUPTED:
+            raise KeyboardInterrupt
+        # HiGHS returns solutions above the cutoff, too.
+        return found if found.objective < cutoff else replace(found, values=None)
+
+    def _improved_within(self, model: JointModel, nearness: float) -> bool:
         """Search one neighbourhood of the incumbent; whether that gave a better one."""
         search, known, plan = self.search, self.search.objective, self.search.plan
         run = model.solve_relaxation(search.remaining)
@@ -65,18 +93,15 @@ class Neighbourhoods(Rounds):
             raise KeyboardInterrupt
         if plan is None or run.values is None or run.outcome is not Outcome.OPTIMAL:
             return False
-        nodes, idle, gap = NODES, 0, self.effort.mip_gap_share * search.gap
+        nodes, idle = NODES, 0
         while nodes > 0 and idle < PROPOSALS and not search.over:
             before = search.objective
             model.hold_common(plan, run, nearness)
             try:
-                found = model.solve_held(search.cutoff, gap, search.remaining, nodes)
+                found = self._next(model, nodes)
             finally:
                 model.release()
             nodes -= max(found.nodes, 1)
-            search.nodes += found.nodes
-            if found.outcome is Outcome.INTERRUPTED:
-                raise KeyboardInterrupt
             if found.values is None or not self._learn(model, found):
                 break
             idle = 0 if search.objective < before else idle + 1
@@ -85,9 +110,14 @@ class Neighbourhoods(Rounds):
 
 def look_around(search: Incumbent) -> None:
     """Better plans around the incumbent, where there is one and its situations are few enough for that to be quick."""
-    horizon = search.coupled.horizon
-    if search.plan is not None and horizon.n_steps * horizon.network.n_bus <= MOST_BUSES:
+    if worth_looking(search):
         Neighbourhoods(search).improve()
+
+
+def worth_looking(search: Incumbent) -> bool:
+    """There is an incumbent, and its situations are few enough."""
+    horizon = search.coupled.horizon
+    return search.plan is not None and horizon.n_steps * horizon.network.n_bus <= MOST_BUSES
 
 
 def _around(evaluation: Evaluation) -> Window:

@@ -6,7 +6,7 @@ It grows by rows, tangents of the cone among them (:mod:`learnopt.engines.milp.t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,7 +18,7 @@ from learnopt.formulations.controls import rating_tangents, settings_of_solution
 from learnopt.formulations.distflow import build_reconfiguration
 from learnopt.formulations.distflow_data import DistFlowData
 from learnopt.formulations.distflow_terms import sending_term, tangent_row, tap_voltages_sqr
-from learnopt.network import Configuration, Floats, Ints, Network, Settings
+from learnopt.network import Bools, Configuration, Floats, Ints, Network, Settings
 from learnopt.physics import PowerFlow
 
 LIGHT_LOAD = 1e-2
@@ -29,6 +29,9 @@ LIGHT_WITH_CONTROLS = 1.0
 """The same with controls: what a bank or a generator injects is a small part of the load, and so are the tolerances."""
 LEAST_SHARE = 1e-4
 """Share of a squared current below which a solution outside the cone is let be."""
+
+Held = Collection[tuple[str, int]]
+"""Devices: kind (``capacitor``, ``tap``, ``generator``) and place among the controls of that kind."""
 
 
 class Relaxation(Protocol):
@@ -263,19 +266,58 @@ class HighsRelaxation:
 
     def _states_of(self, settings: Settings) -> tuple[Ints, Floats]:
         """Columns and values of the binaries of bank steps, then of positions of taps, then of running generators."""
-        m, controls = self.pyomo_model, self.data.problem.controls
-        discrete = [(m.capacitor_on, k, np.array(bank.choices)) for k, bank in enumerate(controls.capacitors)]
-        values = list(settings.capacitors)
-        for k, tap in enumerate(controls.taps):
-            if tap.positions is not None:
-                discrete.append((m.tap_on, k, tap.positions))
-                values.append(settings.taps[k])
         columns, states = [], []
-        for (on, k, choices), value in zip(discrete, values, strict=True):
-            columns.append(self.model.columns([on[k, s] for s in range(len(choices))]))
-            states.append((np.arange(len(choices)) == np.abs(choices - value).argmin()).astype(float))
+        for kind, k, own, values in self.devices():
+            if kind == "generator":
+                continue
+            value = settings.capacitors[k] if kind == "capacitor" else settings.taps[k]
+            columns.append(own)
+            states.append((np.arange(len(values)) == np.abs(values - value).argmin()).astype(float))
         on = np.array(settings.on, dtype=float)
         return np.concatenate([*columns, self._generators[2]]), np.concatenate([*states, on])
+
+    def devices(self) -> Iterator[tuple[str, int, Ints, Floats]]:
+        """Kind, place among its kind, columns of the binaries, and values: banks, tap changers, then generators.
+
+        Of a generator the one binary says whether it runs, its values are off and on. A column of -1 is in no row.
+        """
+        m, controls = self.pyomo_model, self.data.problem.controls
+        for k, bank in enumerate(controls.capacitors):
+            values = np.array(bank.choices)
+            yield "capacitor", k, self.model.columns([m.capacitor_on[k, s] for s in range(len(values))]), values
+        for k, tap in enumerate(controls.taps):
+            if tap.positions is not None:
+                columns = self.model.columns([m.tap_on[k, s] for s in range(len(tap.positions))])
+                yield "tap", k, columns, tap.positions
+        for k in range(len(controls.generators)):
+            yield "generator", k, self._generators[2][[k]], np.array([0.0, 1.0])
+
+    def hold(self, configuration: Configuration, branches: Bools, settings: Settings | None, held: Held) -> None:
+        """Hold branches, and devices, where a plan has them, for good.
+
+        A branch that may be fed from either end is held closed and free in its direction.
+
+        Parameters
+        ----------
+        branches
+            bool, shape (n_branch,).
+        held
+            Kind and place among its kind of each device.
+        """
+        branch = self.data.arcs.branch[self.choice]
+        opened = self.b[branches[branch] & ~configuration.closed[branch]]
+        self.model.fix(opened[opened >= 0], np.zeros(int((opened >= 0).sum())))
+        for e in np.unique(branch[branches[branch] & configuration.closed[branch]]).tolist():
+            arcs = self.b[branch == e]
+            if (arcs >= 0).all():
+                self.model.add_rows(arcs[None, :], np.ones((1, len(arcs))), np.ones(1))
+        if settings is None:
+            return
+        for kind, k, columns, values in self.devices():
+            if (kind, k) in held and (columns >= 0).all():
+                chosen = {"capacitor": settings.capacitors, "tap": settings.taps, "generator": settings.on}[kind][k]
+                states = (np.arange(len(values)) == np.abs(values - float(chosen)).argmin()).astype(float)
+                self.model.fix(columns, states[-1:] if kind == "generator" else states)
 
     def _fix(self, columns: Ints, states: Floats) -> None:
         """Fix binaries until :meth:`release`; a column of -1 is in no row."""

@@ -41,7 +41,7 @@ def solve_by_rounds(
     Parameters
     ----------
     search
-        As of :func:`searching`.
+        As of :func:`searching`; where it has a plan no other one is looked for before the first round.
     build
         Makes the relaxation.
     version
@@ -50,8 +50,9 @@ def solve_by_rounds(
         As of :class:`~learnopt.engines.milp.rounds.Rounds`.
     """
     try:
-        with search.watch.stage("incumbent"):
-            offer_starts(search, start, effort.random_starts)
+        if search.plan is None:
+            with search.watch.stage("incumbent"):
+                offer_starts(search, start, effort.random_starts)
         status, message = Rounds(search, effort, build, look_around=look_around).run()
     except KeyboardInterrupt:
         status, message = Status.INTERRUPTED, "Interrupted; this is the best configuration so far."

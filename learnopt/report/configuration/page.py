@@ -29,6 +29,7 @@ from learnopt.report.configuration.story import Story
 from learnopt.report.configuration.text import (
     UNKNOWN_ORIGIN,
     initial_evaluation,
+    learned_class,
     proven_bound_kw,
     rated,
     substations_rated,
@@ -281,7 +282,8 @@ def _run(story: Story) -> str:
         learned = result.learned
         rows += [
             ("Checkpoint", learned.checkpoint),
-            ("Class of the problem", learned.problem_class),
+            ("The problem has", learned.problem_class),
+            ("Class and its confidence threshold", learned_class(learned)),
             (
                 "Stated risk of a wrong fixing",
                 "none: not calibrated for this class" if learned.alpha is None else percent(learned.alpha),
@@ -290,6 +292,7 @@ def _run(story: Story) -> str:
                 "Switches fixed closed, fixed open, left free",
                 f"{learned.fixed_closed}, {learned.fixed_open}, {learned.free}",
             ),
+            ("Devices fixed, left free", f"{learned.fixed_devices}, {learned.free_devices}"),
             ("Bound of the reduced problem only", f"{number(learned.reduced_bound_kw, 7)} kW"),
         ]
     return f"<section><h2>Solution</h2>{table((), rows, kind='facts')}</section>"

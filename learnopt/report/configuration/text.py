@@ -14,6 +14,7 @@ from learnopt.network import (
     Certificate,
     Configuration,
     Evaluation,
+    LearnedSummary,
     PhaseSetting,
     PhaseSummary,
     ReconfigurationProblem,
@@ -456,12 +457,15 @@ def _unproven(result: Result) -> tuple[str, ...]:
     learned = result.learned
     if learned is None:
         return ("A configuration with a lower loss may exist: this run gives no bound for the problem.",)
-    fixed = learned.fixed_closed + learned.fixed_open
-    if not fixed:
-        return ("No switch was fixed by prediction; this run gives no bound for the problem.",)
+    fixed, kind = learned.fixed_closed + learned.fixed_open, learned_class(learned)
+    if not fixed + learned.fixed_devices:
+        return (f"No switch was fixed by prediction ({kind}); this run gives no bound for the problem.",)
+    devices = learned.fixed_devices + learned.free_devices
+    controls = f" and {learned.fixed_devices} of {counted(devices, 'device')}" if devices else ""
     sentences = [
-        f"{fixed} of {fixed + learned.free} undecided switches were fixed by prediction before solving, so nothing is "
-        "proven for the full problem: a better configuration may use a switch that was fixed the other way.",
+        f"{fixed} of {fixed + learned.free} undecided switches{controls} were fixed by prediction before solving, so "
+        "nothing is proven for the full problem: a better configuration may use one that was fixed the other way "
+        f"({kind}).",
     ]
     if learned.reduced_bound_kw is not None and math.isfinite(learned.reduced_bound_kw):
         sentences.append(
@@ -469,6 +473,13 @@ def _unproven(result: Result) -> tuple[str, ...]:
             "kW; this bound holds for the reduced problem only."
         )
     return tuple(sentences)
+
+
+def learned_class(learned: LearnedSummary) -> str:
+    """The class whose threshold was used, and the threshold."""
+    if learned.threshold is None:
+        return f"class {learned.family}: no threshold"
+    return f"class {learned.family}: confidence of at least {learned.threshold:.4g}"
 
 
 def _conditions(problem: ReconfigurationProblem) -> str:
