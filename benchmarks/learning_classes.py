@@ -3,8 +3,8 @@
     python benchmarks/learning_classes.py [--feeders 4] [--buses 20 40] [--classes capacitors,all] [--seconds 15]
 
 Feeders are drawn from a seed that no dataset uses, with banks, tap changers at the substations and switchable
-generators. All on one thread and in CPU seconds. Regrets are against the best that anything found, intervals are over
-feeders.
+generators; the class ``random`` has controls as the heads of the checkpoint have learned from, on other feeders.
+All on one thread and in CPU seconds. Regrets are against the best that anything found, intervals are over feeders.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from learnopt.engines.milp.results import searching
 from learnopt.engines.milp.rounding import round_relaxation
 from learnopt.engines.milp.rounds import Effort, Rounds
 from learnopt.engines.milp.starts import offer_starts
-from learnopt.generator import FeederConfig, random_feeder
+from learnopt.generator import ControlsConfig, FeederConfig, random_controls, random_feeder
 from learnopt.io import load
-from learnopt.learned.engine import AROUND_GAP, LearnedEngine
+from learnopt.learned.engine import AROUND_GAP, HELD_NODES, LearnedEngine
+from learnopt.learned.root import RootLook
 from learnopt.network import Capacitor, Controls, Generator, Network, ReconfigurationProblem, Settings, Tap
 
 SEED = 78_000
@@ -46,6 +47,8 @@ SAME = 1e-4
 GAP = 1e-3
 """Gap to which the MILP proves."""
 FAST = "learned, fast mode"
+RANDOM = "random"
+"""Class of feeders whose controls are drawn (:func:`learnopt.generator.random_controls`)."""
 
 
 @dataclass
@@ -86,7 +89,8 @@ def with_controls(network: Network, kinds: str, rng: np.random.Generator) -> Rec
     heads = np.flatnonzero(np.isin(network.from_bus, network.substations)).tolist()
     taps = tuple(Tap(e, 0.95, 1.05, 0.0125) for e in heads)
     generators = tuple(Generator(f"G{k}", k, 0.0, p / 4, 0.0, p / 4, switchable=True, s_max=p / 4) for k in places[3:])
-    controls = Controls(taps, banks, generators).only(kinds)
+    controls = Controls(taps, banks, generators)
+    controls = random_controls(network, ControlsConfig(), rng) if kinds == RANDOM else controls.only(kinds)
     return ReconfigurationProblem.of(replace(network, controls=controls), controls=controls)
 
 
@@ -141,6 +145,14 @@ def rounded(search: Incumbent, known: Incumbent) -> None:
     round_relaxation(search, model, model.solve_relaxation(), 20)
 
 
+def nothing_held(search: Incumbent) -> None:
+    """In turns, then the model near that answer, solved as fast mode solves it but with nothing held."""
+    in_turns(search)
+    look = RootLook(search)
+    if search.plan is not None and (found := look.read()) is not None:
+        look.solve_rest(found[0], HELD_NODES)
+
+
 def prove(search: Incumbent, starts: bool) -> None:
     """The MILP, from nothing or from what its starts find."""
     if starts:
@@ -161,6 +173,8 @@ def measured(problem: ReconfigurationProblem, learned: LearnedEngine, seconds: f
     found["in turns, many starts, time of fast mode"] = timed(many, lambda: in_turns_from_many(many, equal))
     around, _ = begun(problem, AROUND_GAP, seconds)
     found["in turns, then small MILPs around it"] = timed(around, lambda: (in_turns(around), look_around(around)))
+    free, _ = begun(problem, AROUND_GAP, seconds)
+    found["in turns, then a MILP near it, nothing held"] = timed(free, lambda: nothing_held(free))
     if turns.plan is not None:
         point, _ = begun(problem, AROUND_GAP, seconds)
         found["relaxation rounded"] = timed(point, lambda: rounded(point, turns))
@@ -176,7 +190,7 @@ def main() -> int:
     parser.add_argument("--feeders", type=int, default=4, help="generated feeders")
     parser.add_argument("--buses", type=int, nargs=2, default=(20, 40), help="least and most buses of one")
     parser.add_argument("--cases", default="", help="comma-separated named cases with controls instead, as case70")
-    parser.add_argument("--classes", default="capacitors,all", help="capacitors, taps, generators, or all")
+    parser.add_argument("--classes", default="capacitors,all", help="capacitors, taps, generators, all, or random")
     parser.add_argument("--seconds", type=float, default=15.0, help="CPU seconds for each proof")
     options = parser.parse_args()
     learned = LearnedEngine()

@@ -31,7 +31,7 @@ from learnopt.engines.tree.probing import fix_by_bounds
 from learnopt.errors import DataError
 from learnopt.learned.answers import Best
 from learnopt.learned.belief import Belief
-from learnopt.learned.policy import DEFAULT_ALPHA, Decision, FixingPolicy, consistent, ladder
+from learnopt.learned.policy import DEFAULT_ALPHA, HEADS_ALPHA, Decision, FixingPolicy, consistent, ladder
 from learnopt.learned.problem_class import ProblemClass
 from learnopt.learned.reduction import Reduction, undecided
 from learnopt.learned.starts import LARGE, SAMPLES, confidence_in, learned_start
@@ -100,7 +100,8 @@ class LearnedEngine:
     predictor
         A trained model; the reference checkpoint is loaded where none is given.
     alpha
-        Accepted risk of a wrong fixing, see :class:`~learnopt.learned.policy.FixingPolicy`.
+        Accepted risk of a wrong fixing, see :class:`~learnopt.learned.policy.FixingPolicy`; where absent
+        :data:`~learnopt.learned.policy.DEFAULT_ALPHA`, with controls :data:`~learnopt.learned.policy.HEADS_ALPHA`.
     samples
         Trees drawn from the predicted distribution as further starts.
     exact
@@ -112,12 +113,13 @@ class LearnedEngine:
     def __init__(
         self,
         predictor: Predictor | Path | str = REFERENCE,
-        alpha: float = DEFAULT_ALPHA,
+        alpha: float | None = None,
         samples: int = SAMPLES,
         exact: str = "auto",
     ) -> None:
         self.predictor = predictor if isinstance(predictor, Predictor) else load_checkpoint(predictor)
-        self.policy = FixingPolicy(alpha)
+        self.policy = FixingPolicy(DEFAULT_ALPHA if alpha is None else alpha)
+        self.heads_alpha = HEADS_ALPHA if alpha is None else alpha
         self.samples = samples
         if exact not in ("auto", "tree", "milp"):
             raise DataError("learned engine", [f"exact = {exact!r} must be 'auto', 'tree' or 'milp'"])
@@ -195,7 +197,7 @@ class LearnedEngine:
             with search.watch.stage("features"):
                 kind = ProblemClass.of(task.best.problem, self.predictor.coverage, task.binding)
                 known, heads = known_at(search, task.belief.p_closed), self.predictor.heads
-                held = holding(heads, kind, self.policy.alpha, task.belief.novelty, known, readout)
+                held = holding(heads, kind, self.heads_alpha, task.belief.novelty, known, readout)
         if held is None or held.threshold is None:
             look.look(model)
             return held
@@ -313,7 +315,7 @@ class LearnedEngine:
             return summary
         return replace(
             summary,
-            alpha=self.policy.alpha,
+            alpha=self.heads_alpha,
             used_alpha=held.alpha,
             threshold=held.threshold,
             fixed_closed=held.closed,

@@ -31,6 +31,8 @@ class Decision(IntEnum):
 
 
 DEFAULT_ALPHA = 0.01
+HEADS_ALPHA = 0.05
+"""Risk accepted with controls where none is asked for: labels are dear there, and few feeders state no smaller one."""
 FOREIGN = 2.0
 """Novelty from which on no stated risk is believed."""
 UNFIXING_ROUNDS = 2

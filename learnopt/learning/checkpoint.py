@@ -35,12 +35,13 @@ def save_checkpoint(directory: Path, model: SwitchModel, card: ModelCard) -> Mod
     """Write weights and card; returns the card as written.
 
     Each file is written beside its place and moved there. The card goes last and holds the checksum of the weights,
-    so an interrupted save is noticed when the checkpoint is loaded.
+    so an interrupted save is noticed when the checkpoint is loaded. The card loses its heads: they were trained and
+    calibrated on the belief of other weights, or of another temperature.
     """
     directory.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = safetensors.torch.save(state)
-    card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest())
+    card = replace(card, weights_sha256=hashlib.sha256(weights).hexdigest(), heads={})
     write_atomically(directory / WEIGHTS, lambda path: path.write_bytes(weights))
     write_readme(directory, card)
     write_text(directory / CARD, card.to_json())

@@ -129,6 +129,8 @@ def test_heads_round_trip(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     assert "| controls | 30 | 5 % | 0.875 |" in text
     assert "| controls | 30 | 1 % | too few feeders |" in text
+    save_checkpoint(folder, trained().model, load_card(folder))
+    assert load_checkpoint(folder).heads is None  # calibrated on the belief of what was there before
 
 
 def test_heads_that_do_not_fit_are_refused(folder: Path) -> None:
