@@ -145,7 +145,7 @@ class LearnedEngine:
             with watch.stage("predict"):
                 belief = Belief.of(self.predictor, problem)
             with watch.stage("start"):
-                binding = offer_starts(problem, belief, start, options, best, self.samples)
+                binding = self._starts(problem, belief, start, options, best)
             task = _Task(options, watch, belief, best, binding)
             if task.certify is Certificate.NONE and problem.controls and best.feasible:
                 task = self._around(task)
@@ -164,6 +164,17 @@ class LearnedEngine:
         except KeyboardInterrupt:
             return replace(self._fast(best, watch, answer), status=Status.INTERRUPTED)
         return self._fast(best, watch, answer, reason)
+
+    def _starts(
+        self,
+        problem: ReconfigurationProblem,
+        belief: Belief,
+        start: Configuration | None,
+        options: SolveOptions,
+        best: Best,
+    ) -> bool:
+        """Offer what to begin with; whether a limit binds."""
+        return offer_starts(problem, belief, start, options, best, self.samples)
 
     def _around(self, task: _Task) -> _Task:
         """Better answers around the best one, switches and controls together: in turns they get stuck."""

@@ -115,11 +115,11 @@ def test_limit_that_binds_after_fixing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert start != best
     engine = LearnedEngine(sure_of(optimum, "sure"))
 
-    def only(_problem, _prediction, _start, _options, found, _samples) -> bool:
+    def only(_problem, _prediction, _start, _options, found) -> bool:
         found.offer(start)
         return False
 
-    monkeypatch.setattr("learnopt.learned.engine.offer_starts", only)
+    monkeypatch.setattr(engine, "_starts", only)
     monkeypatch.setattr(engine, "_decisions", lambda p, *_: np.full(p.network.n_branch, -1, dtype=np.int8))
     result = engine.solve(limited, SolveOptions())
     assert result.learned.problem_class == "limits that bind"
