@@ -3,10 +3,13 @@
 Where everything within reach can be supplied within the limits, what is asked is a reconfiguration of what the fault
 leaves: it is solved under rising caps on operations, and a cap that is proven too low is a proof that more are needed.
 
-Where it cannot, the relaxation of the extended network (:mod:`learnopt.formulations.restoration`) proposes which zones
-to supply, and bounds all others. The judge looks at what it proposes; where that is not within the limits the engines
-say whether anything with supply for the same zones is, and if not this set of zones is cut off. Every set is proposed
-once at most, so this ends. A set that no power flow settles stays below the bound: it is never counted as impossible.
+Where it cannot, forests are grown from the sources (:mod:`learnopt.studies.restoration.growth`), where the network has
+nothing but loads and impedances and they end in time.
+
+Else the relaxation of the extended network (:mod:`learnopt.formulations.restoration`) proposes which zones to supply,
+and bounds all others. The judge looks at what it proposes; where that is not within the limits the engines say whether
+anything with supply for the same zones is, and if not this set of zones is cut off. Every set is proposed once at most,
+so this ends. A set that no power flow settles stays below the bound: it is never counted as impossible.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from learnopt.network.topology import DisjointSets, merged_nodes
 from learnopt.physics import evaluate, power_flow
 from learnopt.studies.configuration.solve import solve
 from learnopt.studies.restoration.first_plan import FirstPlan, capacity_bound
+from learnopt.studies.restoration.growth import Grown, Growth
 from learnopt.studies.restoration.outage import Outage
 from learnopt.studies.restoration.virtual_root import Extended, extended, lossless
 
@@ -353,6 +357,8 @@ class RestorationSearch:
             bound = capacity_bound(self.problem, self.zone, self.value_kw)
             unserved = _met(self._unserved(self.plan.served), bound, 2 * self.least_kw)
             return self._found(unserved, Target(), Target())
+        if (grown := self._grown()) is not None:
+            return grown
         unserved = self._load()
         if self.plan is None:
             said = "What no switch parts from the sources is outside the limits."
@@ -372,6 +378,45 @@ class RestorationSearch:
             loss = self._next(Aim.LOSS, unserved)
             operations = Target(self.plan.operations)
         return self._found(unserved, operations, loss)
+
+    def _grown(self) -> Found | None:
+        """All three objectives by growing forests; None where that does not carry the network, or did not end."""
+        growth = Growth.of(self.problem, self.zone, self.value_kw, lambda: self.remaining > 0)
+        if growth is None:
+            return None
+        most = math.inf if self.plan is None else self._unserved(self.plan.served) - self.least_kw
+        bound = capacity_bound(self.problem, self.zone, self.value_kw)
+        if self.plan is None or most > bound:
+            found, proven = growth.least_value(most, self.least_kw)
+            if (found is not None and not self._accepted(found)) or not proven:
+                return None
+        if self.plan is None:
+            return self._nothing("What no switch parts from the sources is outside the limits.", Status.INFEASIBLE)
+        unserved = self._unserved(self.plan.served)
+        if unserved <= self.least_kw and not self.plan.served.all():
+            # Zones without load are not given up where they can have supply, too.
+            every = Growth.of(self.problem, self.zone, np.ones(self.n_zone), growth.goes_on)
+            assert every is not None
+            found, proven = every.least_value(0.5, 0.5)
+            if (found is not None and not self._accepted(found)) or not proven:
+                return None
+        load = Target(unserved, unserved, True)
+        if self.plan.served.all():
+            operations, loss, _ = self._best(self.plan.served)
+            return self._found(load, operations, loss)
+        by_loss = self.second is Second.LOSS
+        most = unserved + self.least_kw
+        found, proven = growth.best(most, None if by_loss else self.plan.operations, self.plan.loss_kw)
+        if (found is not None and not self._accepted(found)) or not proven:
+            return None
+        self.said.append("Not everything can be supplied within the limits.")
+        n, loss_kw = float(self.plan.operations), self.plan.loss_kw
+        operations = Target(n) if by_loss else Target(n, n, True)
+        return self._found(load, operations, Target(loss_kw, loss_kw, True))
+
+    def _accepted(self, grown: Grown) -> bool:
+        """The judge accepts a forest; it is then a plan, where it is better."""
+        return self._judged(Configuration(grown.closed), grown.served)
 
     def _model(self, aim: Aim, unserved: Target | None = None, operations: Target | None = None) -> RestorationModel:
         """The relaxation for one objective, under what was reached in those before."""
