@@ -42,6 +42,9 @@ LEAF_TOLERANCE = 1e-14
 SETTLED = 1e-9
 """Relative change of a squared current that is left, up to which a complete forest counts as solved."""
 
+_inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For what compiled code alone calls: a way in from Python, with some seventy arrays, takes most of the compiling."""
+
 
 class Ground(NamedTuple):
     """What does not change: numbers of the network in per unit, limits squared and with the slack of the judge."""
@@ -161,7 +164,7 @@ class Forest(NamedTuple):
     """Feeding switch of each zone in the best forest; -2 without supply."""
 
 
-@njit()
+@_inner
 def _append(ground: Any, at: Any, bus: int, parent: int, r: float, x: float, most: float) -> None:
     """One more bus with supply."""
     size = at.counts[SIZE]
@@ -180,7 +183,7 @@ def _append(ground: Any, at: Any, bus: int, parent: int, r: float, x: float, mos
     at.counts[SIZE] = size + 1
 
 
-@njit()
+@_inner
 def _follow_lines(ground: Any, at: Any, first: int) -> None:
     """Add what is always closed behind the buses from a position of the order on."""
     position = first
@@ -202,7 +205,7 @@ def plant(ground: Any, at: Any) -> None:
     _follow_lines(ground, at, 0)
 
 
-@njit()
+@_inner
 def _sweep(ground: Any, at: Any, depth: int, situation: int, most: int, tolerance: float) -> float:
     """Currents from below and voltages from above; the relative change that is left, or -1 where a limit is passed."""
     n_root, size = len(ground.root), at.counts[SIZE]
@@ -242,7 +245,7 @@ def _sweep(ground: Any, at: Any, depth: int, situation: int, most: int, toleranc
     return change
 
 
-@njit()
+@_inner
 def _within(ground: Any, at: Any, depth: int) -> bool:
     """No limit is passed by the forest alone, in any situation."""
     least = 0.0
@@ -251,7 +254,7 @@ def _within(ground: Any, at: Any, depth: int) -> bool:
     return least >= 0.0
 
 
-@njit()
+@_inner
 def _loss(ground: Any, at: Any, depth: int) -> float:
     """Loss of the forest from below."""
     total = 0.0
@@ -262,7 +265,7 @@ def _loss(ground: Any, at: Any, depth: int) -> float:
     return total
 
 
-@njit()
+@_inner
 def _look_around(ground: Any, at: Any) -> tuple[int, int]:
     """Parts of what may still join, and the doors to them; how many of both."""
     at.part[:] = -1
@@ -309,7 +312,7 @@ def _look_around(ground: Any, at: Any) -> tuple[int, int]:
     return parts, doors
 
 
-@njit()
+@_inner
 def _operations(ground: Any, at: Any) -> int:
     """Operations that are decided."""
     total = 0
@@ -329,7 +332,7 @@ def _operations(ground: Any, at: Any) -> int:
     return total
 
 
-@njit()
+@_inner
 def _relief(ground: Any, at: Any, situation: int, left: float, enough: float) -> float:
     """Most that dark zones of a value of ``left`` take from a limit; at least ``enough`` where it is more than that.
 
@@ -362,7 +365,7 @@ def _relief(ground: Any, at: Any, situation: int, left: float, enough: float) ->
     return total
 
 
-@njit()
+@_inner
 def _rated(ground: Any, at: Any, parts: int, doors: int, budget: float) -> bool:
     """What has to go through a branch or source stays within its rating, as far as this tells."""
     n_root, size = len(ground.root), at.counts[SIZE]
@@ -394,7 +397,7 @@ def _rated(ground: Any, at: Any, parts: int, doors: int, budget: float) -> bool:
     return True
 
 
-@njit()
+@_inner
 def _voltages(ground: Any, at: Any, parts: int, doors: int, budget: float) -> bool:
     """Buses with supply keep their voltage when the others join, as far as this tells; fills ``highest``."""
     n_root, size = len(ground.root), at.counts[SIZE]
@@ -425,7 +428,7 @@ def _voltages(ground: Any, at: Any, parts: int, doors: int, budget: float) -> bo
     return True
 
 
-@njit()
+@_inner
 def _ways(ground: Any, at: Any, doors: int, length: Floats, way: Floats) -> None:
     """Shortest way from the forest to each zone."""
     n_zone = len(ground.value)
@@ -450,7 +453,7 @@ def _ways(ground: Any, at: Any, doors: int, length: Floats, way: Floats) -> None
                     way[there] = min(way[there], least + length[e])
 
 
-@njit()
+@_inner
 def _farthest(ground: Any, at: Any, parts: int, doors: int, budget: float) -> int:
     """The zone too dear to stay dark that lowers its voltage most; -1 without one, -2 where one cannot be supplied."""
     _ways(ground, at, doors, ground.r, at.way_r)
@@ -474,7 +477,7 @@ def _farthest(ground: Any, at: Any, parts: int, doors: int, budget: float) -> in
     return farthest
 
 
-@njit()
+@_inner
 def _door(ground: Any, at: Any, doors: int, farthest: int, budget: float) -> int:
     """The door to decide: towards the farthest zone, to a zone of few switches, normally closed, of much value."""
     best, most = -1, -np.inf
@@ -494,14 +497,14 @@ def _door(ground: Any, at: Any, doors: int, farthest: int, budget: float) -> int
     return best
 
 
-@njit()
+@_inner
 def _keep(at: Any) -> None:
     """The forest is the best one."""
     for zone in range(len(at.served)):
         at.best[zone] = at.feed[zone] if at.served[zone] == 1 else -2
 
 
-@njit()
+@_inner
 def _beaten(ground: Any, at: Any, depth: int, aim: int) -> bool:
     """What is decided is no better than the best already."""
     if aim == LEAST_VALUE:
@@ -513,7 +516,7 @@ def _beaten(ground: Any, at: Any, depth: int, aim: int) -> bool:
     return n > at.counts[OPERATIONS] or (n == at.counts[OPERATIONS] and loss >= at.aims[LOSS])
 
 
-@njit()
+@_inner
 def _leaf(ground: Any, at: Any, depth: int, aim: int, dark: float, step: float) -> bool:
     """A complete forest: whether it is the best one."""
     for situation in range(len(ground.p)):
@@ -536,7 +539,7 @@ def _leaf(ground: Any, at: Any, depth: int, aim: int, dark: float, step: float) 
     return True
 
 
-@njit()
+@_inner
 def _visit(ground: Any, at: Any, depth: int, aim: int, step: float) -> int:
     """The door by which a node goes on; -1 where nothing is left of it, -2 where it was a better leaf."""
     if not _within(ground, at, depth):
@@ -559,7 +562,7 @@ def _visit(ground: Any, at: Any, depth: int, aim: int, step: float) -> int:
     return -1 if farthest == -2 else _door(ground, at, doors, farthest, budget)
 
 
-@njit()
+@_inner
 def _close(ground: Any, at: Any, depth: int, door: int) -> None:
     """Close the switch of a door, its zone joins the forest."""
     e, bus, zone = at.door_switch[door], at.door_bus[door], at.door_zone[door]
@@ -574,7 +577,7 @@ def _close(ground: Any, at: Any, depth: int, door: int) -> None:
         at.ell[depth + 1, :, at.order[position]] = 0.0
 
 
-@njit()
+@_inner
 def _back(ground: Any, at: Any, depth: int) -> bool:
     """Undo the decision of a depth; True where its switch stays open from now on."""
     e = at.at_switch[depth]
