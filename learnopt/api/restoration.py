@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from learnopt.report.restoration.text import headline, restoration_table, restor
 from learnopt.studies.configuration.solve import AUTO
 from learnopt.studies.configuration.switching_order import Operation, Paralleling
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.restoration.crews import crew_plan, read_crew_times
 from learnopt.studies.restoration.fault import read_fault
 from learnopt.studies.restoration.outage import Strain
 from learnopt.studies.restoration.search import Second
@@ -155,6 +156,8 @@ def restore(
     start: str | None = None,
     pickup: float = 1.0,
     emergency: float = 1.0,
+    crews: int | None = None,
+    minutes: str | Path | Mapping[Id, float] | None = None,
     hour: float | None = None,
     accept_differences: bool = False,
     balanced: bool = False,
@@ -186,6 +189,12 @@ def restore(
         Cold-load pickup: factor on loads that the fault took the supply from, in the first hour. Load is told without.
     emergency
         Factor on ratings of branches and substations until the repair.
+    crews
+        Crews that switch on the spot (extra ``crews``): who carries out which step and when, so that the last one ends
+        as early as can be.
+    minutes
+        Minutes of steps on the spot by switch, branch or bus, or a CSV file with the columns ``id``, ``minutes`` and
+        ``travel`` (the way there); 10 and 20 minutes where nothing is said, 1 by remote control.
     hour, accept_differences
         As of :func:`load`.
     balanced
@@ -196,7 +205,8 @@ def restore(
     DataError
         If the input is bad, or nothing of the network has the name of the fault.
     UnsupportedError
-        For an unbalanced file without ``balanced``, for controls, a switching cost or a cap on operations.
+        For an unbalanced file without ``balanced``, for crews without OR-Tools, for controls, a switching cost or a cap
+        on operations.
     """
     rules = Rules(
         scenario=scenario, limits=limits, vmin=vmin, vmax=vmax, charging=charging, remote_only=remote_only, hour=hour
@@ -211,6 +221,9 @@ def restore(
     strain = Strain(pickup, emergency)
     if hours is not None or profile is not None or start is not None:
         problem, notes = _over_hours(network, problem, hours, profile, start)
+    if minutes is not None and crews is None:
+        raise DataError("options", ["minutes of steps say nothing without the number of crews"], {"crews": 1})
+    times = read_crew_times(minutes, problem.network)
     warm(AUTO)
     result = study_restore(
         problem,
@@ -222,6 +235,11 @@ def restore(
         strain,
         None if hours is None else float(hours),
     )
+    if crews is not None:
+        left = None if time_limit is None else max(time_limit - result.solve_time_s, 1.0)
+        result = replace(result, crews=crew_plan(result.operations, crews, times, left))
+        if result.crews is None:
+            notes = (*notes, "No schedule of the crews was found within the time limit.")
     unused = of_balanced(balanced, question.origin.equivalent)
     return RestorationPlan(result, (*question.notes, *notes), question.origin, unused)
 

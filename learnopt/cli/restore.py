@@ -81,6 +81,14 @@ def restore(
         float, typer.Option(help="Cold-load pickup: factor on loads that lost their supply, in the first hour.")
     ] = 1.0,
     emergency: Annotated[float, typer.Option(help="Factor on ratings until the repair, as in 1.2.")] = 1.0,
+    crews: Annotated[
+        int | None,
+        typer.Option(help="Crews that switch on the spot: who does which step, and when (needs OR-Tools)."),
+    ] = None,
+    minutes: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="CSV with id, minutes on the spot and travel, the way there, for --crews."),
+    ] = None,
     hour: HourOption = None,
     accept_differences: AcceptOption = False,
     balanced: PlanBalancedOption = False,
@@ -99,8 +107,8 @@ def restore(
         plan = plan_restoration(
             case, fault, scenario=scenario, priority=worth, then=then, limits=enforced(no_limits), vmin=vmin, vmax=vmax,
             charging=not no_charging, remote_only=remote_only, paralleling=paralleling, time_limit=time_limit,
-            hours=hours, profile=profile, start=start, pickup=pickup, emergency=emergency, hour=hour,
-            accept_differences=accept_differences, balanced=balanced,
+            hours=hours, profile=profile, start=start, pickup=pickup, emergency=emergency, crews=crews,
+            minutes=minutes, hour=hour, accept_differences=accept_differences, balanced=balanced,
         )  # fmt: skip
     tell_unused(plan.unused)
     tell(scenario, plan.notes)

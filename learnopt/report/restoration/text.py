@@ -15,6 +15,7 @@ from learnopt.report.kit.numbers import finite, number
 from learnopt.report.kit.origin import origin_to_dict, with_origin
 from learnopt.report.kit.terminal import Paragraph, paragraphs
 from learnopt.studies.inspection.reconcile import Origin
+from learnopt.studies.restoration.reliability import hours_until, weights
 from learnopt.studies.restoration.search import Target
 from learnopt.studies.restoration.study import CUT_OFF, DEAD, LIMITS, Restoration
 from learnopt.wording import counted
@@ -87,6 +88,7 @@ def restoration_to_dict(restoration: Restoration, origin: Origin = UNKNOWN_ORIGI
         "n_operations": None if found.operations.value is None else int(found.operations.value),
         "isolating_operations": len(zone.opened),
         "operations": [operation_to_dict(restoration.problem, o) for o in restoration.operations],
+        "crews": crews_to_dict(restoration),
         "return": [operation_to_dict(restoration.problem, o) for o in restoration.way_back[0]],
         "return_message": restoration.way_back[1],
         "runs": found.runs,
@@ -162,12 +164,60 @@ def sentences(restoration: Restoration) -> list[str]:
             load = float(outage.load_kw[buses].sum())
             said.append(f"{_some([bus_label(net, k) for k in buses])} ({number(load)} kW) {words}.")
     said += proofs(restoration)
+    said += crews_in_words(restoration)
     said += way_back_in_words(restoration)
     said += strain_in_words(restoration) + hours_in_words(restoration)
     if restoration.operated is not None:
         said.append(open_ends_in_words(len(restoration.open_at_one_end), restoration.operated))
     if restoration.found.message:
         said.append(restoration.found.message)
+    return said
+
+
+def crews_to_dict(restoration: Restoration) -> dict[str, Any] | None:
+    """Who carries out which step, and when; null where nobody asked, or no schedule was found in time."""
+    if restoration.crews is None:
+        return None
+    schedule = restoration.crews.schedule
+    steps = [
+        {"step": o.step, "crew": None if crew is None else crew + 1, "begin_min": begin, "end_min": end}
+        for o, crew, begin, end in zip(restoration.operations, schedule.crew, schedule.begin, schedule.end, strict=True)
+    ]
+    return {
+        "crews": restoration.crews.crews,
+        "minutes": schedule.minutes,
+        "bound_minutes": finite(schedule.bound),
+        "proven": schedule.proven,
+        "minutes_without_supply": _minutes_without_supply(restoration),
+        "steps": steps,
+    }
+
+
+def _minutes_without_supply(restoration: Restoration) -> float:
+    """Mean minutes without supply until the last step, by customers or load: what the fault adds to SAIDI till then."""
+    assert restoration.crews is not None
+    hours, _ = hours_until(restoration, [end / 60 for end in restoration.crews.schedule.end], 0.0)
+    count, _ = weights(restoration.problem.network, restoration.outage.load_kw)
+    return float(60 * count @ hours / count.sum()) if count.sum() > 0 else 0.0
+
+
+def crews_in_words(restoration: Restoration) -> list[str]:
+    """When the last step ends, and the way of each crew."""
+    if restoration.crews is None:
+        return []
+    plan, steps = restoration.crews, restoration.operations
+    schedule = plan.schedule
+    proof = "no schedule ends earlier: proven" if schedule.proven else f"none before {number(schedule.bound)} min"
+    mean = number(_minutes_without_supply(restoration))
+    said = [
+        f"With {counted(plan.crews, 'crew')} the last step ends after {number(schedule.minutes)} min, {proof}; "
+        f"until then a customer is without supply for {mean} min on average over the network."
+    ]
+    for k in range(plan.crews):
+        done = sorted((schedule.begin[i], i) for i, crew in enumerate(schedule.crew) if crew == k)
+        if done:
+            way = ", ".join(f"step {steps[i].step} at {number(begin)} min" for begin, i in done)
+            said.append(f"Crew {k + 1}: {way}.")
     return said
 
 

@@ -122,18 +122,24 @@ def hours_without_supply(restoration: Restoration, times: SwitchingTimes) -> tup
 
     A plan that takes longer than the repair is carried out to its end.
     """
+    taken = [(times.crew_min if step.manual else times.remote_min) / 60 for step in restoration.operations]
+    return hours_until(restoration, np.cumsum(taken).tolist(), times.repair_h)
+
+
+def hours_until(restoration: Restoration, ends_h: Sequence[float], repair_h: float) -> tuple[Floats, float]:
+    """The same, each step taking effect when it ends; steps that end earlier come first."""
     outage = restoration.outage
     closed = outage.isolated.closed.copy()
     dark = outage.fed_before & ~outage.still_fed
     hours, clock = np.zeros(len(dark)), 0.0
-    for step in restoration.operations:
-        taken = (times.crew_min if step.manual else times.remote_min) / 60
-        hours[dark] += taken
-        clock += taken
+    for k in np.argsort(np.asarray(ends_h), kind="stable").tolist():
+        step = restoration.operations[k]
+        hours[dark] += ends_h[k] - clock
+        clock = ends_h[k]
         if step.action in (Action.OPEN, Action.CLOSE):
             closed[step.branch] = step.action is Action.CLOSE
             dark = outage.fed_before & ~outage.fed(closed)
-    hours[dark] += max(times.repair_h - clock, 0.0)
+    hours[dark] += max(repair_h - clock, 0.0)
     return hours, clock
 
 

@@ -15,6 +15,7 @@ from learnopt.network.open_ends import as_operated, open_ends
 from learnopt.network.part import Part
 from learnopt.physics.judge import evaluate, evaluate_transition
 from learnopt.studies.configuration.switching_order import Action, Operation, Paralleling
+from learnopt.studies.restoration.crews import CrewPlan
 from learnopt.studies.restoration.fault import Fault
 from learnopt.studies.restoration.order import as_recorded, order_back, restoration_order
 from learnopt.studies.restoration.outage import NO_STRAIN, Outage, Strain
@@ -44,6 +45,8 @@ class Restoration:
         Seconds of the search.
     hours
         How long the fault lasts, one situation for each; None where there is one for all of it.
+    crews
+        Who carries out the steps, and when; None where nobody asked.
     """
 
     outage: Outage
@@ -51,6 +54,7 @@ class Restoration:
     paralleling: Paralleling
     solve_time_s: float
     hours: float | None = None
+    crews: CrewPlan | None = None
 
     @property
     def problem(self) -> ReconfigurationProblem:
