@@ -192,5 +192,4 @@ def _keep_crews_busy(model: Any, task: CrewTask, minutes: Any, travel: Any, begi
     for i in manual:
         least = min(int(travel[k, j, i + 1]) for k in range(len(travel)) for j in places if j != i + 1)
         intervals.append(model.new_fixed_size_interval_var(begin[i] - least, int(minutes[i]) + least, f"busy{i}"))
-        model.add(begin[i] >= min(int(travel[k, 0, i + 1]) for k in range(len(travel))))
     model.add_cumulative(intervals, [1] * len(intervals), len(travel))
