@@ -25,6 +25,7 @@ OPTIONAL = {
     "simbench",
     "lxml",
     "networkx",
+    "ortools",
     "pandas",
 }
 """Extras, and pandas that comes with pandapower, looked for when they are asked for."""
