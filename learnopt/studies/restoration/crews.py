@@ -110,6 +110,7 @@ def read_crew_times(given: str | Path | Mapping[Id, float] | None, network: Netw
     """
     if given is None:
         return CrewTimes()
+    rows: list[tuple[Id, float | str, float | str]]
     rows = [(key, value, "") for key, value in given.items()] if isinstance(given, Mapping) else _rows(Path(given))
     steps: dict[tuple[str, int], float] = {}
     ways: dict[tuple[str, int], float] = {}

@@ -141,7 +141,7 @@ class Growth:
         else:
             ended = None
         self.nodes += int(forest.counts[NODES])
-        proven = ended == FINISHED and forest.counts[UNSETTLED] == 0
+        proven = bool(ended == FINISHED and forest.counts[UNSETTLED] == 0)
         return self._grown(forest) if found else None, proven
 
     def _grown(self, forest: Forest) -> Grown:

@@ -511,9 +511,9 @@ def _beaten(ground: Any, at: Any, depth: int, aim: int) -> bool:
         return False
     loss = _loss(ground, at, depth)
     if aim == LEAST_LOSS:
-        return loss >= at.aims[LOSS]
+        return bool(loss >= at.aims[LOSS])
     n = _operations(ground, at)
-    return n > at.counts[OPERATIONS] or (n == at.counts[OPERATIONS] and loss >= at.aims[LOSS])
+    return bool(n > at.counts[OPERATIONS] or (n == at.counts[OPERATIONS] and loss >= at.aims[LOSS]))
 
 
 @_inner
@@ -559,7 +559,7 @@ def _visit(ground: Any, at: Any, depth: int, aim: int, step: float) -> int:
     if ground.rated == 1 and not _rated(ground, at, parts, doors, budget):
         return -1
     farthest = _farthest(ground, at, parts, doors, budget)
-    return -1 if farthest == -2 else _door(ground, at, doors, farthest, budget)
+    return -1 if farthest == -2 else int(_door(ground, at, doors, farthest, budget))
 
 
 @_inner
