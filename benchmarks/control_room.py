@@ -8,13 +8,16 @@ operator would (approve, begin, confirm, abort), and kills it (SIGKILL) again an
 audit trail is whole; every approval that was acknowledged is there; no step was released or confirmed twice; what the
 trail says of every proposal, gone through the state machine again, leads to the state that the database has. Exit
 code 1 where anything of this does not hold. ``kills-inside`` does the same to the room alone, forked and without web
-server and worker processes: many more kills in the same time.
+server and worker processes: many more kills in the same time. ``kills-region`` does it to several processes behind one
+database of PostgreSQL, each with the plant and the operator of a feeder of its own, and cuts connections as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -30,7 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from learnopt.errors import LearnoptError
 from learnopt.generator.example import example_feeder
@@ -38,7 +42,7 @@ from learnopt.service import people, thinking
 from learnopt.service.audit import entries, verify
 from learnopt.service.client import AnswerError, Client
 from learnopt.service.clock import Clock
-from learnopt.service.database import Approval, Database, Proposal
+from learnopt.service.database import Approval, Cycle, Database, Proposal
 from learnopt.service.people import Role
 from learnopt.service.proposals import open_proposal
 from learnopt.service.review import Review, State
@@ -127,11 +131,7 @@ def kills_inside(number: int, seed: int, longest_s: float) -> int:
             time.sleep(rng.uniform(0.0, longest_s))
             os.kill(child, 9)
             os.waitpid(child, 0)
-            with os.fdopen(told[0], encoding="utf-8") as lines:
-                for line in lines:
-                    what, _, proposal = line.strip().partition(" ")
-                    seen.done[what] += 1
-                    seen.approvals += [int(proposal)] if what == "approve" else []
+            _heard(told[0], seen)
             with database.read() as session:
                 broken = verify(session).broken_at
             if broken is not None:
@@ -144,6 +144,92 @@ def kills_inside(number: int, seed: int, longest_s: float) -> int:
     print(f"{len(proposals)} proposals, {lines_kept} lines; acknowledged: {dict(seen.done)}")
     print("\n".join(faults) or f"{number} kills: chain whole, no approval lost, nothing done twice")
     return 1 if faults else 0
+
+
+REGION = ("north", "middle", "south")
+
+
+def kills_region(number: int, seed: int, longest_s: float) -> int:
+    """Kill one of several processes behind one database, or all connections to it, at random moments."""
+    sys.path.insert(0, str(ROOT / "tests" / "service"))
+    from rooms import postgresql
+
+    rng, seen, done = np.random.default_rng(seed), Seen(), Counter[str]()
+    with postgresql() as url:
+        database = Database(url)
+        database.migrate()
+        room = _inline(database)
+        often = Settings(hold_off_s=0.0, most_per_device=1000, least_saving_kwh=0.0, valid_s=7200.0, cycle_s=900.0)
+        content = json.dumps(example_feeder(np.random.default_rng(1)))
+        for name in REGION:
+            room.add_feeder(name, name, often, "benchmark", content)
+        plants = [Plant(room, name, Telemetry(), np.random.default_rng(7)) for name in REGION]
+        _live_inside(plants[0], room, rng, 2, lambda what, proposal: None)  # imported and compiled before any fork
+        lives = {}
+        for k in range(number):
+            for plant in plants:
+                if plant.feeder not in lives:
+                    database.engine.dispose()
+                    lives[plant.feeder] = _begun(plant, url, rng.spawn(1)[0])
+            time.sleep(rng.uniform(0.0, longest_s))
+            if rng.random() < 0.2:
+                with database.engine.connect() as connection:
+                    connection.execute(text(_CUT))
+                done["connections cut"] += 1
+            else:
+                _ended(lives.pop(REGION[int(rng.integers(len(REGION)))]), seen)
+                done["processes killed"] += 1
+            with database.read() as session:
+                broken = verify(session).broken_at
+            if broken is not None:
+                print(f"{k + 1}: broken at {broken}")
+                break
+        for life in lives.values():
+            _ended(life, seen)
+        faults = _faults(database, seen)
+        with database.read() as session:
+            lines_kept, proposals = verify(session).lines, session.scalars(select(Proposal.state)).all()
+            counted = session.execute(select(Cycle.feeder, func.count()).group_by(Cycle.feeder))
+            cycles = dict(counted.all())
+        database.close()
+    print(f"{len(proposals)} proposals {dict(Counter(proposals))}, {lines_kept} lines, cycles {cycles}")
+    print(f"{dict(done)}; acknowledged: {dict(seen.done)}")
+    print("\n".join(faults) or f"{number} kills: chain whole, no approval lost, nothing done twice")
+    return 1 if faults else 0
+
+
+_CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+def _begun(plant: Plant, url: str, rng: np.random.Generator) -> tuple[int, int]:
+    """A process with the plant and the operator of one feeder, which looks after all; its number, and what it tells."""
+    told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(told[0])
+        logging.disable()  # connections that are cut are errors by the dozen
+        while True:  # whatever the database does, it goes on
+            with contextlib.suppress(SQLAlchemyError):
+                _live_inside(plant, _inline(Database(url)), rng, 10**9, partial(_tell, told[1]))
+            time.sleep(0.1)
+    os.close(told[1])
+    return child, told[0]
+
+
+def _ended(life: tuple[int, int], seen: Seen) -> None:
+    """Killed; what it was told was done is noted."""
+    os.kill(life[0], 9)
+    os.waitpid(life[0], 0)
+    _heard(life[1], seen)
+
+
+def _heard(pipe: int, seen: Seen) -> None:
+    with os.fdopen(pipe, encoding="utf-8") as lines:
+        for line in lines:
+            what, _, proposal = line.strip().partition(" ")
+            seen.done[what] += 1
+            seen.approvals += [int(proposal)] if what == "approve" else []
 
 
 def _inline(database: Database) -> Room:
@@ -166,7 +252,7 @@ def _live_inside(
         plant.beat()
         room.tick()
         with room.database.read() as session:
-            found = open_proposal(session, DEMO_FEEDER)
+            found = open_proposal(session, plant.feeder)
         if found is None:  # somebody switches back by hand, so that there is something to propose again
             plant.closed = plant.network.normal_configuration.closed.copy()
             continue
@@ -304,7 +390,7 @@ def _walked(lines: list[tuple[str, str, dict[str, object]]], needed: int) -> Rev
             review = review.approve(who)
         elif what == "confirm":
             review = review.confirm(int(str(detail["step"])))
-        elif what in ("propose", "reject", "expire", "release", "abort"):
+        elif what in ("propose", "reject", "expire", "release", "abort", "leave"):
             review = getattr(review, what)()
     return review
 
@@ -324,7 +410,13 @@ def main() -> int:
     inside.add_argument("--kills", type=int, default=200)
     inside.add_argument("--seed", type=int, default=0)
     inside.add_argument("--longest", type=float, default=2.0, help="seconds of a life")
+    region = parts.add_parser("kills-region")
+    region.add_argument("--kills", type=int, default=100)
+    region.add_argument("--seed", type=int, default=0)
+    region.add_argument("--longest", type=float, default=3.0, help="seconds between two kills")
     given = parser.parse_args()
+    if given.what == "kills-region":
+        return kills_region(given.kills, given.seed, given.longest)
     if given.what == "kills-inside":
         return kills_inside(given.kills, given.seed, given.longest)
     if given.what == "latency":

@@ -33,6 +33,10 @@ def serve(
         bool, typer.Option("--behind-tls", help="A proxy on this machine speaks TLS and passes requests on.")
     ] = False,
     rate: Annotated[float, typer.Option(min=1, help="Requests a second of one person or program.")] = 200.0,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Learned model to compare with what is proven, by its folder or address."),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error; JSON lines on stderr.")] = "warning",
 ) -> int:
     """Serve the control room: measurements in, proposals out, reviewed by people on its pages.
@@ -71,6 +75,6 @@ def serve(
         lines.log_json(log_level)
         running.serve(
             room, host, port, demo_speed=speed if demo else None, certificate=certificate, key=key,
-            behind_tls=behind_tls, rate=rate, ready=ready,
+            behind_tls=behind_tls, rate=rate, model=model, ready=ready,
         )  # fmt: skip
     return 0

@@ -23,6 +23,11 @@ HELP = {
     "learnopt_alarms": ("gauge", "Alarms that stand, by feeder."),
     "learnopt_saved_kwh": ("gauge", "Energy saved against the normal state, by feeder."),
     "learnopt_loss_kw": ("gauge", "Loss at the last cycle, by feeder."),
+    "learnopt_model_compared_total": (
+        "counter",
+        "Answers of the learned model compared, by feeder and model.",
+    ),
+    "learnopt_model_regret": ("gauge", "Mean loss of its latest answers above the proven least one, relative."),
     "learnopt_pages": ("gauge", "Pages that listen."),
     "learnopt_workers_lost_total": ("counter", "Worker processes that had to be replaced."),
 }

@@ -30,6 +30,7 @@ from learnopt.service.metrics import Metrics
 from learnopt.service.proposals import AUTOMATIC, AbsentError
 from learnopt.service.review import OPEN, UNDER_WAY, Mode, RefusedError, State
 from learnopt.service.settings import Settings, settings_of
+from learnopt.service.shadow import ENOUGH, TOO_FAR, Compared, Shadow
 from learnopt.service.thinking import OPPOSITE
 from learnopt.service.worker import Worker, WorkerError
 from learnopt.studies.operation.advice import Verdict
@@ -85,6 +86,9 @@ class Room:
             cases = list(session.scalars(select(Feeder.case)))
         self.solver, self.checker = Worker(thinking.warm, cases), Worker(thinking.imported)
         self.chain = Watch()
+        self.shadow: Shadow | None = None
+        """A learned model that is compared with what is proven (:meth:`watch_model`)."""
+        self._model = ""
         self._tried: dict[str, float] = {}
         self._pictures: OrderedDict[tuple[int, bool], str] = OrderedDict()
         self._stop = threading.Event()
@@ -98,12 +102,36 @@ class Room:
         self.solver.start()
         self.checker.start()
         self._thread.start()
+        if self.shadow is not None:
+            self.shadow.start()
         if not self.database.sqlite:
             self._listener.start()
+
+    def watch_model(self, address: str) -> None:
+        """Compare a learned model with what is proven, cycle by cycle; before the start."""
+        self.shadow = Shadow(address, self._compared)
+
+    def _compared(self, name: str, found: Compared, regret: float | None, number: int) -> None:
+        """What came of a comparison: a figure, an alarm where it is far off, a line where the model is another."""
+        self.metrics.add("learnopt_model_compared_total", feeder=name, model=found.model)
+        if regret is not None:
+            self.metrics.set("learnopt_model_regret", regret, feeder=name)
+        now = self.clock.now()
+        with self.database.write() as session:
+            if self._model != found.folder:
+                record(session, "learnopt", "model", address=self.shadow and self.shadow.address, model=found.model)
+                self._model = found.folder
+            if regret is not None and number >= ENOUGH and regret > TOO_FAR:
+                told = f"the model {found.model} is {100 * regret:.2g} % above the proven least loss, mean of {number}"
+                alarms.alarm(session, name, "model", told, now)
+            else:
+                alarms.clear(session, name, "model", now)
 
     def stop(self) -> None:
         """End after what is being done."""
         self._stop.set()
+        if self.shadow is not None:
+            self.shadow.stop()
         self.solver.stop()
         self.checker.stop()
         if self._thread.is_alive():
@@ -265,6 +293,8 @@ class Room:
             self._write_cycle(session, cycle, settings)
         self._count(cycle)
         self._tell(name)
+        if self.shadow is not None:
+            self.shadow.offer(name, snapshot)
         return cycle
 
     def _failed(self, name: str, error: LearnoptError, now: datetime) -> None:

@@ -115,6 +115,7 @@ def serve(
     key: Path | None = None,
     behind_tls: bool = False,
     rate: float = 200.0,
+    model: str | None = None,
     ready: Callable[[str, Demo | None], None] = lambda url, demo: None,
 ) -> None:
     """Serve until the process is asked to stop (SIGTERM, Ctrl-C).
@@ -129,6 +130,8 @@ def serve(
         Files of TLS.
     behind_tls
         A proxy before this speaks TLS.
+    model
+        Checkpoint whose fast answers are compared with what is proven; an address of MLflow is asked again and again.
     ready
         Told the address when it listens there.
     """
@@ -142,6 +145,8 @@ def serve(
             plant.beat()
             plant.start()
             sentence = f"Demo: a made-up feeder, whose day takes {1440 / demo_speed:.3g} minutes."
+        if model is not None:
+            room.watch_model(model)
         room.start()
         tls = certificate is not None
         app = application(room, tls=tls or behind_tls, demo=sentence, rate=rate)

@@ -164,7 +164,7 @@ def asked_of_the_past(now: datetime, last: datetime | None, hours: int) -> list[
 
 
 @dataclass(frozen=True, eq=False)
-class _Looked:
+class Looked:
     """A picture with what was expected of now, what is expected of the hours after, and what is out of order."""
 
     picture: Picture
@@ -174,7 +174,7 @@ class _Looked:
     located: bool
 
 
-def _looked(snapshot: Snapshot) -> _Looked:
+def looked(snapshot: Snapshot) -> Looked:
     """The picture of a snapshot, and the hours after it."""
     net, now = network_of(snapshot.case), _time(snapshot.time)
     policy = settings_of(snapshot.settings).policy
@@ -191,7 +191,7 @@ def _looked(snapshot: Snapshot) -> _Looked:
     ahead = [forecast.expected(now + timedelta(hours=k), picture.scenario) for k in range(1, policy.hours)]
     told = [one for one in latest.values() if one.point.quantity is Quantity.FAULT and one.value == 1]
     located = all(one.quality is Quality.GOOD for one in told)
-    return _Looked(picture, expected, ahead, fault_of(one.point for one in told), located)
+    return Looked(picture, expected, ahead, fault_of(one.point for one in told), located)
 
 
 def _loads(like: Scenario, p: Floats, q: Floats) -> Scenario:
@@ -202,7 +202,7 @@ def look(snapshot: Snapshot) -> Seen:
     """One cycle: picture, advice, and what is the case now."""
     net = network_of(snapshot.case)
     policy = settings_of(snapshot.settings).policy
-    seen = _looked(snapshot)
+    seen = looked(snapshot)
     picture = seen.picture
     history = History([(_time(t), net.branch_index[e]) for t, e in snapshot.changes if e in net.branch_index])
     advice = advise(picture, seen.ahead, policy, history)
@@ -375,7 +375,7 @@ def objections(
     """
     net = network_of(snapshot.case)
     policy = settings_of(snapshot.settings).policy
-    seen = _looked(snapshot)
+    seen = looked(snapshot)
     picture = seen.picture
     planned = _after(net, _state(net, open_before), done)
     there = picture.present.closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from learnopt.service.reproduction import reproduce
 from learnopt.service.review import RefusedError
 from learnopt.service.room import Room
 from learnopt.service.running import set_up_demo
+from learnopt.service.shadow import Compared
 from learnopt.service.simulation import Plant
 from learnopt.service.thinking import network_of
 from learnopt.service.worker import WorkerError
@@ -227,6 +229,37 @@ def test_a_jump_does_not_wait_for_the_next_cycle(tmp_path: Path) -> None:
     assert cycles_after(100, 60) == 3
     with pytest.raises(DataError, match="one of seasonal, persistence"):
         made.room.change_settings("case33", {"forecast": "os:system"}, "admin")
+
+
+def test_a_model_is_compared_with_the_proof_and_swapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its regret is a figure and, where it is far off, an alarm; the alias names another one, and it is that."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        shutil.copytree(Path(__file__).parents[2] / "checkpoints/reference", folder)
+    made = make(tmp_path, mode="study")
+    made.room.watch_model("models:/learnopt@champion")
+    shadow = made.room.shadow
+    assert shadow is not None
+    shadow.worker = Here()  # type: ignore[assignment]
+    monkeypatch.setattr("learnopt.learning.checkpoint.checkpoint_folder", lambda _: folders[0])
+    made.measured(5)
+    feeder, snapshot = shadow._waiting[0]
+    shadow.look(feeder, snapshot)
+    shadow.look(feeder, snapshot)
+    monkeypatch.setattr("learnopt.learning.checkpoint.checkpoint_folder", lambda _: folders[1])
+    shadow.look(feeder, snapshot)
+    assert [one["address"] for one in done_by(made, "model")] == ["models:/learnopt@champion"] * 2
+    text = made.room.metrics.text()
+    assert 'learnopt_model_compared_total{feeder="case33"' in text
+    regret = float(text.split('learnopt_model_regret{feeder="case33"} ')[1].split()[0])
+    assert 0 <= regret < 0.02
+    found = Compared(str(folders[1]), "bad", 0.5, True)
+    made.room._compared("case33", found, 0.5, 19)
+    assert "model" not in alarms(made)
+    made.room._compared("case33", found, 0.5, 20)
+    assert "50 % above the proven least loss" in alarms(made)["model"]
+    monkeypatch.setattr("learnopt.learning.checkpoint.checkpoint_folder", lambda _: tmp_path / "nowhere")
+    shadow.look(feeder, snapshot)  # logged, and nothing else
 
 
 def test_four_eyes_and_rejection(tmp_path: Path) -> None:
