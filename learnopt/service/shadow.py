@@ -1,9 +1,9 @@
 """A learned model beside the cycles: its fast answer to the loads of now against what is proven of them.
 
 It decides nothing: advice is exact. What is kept is how far its answers are from the proven best, by feeder, so that
-people see whether the model in use is worth its place before anybody relies on it. Its address may be an alias of MLflow
-(``models:/learnopt@champion``), which is asked again before every comparison: a model that takes its place is loaded
-without a restart.
+people see whether the model in use is worth its place before anybody relies on it. Its address may be an alias of
+MLflow (``models:/learnopt@champion``), which is asked again before every comparison: a model that takes its place is
+loaded without a restart.
 """
 
 from __future__ import annotations
