@@ -118,12 +118,13 @@ class Shadow:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after what is being compared."""
+        """End; nobody waits for a comparison, whose process ends with this one."""
         self._stop.set()
         self._wake.set()
-        self.worker.stop()
         if self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=1)
+        if not self._thread.is_alive():
+            self.worker.stop()
 
     def offer(self, feeder: str, snapshot: Snapshot) -> None:
         """A cycle was looked at; compared if nothing waits."""

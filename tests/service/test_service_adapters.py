@@ -134,6 +134,11 @@ def test_a_file_that_still_grows_is_left_alone(tmp_path: Path) -> None:
     path.write_text(f"point,value,time\nbus:7:p_kw,200,{NOON}\n")
     assert folder._whole() == []
     assert folder._whole() == [path]
+    (tmp_path / "b.csv").symlink_to(tmp_path / "nowhere")
+    assert folder._whole() == [path]
+    path.unlink()
+    assert folder._whole() == []
+    folder._put_away(path, "done", [])
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,11 @@ class DropFolder:
         for path in sorted(self.folder.iterdir()):
             if path.suffix.lower() not in (".csv", ".parquet") or path.name.startswith(".") or path in self._open:
                 continue
-            stat = path.stat()
             if path.is_symlink() or not path.is_file():
+                continue
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # somebody has taken it away
                 continue
             self._known[path] = (stat.st_size, stat.st_mtime_ns)
             if self.once or before.get(path) == self._known[path]:
@@ -112,6 +115,10 @@ class DropFolder:
 
     def _put_away(self, path: Path, where: str, said: list[str]) -> None:
         """Into another folder, beside a text where there is something to say; no file there is overwritten."""
+        self._open.discard(path)
+        if not path.exists():
+            log.warning("file", extra={"file": path.name, "became": "taken away by somebody"})
+            return
         stamp = f"{path.stat().st_mtime_ns:x}"
         target = self.folder / where / path.name
         if target.exists():
@@ -121,7 +128,6 @@ class DropFolder:
             text = "\n".join([*said[:_TOLD], *more]) + "\n"
             target.with_name(f"{target.name}.txt").write_text(text, encoding="utf-8")
         path.replace(target)
-        self._open.discard(path)
         log.info("file", extra={"file": path.name, "became": where, "refused": len(said)})
 
 
