@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -141,6 +142,8 @@ def savings(
     progress: Callable[[str, int, int], None] | None = None,
     accept_differences: bool = False,
     balanced: bool = False,
+    workers: int = 0,
+    scheduler: str | None = None,
 ) -> SavingsStudy:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
 
@@ -182,19 +185,29 @@ def savings(
         Go on where a file differs in its own tool and nothing explains it; the study then says so.
     balanced
         Study the balanced equivalent of an unbalanced file, not the file in all its phases.
+    workers
+        Searches at one time, in threads of this process; 0 = one per core.
+    scheduler
+        Address of a Dask scheduler (``tcp://host:8786``) whose workers search instead. The study does not depend on who
+        searches, unless ``proof_time`` counts seconds.
 
     Raises
     ------
     DataError
         If the input is bad.
+    WorkersLostError
+        If the workers of a scheduler end again and again, or the scheduler does.
     UnsupportedError
         If searches of a study in all phases are to be kept in a folder.
     """
     unused = of_savings(
-        currency=currency, price_per_mwh=price_per_mwh, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax
-    )
+        currency=currency, price_per_mwh=price_per_mwh, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax,
+        workers=workers, scheduler=scheduler,
+    )  # fmt: skip
     factors = Factors(price_per_mwh, currency or "EUR", co2_kg_per_mwh)
     season = chosen(Period, "period", period)
+    if workers < 0:
+        raise DataError("savings", [f"workers = {workers} must be >= 0"])
     source = profile_source(profile, network)
     directory = None if resume is None else Path(resume)
     check_folder(directory)
@@ -208,7 +221,10 @@ def savings(
     profiles = read_profile(source, base.network)
     asked = savings_problem(base, profiles, start, steps, step_hours, season, switching_cost)
     if not balanced and (found := _in_phases(question, asked, not strict_limits, directory, progress)) is not None:
-        unused += of_savings_in_phases(representatives=representatives, proof_time=proof_time, node_limit=node_limit)
+        unused += of_savings_in_phases(
+            representatives=representatives, proof_time=proof_time, node_limit=node_limit, workers=workers or None,
+            scheduler=scheduler,
+        )  # fmt: skip
         return SavingsStudy(found, factors, (*question.notes, *profiles.notes), Origin(), unused)
     unused += of_balanced(balanced, question.origin.equivalent)
     warm("tree", Certificate.AC)
@@ -220,6 +236,8 @@ def savings(
         node_limit=node_limit,
         directory=directory,
         progress=progress,
+        threads=workers or os.cpu_count() or 1,
+        scheduler=scheduler,
     )
     return SavingsStudy(result, factors, (*question.notes, *profiles.notes), question.origin, unused)
 

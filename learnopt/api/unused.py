@@ -54,6 +54,11 @@ def of_strict_limits(strict: bool, limits: object, vmin: float | None, vmax: flo
     return strict and none, Unused("strict_limits", "{} leaves no limit to enforce", ("limits", "none"))
 
 
+def of_workers(workers: int, scheduler: str | None, default: int = 0) -> Rule:
+    """``workers`` where a scheduler is given."""
+    return scheduler is not None and workers != default, Unused("workers", "the scheduler has its own")
+
+
 def of_solve(
     *,
     engine: str,
@@ -143,6 +148,8 @@ def of_savings(
     limits: object,
     vmin: float | None,
     vmax: float | None,
+    workers: int = 0,
+    scheduler: str | None = None,
 ) -> tuple[Unused, ...]:
     """Of ``savings``."""
     return unused(
@@ -151,18 +158,31 @@ def of_savings(
                 currency is not None and price_per_mwh is None,
                 Unused("currency", "it is the unit of {}", ("price_per_mwh", None)),
             ),
+            of_workers(workers, scheduler),
             of_strict_limits(strict_limits, limits, vmin, vmax),
         ]
     )
 
 
 def of_savings_in_phases(
-    *, representatives: int | None, proof_time: float | None, node_limit: int | None
+    *,
+    representatives: int | None,
+    proof_time: float | None,
+    node_limit: int | None,
+    workers: int | None,
+    scheduler: str | None,
 ) -> tuple[Unused, ...]:
     """Of ``savings`` of an unbalanced file, whose states are all solved where they are few."""
     given = {"representatives": representatives, "proof_time": proof_time, "node_limit": node_limit}
     why = "a study in all phases solves states, and proves no single steps"
-    return unused([(value is not None, Unused(option, why)) for option, value in given.items()])
+    who = {"workers": workers, "scheduler": scheduler}
+    here = "a study in all phases asks the tool of the file, in this process"
+    return unused(
+        [
+            *((value is not None, Unused(option, why)) for option, value in given.items()),
+            *((value is not None, Unused(option, here)) for option, value in who.items()),
+        ]
+    )
 
 
 def told(found: Sequence[Unused], wording: Wording = in_python) -> list[str]:

@@ -20,6 +20,7 @@ from learnopt.cli.options import (
     NoLimitsOption,
     RemoteOnlyOption,
     ReportOption,
+    SchedulerOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
@@ -81,6 +82,8 @@ def savings(
         Path | None, typer.Option(metavar="DIR", help="Keep what is proven there; an interrupted run goes on.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture of the losses: .png, .svg or .pdf.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Threads that search; 0 = one per core.")] = 0,
+    scheduler: SchedulerOption = None,
 ) -> int:
     """Energy that switching saves over a profile: present, best single, seasonal and hourly configurations.
 
@@ -91,7 +94,7 @@ def savings(
     check_writable(report=report, picture=out)
     unused = of_savings(
         currency=currency, price_per_mwh=price, strict_limits=strict_limits, limits=enforced(no_limits), vmin=vmin,
-        vmax=vmax,
+        vmax=vmax, workers=workers, scheduler=scheduler,
     )  # fmt: skip
     tell_unused(unused)
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".pdf"):
@@ -104,7 +107,7 @@ def savings(
             limits=enforced(no_limits), vmin=vmin, vmax=vmax, strict_limits=strict_limits, charging=not no_charging,
             remote_only=remote_only, resume=resume,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
-            accept_differences=accept_differences, balanced=balanced,
+            accept_differences=accept_differences, balanced=balanced, workers=workers, scheduler=scheduler,
         )  # fmt: skip
     tell_unused([one for one in study.unused if one not in unused])
     tell(profile or case, study.notes)

@@ -13,23 +13,19 @@ of clusters of hours; then the hours follow whose loss is farthest above what is
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
-from learnopt.engines.tree.budget import in_threads
 from learnopt.engines.tree.coverage import ac_obstacles, mixed_signs
 from learnopt.network import Certificate, Configuration, Floats, Limits
 from learnopt.studies.savings.problem import SavingsProblem
 from learnopt.studies.savings.representatives import clusters
-from learnopt.studies.savings.searches import Found, Searches
+from learnopt.studies.savings.searches import Search, Searches
 
 FLOORS = 48
 """Clusters of hours whose least loads are proven first."""
-WORKERS = os.cpu_count() or 1
-"""Proofs at one time: the compiled search runs outside Python's lock."""
 BATCH = 32
 """Steps that are proven before it is asked again which come next."""
 _SAMPLE = 12
@@ -111,17 +107,16 @@ class HourlyBound:
 
         def prove(loads: list[tuple[Floats, Floats]], starts: list[Configuration]) -> list[float]:
             nonlocal spent
-            # What is left is shared before any of them begins: threads have no influence on what they find.
+            # What is left is shared before any of them begins: who makes them has no influence on what they find.
             left, each = seconds - watch.elapsed, max((nodes - spent) // len(loads), 1)
             tasks = zip(loads, starts, strict=True)
-            found = in_threads(lambda task: self._prove(task[0][0], task[0][1], task[1], left, each), tasks, WORKERS)
+            found = self.searches.ask([self._search(p, q, start, left, each) for (p, q), start in tasks])
             spent += sum(one.nodes for one in found)
             for (p, q), one in zip(loads, found, strict=True):
                 if one.configuration is not None:
                     self.found[one.configuration] = None
                 if self.monotone and one.bound_kw > 0:
                     self._follow(p, q, one.bound_kw)
-            self.searches.save()
             return [one.bound_kw for one in found]
 
         if self.monotone:
@@ -145,12 +140,12 @@ class HourlyBound:
             self.proven += len(steps)
             report(self.proven)
 
-    def _prove(self, p: Floats, q: Floats, start: Configuration, seconds: float, nodes: int) -> Found:
-        """The best configuration for some loads, and what it loses at least."""
+    def _search(self, p: Floats, q: Floats, start: Configuration, seconds: float, nodes: int) -> Search:
+        """For the best configuration for some loads, and what it loses at least."""
         asked = self.problem.together(p[None], q[None], np.ones(1), limits=Limits())
         limit = max(seconds, 1e-3) if math.isfinite(seconds) else None
         options = SolveOptions(certify=Certificate.AC, gap=self.gap, time_limit=limit, node_limit=nodes)
-        return self.searches.ask(asked, options, start)
+        return Search(asked, options, start)
 
     def _follow(self, p: Floats, q: Floats, value_kw: float) -> None:
         """Bounds of all steps whose loads are above some multiple of loads with this bound."""

@@ -6,30 +6,56 @@
         searches.json    configuration found and loss proven, by a digest of what was searched
 
 Files appear whole or not at all. Period, switching cost, representatives, gap and time may differ between runs in one
-folder: a search that is the same in both is not made again.
+folder: a search that is the same in both is not made again. Searches are made by threads or by the workers of a Dask
+scheduler; who makes them has no influence on what they find.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from learnopt.engines import SolveOptions, Stopwatch
+from learnopt.engines.tree.budget import in_threads
 from learnopt.engines.tree.engine import TreeSearchEngine
 from learnopt.errors import DataError
 from learnopt.io.case_json import network_to_dict, read_json
 from learnopt.io.files import write_text
 from learnopt.network import Certificate, Configuration, ReconfigurationProblem, Status
+from learnopt.parallel import Workers, run_tasks
 from learnopt.studies.savings.problem import SavingsProblem
 
 SAVE_S = 5.0
 """Seconds between two writes: what a kill can cost."""
+THREADS = os.cpu_count() or 1
+"""Searches at one time: they are compiled, and run outside Python's lock."""
 _ENDED = (Status.OPTIMAL, Status.INFEASIBLE)
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A tree search to be made.
+
+    Parameters
+    ----------
+    asked, options
+        What is searched, and how long.
+    start
+        A configuration to begin with.
+    """
+
+    asked: ReconfigurationProblem
+    options: SolveOptions
+    start: Configuration
 
 
 @dataclass(frozen=True)
@@ -60,6 +86,10 @@ class Searches:
         The study.
     directory
         Where they are kept, made where it does not exist; None = nowhere.
+    threads
+        Searches at one time.
+    scheduler
+        Address of a Dask scheduler whose workers search in place of threads.
 
     Raises
     ------
@@ -67,12 +97,16 @@ class Searches:
         If the folder cannot be written or holds another study.
     """
 
-    def __init__(self, problem: SavingsProblem, directory: Path | None) -> None:
+    def __init__(
+        self, problem: SavingsProblem, directory: Path | None, threads: int = THREADS, scheduler: str | None = None
+    ) -> None:
         self.problem = problem
         self.directory = directory
+        self.threads, self.scheduler = threads, scheduler
         self._known: dict[str, Found] = {}
         self._saved = 0
         self._since = Stopwatch()
+        self._keeping = Lock()
         if directory is None:
             return
         identity = {"fingerprint": _fingerprint(problem), "n_steps": problem.n_steps}
@@ -89,37 +123,61 @@ class Searches:
         self._known = self._read()
         self._saved = len(self._known)
 
-    def ask(self, asked: ReconfigurationProblem, options: SolveOptions, start: Configuration) -> Found:
-        """Search, or remember: safe to be called by several threads.
+    def ask(self, searches: Sequence[Search], report: Callable[[int], None] = lambda _done: None) -> list[Found]:
+        """Make searches, or remember them; what they find in their order.
 
         What came to its end is remembered for any limits, what ended at a node limit for this one, and what ended at a
         time limit not at all: that depends on the machine.
 
+        Parameters
+        ----------
+        report
+            Called with the number of searches that are done.
+
         Raises
         ------
         KeyboardInterrupt
-            If the search was interrupted.
+            If a search was interrupted.
+        WorkersLostError
+            If the workers of a scheduler end again and again, or the scheduler does.
         """
-        key, limit = _digest(asked, options), options.node_limit
+        found = [self._remembered(search) for search in searches]
+        missing = [k for k, one in enumerate(found) if one is None]
+        done = count(len(searches) - len(missing) + 1)
+
+        def keep(search: Search, answer: tuple[Status, Found]) -> Found:
+            with self._keeping:
+                self._keep(search, *answer)
+                self.save()
+                report(next(done))
+            return answer[1]
+
+        wanted = [searches[k] for k in missing]
+        if self.scheduler is None:
+            answers = in_threads(lambda search: keep(search, _search(search)), wanted, self.threads)
+        else:
+            who = Workers(scheduler=self.scheduler)
+            taken = run_tasks(_search, wanted, who, take=lambda place, answer: keep(wanted[place], answer))
+            answers = [one for _, one in taken]
+        made = iter(answers)
+        return [next(made) if one is None else one for one in found]
+
+    def _remembered(self, search: Search) -> Found | None:
+        key, limit = _digest(search.asked, search.options), search.options.node_limit
         ended = self._known.get(key)
         if ended is not None and (limit is None or ended.nodes <= limit):
             return ended
-        if (cut := self._known.get(f"{key} {limit}")) is not None:
-            return cut
-        result = TreeSearchEngine().solve(asked, options, start)
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        proven = result.certificate is Certificate.AC and result.dual_bound_kw is not None
-        bound = max(result.dual_bound_kw or 0.0, 0.0) if proven else 0.0
-        found = Found(result.configuration, bound, max(result.nodes, 1))
-        if result.status in _ENDED:
+        return self._known.get(f"{key} {limit}")
+
+    def _keep(self, search: Search, status: Status, found: Found) -> None:
+        key, limit = _digest(search.asked, search.options), search.options.node_limit
+        if status in _ENDED:
             self._known[key] = found
-        elif options.time_limit is None:
+        elif search.options.time_limit is None:
             self._known[f"{key} {limit}"] = found
-        return found
 
     def save(self, now: bool = False) -> None:
-        """Write what is new, at most every :data:`SAVE_S` seconds unless asked to; not while threads search."""
+        """Write what is new, at most every :data:`SAVE_S` seconds unless asked to."""
         if self.directory is None or len(self._known) == self._saved or not (now or self._since.elapsed > SAVE_S):
             return
         trees = {c: k for k, c in enumerate(dict.fromkeys(f.configuration for f in self._known.values()))}
@@ -144,6 +202,16 @@ class Searches:
             }
         except (OSError, ValueError, KeyError, IndexError, TypeError, DataError):
             return {}
+
+
+def _search(search: Search) -> tuple[Status, Found]:
+    """How a search ends, and what it finds."""
+    result = TreeSearchEngine().solve(search.asked, search.options, search.start)
+    if result.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    proven = result.certificate is Certificate.AC and result.dual_bound_kw is not None
+    bound = max(result.dual_bound_kw or 0.0, 0.0) if proven else 0.0
+    return result.status, Found(result.configuration, bound, max(result.nodes, 1))
 
 
 def _digest(asked: ReconfigurationProblem, options: SolveOptions) -> str:

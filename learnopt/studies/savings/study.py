@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from learnopt.studies.savings.bound import HourlyBound
 from learnopt.studies.savings.measure import Judged, pool_losses
 from learnopt.studies.savings.problem import Savings, SavingsProblem, Strategy
 from learnopt.studies.savings.representatives import Representatives, representatives
-from learnopt.studies.savings.searches import Searches
+from learnopt.studies.savings.searches import THREADS, Search, Searches
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
@@ -55,6 +55,8 @@ def savings_study(
     node_limit: int | None = None,
     directory: Path | None = None,
     progress: Progress | None = None,
+    threads: int = THREADS,
+    scheduler: str | None = None,
 ) -> Savings:
     """Compare the present configuration with the best one, one per season and one per step.
 
@@ -77,6 +79,10 @@ def savings_study(
         Branch-and-bound nodes of all searches and proofs together; None = by size of the feeder.
     directory
         Folder that keeps every search (:class:`Searches`): an interrupted study goes on there; None = none.
+    progress
+        Called with what is being done, how many are done and how many there are.
+    threads, scheduler
+        Searches at one time, or the Dask scheduler whose workers search instead; the study is the same.
 
     Raises
     ------
@@ -95,7 +101,7 @@ def savings_study(
     bad += problem.of_steps(np.arange(1)).contradictions
     if bad:
         raise DataError("savings", bad)
-    searches = Searches(problem, directory)
+    searches = Searches(problem, directory, threads, scheduler)
     try:
         study = _Study(problem, searches, progress or (lambda _what, _done, _total: None), node_limit)
         result = study.run(representative_steps, gap, proof_time)
@@ -217,38 +223,36 @@ class _Study:
             exact=all(part.exact for part in parts),
         )
         self.representatives = len(whole.hours)
-        static = self._best(whole, convex)
-        seasons = np.zeros(len(parts))
-        for k, part in enumerate(parts):
-            self.report("seasons", k, len(parts))
-            seasons[k] = self._best(part, convex)
+        (static,) = self._best([whole], convex, "all steps")
+        seasons = self._best(parts, convex, "seasons")
         order = np.argsort(whole.p.sum(axis=1), kind="stable")
         chosen = np.unique(np.linspace(0, len(order) - 1, min(SITUATIONS, len(order))).astype(np.int64))
-        for k, at in enumerate(order[chosen].tolist()):
-            self.report("load situations", k, len(chosen))
-            self._candidates(problem.together(whole.p[at][None], whole.q[at][None], np.ones(1)))
+        alone = [problem.together(whole.p[[at]], whole.q[[at]], np.ones(1)) for at in order[chosen]]
+        self._candidates(alone, "load situations")
         return Bounds(static, seasons, np.zeros(problem.n_steps))
 
-    def _best(self, part: Representatives, convex: bool) -> float:
-        """Candidates for some representatives in one configuration, and what it loses at least [kWh]."""
+    def _best(self, parts: Sequence[Representatives], convex: bool, what: str) -> Floats:
+        """Candidates for each of some representatives in one configuration, and what that loses at least [kWh]."""
         problem = self.problem
-        free = problem.together(part.p, part.q, part.hours, limits=Limits())
-        bound = self._candidates(free)
+        bounds = self._candidates([problem.together(r.p, r.q, r.hours, limits=Limits()) for r in parts], what)
         if problem.limits != Limits():
-            self._candidates(problem.together(part.p, part.q, part.hours))
-        return max(bound, 0.0) * float(part.hours.sum()) if part.exact or convex else 0.0
+            self._candidates([problem.together(r.p, r.q, r.hours) for r in parts], f"{what}, within limits")
+        hours = np.array([r.hours.sum() if r.exact or convex else 0.0 for r in parts])
+        return np.maximum(bounds, 0.0) * hours
 
-    def _candidates(self, asked: ReconfigurationProblem) -> float:
-        """Solve, keep what was found, and return the proven AC bound [kW]; 0 where there is none."""
-        certify = Certificate.MODEL if tight_obstacles(asked) else Certificate.AC
-        options = SolveOptions(certify=certify, gap=1e-4, node_limit=self._search_nodes(asked))
-        found = self.searches.ask(asked, options, next(reversed(self.pool)))
-        self.nodes += found.nodes
-        self.asked += 1
-        if found.configuration is not None:
-            self._add([found.configuration])
-        self.searches.save()
-        return found.bound_kw
+    def _candidates(self, asked: Sequence[ReconfigurationProblem], what: str) -> Floats:
+        """Solve each, keep what was found, and return the proven AC bounds [kW]; 0 where there is none."""
+        start = next(reversed(self.pool))  # of all of them: who searches first has no influence on the others
+        searches = []
+        for one in asked:
+            certify = Certificate.MODEL if tight_obstacles(one) else Certificate.AC
+            searches.append(Search(one, SolveOptions(certify, 1e-4, node_limit=self._search_nodes(one)), start))
+        self.report(what, 0, len(asked))
+        found = self.searches.ask(searches, lambda done: self.report(what, done, len(asked)))
+        self.nodes += sum(one.nodes for one in found)
+        self.asked += len(asked)
+        self._add(one.configuration for one in found if one.configuration is not None)
+        return np.array([one.bound_kw for one in found])
 
     def _search_nodes(self, asked: ReconfigurationProblem) -> int:
         """Nodes for one search: what it may touch by the size of the feeder, and a share of those left."""

@@ -197,15 +197,14 @@ def test_a_killed_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         return solve(self, *arguments)
 
     monkeypatch.setattr(TreeSearchEngine, "solve", killed)
-    monkeypatch.setattr("learnopt.studies.savings.bound.WORKERS", 1)
-    whole = savings_study(problem, gap=1e-4)
+    whole = savings_study(problem, gap=1e-4, threads=1)
     needed = 10**6 - left[0]
     assert needed > kill_at
     left[0] = kill_at
     with pytest.raises(KilledError):
-        savings_study(problem, gap=1e-4, directory=tmp_path / "kept")
+        savings_study(problem, gap=1e-4, directory=tmp_path / "kept", threads=1)
     left[0] = needed - kill_at
-    again = savings_study(problem, gap=1e-4, directory=tmp_path / "kept")
+    again = savings_study(problem, gap=1e-4, directory=tmp_path / "kept", threads=1)
     assert [(s.energy_mwh, s.bound_mwh) for s in again.strategies] == [
         (s.energy_mwh, s.bound_mwh) for s in whole.strategies
     ]
