@@ -27,13 +27,14 @@ from learnopt.api.question import (
     read_profile,
     warm,
 )
-from learnopt.api.unused import Unused, of_balanced, of_horizon
+from learnopt.api.unused import Unused, of_balanced, of_horizon, of_horizon_in_phases
 from learnopt.engines import Patience
 from learnopt.errors import DataError, UnsupportedError, without_learning
 from learnopt.io import Profiles
 from learnopt.io.files import check_folder
 from learnopt.learned.choice import HorizonEngine
 from learnopt.network import Certificate, HorizonProblem, Id, Status
+from learnopt.parallel import Workers
 from learnopt.report.horizon.text import COMPARISON_HEAD, comparison, horizon_table, horizon_to_dict, proof
 from learnopt.studies.horizon import HorizonPlan, plan_horizon
 from learnopt.studies.horizon.plan import DEFAULT_GAP, hold_limits_in_phases, hold_limits_of_steps
@@ -192,6 +193,8 @@ def horizon(
     source_check: bool = True,
     max_unbalance: float | None = None,
     balanced: bool = False,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> HorizonStudy:
     """Plan the configurations of a day or a week: energy lost plus switching is least, with a proven bound.
 
@@ -246,6 +249,11 @@ def horizon(
     balanced
         Plan for the balanced equivalent of an unbalanced file, not in all its phases. So do controls, ``milp`` and
         ``learned``, and the study says it.
+    workers
+        Processes that prove the steps alone, which gives the candidates; 0 = one per core. Not in all phases.
+    scheduler
+        Address of a Dask scheduler (``tcp://host:8786``) whose workers take their place. Without a time limit the plan
+        does not depend on who proves.
 
     Raises
     ------
@@ -271,8 +279,9 @@ def horizon(
     unused = of_horizon(
         engine=kind.value, checkpoint=checkpoint, controls="all" if base.controls else "none",
         capacitor_hours=capacitor_hours, tap_hours=tap_hours, control_cost=control_cost, strict_limits=strict_limits,
-        limits=limits, vmin=vmin, vmax=vmax,
+        limits=limits, vmin=vmin, vmax=vmax, workers=workers, scheduler=scheduler,
     )  # fmt: skip
+    who = Workers.of(workers, scheduler)
     if not base.controls:
         capacitor_hours = tap_hours = control_cost = 0.0
     if kind is HorizonEngine.TREE and base.controls:
@@ -318,7 +327,10 @@ def horizon(
             progress=progress,
             patience=PATIENCE if gap is None and time_limit is None and node_limit is None else None,
             circuits=circuits,
+            workers=who,
         )
+    if circuits:
+        unused += of_horizon_in_phases(workers, scheduler)
     unused += of_balanced(balanced, question.origin.equivalent)
     notes = (*question.notes, *profiles.notes)
     study = HorizonStudy(asked, plan, times, notes, _origin(question, asked, plan, source_check), unused)

@@ -201,8 +201,8 @@ def savings(
         If searches of a study in all phases are to be kept in a folder.
     """
     unused = of_savings(
-        currency=currency, price_per_mwh=price_per_mwh, strict_limits=strict_limits, limits=limits, vmin=vmin, vmax=vmax,
-        workers=workers, scheduler=scheduler,
+        currency=currency, price_per_mwh=price_per_mwh, strict_limits=strict_limits, limits=limits, vmin=vmin,
+        vmax=vmax, workers=workers, scheduler=scheduler,
     )  # fmt: skip
     factors = Factors(price_per_mwh, currency or "EUR", co2_kg_per_mwh)
     season = chosen(Period, "period", period)

@@ -117,6 +117,8 @@ def of_horizon(
     limits: object,
     vmin: float | None,
     vmax: float | None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> tuple[Unused, ...]:
     """Of ``horizon``."""
     of_controls = ("controls", None)
@@ -136,8 +138,16 @@ def of_horizon(
                 )
             ),
             of_strict_limits(strict_limits, limits, vmin, vmax),
+            of_workers(workers, scheduler, 1),
         ]
     )
+
+
+def of_horizon_in_phases(workers: int, scheduler: str | None) -> tuple[Unused, ...]:
+    """Of ``horizon`` of an unbalanced file."""
+    here = "a plan in all phases asks the tool of the file, in this process"
+    given = ((workers != 1, "workers"), (scheduler is not None, "scheduler"))
+    return unused([(found, Unused(option, here)) for found, option in given])
 
 
 def of_savings(

@@ -67,8 +67,7 @@ def generate(
         assert profile is not None
         manifest = snapshots(case, profile, folder, limits)
     else:
-        processes = workers or os.cpu_count() or 1
-        who = Workers(0 if processes == 1 else processes, scheduler)
+        who = Workers.of(workers, scheduler)
         with progress_bar() as bar:
             task = bar.add_task("instances", total=None)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from learnopt.api.unused import of_balanced, of_horizon
+from learnopt.api.unused import of_balanced, of_horizon, of_horizon_in_phases
 from learnopt.cli.options import (
     PROFILE_HELP,
     AcceptOption,
@@ -24,6 +24,7 @@ from learnopt.cli.options import (
     NoSourceCheckOption,
     RemoteOnlyOption,
     ReportOption,
+    SchedulerOption,
     StrictLimitsOption,
     VmaxOption,
     VminOption,
@@ -93,6 +94,8 @@ def horizon(
     no_source_check: NoSourceCheckOption = False,
     max_unbalance: MaxUnbalanceOption = None,
     balanced: BalancedOption = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prove the steps; 0 = one per core.")] = 1,
+    scheduler: SchedulerOption = None,
     json_output: JsonOption = False,
     report: ReportOption = None,
 ) -> int:
@@ -107,7 +110,7 @@ def horizon(
         of_horizon(
             engine=engine.value, checkpoint=checkpoint, controls=controls, capacitor_hours=capacitor_hours,
             tap_hours=tap_hours, control_cost=control_cost, strict_limits=strict_limits, limits=enforced(no_limits),
-            vmin=vmin, vmax=vmax,
+            vmin=vmin, vmax=vmax, workers=workers, scheduler=scheduler,
         )
     )  # fmt: skip
     with stderr.status(escape(f"Planning {case} ...")) as status:
@@ -121,8 +124,9 @@ def horizon(
             charging=not no_charging, remote_only=remote_only, out=out,
             progress=lambda what, done, total: status.update(f"{what}: {done} of {total}"),
             accept_differences=accept_differences, source_check=not no_source_check, max_unbalance=max_unbalance,
-            balanced=balanced,
+            balanced=balanced, workers=workers, scheduler=scheduler,
         )  # fmt: skip
-    tell_unused(of_balanced(balanced, study.origin.equivalent))
+    in_phases = of_horizon_in_phases(workers, scheduler) if study.result.phases else ()
+    tell_unused([*of_balanced(balanced, study.origin.equivalent), *in_phases])
     tell(profile or case, study.notes)
     return show(study, json_output, report)

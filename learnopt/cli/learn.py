@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,7 +127,7 @@ def calibrate(
     profile: HistoryProfileOption = None,
     checkpoint: CheckpointOption = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write, if another one.")] = None,
-    track: TrackOption = False,
+    track: TrackOption = None,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -186,7 +185,7 @@ def evaluate(
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes for what solves; 0 = one per core.")] = 1,
     scheduler: SchedulerOption = None,
-    track: TrackOption = False,
+    track: TrackOption = None,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -230,9 +229,7 @@ def evaluate(
         if of_one:
             measured = evaluate_snapshots(source, folder, baselines, rivals)
         else:
-            processes = workers or os.cpu_count() or 1
-            who = Workers(0 if processes == 1 else processes, scheduler)
-            measured = run_evaluate(source, folder, baselines, rivals, workers=who)
+            measured = run_evaluate(source, folder, baselines, rivals, workers=Workers.of(workers, scheduler))
         if run is not None:
             log_methods(run, measured.methods)
     metrics = measured.methods

@@ -32,7 +32,7 @@ def monitor(
         typer.Option(metavar="PERIOD", help="Periods of one's own feeder: day, week or month; of many each dataset."),
     ] = "week",
     level: Annotated[float, typer.Option(help="Chance of a false alarm that this look may have.")] = 0.01,
-    track: TrackOption = False,
+    track: TrackOption = None,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:

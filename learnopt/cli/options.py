@@ -49,7 +49,11 @@ StoreOption: TypeAlias = Annotated[
     ),
 ]
 TrackOption: TypeAlias = Annotated[
-    bool, typer.Option("--track", help="Record it as a run in the MLflow store, below the run of the checkpoint.")
+    bool | None,
+    typer.Option(
+        "--track/--no-track",
+        help="Record it as a run of MLflow, below that of the checkpoint; if absent, where that run is in the store.",
+    ),
 ]
 CheckpointOption: TypeAlias = Annotated[
     str | None,

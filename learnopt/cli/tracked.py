@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnopt.cli.options import stderr
+from learnopt.errors import DataError
 from learnopt.io.places import Place
+from learnopt.report.kit.terminal import Paragraph
 
 if TYPE_CHECKING:
     from learnopt.learned.monitoring import Monitored
@@ -116,27 +118,40 @@ def log_monitored(run: TrackedRun, found: Monitored) -> None:
 
 @contextmanager
 def tracked(
-    track: bool, store: str | None, what: str, checkpoint: Path, data: Sequence[Place]
+    track: bool | None, store: str | None, what: str, checkpoint: Path, data: Sequence[Place]
 ) -> Iterator[TrackedRun | None]:
     """A run below the one that the checkpoint is from, if that is known; None where nothing is to be recorded.
 
     Parameters
     ----------
     track, store
-        As the options are given: naming a store asks for a record too.
+        As the options are given: naming a store asks for a record too. Where neither is given, what is done with a
+        checkpoint of a run is recorded in the store that holds this run, if it answers.
     """
-    if not track and store is None:
+    from learnopt.tracking import Store
+    from learnopt.tracking.registry import origin_of
+
+    place = Store.of(store)
+    origin = origin_of(checkpoint, place)
+    asked = bool(track) or store is not None
+    if track is False or not (asked or (origin is not None and place.exists)):
         yield None
         return
     from learnopt.learning.checkpoint import load_card
-    from learnopt.tracking import Store, track_run
-    from learnopt.tracking.registry import origin_of
+    from learnopt.tracking import track_run
 
-    place, card = Store.of(store), load_card(checkpoint)
-    inputs = [data_input(folder, what) for folder in data]
+    card, inputs, run = load_card(checkpoint), [data_input(folder, what) for folder in data], None
     told = f"{what} `{card.name}` on {', '.join(each.name for each in inputs)}."
-    with track_run(place, "learnopt", f"{what} {card.name}", told, origin_of(checkpoint, place)) as run:
-        run.log_parameters({"checkpoint": str(checkpoint), "weights_sha256": card.weights_sha256})
-        run.log_datasets(inputs)
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(track_run(place, "learnopt", f"{what} {card.name}", told, origin))
+        except DataError as error:
+            if asked:
+                raise
+            stderr.print(Paragraph(f"Not recorded: {'; '.join(error.messages)}"))
+        if run is not None:
+            run.log_parameters({"checkpoint": str(checkpoint), "weights_sha256": card.weights_sha256})
+            run.log_datasets(inputs)
         yield run
-    stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False)
+    if run is not None:
+        stderr.print(f"Look at the run: {run.view_command}", highlight=False, markup=False)

@@ -5,7 +5,7 @@ Then the answers, and the files that tasks write, are the same bytes whoever doe
 a shard of a dataset and not an instance.
 """
 
-from learnopt.parallel.tasks import run_tasks
+from learnopt.parallel.tasks import run_tasks, size_of
 from learnopt.parallel.workers import HERE, Workers, WorkersLostError
 
-__all__ = ["HERE", "Workers", "WorkersLostError", "run_tasks"]
+__all__ = ["HERE", "Workers", "WorkersLostError", "run_tasks", "size_of"]

@@ -23,21 +23,13 @@ def on_cluster(
     function: Callable[[Any], Any], items: Sequence[Any], workers: Workers, prepare: Prepare | None
 ) -> Generator[tuple[int, Any], None, None]:
     """Answers as they come from the workers of a scheduler."""
-    try:
-        from distributed import CancelledError, Client, as_completed
-        from distributed.scheduler import KilledWorker
-    except ModuleNotFoundError as missing:
-        how = "pip install learnopt[cluster] adds it"
-        raise UnsupportedError(f"a scheduler needs {missing.name}, which is not installed: {how}") from None
     assert workers.scheduler is not None
     if not items:
         return
-    try:
-        client = Client(workers.scheduler, timeout=_TIMEOUT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"scheduler {workers.scheduler}", [f"does not answer ({error}): start it, or leave it out"]
-        ) from None
+    client = _connected(workers.scheduler)
+    from distributed import CancelledError, as_completed
+    from distributed.scheduler import KilledWorker
+
     places: dict[Any, int] = {}
     try:
         ahead = max(_AHEAD * _check(client, workers.scheduler), _AT_ONCE)
@@ -69,6 +61,34 @@ def on_cluster(
     finally:
         client.cancel(list(places))
         client.close()
+
+
+def size_of_cluster(scheduler: str) -> int:
+    """The number of workers.
+
+    Raises
+    ------
+    DataError, UnsupportedError
+        As :func:`on_cluster`.
+    """
+    client = _connected(scheduler)
+    try:
+        return _check(client, scheduler)
+    finally:
+        client.close()
+
+
+def _connected(scheduler: str) -> Any:
+    """A client, which is to be closed."""
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as missing:
+        how = "pip install learnopt[cluster] adds it"
+        raise UnsupportedError(f"a scheduler needs {missing.name}, which is not installed: {how}") from None
+    try:
+        return Client(scheduler, timeout=_TIMEOUT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"scheduler {scheduler}", [f"does not answer ({error}): start it, or leave it out"]) from None
 
 
 def _check(client: Any, scheduler: str) -> int:

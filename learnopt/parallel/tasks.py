@@ -66,6 +66,21 @@ def run_tasks(
     return [answers[place] for place in range(len(items))]
 
 
+def size_of(workers: Workers) -> int:
+    """How many tasks are done at one time.
+
+    Raises
+    ------
+    DataError, UnsupportedError
+        As :func:`run_tasks`.
+    """
+    if workers.scheduler is not None:
+        from learnopt.parallel.cluster import size_of_cluster
+
+        return size_of_cluster(workers.scheduler)
+    return max(workers.processes, 1)
+
+
 def _engine(workers: Workers) -> Engine:
     """Loaded when it is used: processes and Dask cost imports."""
     if workers.scheduler is not None:

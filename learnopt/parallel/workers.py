@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,18 @@ class Workers:
     processes: int = 1
     scheduler: str | None = None
     retries: int = 2
+
+    @classmethod
+    def of(cls, count: int, scheduler: str | None = None) -> Workers:
+        """As options say it: so many processes, 0 = one per core; where that is one, this process itself.
+
+        Raises
+        ------
+        DataError
+            If the count is negative, or the scheduler no address.
+        """
+        processes = count or os.cpu_count() or 1
+        return cls(0 if processes == 1 else processes, scheduler)
 
     def __post_init__(self) -> None:
         problems = [f"{name} = {n} must be >= 0" for name, n in vars(self).items() if name != "scheduler" and n < 0]

@@ -7,7 +7,7 @@ The sum of those bounds holds for every plan, whatever rules tie its steps; what
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,16 @@ from learnopt.engines import SolveOptions, conclude
 from learnopt.engines.milp.coupled import Coupled, Plan
 from learnopt.engines.milp.engine import MilpEngine
 from learnopt.engines.milp.results import solve_periods
-from learnopt.network import Certificate, Configuration, Floats, HorizonProblem, Ints, Result, Status
+from learnopt.network import (
+    Certificate,
+    Configuration,
+    Floats,
+    HorizonProblem,
+    Ints,
+    ReconfigurationProblem,
+    Result,
+    Status,
+)
 from learnopt.network.result import relative_gap
 from learnopt.studies.horizon.bound import Prices, best_at, find_prices
 from learnopt.studies.horizon.devices import Candidate
@@ -26,6 +35,35 @@ from learnopt.studies.horizon.work import Work
 
 PRICED_ROUNDS = 4
 """Rounds of the bound with prices: each solves the MILP of every step once more."""
+
+
+@dataclass(frozen=True)
+class MilpStep:
+    """Finds the best configuration and settings of one step, to a tenth of the gap asked for.
+
+    Parameters
+    ----------
+    gap
+        Relative gap asked for.
+    portable
+        It can be sent to another process.
+    """
+
+    gap: float
+    portable: bool = True
+
+    def __call__(
+        self, t: int, step: ReconfigurationProblem, start: Configuration | None, work: Work, share: float
+    ) -> StepRecord:
+        """The record of a step."""
+        left, patience = work.seconds(share), work.patient(share)
+        gap, nodes = min(max(0.1 * self.gap, 1e-4), 1e-3), work.nodes_left(share)
+        options = SolveOptions(gap=gap, time_limit=left, node_limit=nodes, patience=patience)
+        result = MilpEngine().solve(step, options, start)
+        work.count(result)
+        found = () if result.configuration is None else (result.configuration,)
+        settings = result.settings[:1]
+        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, found, settings)
 
 
 class MilpProofs:
@@ -42,18 +80,8 @@ class MilpProofs:
     def __init__(self, problem: HorizonProblem, work: Work, gap: float) -> None:
         self.problem, self.work, self.gap = problem, work, gap
         self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
-
-    def step(self, t: int, start: Configuration | None) -> StepRecord:
-        """The best configuration and settings of one step, to a tenth of the gap asked for."""
-        share = 1 / (self.problem.n_steps - t)  # every step gets its share, so that each has a bound
-        left, patience = self.work.seconds(share), self.work.patient(share)
-        gap, nodes = min(max(0.1 * self.gap, 1e-4), 1e-3), self.work.nodes_left(share)
-        options = SolveOptions(gap=gap, time_limit=left, node_limit=nodes, patience=patience)
-        result = MilpEngine().solve(self.problem.steps[t], options, start)
-        self.work.count(result)
-        found = () if result.configuration is None else (result.configuration,)
-        settings = result.settings[:1]
-        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, found, settings)
+        self.step_proof = MilpStep(gap)
+        """Of each step alone."""
 
     def of_steps(self, records: list[StepRecord]) -> Proven:
         """What the bounds of the steps prove together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,39 @@ STATIC_SHARE, LOOK_AHEAD_SHARE = 0.3, 0.1
 _LEAST = (LimitKind.LOWEST_VOLTAGE, LimitKind.LEAST_POWER)
 
 
+@dataclass(frozen=True, eq=False)
+class PhaseStep:
+    """Finds the best configurations of one step in all phases.
+
+    Parameters
+    ----------
+    circuits
+        One per step: of the tool of the file, in this process only.
+    k_best
+        Configurations proven.
+    certify
+        Proof wanted; None = that of the engine.
+    portable
+        It can be sent to another process.
+    """
+
+    circuits: Sequence[PhaseCircuit]
+    k_best: int
+    certify: Certificate | None
+    portable: bool = False
+
+    def __call__(
+        self, t: int, step: ReconfigurationProblem, start: Configuration | None, work: Work, share: float
+    ) -> StepRecord:
+        """The record of a step."""
+        options = SolveOptions(self.certify, time_limit=work.seconds(share), node_limit=work.nodes_left(share))
+        result = PhaseTreeEngine(self.circuits[t : t + 1], self.k_best).solve(step, options, start)
+        work.count(result)
+        found = [] if result.configuration is None else [result.configuration]
+        found += [a.configuration for a in result.alternatives if a.configuration not in found]
+        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
+
+
 class PhaseProofs:
     """What the search in phases proves of one horizon; see :class:`learnopt.studies.horizon.run.Proofs`.
 
@@ -44,14 +77,8 @@ class PhaseProofs:
         self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
         few = problem.n_steps * problem.network.n_bus <= EVERY_STATE
         self._certify = None if few else Certificate.MODEL
-
-    def step(self, t: int, start: Configuration | None) -> StepRecord:
-        """The best configurations of one step."""
-        nodes = self.work.nodes_left(1 / (self.problem.n_steps - t))
-        result = self._solve(self.problem.steps[t], self.circuits[t : t + 1], start, self.k_best, nodes)
-        found = [] if result.configuration is None else [result.configuration]
-        found += [a.configuration for a in result.alternatives if a.configuration not in found]
-        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
+        self.step_proof = PhaseStep(circuits, k_best, self._certify)
+        """Of each step alone."""
 
     def of_steps(self, records: list[StepRecord]) -> Proven:
         """What the bounds of the steps prove together: each held at its own answer, where all were not solved in AC."""
@@ -67,7 +94,7 @@ class PhaseProofs:
         path = pool.best()
         start = None if path is None else pool.configurations[int(np.bincount(path).argmax())]
         nodes = self.work.nodes_left(STATIC_SHARE)
-        result = self._solve(self.problem.together, self.circuits, start, 1, nodes, STATIC_SHARE)
+        result = self._solve(self.problem.together, self.circuits, start, nodes, STATIC_SHARE)
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known=self.problem.n_steps)
         return result
@@ -75,7 +102,7 @@ class PhaseProofs:
     def look_ahead(self, pool: Pool, ahead: HorizonProblem, state: Configuration, known: int) -> None:
         """The best single configuration of a window is a candidate too."""
         circuits = self.circuits[known + 1 - ahead.n_steps : known + 1]
-        result = self._solve(ahead.together, circuits, state, 1, self.work.nodes_left(LOOK_AHEAD_SHARE))
+        result = self._solve(ahead.together, circuits, state, self.work.nodes_left(LOOK_AHEAD_SHARE))
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known)
 
@@ -92,12 +119,11 @@ class PhaseProofs:
         problem: ReconfigurationProblem,
         circuits: Sequence[PhaseCircuit],
         start: Configuration | None,
-        k_best: int,
         nodes: int | None,
         share: float = 1.0,
     ) -> Result:
         options = SolveOptions(certify=self._certify, time_limit=self.work.seconds(share), node_limit=nodes)
-        result = PhaseTreeEngine(circuits, k_best).solve(problem, options, start)
+        result = PhaseTreeEngine(circuits, 1).solve(problem, options, start)
         self.work.count(result)
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +29,60 @@ STEPS_SHARE = 0.5
 """Share of the time left for what is found out about all steps alone, or about all windows."""
 
 
+@dataclass(frozen=True)
+class TreeStep:
+    """Finds the best configurations of one step, proven to the end where that is quick.
+
+    Parameters
+    ----------
+    certificate
+        Of the searches.
+    loose
+        Only the bound for mixed signs proves something of the AC problem.
+    gap
+        Relative gap asked for.
+    k_best
+        Configurations proven.
+    portable
+        It can be sent to another process.
+    """
+
+    certificate: Certificate
+    loose: bool
+    gap: float
+    k_best: int
+    portable: bool = True
+
+    def __call__(
+        self, t: int, step: ReconfigurationProblem, start: Configuration | None, work: Work, share: float
+    ) -> StepRecord:
+        """The record of a step."""
+        net = step.network
+        if self.loose:
+            quick = max(int(LOOSE_WORK / (net.n_bus * max(net.n_loops, 1))), LEAST_NODES)
+            result = self._solve(step, start, work, work.nodes_left(share, quick), share, 1, self.gap)
+            if result.configuration is None and result.status is not Status.INFEASIBLE:
+                result = self._solve(step, start, work, work.nodes_left(share), share, 1, self.gap)
+        else:
+            result = self._solve(step, start, work, work.nodes_left(share), share, self.k_best)
+        found = [] if result.configuration is None else [result.configuration]
+        found += [a.configuration for a in result.alternatives if a.configuration not in found]
+        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
+
+    def _solve(
+        self,
+        step: ReconfigurationProblem,
+        start: Configuration | None,
+        work: Work,
+        nodes: int | None,
+        share: float,
+        k_best: int,
+        gap: float | None = None,
+    ) -> Result:
+        options = SolveOptions(self.certificate, gap, node_limit=nodes)
+        return _solve(step, start, work, options, STEPS_SHARE * share, k_best)
+
+
 class TreeProofs:
     """What tree search proves of one horizon; see :class:`learnopt.studies.horizon.run.Proofs`.
 
@@ -49,22 +104,9 @@ class TreeProofs:
         # Only the bound for mixed signs proves something of the AC problem.
         self.loose = bool(tight) and not ac_obstacles(problem.together)
         self.ac_kw: Floats = np.full(problem.n_steps, math.nan)
+        self.step_proof = TreeStep(self.certificate, self.loose, gap, k_best)
+        """Of each step alone."""
         self._rounds = Rounds(problem, work, self.loose)
-
-    def step(self, t: int, start: Configuration | None) -> StepRecord:
-        """The best configurations of one step, proven to the end where that is quick."""
-        step, net = self.problem.steps[t], self.problem.network
-        share = 1 / (self.problem.n_steps - t)  # every step gets its share of time and nodes, so that each has a bound
-        if self.loose:
-            quick = max(int(LOOSE_WORK / (net.n_bus * max(net.n_loops, 1))), LEAST_NODES)
-            result = self._solve(step, start, 1, self.work.nodes_left(share, quick), STEPS_SHARE * share, self.gap)
-            if result.configuration is None and result.status is not Status.INFEASIBLE:
-                result = self._solve(step, start, 1, self.work.nodes_left(share), STEPS_SHARE * share, self.gap)
-        else:
-            result = self._solve(step, start, self.k_best, self.work.nodes_left(share), STEPS_SHARE * share)
-        found = [] if result.configuration is None else [result.configuration]
-        found += [a.configuration for a in result.alternatives if a.configuration not in found]
-        return StepRecord(result.status, result.certificate, result.message, result.dual_bound_kw, tuple(found))
 
     def of_steps(self, records: list[StepRecord]) -> Proven:
         """What the bounds of the steps prove together; where that is nothing of the AC problem, the model counts."""
@@ -77,7 +119,7 @@ class TreeProofs:
         """Best single configuration of all steps, the cost of switching to it included; a candidate too."""
         path = pool.best()
         start = None if path is None else pool.configurations[int(np.bincount(path).argmax())]
-        result = self._solve(self.problem.together, start, 1, self.work.nodes_left(STATIC_SHARE), STATIC_SHARE)
+        result = self._solve(self.problem.together, start, self.work.nodes_left(STATIC_SHARE), STATIC_SHARE)
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known=self.problem.n_steps)
         return result
@@ -85,7 +127,7 @@ class TreeProofs:
     def look_ahead(self, pool: Pool, ahead: HorizonProblem, state: Configuration, known: int) -> None:
         """The best single configuration of a window is a candidate too."""
         share = STEPS_SHARE / (self.problem.n_steps + ahead.n_steps - 1 - known)
-        result = self._solve(ahead.together, state, 1, self.work.nodes_left(LOOK_AHEAD_SHARE), share)
+        result = self._solve(ahead.together, state, self.work.nodes_left(LOOK_AHEAD_SHARE), share)
         if result.configuration is not None:
             pool.add([Candidate(result.configuration)], known)
 
@@ -113,17 +155,21 @@ class TreeProofs:
         return self.loose or told in (self.certificate, Certificate.NONE)
 
     def _solve(
-        self,
-        problem: ReconfigurationProblem,
-        start: Configuration | None,
-        k_best: int,
-        nodes: int | None,
-        share: float,
-        gap: float | None = None,
+        self, problem: ReconfigurationProblem, start: Configuration | None, nodes: int | None, share: float
     ) -> Result:
-        """One search, with this share of the time left."""
-        limit, patience = self.work.seconds(share), self.work.patient(share)
-        options = SolveOptions(self.certificate, gap, limit, nodes, patience=patience)
-        result = TreeSearchEngine(k_best=k_best).solve(problem, options, start)
-        self.work.count(result)
-        return result
+        return _solve(problem, start, self.work, SolveOptions(self.certificate, None, node_limit=nodes), share)
+
+
+def _solve(
+    problem: ReconfigurationProblem,
+    start: Configuration | None,
+    work: Work,
+    options: SolveOptions,
+    share: float,
+    k_best: int = 1,
+) -> Result:
+    """One search, with this share of the time left."""
+    limited = replace(options, time_limit=work.seconds(share), patience=work.patient(share))
+    result = TreeSearchEngine(k_best=k_best).solve(problem, limited, start)
+    work.count(result)
+    return result

@@ -13,6 +13,7 @@ from learnopt.errors import DataError
 from learnopt.network import Configuration, HorizonProblem
 from learnopt.network.held import held_in_words
 from learnopt.network.unbalanced import PhaseCircuit
+from learnopt.parallel import HERE, Workers
 from learnopt.studies.configuration.held import held_in_situations
 from learnopt.studies.configuration.order_check import unsafe_moves
 from learnopt.studies.horizon.by_tree import TreeProofs
@@ -43,11 +44,13 @@ def plan_horizon(
     progress: Progress | None = None,
     patience: Patience | None = None,
     circuits: Sequence[PhaseCircuit] = (),
+    workers: Workers = HERE,
 ) -> HorizonPlan:
     """Plan a horizon.
 
-    1. Tree search proves the least loss of every step and its ``k_best`` configurations, each step starting from the
-       answer of the one before; then the best single configuration of all steps, switching to it included.
+    1. Tree search proves the least loss of every step and its ``k_best`` configurations, in blocks of some steps, within
+       which each step starts from the answer of the one before; then the best single configuration of all steps,
+       switching to it included.
     2. Dynamic programming over all candidates gives the plan.
     3. Rounds of Lagrangian decomposition (:mod:`learnopt.studies.horizon.bound`) raise the bound and add candidates,
        until the gap is reached or no candidate is new. Where the AC bounds are loose (generation, charging,
@@ -80,6 +83,8 @@ def plan_horizon(
         Gives configurations worth trying for the problem of a step, the best first: starts and candidates.
     patience
         When to be content with a larger gap, and after twice its seconds with any; None = never.
+    workers
+        Who proves the steps alone; the plan is the same without a time limit. In all phases this process does.
 
     Ctrl-C returns the plan known by then once the steps are proven; before it is raised.
 
@@ -117,7 +122,7 @@ def plan_horizon(
         from learnopt.studies.horizon.by_phases import PhaseProofs  # nothing of it where a file is balanced
 
         proofs, phases = PhaseProofs(problem, work, circuits, k_best), PhaseFlows(problem, circuits)
-    plan = Run(problem, work, proofs, gap, kept, milp, suggest, phases).plan(window)
+    plan = Run(problem, work, proofs, gap, kept, milp, suggest, phases, workers).plan(window)
     _refuse_unsafe(problem, plan)
     said = filter(None, (IN_PHASES if circuits else "", plan.message, held_in_words(problem.network, problem.limits)))
     return replace(plan, message=" ".join(said))

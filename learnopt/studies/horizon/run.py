@@ -21,6 +21,8 @@ from learnopt.network import (
     Status,
 )
 from learnopt.network.horizon import SAME
+from learnopt.parallel import HERE, Workers
+from learnopt.studies.horizon.blocks import StepProof, prove_steps
 from learnopt.studies.horizon.devices import Candidate, first_candidates
 from learnopt.studies.horizon.phase_flows import PhaseFlows
 from learnopt.studies.horizon.pool import Pool
@@ -45,8 +47,9 @@ class Proofs(Protocol):
     ac_kw: Floats
     """AC bounds of the loss of each step [kW], NaN where there is none, shape (n_step,)."""
 
-    def step(self, t: int, start: Configuration | None) -> StepRecord:
-        """What is found out about one step alone."""
+    @property
+    def step_proof(self) -> StepProof:
+        """Finds out about one step alone."""
         ...
 
     def of_steps(self, records: list[StepRecord]) -> Proven:
@@ -83,8 +86,10 @@ class Run:
         milp: bool,
         suggest: Suggest | None,
         phases: PhaseFlows | None = None,
+        workers: Workers = HERE,
     ) -> None:
         self.problem, self.work, self.proofs, self.gap = problem, work, proofs, gap
+        self.workers = workers
         self.folder, self.milp, self.suggest = folder, milp, suggest
         self.phases = phases
         self.pool = Pool(problem, phases=phases)
@@ -131,21 +136,16 @@ class Run:
             return verdict.on_plan(path, records, self.proofs.ac_kw, static, self.proven)
 
     def _steps(self) -> list[StepRecord]:
-        """Proof of each step, with the answer of the step before as start."""
-        records: list[StepRecord] = []
-        start: Configuration | None = None
-        for t in range(self.problem.n_steps):
-            self.work.report("steps", t, self.problem.n_steps)
-            record = None if self.folder is None else self.folder.read(t)
-            if record is None:
-                record = self.proofs.step(t, self._suggestion(t) or start)
-                if self.folder is not None and record.settled:
-                    self.folder.write(t, record)
-            records.append(record)
-            if record.configurations:
-                start = record.configurations[0]
-        self.work.report("steps", self.problem.n_steps, self.problem.n_steps)
-        return records
+        """Proof of each step."""
+        folder = self.folder
+        known = [None if folder is None else folder.read(t) for t in range(self.problem.n_steps)]
+
+        def take(t: int, record: StepRecord) -> None:
+            if folder is not None and record.settled:
+                folder.write(t, record)
+
+        proof = self.proofs.step_proof
+        return prove_steps(self.problem.steps, proof, self.work, known, self._suggestion, take, self.workers)
 
     def _suggestion(self, t: int) -> Configuration | None:
         """The best configuration suggested for a step; without controls all of them are candidates."""

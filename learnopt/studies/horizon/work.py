@@ -119,6 +119,14 @@ class Work:
             return None
         return Patience(max(share * (self._enough - self.watch.elapsed), 0.0), ANYTHING)
 
+    def part(self, share: float) -> tuple[float, Patience | None]:
+        """Seconds and patience of work of its own that gets this share of what is left."""
+        seconds = math.inf if self.left == math.inf else max(share * self.left, MOMENT)
+        if self.patience is None:
+            return seconds, None
+        left = max(share * (self._enough - self.watch.elapsed) / ENOUGH, 0.0)
+        return seconds, Patience(left, self.patience.gap)
+
     @property
     def late(self) -> bool:
         """The time is over, or the nodes are spent, or nobody waits any longer."""
