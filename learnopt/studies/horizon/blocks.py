@@ -22,9 +22,12 @@ BLOCK = 4
 
 
 class StepProof(Protocol):
-    """Finds out about one step alone; can be sent to another process where ``portable``."""
+    """Finds out about one step alone."""
 
-    portable: bool
+    @property
+    def portable(self) -> bool:
+        """It can be sent to another process."""
+        ...
 
     def __call__(
         self, t: int, step: ReconfigurationProblem, start: Configuration | None, work: Work, share: float

@@ -48,9 +48,9 @@ def plan_horizon(
 ) -> HorizonPlan:
     """Plan a horizon.
 
-    1. Tree search proves the least loss of every step and its ``k_best`` configurations, in blocks of some steps, within
-       which each step starts from the answer of the one before; then the best single configuration of all steps,
-       switching to it included.
+    1. Tree search proves the least loss of every step and its ``k_best`` configurations, in blocks of some steps,
+       within which each step starts from the answer of the one before; then the best single configuration of all
+       steps, switching to it included.
     2. Dynamic programming over all candidates gives the plan.
     3. Rounds of Lagrangian decomposition (:mod:`learnopt.studies.horizon.bound`) raise the bound and add candidates,
        until the gap is reached or no candidate is new. Where the AC bounds are loose (generation, charging,
