@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from invocation import invoke
 
 from learnopt.learned import acceptance
 from learnopt.tracking import Store, track_run
-from learnopt.tracking.registry import ORIGIN, find_version
+from learnopt.tracking.registry import find_version
 
 CapSys = pytest.CaptureFixture[str]
 
@@ -65,47 +64,20 @@ def test_the_alias_moves_only_for_a_better_model(
     assert solved.json["learned"]["checkpoint"] == "tiny"
 
 
-@pytest.mark.parametrize("asked", [(), ("--track",), ("--no-track",)])
 def test_an_evaluation_is_recorded_below_the_run_of_the_model(
-    capsys: CapSys, store: Path, other_dataset: Path, tmp_path: Path, asked: tuple[str, ...]
+    capsys: CapSys, store: Path, other_dataset: Path, tmp_path: Path
 ) -> None:
-    """A child run with the headline numbers, unless it is not wanted; the store is that of the environment."""
-    given = ("--checkpoint", "models:/learnopt/1", "--data", other_dataset, "--no-baselines")
-    done = invoke(capsys, "evaluate", *given, *asked)
+    """A child run with the headline numbers, without being asked for; the store is that of the environment."""
+    done = invoke(capsys, "evaluate", "--checkpoint", "models:/learnopt/1", "--data", other_dataset, "--no-baselines")
     assert done.code == 0
     with Store.of(store).client() as client:
         (experiment,) = client.search_experiments(filter_string="name = 'learnopt'")
         runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert not (tmp_path / "mlruns").exists()
-    if asked == ("--no-track",):
-        assert set(runs) == {"two"}
-        return
     child = runs["evaluate tiny"]
     assert child.data.tags["mlflow.parentRunId"] == runs["two"].info.run_id
     assert {"test_exact_tree", "test_mean_regret_percent"} <= child.data.metrics.keys()
     assert child.inputs.dataset_inputs[0].dataset.name == other_dataset.name
-    assert "Look at the run" in done.err
-
-
-@pytest.mark.parametrize("asked", [(), ("--track",)])
-def test_a_server_that_is_away_stops_only_what_was_to_be_recorded(
-    capsys: CapSys,
-    tiny_checkpoint: Path,
-    other_dataset: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    asked: tuple[str, ...],
-) -> None:
-    """Without the option the figures come and it is said; with it nothing is measured first."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    checkpoint = shutil.copytree(tiny_checkpoint, tmp_path / "followed")
-    (checkpoint / ORIGIN).write_text('{"uri": "http://127.0.0.1:9", "run_id": "a1"}')
-    done = invoke(capsys, "evaluate", "--checkpoint", checkpoint, "--data", other_dataset, "--no-baselines", *asked)
-    assert done.code == (2 if asked else 0)
-    assert "start the server" in done.err
-    assert ("Not recorded" in done.err) == (not asked)
-    assert ("exact tree" in done.out) == (not asked)
+    assert not (tmp_path / "mlruns").exists()
 
 
 def test_without_a_store_or_a_model(capsys: CapSys, tmp_path: Path, other_dataset: Path) -> None:
