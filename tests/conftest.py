@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from learnopt.io.case_json import network_from_dict, read_case_json
 from learnopt.network import Network
 
 CASES = Path(__file__).parents[1] / "datasets" / "cases"
+
+# How long drawing an example takes says how busy the machine is, nothing else.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def make_network(

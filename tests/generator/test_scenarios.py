@@ -93,7 +93,7 @@ def test_capacitors_and_generators_of_the_file_are_not_loads() -> None:
     assert scenario.p_load[1] != net.p_load[1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_outages_and_locks_never_contradict(seed: int) -> None:
     """Whatever is out of service and locked, some radial configuration remains."""

@@ -57,7 +57,7 @@ def test_sure_switches_are_fixed_as_predicted(prediction: Prediction) -> None:
     assert np.array_equal(decisions == OPEN, prediction.free & ~closed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 10_000))
 def test_consistent_decisions_leave_a_radial_configuration(seed: int) -> None:
     """Random decisions, contradictions included: what is kept is a part of them that some configuration agrees with."""
@@ -76,7 +76,7 @@ def test_consistent_decisions_leave_a_radial_configuration(seed: int) -> None:
     assert not (found.closed[kept == OPEN]).any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
 def test_decisions_without_contradiction_are_all_kept(seed: int) -> None:
     """States of one radial configuration contradict nothing, whatever their probabilities."""

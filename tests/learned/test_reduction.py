@@ -26,7 +26,7 @@ def agrees(closed: np.ndarray, decisions: np.ndarray) -> bool:
     return bool(np.all((decisions == Decision.FREE) | (closed == (decisions == Decision.FIX_CLOSED))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000))
 def test_reduction_is_the_restriction_to_agreeing_configurations(seed: int) -> None:
     """Same configurations, by brute force; counts add up; fixed and free switches are what those configurations say."""

@@ -16,7 +16,7 @@ from learnopt.learning.predict import Predictor
 from learnopt.network import Network, ReconfigurationProblem
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     n_loops=st.integers(0, 6),

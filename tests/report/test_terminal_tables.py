@@ -79,7 +79,7 @@ def test_a_word_longer_than_a_line_is_folded() -> None:
 words = st.text("abcdefgh 0123456789.", min_size=1, max_size=40).map(str.strip).filter(bool)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 8), st.integers(1, 5), st.integers(24, 120))
 def test_nothing_of_any_table_is_lost(data: st.DataObject, n_column: int, n_row: int, width: int) -> None:
     """Every cell appears with all its words, in lines no longer than the terminal."""

@@ -43,7 +43,7 @@ def random_tree(rng: np.random.Generator, net: Network, usable: np.ndarray) -> C
     return Configuration(maximum_spanning_tree(net, usable, rng.random(net.n_branch)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n_bus=st.integers(4, 25), n_loops=st.integers(1, 7), roots=st.integers(1, 3))
 def test_plan_between_radial_states(seed: int, n_bus: int, n_loops: int, roots: int) -> None:
     """The plan reaches the target with the fewest operations; every state feeds all, every second one is radial."""
@@ -67,7 +67,7 @@ def test_plan_between_radial_states(seed: int, n_bus: int, n_loops: int, roots: 
             assert operation.loss_kw == pytest.approx(flow.loss * net.base.kw, rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_outage_is_restored_first(seed: int) -> None:
     """What is out of service is opened and earthed, then supply only grows, and the target is reached."""
@@ -158,7 +158,7 @@ def test_case33_voltages_never_fall(case33: Network) -> None:
     assert voltages[0] > 0.9131
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), roots=st.integers(1, 3))
 def test_open_first_where_paralleling_is_forbidden(seed: int, roots: int) -> None:
     """No loop is ever closed, and what is said to be interrupted is what has no path to a substation meanwhile."""
@@ -308,7 +308,7 @@ def test_exchanges_between_equal_phases_come_first() -> None:
     assert [o.state for o in plan] == [PlanState.LOOPED, PlanState.RADIAL]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), roots=st.integers(2, 3))
 def test_no_step_ever_joins_unequal_phases(seed: int, roots: int) -> None:
     """Random sources and vector groups: every state of the plan is free of such loops, and the target is reached."""
