@@ -14,7 +14,7 @@ from learnopt.errors import DataError
 from learnopt.network import Certificate, Configuration, Status
 from learnopt.physics import evaluate
 from learnopt.studies.horizon import plan_horizon
-from learnopt.studies.horizon.by_milp import MilpProofs
+from learnopt.studies.horizon.by_milp import MilpStep
 from learnopt.studies.horizon.labels import ruled_path
 
 
@@ -102,8 +102,8 @@ def test_resumes_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         plan_horizon(problem, out=tmp_path, progress=killed)
     assert len(list((tmp_path / "steps").iterdir())) == 2
     proven = []
-    prove = MilpProofs.step
-    monkeypatch.setattr(MilpProofs, "step", lambda proofs, t, start: proven.append(t) or prove(proofs, t, start))
+    prove = MilpStep.__call__
+    monkeypatch.setattr(MilpStep, "__call__", lambda proof, t, *rest: proven.append(t) or prove(proof, t, *rest))
     again = plan_horizon(problem, out=tmp_path)
     assert proven == [2]
     assert (again.configurations, again.settings) == (whole.configurations, whole.settings)
