@@ -116,7 +116,7 @@ def tutorial(folder: Path) -> str:
 
     notebook = nbformat.read(TUTORIAL, as_version=4)
     where = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    NotebookClient(notebook, timeout=None, kernel_name="python3", resources=where).execute()
     parts = []
     for cell in notebook.cells:
         parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)

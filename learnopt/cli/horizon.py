@@ -94,7 +94,9 @@ def horizon(
     no_source_check: NoSourceCheckOption = False,
     max_unbalance: MaxUnbalanceOption = None,
     balanced: BalancedOption = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prove the steps; 0 = one per core.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Processes that prove the steps; 0 = one per core.")
+    ] = 1,
     scheduler: SchedulerOption = None,
     json_output: JsonOption = False,
     report: ReportOption = None,

@@ -39,7 +39,7 @@ HourOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
 SchedulerOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler whose workers do the work instead."),
+    typer.Option(metavar="URL", help="Dask scheduler (tcp://HOST:PORT) whose workers do the work instead."),
 ]
 StoreOption: TypeAlias = Annotated[
     str | None,
